@@ -1,0 +1,81 @@
+//! What a node stands on. The kernel is one platform, Linux another; nothing else in this crate knows either.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::task::Waker;
+
+/// Nanoseconds since the node's boot.
+pub type Nanos = u64;
+
+/// The machine contract: time, entropy, console, devices, power.
+///
+/// A node runs on one CPU at a time: these are called from the executor and from what it runs, never from an
+/// interrupt handler.
+pub trait Platform: Send + Sync {
+    /// Monotonic; cheap enough to be read at each dispatch.
+    fn now(&self) -> Nanos;
+
+    /// Nanoseconds since 1970, if the machine knows.
+    fn wall_clock(&self) -> Option<u64>;
+
+    /// Cryptographically strong.
+    fn fill_random(&self, bytes: &mut [u8]);
+
+    /// Writes text to the operator's console. Not buffered: it must get out even if the node dies next.
+    fn write_console(&self, text: &str);
+
+    /// Moves what the operator has typed since the last call to the end of `input`.
+    fn read_console(&self, input: &mut Vec<u8>);
+
+    /// The network card of that name, `nic0` being the first.
+    fn nic(&self, name: &str) -> Option<Arc<dyn Nic>>;
+
+    /// Looks at the devices and wakes whoever waits for one that is ready. Called between tasks, so it must cost
+    /// next to nothing when there is nothing.
+    fn poll(&self);
+
+    /// Sleeps until a device needs attention, the operator types, or `until` has come. May return early.
+    fn idle(&self, until: Option<Nanos>);
+
+    fn memory(&self) -> MemoryUse;
+
+    /// Ends the node. Does not return.
+    fn power(&self, power: Power) -> !;
+}
+
+/// A network card: batches of Ethernet frames, as packed records of kind [`wit::nic::FRAME`].
+pub trait Nic: Send + Sync {
+    fn address(&self) -> [u8; 6];
+
+    fn mtu(&self) -> u16;
+
+    /// True if `receive` would yield a frame.
+    fn ready(&self) -> bool;
+
+    /// `Platform::poll` wakes this waker when frames are there. It replaces the one before.
+    fn set_waker(&self, waker: &Waker);
+
+    /// Appends received frames to `batch` until there are no more or it holds `limit` bytes.
+    fn receive(&self, batch: &mut wit::Batch, limit: usize);
+
+    /// Queues all frames of a batch and notifies the card once. What finds no room is dropped and counted.
+    fn transmit(&self, frames: wit::Records<'_>);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    Off,
+    Reboot,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// RAM that the node may use
+    pub total: u64,
+    /// page frames in use: box memories, stacks, code, page tables
+    pub frames: u64,
+    /// native heap in use
+    pub heap: u64,
+    /// the most heap that was ever in use
+    pub heap_peak: u64,
+}

@@ -1,0 +1,198 @@
+//! A batch: records packed one after another.
+//!
+//! ```text
+//! kind: u8 << 24 | length: u24 (little endian),  id: u32 (little endian),  then `length` bytes
+//! ```
+
+use alloc::vec::Vec;
+use core::fmt;
+
+const HEADER: usize = 8;
+
+/// The most bytes one record can carry.
+pub const MAX_RECORD: usize = (1 << 24) - 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    pub kind: u8,
+    pub id: u32,
+    pub bytes: &'a [u8],
+}
+
+/// A batch being written. Its buffer can be kept from batch to batch.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Batch(Vec<u8>);
+
+impl Batch {
+    pub const fn new() -> Self {
+        Batch(Vec::new())
+    }
+
+    pub fn with_capacity(bytes: usize) -> Self {
+        Batch(Vec::with_capacity(bytes))
+    }
+
+    /// # Panics
+    /// If `bytes` is longer than [`MAX_RECORD`].
+    pub fn push(&mut self, kind: u8, id: u32, bytes: &[u8]) {
+        self.push_parts(kind, id, &[bytes]);
+    }
+
+    /// A record whose bytes are those of all parts together.
+    ///
+    /// # Panics
+    /// If the parts are together longer than [`MAX_RECORD`].
+    pub fn push_parts(&mut self, kind: u8, id: u32, parts: &[&[u8]]) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        self.head(kind, id, length);
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
+    }
+
+    /// A record of `length` zero bytes for the caller to fill.
+    ///
+    /// # Panics
+    /// If `length` is more than [`MAX_RECORD`].
+    pub fn reserve(&mut self, kind: u8, id: u32, length: usize) -> &mut [u8] {
+        self.head(kind, id, length);
+        let start = self.0.len();
+        self.0.resize(start + length, 0);
+        &mut self.0[start..]
+    }
+
+    fn head(&mut self, kind: u8, id: u32, length: usize) {
+        assert!(length <= MAX_RECORD, "a record of {length} bytes");
+        self.0.reserve(HEADER + length);
+        let head = u64::from((kind as u32) << 24 | length as u32) | u64::from(id) << 32;
+        self.0.extend_from_slice(&head.to_le_bytes());
+    }
+
+    /// Appends another batch's records, already packed.
+    pub fn append(&mut self, packed: &[u8]) {
+        self.0.extend_from_slice(packed);
+    }
+
+    pub fn records(&self) -> Records<'_> {
+        Records(&self.0)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The bytes are no batch: a record is cut short, or a payload is not of its kind's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("malformed batch")
+    }
+}
+
+impl core::error::Error for Malformed {}
+
+/// Reads a batch. Ends after the last record, or with one `Malformed`.
+#[derive(Debug, Clone)]
+pub struct Records<'a>(&'a [u8]);
+
+impl<'a> Records<'a> {
+    pub const fn new(packed: &'a [u8]) -> Self {
+        Records(packed)
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some((head, rest)) = self.0.split_first_chunk::<HEADER>() else {
+            return if self.0.is_empty() { None } else { self.stop() };
+        };
+        let head = u64::from_le_bytes(*head);
+        let length = (head & MAX_RECORD as u64) as usize;
+        let Some((bytes, rest)) = rest.split_at_checked(length) else { return self.stop() };
+        self.0 = rest;
+        Some(Ok(Record { kind: (head >> 24) as u8, id: (head >> 32) as u32, bytes }))
+    }
+}
+
+impl<'a> Records<'a> {
+    fn stop(&mut self) -> Option<Result<Record<'a>, Malformed>> {
+        self.0 = &[];
+        Some(Err(Malformed))
+    }
+}
+
+/// A cursor over one record's bytes.
+pub(crate) struct Fields<'a>(pub &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    pub fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub fn end(&self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_as_written() {
+        let mut batch = Batch::new();
+        batch.push(1, 7, b"abc");
+        batch.push_parts(255, u32::MAX, &[b"", b"de", b"f"]);
+        batch.reserve(3, 0, 2).copy_from_slice(b"xy");
+        let read: Vec<_> = batch.records().map(Result::unwrap).map(|r| (r.kind, r.id, r.bytes)).collect();
+        assert_eq!(read, [(1, 7, &b"abc"[..]), (255, u32::MAX, b"def"), (3, 0, b"xy")]);
+    }
+
+    #[test]
+    fn every_cut_is_malformed_once() {
+        let mut batch = Batch::new();
+        batch.push(1, 7, b"abc");
+        for cut in 1..batch.len() {
+            let read: Vec<_> = Records::new(&batch.as_bytes()[..cut]).collect();
+            assert_eq!(read, [Err(Malformed)], "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The packed records that channel arrows carry, as types. The WIT files beside this crate say what they mean;
+//! both the node and the boxes encode and decode with what is here.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod batch;
+pub mod http;
+pub mod names;
+pub mod nic;
+pub mod tcp;
+pub mod udp;
+
+pub use batch::{Batch, Malformed, Record, Records};
+
+/// Bytes that may be under way in one direction of a stream before the receiver gives credit back.
+pub const INITIAL_CREDIT: u32 = 65_536;
+
+/// Records that mean the same on every channel (`pearwood:net`, "Kinds 240 and up").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer<'a> {
+    /// The records after this one came from that peer.
+    Is(u32),
+    /// The peer is there, with what its grant says.
+    Attach(u32, &'a [u8]),
+    /// The peer is gone, and why.
+    Detach(u32, &'a [u8]),
+}
+
+impl<'a> Peer<'a> {
+    pub const IS: u8 = 240;
+    pub const ATTACH: u8 = 241;
+    pub const DETACH: u8 = 242;
+    /// Kinds from here on are the node's to send, never a box's.
+    pub const FIRST_KIND: u8 = 240;
+
+    pub fn decode(record: &Record<'a>) -> Option<Self> {
+        match record.kind {
+            Self::IS => Some(Peer::Is(record.id)),
+            Self::ATTACH => Some(Peer::Attach(record.id, record.bytes)),
+            Self::DETACH => Some(Peer::Detach(record.id, record.bytes)),
+            _ => None,
+        }
+    }
+
+    pub fn encode(&self, batch: &mut Batch) {
+        match *self {
+            Peer::Is(peer) => batch.push(Self::IS, peer, &[]),
+            Peer::Attach(peer, grant) => batch.push(Self::ATTACH, peer, grant),
+            Peer::Detach(peer, why) => batch.push(Self::DETACH, peer, why),
+        }
+    }
+}
