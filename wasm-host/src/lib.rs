@@ -3,5 +3,15 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod arrows;
+pub mod boxes;
+pub mod engine;
+pub mod executor;
+mod grants;
+pub mod image;
+pub mod node;
 pub mod platform;
+pub mod system;

@@ -3,6 +3,9 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::task::Waker;
 
+#[cfg(test)]
+pub mod fake;
+
 /// Nanoseconds since the node's boot.
 pub type Nanos = u64;
 
@@ -25,6 +28,9 @@ pub trait Platform: Send + Sync {
 
     /// Moves what the operator has typed since the last call to the end of `input`.
     fn read_console(&self, input: &mut Vec<u8>);
+
+    /// `Platform::poll` wakes this waker when the operator has typed. It replaces the one before.
+    fn set_console_waker(&self, waker: &Waker);
 
     /// The network card of that name, `nic0` being the first.
     fn nic(&self, name: &str) -> Option<Arc<dyn Nic>>;

@@ -61,6 +61,24 @@ impl Batch {
         &mut self.0[start..]
     }
 
+    /// Starts a record whose bytes [`Batch::extend`] adds piece by piece, and gives its position.
+    pub fn open(&mut self, kind: u8, id: u32) -> usize {
+        let position = self.0.len();
+        self.head(kind, id, 0);
+        position
+    }
+
+    /// Adds bytes to the record at `position`, which must be the last one.
+    ///
+    /// # Panics
+    /// If that record becomes longer than [`MAX_RECORD`], or there is none.
+    pub fn extend(&mut self, position: usize, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        let length = self.0.len() - position - HEADER;
+        assert!(length <= MAX_RECORD, "a record of {length} bytes");
+        self.0[position..position + 3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
+    }
+
     fn head(&mut self, kind: u8, id: u32, length: usize) {
         assert!(length <= MAX_RECORD, "a record of {length} bytes");
         self.0.reserve(HEADER + length);
@@ -184,6 +202,19 @@ mod tests {
         batch.reserve(3, 0, 2).copy_from_slice(b"xy");
         let read: Vec<_> = batch.records().map(Result::unwrap).map(|r| (r.kind, r.id, r.bytes)).collect();
         assert_eq!(read, [(1, 7, &b"abc"[..]), (255, u32::MAX, b"def"), (3, 0, b"xy")]);
+    }
+
+    #[test]
+    fn a_record_written_in_pieces_is_one_record() {
+        let mut batch = Batch::new();
+        batch.push(1, 7, b"abc");
+        let position = batch.open(4, 9);
+        batch.extend(position, b"de");
+        batch.extend(position, b"");
+        batch.extend(position, b"fgh");
+        batch.push(3, 0, b"");
+        let read: Vec<_> = batch.records().map(Result::unwrap).map(|r| (r.kind, r.id, r.bytes)).collect();
+        assert_eq!(read, [(1, 7, &b"abc"[..]), (4, 9, b"defgh"), (3, 0, b"")]);
     }
 
     #[test]

@@ -1,1 +1,23 @@
-//! The http box.
+//! The http box: HTTP/1.1 (RFC 9110, RFC 9112) for whoever connects, and [`pearwood:http/handler`] for the boxes that
+//! answer.
+//!
+//! [`Http`] does no I/O: it is fed batches and the time, and leaves batches. `shim` joins it to the box's arrows.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+
+mod chunked;
+mod config;
+mod connection;
+mod date;
+mod exchange;
+mod head;
+mod lines;
+mod peers;
+mod response;
+mod route;
+mod server;
+#[cfg(target_arch = "wasm32")]
+mod shim;
+mod target;
+
+pub use config::Config;
+pub use server::{Http, Level, Outside, Wake};

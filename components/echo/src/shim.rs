@@ -1,0 +1,74 @@
+//! The box: [`Echo`] between its arrows.
+
+use crate::{Echo, Misdeed, Outside, Wake};
+use bindings::pearwood::{
+    box0_1_0::{schedule, schedule::Ready},
+    http::handler_service,
+};
+use core::hint::black_box;
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/box", "../../wit/http"],
+        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
+        // names of modules where a package has several. The empty one is there for that.
+        inline: "
+            package pearwood:echo-box;
+            package pearwood:box@0.0.0 {}
+            world echo {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:http/handler-service@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "pearwood:echo-box/echo",
+        generate_all,
+    });
+    use super::EchoBox;
+    export!(EchoBox);
+}
+
+struct EchoBox;
+
+impl bindings::exports::pearwood::box0_1_0::service::Guest for EchoBox {
+    fn run() {
+        let mut echo = Echo::new();
+        loop {
+            let wake = schedule::wait(echo.deadline());
+            let has_commands = wake.ready.contains(Ready::HANDLER_SERVICE);
+            let handler = if has_commands { handler_service::receive() } else { Vec::new() };
+            let room = wake.ready.contains(Ready::ROOM);
+            echo.turn(Wake { now: wake.now, handler: &handler, room }, &mut Arrows);
+        }
+    }
+}
+
+struct Arrows;
+
+impl Outside for Arrows {
+    fn send(&mut self, peer: u32, batch: &[u8]) -> bool {
+        handler_service::send(peer, batch)
+    }
+
+    fn misdeed(&mut self, misdeed: Misdeed) {
+        match misdeed {
+            Misdeed::Trap => core::arch::wasm32::unreachable(),
+            Misdeed::Loop => {
+                let mut count = 0u64;
+                loop {
+                    count = black_box(count.wrapping_add(1));
+                }
+            }
+            Misdeed::Eat => {
+                let mut eaten = Vec::new();
+                loop {
+                    eaten.push(black_box(vec![0xa5u8; 64 << 10]));
+                }
+            }
+            Misdeed::BadBatch(peer) => {
+                handler_service::send(peer, b"no batch");
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Exchanges: a request that was read, and what there is of its response.
+
+use support::Buffer;
+use wit::INITIAL_CREDIT;
+
+/// One request and its response.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// what the handler knows it by
+    id: u32,
+    live: bool,
+    /// key of the connection
+    pub connection: usize,
+    /// The peer that has the request, and has not ended or failed it.
+    pub handler: Option<u32>,
+    pub method: Method,
+    /// HTTP/1.1, not 1.0
+    pub is_11: bool,
+    /// The request's body goes to the handler still.
+    pub request_open: bool,
+    /// bytes of the request's body that the handler has room for
+    pub request_credit: u32,
+    pub response: Response,
+    /// bytes of the response, as they go on the wire, that could not be sent yet
+    pub held: Buffer,
+    /// bytes of the response's body that the handler may send
+    pub allowance: u32,
+    /// bytes of the response's body that came, and that the handler has no credit for yet
+    pub uncredited: u32,
+    /// The connection ends with this exchange.
+    pub close: bool,
+    /// The response is not whole, so the connection must not end as if it were.
+    pub reset: bool,
+    /// when the handler last did something
+    pub progress_at: u64,
+    pub record: Record,
+}
+
+/// For the access log.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// method, target and version; empty if there is no access log
+    pub request: String,
+    pub started_at: u64,
+    pub status: u16,
+    pub body_bytes: u64,
+}
+
+/// What of a method matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Method {
+    /// The response has no body.
+    pub is_head: bool,
+    /// Requests of safe methods may be under way together (RFC 9112, section 9.3.2).
+    pub is_safe: bool,
+}
+
+impl Method {
+    pub fn of(method: &str) -> Self {
+        let is_head = method == "HEAD";
+        Method { is_head, is_safe: is_head || matches!(method, "GET" | "OPTIONS" | "TRACE") }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Response {
+    /// no head yet
+    #[default]
+    Awaited,
+    /// The head is written, the body is under way.
+    Body(Body),
+    /// All is in `held` or sent.
+    Done,
+}
+
+/// How the end of a response's body is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// By its length; this much is left.
+    Length(u64),
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+    /// There is none: what the handler sends is dropped.
+    None,
+}
+
+impl Exchange {
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+/// All exchanges, by the number that handlers know them by: 16 bits of place, and 16 that change each time the place
+/// is used again, so that what a handler still says about a cancelled request is not taken for its successor's.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    places: Vec<Exchange>,
+    free: Vec<u16>,
+}
+
+impl Exchanges {
+    /// `None` if there are as many as can be.
+    pub fn insert(&mut self) -> Option<&mut Exchange> {
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                let place = u16::try_from(self.places.len()).ok()?;
+                self.places.push(Exchange { id: place.into(), ..Exchange::default() });
+                place
+            }
+        };
+        let exchange = &mut self.places[usize::from(place)];
+        exchange.live = true;
+        exchange.response = Response::Awaited;
+        exchange.request_credit = INITIAL_CREDIT;
+        exchange.allowance = INITIAL_CREDIT;
+        exchange.uncredited = 0;
+        exchange.close = false;
+        exchange.reset = false;
+        exchange.record.status = 0;
+        exchange.record.body_bytes = 0;
+        Some(exchange)
+    }
+
+    #[inline]
+    pub fn get(&mut self, id: u32) -> Option<&mut Exchange> {
+        self.places.get_mut(usize::from(id as u16)).filter(|exchange| exchange.live && exchange.id == id)
+    }
+
+    pub fn remove(&mut self, id: u32) {
+        if let Some(exchange) = self.get(id) {
+            exchange.live = false;
+            exchange.id = id.wrapping_add(1 << 16);
+            exchange.held.clear();
+            exchange.record.request.clear();
+            self.free.push(id as u16);
+        }
+    }
+
+    /// Those that a handler has.
+    pub fn of_handler(&self, peer: u32) -> Vec<u32> {
+        self.places.iter().filter(|exchange| exchange.live && exchange.handler == Some(peer)).map(|e| e.id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_used_again_has_another_number() {
+        let mut exchanges = Exchanges::default();
+        let first = exchanges.insert().unwrap().id();
+        let second = exchanges.insert().unwrap().id();
+        assert_ne!(first, second);
+        exchanges.remove(first);
+        assert!(exchanges.get(first).is_none());
+        let third = exchanges.insert().unwrap().id();
+        assert_eq!(third as u16, first as u16);
+        assert_ne!(third, first);
+        assert!(exchanges.get(first).is_none() && exchanges.get(third).is_some());
+        exchanges.remove(first);
+        assert!(exchanges.get(third).is_some(), "the number of an earlier one removes nothing");
+    }
+
+    #[test]
+    fn there_are_no_more_than_can_be_numbered() {
+        let mut exchanges = Exchanges::default();
+        for _ in 0..=u16::MAX {
+            assert!(exchanges.insert().is_some());
+        }
+        assert!(exchanges.insert().is_none());
+    }
+}

@@ -1,0 +1,68 @@
+//! The peers of one of the box's channels.
+
+use support::Outgoing;
+
+/// Peers are numbered by the node, from 0 in the order of their arrows; there are no more than this.
+const MAX_PEERS: usize = 1024;
+
+/// A batch with this much in it takes no more data until it is sent.
+const MUCH: usize = 256 << 10;
+
+#[derive(Debug, Default)]
+pub struct Peers(Vec<Peer>);
+
+#[derive(Debug, Default)]
+struct Peer {
+    attached: bool,
+    out: Outgoing,
+}
+
+impl Peers {
+    /// The peer is there, and knows nothing of what was before.
+    pub fn attach(&mut self, number: u32) {
+        let place = number as usize;
+        if place >= self.0.len() && place < MAX_PEERS {
+            self.0.resize_with(place + 1, Peer::default);
+        }
+        if let Some(peer) = self.0.get_mut(place) {
+            peer.attached = true;
+            peer.out.clear();
+        }
+    }
+
+    pub fn detach(&mut self, number: u32) {
+        if let Some(peer) = self.0.get_mut(number as usize) {
+            peer.attached = false;
+            peer.out.clear();
+        }
+    }
+
+    pub fn is_attached(&self, number: u32) -> bool {
+        self.0.get(number as usize).is_some_and(|peer| peer.attached)
+    }
+
+    /// Where to write what a peer must know in any case, if it is there.
+    #[inline]
+    pub fn out(&mut self, number: u32) -> Option<&mut Outgoing> {
+        self.0.get_mut(number as usize).filter(|peer| peer.attached).map(|peer| &mut peer.out)
+    }
+
+    /// Where to write data, if the peer takes more of it now.
+    #[inline]
+    pub fn out_for_data(&mut self, number: u32) -> Option<&mut Outgoing> {
+        self.out(number).filter(|out| !out.is_full() && out.len() < MUCH)
+    }
+
+    /// Sends what there is, to peers that had no room only if `room`. True: such a peer has room again.
+    pub fn flush(&mut self, room: bool, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
+        let mut freed = false;
+        for (number, peer) in self.0.iter_mut().enumerate() {
+            let was_full = peer.out.is_full();
+            if !was_full || room {
+                peer.out.flush(|batch| send(number as u32, batch));
+                freed |= was_full && !peer.out.is_full();
+            }
+        }
+        freed
+    }
+}

@@ -1,0 +1,191 @@
+//! What handlers say.
+
+use super::{Http, Level};
+use crate::chunked::{LAST_CHUNK, size_line};
+use crate::exchange::{Body, Response};
+use crate::response;
+use wit::Record;
+use wit::http::{Command, Event, Route};
+
+/// Credit for a response's body is given back in steps of at least this much.
+const CREDIT_STEP: u32 = 16 << 10;
+
+impl Http {
+    /// A handler is there, and knows of no request.
+    pub(super) fn handler_attached(&mut self, peer: u32, grant: &[u8]) {
+        self.fail_all(peer, "it was replaced");
+        match Route::decode(grant) {
+            Ok(route) => {
+                self.handlers.attach(peer);
+                self.routes.set(peer, route);
+                self.carry_on();
+            }
+            Err(_) => self.say(Level::Error, format!("handler {peer}: its route is malformed")),
+        }
+    }
+
+    pub(super) fn handler_detached(&mut self, peer: u32, why: &[u8]) {
+        self.handlers.detach(peer);
+        self.fail_all(peer, &String::from_utf8_lossy(why));
+        self.carry_on();
+    }
+
+    fn fail_all(&mut self, peer: u32, why: &str) {
+        let lost = self.exchanges.of_handler(peer);
+        if !lost.is_empty() {
+            self.say(Level::Warn, format!("handler {peer} is gone with {} requests: {why}", lost.len()));
+        }
+        for id in lost {
+            if let Some(exchange) = self.exchanges.get(id) {
+                exchange.handler = None;
+                let key = exchange.connection;
+                self.fail(id, 502, "the handler was lost");
+                self.advance(key);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn handler_event(&mut self, peer: u32, record: &Record<'_>) {
+        // What is said about an exchange that is over, or another handler's, is not heard.
+        let Some(exchange) = self.exchanges.get(record.id).filter(|exchange| exchange.handler == Some(peer)) else {
+            return;
+        };
+        exchange.progress_at = self.now;
+        let (id, key) = (record.id, exchange.connection);
+        match Event::decode(record) {
+            Ok(Event::Body { data, .. }) => self.response_body(peer, id, data),
+            Ok(Event::Response { status, headers, .. }) => self.response_head(peer, id, status, headers),
+            Ok(Event::End { .. }) => {
+                exchange.handler = None;
+                self.response_end(peer, id);
+                self.advance(key);
+            }
+            Ok(Event::Credit { bytes, .. }) => {
+                exchange.request_credit = exchange.request_credit.saturating_add(bytes);
+                self.advance(key);
+            }
+            Ok(Event::Failed { why, .. }) => {
+                exchange.handler = None;
+                let why = String::from_utf8_lossy(why);
+                self.say(Level::Warn, format!("handler {peer} failed a request: {why}"));
+                self.fail(id, 502, "the handler failed");
+                self.advance(key);
+            }
+            Err(_) => self.misbehaves(peer, id, "a malformed record"),
+        }
+    }
+
+    /// The handler does what no handler may: its response is not to be trusted further.
+    fn misbehaves(&mut self, peer: u32, id: u32, what: &str) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let key = exchange.connection;
+        self.say(Level::Warn, format!("handler {peer}: {what}"));
+        self.fail(id, 502, "the handler's response is not valid");
+        self.advance(key);
+    }
+
+    fn response_head(&mut self, peer: u32, id: u32, status: u16, headers: &[u8]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        if exchange.response != Response::Awaited {
+            return self.misbehaves(peer, id, "a second response to one request");
+        }
+        let mut head = core::mem::take(&mut self.head);
+        match response::write(&mut head, exchange, status, headers, &self.common) {
+            Ok(body) => {
+                exchange.response = Response::Body(body);
+                exchange.record.status = status;
+                self.put(id, &head);
+            }
+            Err(why) => self.misbehaves(peer, id, why),
+        }
+        self.head = head;
+    }
+
+    fn response_body(&mut self, peer: u32, id: u32, data: &[u8]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Response::Body(body) = exchange.response else {
+            return self.misbehaves(peer, id, "a body without a response");
+        };
+        let Some(allowance) = exchange.allowance.checked_sub(data.len() as u32) else {
+            return self.misbehaves(peer, id, "more of a body than it had credit for");
+        };
+        exchange.allowance = allowance;
+        exchange.uncredited += data.len() as u32;
+        match body {
+            _ if data.is_empty() => {}
+            Body::None => {}
+            Body::UntilClose => self.put_body(id, data),
+            Body::Chunked => {
+                self.put(id, size_line(data.len(), &mut [0; 18]));
+                self.put_body(id, data);
+                self.put(id, b"\r\n");
+            }
+            Body::Length(left) => {
+                let length = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                exchange.response = Response::Body(Body::Length(left - length as u64));
+                self.put_body(id, &data[..length]);
+                if length < data.len() {
+                    self.too_much(peer, id);
+                }
+            }
+        }
+        self.credit_handler(id);
+    }
+
+    fn put_body(&mut self, id: u32, data: &[u8]) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            exchange.record.body_bytes += data.len() as u64;
+        }
+        self.batched += data.len();
+        self.put(id, data);
+    }
+
+    /// The client has the body that was announced, and gets nothing of what is too much.
+    fn too_much(&mut self, peer: u32, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        exchange.close = true;
+        self.misbehaves(peer, id, "a body longer than its content-length");
+    }
+
+    fn response_end(&mut self, peer: u32, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        match exchange.response {
+            Response::Awaited => return self.misbehaves(peer, id, "an end without a response"),
+            Response::Body(Body::Length(1..)) => {
+                return self.misbehaves(peer, id, "a body shorter than its content-length");
+            }
+            Response::Body(Body::Chunked) => self.put(id, LAST_CHUNK),
+            Response::Body(_) | Response::Done => {}
+        }
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        exchange.response = Response::Done;
+        if exchange.request_open {
+            self.abandon_body(id);
+        }
+    }
+
+    /// Gives credit for what is on its way to the client.
+    pub(super) fn credit_handler(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        // All that is held may be body.
+        let held = u32::try_from(exchange.held.len()).unwrap_or(u32::MAX);
+        let bytes = exchange.uncredited.saturating_sub(held);
+        if bytes < CREDIT_STEP {
+            return;
+        }
+        if let Some(out) = exchange.handler.and_then(|peer| self.handlers.out(peer)) {
+            Command::Credit { request: id, bytes }.encode(out.batch());
+            exchange.uncredited -= bytes;
+            exchange.allowance += bytes;
+        }
+    }
+
+    /// The handler is to do nothing more for an exchange, if it has it.
+    pub(super) fn cancel(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        if let Some(out) = exchange.handler.take().and_then(|peer| self.handlers.out(peer)) {
+            Command::Cancel { request: id }.encode(out.batch());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the client gets: responses in the order of the requests, as far as TCP takes them.
+
+use super::{Http, Level};
+use crate::exchange::{Body, Response};
+use crate::response;
+use core::net::IpAddr;
+use wit::tcp::Command;
+
+/// The kind of `wit::tcp::Command::Send`.
+const SEND: u8 = 4;
+
+/// Credit for what was read is given back in steps of at least this much.
+const CREDIT_STEP: u32 = 16 << 10;
+
+impl Http {
+    /// Adds bytes to the response of an exchange.
+    pub(super) fn put(&mut self, id: u32, bytes: &[u8]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
+        let mut rest = bytes;
+        if exchange.held.is_empty()
+            && connection.exchanges.front() == Some(&id)
+            && let Some(out) = self.tcp.out_for_data(connection.peer)
+        {
+            let (now, later) = rest.split_at(rest.len().min(connection.credit as usize));
+            if !now.is_empty() {
+                out.stream(SEND, connection.number, now);
+                connection.credit -= now.len() as u32;
+            }
+            rest = later;
+        }
+        if !rest.is_empty() {
+            if exchange.held.is_empty() {
+                connection.wrote_at = self.now;
+            }
+            exchange.held.push(rest);
+            self.buffered += rest.len();
+        }
+    }
+
+    /// Answers for a handler, or without one.
+    pub(super) fn answer(&mut self, id: u32, status: u16, extra: &str, text: &str) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let mut response = core::mem::take(&mut self.head);
+        response::write_own(&mut response, exchange, status, extra, text, &self.common);
+        exchange.response = Response::Done;
+        exchange.record.status = status;
+        self.put(id, &response);
+        self.head = response;
+    }
+
+    /// The exchange ends without the handler: with an answer in its place if there is none yet.
+    pub(super) fn fail(&mut self, id: u32, status: u16, why: &str) {
+        self.cancel(id);
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let was_open = exchange.request_open;
+        match exchange.response {
+            Response::Awaited => {
+                exchange.close |= was_open;
+                self.answer(id, status, "", why);
+            }
+            // The client has all of it.
+            Response::Body(Body::None | Body::Length(0)) | Response::Done => exchange.response = Response::Done,
+            // The client sees that there is an end missing.
+            Response::Body(Body::Length(_) | Body::Chunked) => {
+                exchange.close = true;
+                exchange.response = Response::Done;
+            }
+            Response::Body(Body::UntilClose) => {
+                exchange.reset = true;
+                exchange.response = Response::Done;
+            }
+        }
+        if was_open {
+            self.abandon_body(id);
+        }
+    }
+
+    /// Goes on with a connection as far as possible: output, then what input that allows, and so on.
+    pub(super) fn advance(&mut self, key: usize) {
+        loop {
+            self.pump(key);
+            if !self.resume(key) && !self.lacks_body(key) {
+                break;
+            }
+        }
+        let Some(connection) = self.connections.get(key) else { return };
+        // What is left of the input then is no whole request.
+        let is_over = connection.closing || (connection.client_finished && !connection.awaits_room);
+        if is_over && connection.exchanges.is_empty() && !connection.finished {
+            self.finish(key);
+        }
+        self.settle(key);
+    }
+
+    /// Sends what can be sent, and completes the exchanges whose response is sent.
+    fn pump(&mut self, key: usize) {
+        loop {
+            let Some(connection) = self.connections.get(key) else { return };
+            let Some(&id) = connection.exchanges.front() else { return };
+            let Some(exchange) = self.exchanges.get(id) else { return };
+            if !exchange.held.is_empty() {
+                let length = exchange.held.len().min(connection.credit as usize);
+                let Some(out) = self.tcp.out_for_data(connection.peer).filter(|_| length > 0) else { return };
+                out.stream(SEND, connection.number, &exchange.held.as_slice()[..length]);
+                exchange.held.consume(length);
+                connection.credit -= length as u32;
+                connection.wrote_at = self.now;
+                self.batched += length;
+                let (all_sent, done) = (exchange.held.is_empty(), exchange.response == Response::Done);
+                self.credit_handler(id);
+                if !all_sent || !done {
+                    return;
+                }
+            } else if exchange.response != Response::Done {
+                return;
+            }
+            self.complete(key, id);
+        }
+    }
+
+    /// The first exchange of the connection is over, and all of its response is on its way.
+    fn complete(&mut self, key: usize, id: u32) {
+        if self.config.access_log {
+            self.log_access(id);
+        }
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let (close, reset) = (exchange.close, exchange.reset);
+        self.exchanges.remove(id);
+        if reset {
+            return self.abort(key);
+        }
+        let Some(connection) = self.connections.get(key) else { return };
+        connection.exchanges.pop_front();
+        connection.since = self.now;
+        if close {
+            connection.stop_reading();
+            let later = core::mem::take(&mut connection.exchanges);
+            for id in later {
+                self.cancel(id);
+                self.exchanges.remove(id);
+            }
+            return;
+        }
+        match connection.exchanges.front() {
+            None => connection.exclusive = false,
+            Some(&next) => {
+                // Its handler may have waited for its turn, and not the other way round.
+                if let Some(exchange) = self.exchanges.get(next) {
+                    exchange.progress_at = self.now;
+                    connection.wrote_at = self.now;
+                }
+            }
+        }
+    }
+
+    fn log_access(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let record = &exchange.record;
+        let took = self.now.saturating_sub(record.started_at) / 1_000_000;
+        let remote = self.connections.get(exchange.connection).map(|connection| connection.remote.address);
+        let remote = remote.map_or_else(String::new, |address| IpAddr::V6(address).to_canonical().to_string());
+        let line = format!("{remote} \"{}\" {} {} {took} ms", record.request, record.status, record.body_bytes);
+        self.say(Level::Info, line);
+    }
+
+    /// This side sends no more.
+    pub(super) fn finish(&mut self, key: usize) {
+        let Some(connection) = self.connections.get(key) else { return };
+        connection.stop_reading();
+        let dropped = connection.input.len();
+        connection.input.clear();
+        connection.used += dropped as u32;
+        connection.finished = true;
+        connection.since = self.now;
+        if let Some(out) = self.tcp.out(connection.peer) {
+            Command::Finish { connection: connection.number }.encode(out.batch());
+        }
+    }
+
+    pub(super) fn abort(&mut self, key: usize) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if let Some(out) = self.tcp.out(connection.peer) {
+            Command::Abort { connection: connection.number }.encode(out.batch());
+        }
+        self.remove(key);
+    }
+
+    /// The connection is no more.
+    pub(super) fn remove(&mut self, key: usize) {
+        let Some(connection) = self.connections.remove(key) else { return };
+        for id in connection.exchanges {
+            self.cancel(id);
+            self.exchanges.remove(id);
+        }
+    }
+
+    /// After a change: credit for what was read, and when to look again.
+    pub(super) fn settle(&mut self, key: usize) {
+        let Some((_, deadline)) = self.wait_of(key) else { return };
+        let Some(connection) = self.connections.get(key) else { return };
+        connection.deadline = deadline;
+        self.earliest = self.earliest.min(deadline);
+        if connection.used >= CREDIT_STEP
+            && let Some(out) = self.tcp.out(connection.peer)
+        {
+            Command::Credit { connection: connection.number, bytes: connection.used }.encode(out.batch());
+            connection.used = 0;
+        }
+    }
+}

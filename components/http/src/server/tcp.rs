@@ -1,0 +1,171 @@
+//! What TCP says.
+
+use super::{Http, Level};
+use crate::connection::{Connection, Reading};
+use crate::response::OVERLOADED;
+use std::collections::VecDeque;
+use support::Buffer;
+use wit::tcp::{Command, Endpoint, Event};
+use wit::{INITIAL_CREDIT, Record};
+
+/// A port that TCP did not let us listen on.
+#[derive(Debug)]
+pub struct RefusedPort {
+    peer: u32,
+    port: u16,
+    pub again_at: u64,
+    pause: u64,
+}
+
+const SECOND: u64 = 1_000_000_000;
+const LONGEST_PAUSE: u64 = 60 * SECOND;
+
+/// Connections beyond the limit that may be there at once to be told so; others are reset.
+const TOLD: usize = 64;
+
+impl Http {
+    /// TCP is there, and knows no connection and no port.
+    pub(super) fn tcp_attached(&mut self, peer: u32) {
+        self.forget_connections(peer);
+        self.tcp.attach(peer);
+        for index in 0..self.config.ports.len() {
+            self.listen(peer, self.config.ports[index]);
+        }
+    }
+
+    pub(super) fn tcp_detached(&mut self, peer: u32, why: &[u8]) {
+        self.say(Level::Warn, format!("tcp peer {peer} is gone: {}", String::from_utf8_lossy(why)));
+        self.tcp.detach(peer);
+        self.forget_connections(peer);
+    }
+
+    fn forget_connections(&mut self, peer: u32) {
+        self.refused.retain(|port| port.peer != peer);
+        let keys: Vec<_> = self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(key, _)| key).collect();
+        for key in keys {
+            self.remove(key);
+        }
+    }
+
+    fn listen(&mut self, peer: u32, port: u16) {
+        if let Some(out) = self.tcp.out(peer) {
+            Command::Listen { port, backlog: self.config.backlog }.encode(out.batch());
+        }
+    }
+
+    /// Asks again for the ports that it is time for.
+    pub(super) fn listen_again(&mut self) {
+        for index in 0..self.refused.len() {
+            let port = &mut self.refused[index];
+            if port.again_at <= self.now {
+                port.pause = (port.pause * 2).min(LONGEST_PAUSE);
+                port.again_at = self.now.saturating_add(port.pause);
+                let (peer, port) = (port.peer, port.port);
+                self.listen(peer, port);
+            }
+        }
+    }
+
+    fn port_refused(&mut self, peer: u32, id: u32, why: &[u8]) {
+        let Ok(port) = u16::try_from(id) else { return };
+        if self.refused.iter().any(|refused| (refused.peer, refused.port) == (peer, port)) {
+            return;
+        }
+        if self.config.ports.contains(&port) {
+            let why = String::from_utf8_lossy(why);
+            self.say(Level::Error, format!("port {port}: {why} (tcp peer {peer}); will ask again"));
+            let again_at = self.now.saturating_add(SECOND);
+            self.refused.push(RefusedPort { peer, port, again_at, pause: SECOND });
+        }
+    }
+
+    #[inline]
+    pub(super) fn tcp_event(&mut self, peer: u32, record: &Record<'_>) {
+        let Ok(event) = Event::decode(record) else {
+            return self.say(Level::Error, format!("tcp peer {peer}: a malformed record of kind {}", record.kind));
+        };
+        match event {
+            Event::Data { connection, data } => {
+                if let Some(key) = self.connections.key(peer, connection) {
+                    self.received(key, data);
+                    self.advance(key);
+                }
+            }
+            Event::Sent { connection, bytes } => {
+                let Some(key) = self.connections.key(peer, connection) else { return };
+                let Some(connection) = self.connections.get(key) else { return };
+                connection.credit = connection.credit.saturating_add(bytes);
+                if !connection.exchanges.is_empty() {
+                    self.advance(key);
+                }
+            }
+            Event::Accepted { connection, remote, port: _ } => self.accepted(peer, connection, remote),
+            Event::Finished { connection } => {
+                let Some(key) = self.connections.key(peer, connection) else { return };
+                let Some(connection) = self.connections.get(key) else { return };
+                connection.client_finished = true;
+                self.advance(key);
+            }
+            Event::Closed { connection, why: _ } => {
+                if let Some(key) = self.connections.key(peer, connection) {
+                    self.remove(key);
+                }
+            }
+            Event::Listening { port } => {
+                self.refused.retain(|refused| (refused.peer, refused.port) != (peer, port));
+                self.say(Level::Info, format!("listening on port {port}"));
+            }
+            Event::Refused { id, why } => self.port_refused(peer, id, why),
+            // This box makes no connections.
+            Event::Connected { .. } => {}
+        }
+    }
+
+    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint) {
+        if let Some(key) = self.connections.key(peer, number) {
+            self.remove(key);
+        }
+        if !self.tcp.is_attached(peer) {
+            return;
+        }
+        let mut connection = Connection {
+            peer,
+            number,
+            remote,
+            reading: Reading::Head,
+            input: Buffer::new(),
+            scanned: 0,
+            used: 0,
+            body_of: None,
+            body_bytes: 0,
+            patience: 0,
+            awaits_room: false,
+            exchanges: VecDeque::new(),
+            exclusive: false,
+            credit: INITIAL_CREDIT,
+            client_finished: false,
+            closing: false,
+            finished: false,
+            since: self.now,
+            read_at: self.now,
+            wrote_at: self.now,
+            deadline: u64::MAX,
+            is_new: true,
+            is_surplus: false,
+        };
+        let surplus = self.surplus();
+        if self.connections.len() - surplus >= self.config.connections && !self.make_room() {
+            let Some(out) = self.tcp.out(peer) else { return };
+            if surplus >= TOLD {
+                return Command::Abort { connection: number }.encode(out.batch());
+            }
+            Command::Send { connection: number, data: OVERLOADED }.encode(out.batch());
+            Command::Finish { connection: number }.encode(out.batch());
+            connection.is_surplus = true;
+            connection.finished = true;
+            connection.reading = Reading::Nothing;
+        }
+        let key = self.connections.insert(connection);
+        self.settle(key);
+    }
+}

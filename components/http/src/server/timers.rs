@@ -1,0 +1,100 @@
+//! What takes too long, and what is done about it.
+
+use super::{Http, Level};
+use crate::connection::Reading;
+use crate::head::Refusal;
+
+/// How long a connection that this side has finished may take to close (RFC 9112, section 9.6).
+const LINGER: u64 = 5_000_000_000;
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The client is to finish too.
+    Close,
+    /// The client is to take some of the response.
+    Write,
+    /// The client is to send more of a body.
+    Body,
+    /// The handler is to do something.
+    Handler,
+    /// The client is to send the rest of a head.
+    Head,
+    /// There is nothing to do.
+    Request,
+}
+
+impl Http {
+    /// What a connection waits for, and until when.
+    #[inline]
+    pub(super) fn wait_of(&mut self, key: usize) -> Option<(Wait, u64)> {
+        let connection = self.connections.get(key)?;
+        let config = &self.config;
+        let (wait, since, time) = if connection.finished {
+            (Wait::Close, connection.since, LINGER)
+        } else if let Some(&id) = connection.exchanges.front() {
+            let exchange = self.exchanges.get(id)?;
+            let reads = connection.body_of == Some(id) && connection.input.is_empty() && exchange.request_credit > 0;
+            if !exchange.held.is_empty() {
+                (Wait::Write, connection.wrote_at, config.write_timeout)
+            } else if reads {
+                (Wait::Body, connection.read_at.max(exchange.progress_at), config.body_timeout)
+            } else {
+                (Wait::Handler, exchange.progress_at, config.handler_timeout)
+            }
+        } else {
+            match connection.reading {
+                Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
+                Reading::Head if connection.scanned > 0 => (Wait::Head, connection.since, config.header_timeout),
+                Reading::Head if connection.is_new => (Wait::Request, connection.since, config.header_timeout),
+                Reading::Head => (Wait::Request, connection.since, config.idle_timeout),
+                _ => (Wait::Body, connection.read_at, config.body_timeout),
+            }
+        };
+        Some((wait, since.saturating_add(time)))
+    }
+
+    pub(super) fn timers(&mut self) {
+        self.listen_again();
+        if self.now < self.earliest {
+            return;
+        }
+        self.earliest = u64::MAX;
+        let mut due = core::mem::take(&mut self.due);
+        for (key, connection) in self.connections.iter() {
+            if connection.deadline <= self.now {
+                due.push(key);
+            } else {
+                self.earliest = self.earliest.min(connection.deadline);
+            }
+        }
+        for key in due.drain(..) {
+            if let Some((wait, deadline)) = self.wait_of(key)
+                && deadline <= self.now
+            {
+                self.expire(key, wait);
+            }
+            self.settle(key);
+        }
+        self.due = due;
+    }
+
+    fn expire(&mut self, key: usize, wait: Wait) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let front = connection.exchanges.front().copied();
+        match (wait, front) {
+            (Wait::Close | Wait::Write, _) => return self.abort(key),
+            (Wait::Request, _) => return self.finish(key),
+            (Wait::Head, _) => self.refuse(key, Refusal { status: 408, why: "the headers took too long" }),
+            (Wait::Body, Some(_)) => self.refuse_body(key, 408, "the body took too long"),
+            (Wait::Body, None) => connection.stop_reading(),
+            (Wait::Handler, Some(id)) => {
+                let peer = self.exchanges.get(id).and_then(|exchange| exchange.handler).unwrap_or_default();
+                self.say(Level::Warn, format!("handler {peer}: no progress with a request"));
+                self.fail(id, 504, "the handler took too long");
+            }
+            (Wait::Handler, None) => self.refuse(key, Refusal { status: 503, why: "the handler is busy" }),
+        }
+        self.advance(key);
+    }
+}

@@ -1,0 +1,79 @@
+//! The box: [`Http`] between its arrows.
+
+use crate::{Config, Http, Level, Outside, Wake};
+use bindings::pearwood::{
+    box0_1_0::{config, entropy, log, schedule, schedule::Ready},
+    http::handler,
+    net::tcp,
+};
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/box", "../../wit/net", "../../wit/http"],
+        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
+        // names of modules where a package has several. The empty one is there for that.
+        inline: "
+            package pearwood:http-box;
+            package pearwood:box@0.0.0 {}
+            world http {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:box/log@0.1.0;
+                import pearwood:box/config@0.1.0;
+                import pearwood:box/entropy@0.1.0;
+                import pearwood:net/tcp@0.1.0;
+                import pearwood:http/handler@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "pearwood:http-box/http",
+        generate_all,
+    });
+    use super::HttpBox;
+    export!(HttpBox);
+}
+
+struct HttpBox;
+
+impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
+    fn run() {
+        let settings = config::get();
+        let mut http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+            Ok(config) => Http::new(config),
+            Err(error) => return log::write(log::Level::Error, &error),
+        };
+        loop {
+            let wake = schedule::wait(http.deadline());
+            let tcp = if wake.ready.contains(Ready::TCP) { tcp::receive() } else { Vec::new() };
+            let handler = if wake.ready.contains(Ready::HANDLER) { handler::receive() } else { Vec::new() };
+            let room = wake.ready.contains(Ready::ROOM);
+            http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut Arrows);
+        }
+    }
+}
+
+struct Arrows;
+
+impl Outside for Arrows {
+    fn send_tcp(&mut self, peer: u32, batch: &[u8]) -> bool {
+        tcp::send(peer, batch)
+    }
+
+    fn send_handler(&mut self, peer: u32, batch: &[u8]) -> bool {
+        handler::send(peer, batch)
+    }
+
+    fn wall_clock(&mut self) -> Option<u64> {
+        entropy::wall_clock()
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warn => log::Level::Warn,
+            Level::Info => log::Level::Info,
+            Level::Debug => log::Level::Debug,
+        };
+        log::write(level, line);
+    }
+}

@@ -1,0 +1,403 @@
+//! A bench around the server: clients on one side, handlers on the other, time in between.
+#![allow(dead_code)] // each test file uses a part
+
+pub mod responses;
+
+use pearwood_http::{Config, Http, Level, Outside, Wake};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+use wit::http::{Command as ToHandler, Event as FromHandler, Route};
+use wit::tcp::{Command as ToTcp, Endpoint, Event as FromTcp};
+use wit::{Batch, INITIAL_CREDIT, Peer, Records};
+
+pub const SECOND: u64 = 1_000_000_000;
+
+/// A request as a handler sees it, and what came for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    pub id: u32,
+    pub peer: u32,
+    pub method: String,
+    pub target: String,
+    pub authority: String,
+    pub headers: String,
+    pub body: Vec<u8>,
+    pub ended: bool,
+    pub cancelled: bool,
+    /// bytes of the request's body that the server may still send
+    pub credit: u32,
+    /// bytes of the response's body that the handler may still send
+    pub response_credit: u32,
+    /// The handler has ended or failed it.
+    pub over: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    pub received: Vec<u8>,
+    pub finished: bool,
+    pub aborted: bool,
+    pub closed: bool,
+    /// bytes that the server may still send
+    pub credit: u32,
+    /// bytes that the client may still send
+    pub send_credit: u32,
+    has_finished: bool,
+}
+
+impl Client {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
+
+pub struct Bench {
+    pub http: Http,
+    pub now: u64,
+    pub outside: Sides,
+    tcp: Batch,
+    handler: Batch,
+    next_connection: u32,
+    /// give credit for what clients receive at once
+    pub clients_read: bool,
+    pub room: bool,
+}
+
+/// What the server has sent, checked as it comes.
+#[derive(Default)]
+pub struct Sides {
+    pub clients: BTreeMap<u32, Client>,
+    pub requests: BTreeMap<u32, Request>,
+    /// ids in the order of their requests
+    pub order: Vec<u32>,
+    pub listening: Vec<u16>,
+    pub log: Vec<(Level, String)>,
+    pub tcp_full: bool,
+    pub handler_full: bool,
+    pub wall_clock: Option<u64>,
+    /// Ends of requests that a hostile handler sent before there were such requests.
+    pub guessed: BTreeSet<(u32, u32)>,
+    sent: Vec<(u32, u32)>,
+    closed: Vec<u32>,
+}
+
+impl Outside for Sides {
+    fn send_tcp(&mut self, peer: u32, batch: &[u8]) -> bool {
+        assert_eq!(peer, 0);
+        if self.tcp_full {
+            return false;
+        }
+        for record in Records::new(batch) {
+            match ToTcp::decode(&record.unwrap()).unwrap() {
+                ToTcp::Listen { port, .. } => self.listening.push(port),
+                ToTcp::Send { connection, data } => {
+                    assert!(!data.is_empty(), "an empty send");
+                    let Some(client) = self.clients.get_mut(&connection) else { continue };
+                    assert!(!client.finished && !client.aborted, "data after the end");
+                    client.credit = client.credit.checked_sub(data.len() as u32).expect("data beyond the credit");
+                    client.received.extend_from_slice(data);
+                    self.sent.push((connection, data.len() as u32));
+                }
+                ToTcp::Credit { connection, bytes } => {
+                    let Some(client) = self.clients.get_mut(&connection) else { continue };
+                    client.send_credit += bytes;
+                    assert!(client.send_credit <= INITIAL_CREDIT, "credit for more than was sent");
+                }
+                ToTcp::Finish { connection } => {
+                    let Some(client) = self.clients.get_mut(&connection) else { continue };
+                    assert!(!client.finished, "finished twice");
+                    client.finished = true;
+                    if client.has_finished {
+                        client.closed = true;
+                        self.closed.push(connection);
+                    }
+                }
+                ToTcp::Abort { connection } => {
+                    let Some(client) = self.clients.get_mut(&connection) else { continue };
+                    if !client.closed {
+                        client.aborted = true;
+                        client.closed = true;
+                        self.closed.push(connection);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        true
+    }
+
+    fn send_handler(&mut self, peer: u32, batch: &[u8]) -> bool {
+        if self.handler_full {
+            return false;
+        }
+        for record in Records::new(batch) {
+            match ToHandler::decode(&record.unwrap()).unwrap() {
+                ToHandler::Request { request, head } => {
+                    let known = self.requests.get(&request);
+                    assert!(known.is_none_or(|r| r.over || r.cancelled), "an id in use");
+                    let new = Request {
+                        id: request,
+                        peer,
+                        method: head.method.into(),
+                        target: head.target.into(),
+                        authority: head.authority.into(),
+                        headers: String::from_utf8_lossy(head.headers).into_owned(),
+                        credit: INITIAL_CREDIT,
+                        response_credit: INITIAL_CREDIT,
+                        ..Request::default()
+                    };
+                    self.requests.insert(request, new);
+                    self.order.push(request);
+                }
+                ToHandler::Body { request, data } => {
+                    let r = self.requests.get_mut(&request).expect("a body for no request");
+                    assert!(!r.ended && !r.cancelled && r.peer == peer);
+                    r.credit = r.credit.checked_sub(data.len() as u32).expect("a body beyond the credit");
+                    r.body.extend_from_slice(data);
+                }
+                ToHandler::End { request } => {
+                    let r = self.requests.get_mut(&request).expect("an end of no request");
+                    assert!(!r.ended && !r.cancelled && r.peer == peer);
+                    r.ended = true;
+                }
+                ToHandler::Credit { request, bytes } => {
+                    let r = self.requests.get_mut(&request).expect("credit for no request");
+                    assert!(!r.cancelled && r.peer == peer);
+                    r.response_credit += bytes;
+                    assert!(r.response_credit <= INITIAL_CREDIT, "credit for more than was sent");
+                }
+                ToHandler::Cancel { request } => {
+                    let r = self.requests.get_mut(&request).expect("a cancel of no request");
+                    assert!(!r.cancelled && r.peer == peer);
+                    r.cancelled = true;
+                }
+            }
+        }
+        true
+    }
+
+    fn wall_clock(&mut self) -> Option<u64> {
+        self.wall_clock
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        self.log.push((level, line.into()));
+    }
+}
+
+impl Bench {
+    /// With one handler for all, and no `Server` and `Date`, which most tests do not want to see.
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let mut bench = Self::without_handler(settings);
+        bench.attach_handler(0, "", "");
+        bench
+    }
+
+    pub fn without_handler(settings: &[(&str, &str)]) -> Self {
+        let quiet = ("server", "");
+        let settings = settings.iter().copied().chain((!settings.iter().any(|s| s.0 == "server")).then_some(quiet));
+        let mut bench = Bench {
+            http: Http::new(Config::read(settings).unwrap()),
+            now: SECOND,
+            outside: Sides::default(),
+            tcp: Batch::new(),
+            handler: Batch::new(),
+            next_connection: 1,
+            clients_read: true,
+            room: false,
+        };
+        Peer::Attach(0, b"").encode(&mut bench.tcp);
+        bench.turn();
+        bench
+    }
+
+    /// Lets the server take what has been prepared, and then what follows from that.
+    pub fn turn(&mut self) {
+        loop {
+            let (tcp, handler) = (std::mem::take(&mut self.tcp), std::mem::take(&mut self.handler));
+            let wake = Wake {
+                now: self.now,
+                tcp: tcp.as_bytes(),
+                handler: handler.as_bytes(),
+                room: std::mem::take(&mut self.room),
+            };
+            self.http.turn(wake, &mut self.outside);
+            for (connection, bytes) in std::mem::take(&mut self.outside.sent) {
+                if self.clients_read {
+                    self.read(connection, bytes);
+                }
+            }
+            for connection in std::mem::take(&mut self.outside.closed) {
+                self.tcp_event(FromTcp::Closed { connection, why: b"" });
+            }
+            if self.tcp.is_empty() {
+                break;
+            }
+        }
+    }
+
+    pub fn wait(&mut self, time: u64) {
+        self.now += time;
+        self.turn();
+    }
+
+    // --- the client's side
+
+    pub fn tcp_event(&mut self, event: FromTcp<'_>) {
+        if self.tcp.is_empty() {
+            Peer::Is(0).encode(&mut self.tcp);
+        }
+        event.encode(&mut self.tcp);
+    }
+
+    pub fn tcp_peer(&mut self, record: Peer<'_>) {
+        record.encode(&mut self.tcp);
+    }
+
+    pub fn connect(&mut self) -> u32 {
+        let connection = self.next_connection;
+        self.next_connection += 1;
+        self.accept(connection);
+        self.turn();
+        connection
+    }
+
+    pub fn accept(&mut self, connection: u32) {
+        let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
+        self.outside.clients.insert(connection, client);
+        let remote = Endpoint { address: Ipv6Addr::LOCALHOST, port: 50_000 };
+        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80 });
+    }
+
+    /// Prepares data; the client must have credit for it.
+    pub fn data(&mut self, connection: u32, data: &[u8]) {
+        let client = self.outside.clients.get_mut(&connection).unwrap();
+        client.send_credit = client.send_credit.checked_sub(data.len() as u32).expect("the client has no credit");
+        if !client.closed {
+            self.tcp_event(FromTcp::Data { connection, data });
+        }
+    }
+
+    pub fn send(&mut self, connection: u32, data: impl AsRef<[u8]>) {
+        self.data(connection, data.as_ref());
+        self.turn();
+    }
+
+    /// Gives credit for what the client has taken.
+    pub fn read(&mut self, connection: u32, bytes: u32) {
+        let client = self.outside.clients.get_mut(&connection).unwrap();
+        client.credit += bytes;
+        if !client.closed {
+            self.tcp_event(FromTcp::Sent { connection, bytes });
+        }
+    }
+
+    pub fn finish(&mut self, connection: u32) {
+        let client = self.outside.clients.get_mut(&connection).unwrap();
+        client.has_finished = true;
+        if client.closed {
+            return;
+        }
+        self.tcp_event(FromTcp::Finished { connection });
+        if self.outside.clients[&connection].finished {
+            self.outside.clients.get_mut(&connection).unwrap().closed = true;
+            self.tcp_event(FromTcp::Closed { connection, why: b"" });
+        }
+        self.turn();
+    }
+
+    pub fn client(&self, connection: u32) -> &Client {
+        &self.outside.clients[&connection]
+    }
+
+    /// What a client has received, which is forgotten.
+    pub fn take(&mut self, connection: u32) -> String {
+        let received = std::mem::take(&mut self.outside.clients.get_mut(&connection).unwrap().received);
+        String::from_utf8(received).unwrap()
+    }
+
+    // --- the handler's side
+
+    pub fn attach_handler(&mut self, peer: u32, host: &str, path: &str) {
+        Peer::Attach(peer, &Route { host, path }.encode()).encode(&mut self.handler);
+        self.turn();
+    }
+
+    pub fn detach_handler(&mut self, peer: u32) {
+        Peer::Detach(peer, b"trapped: unreachable").encode(&mut self.handler);
+        for request in self.outside.requests.values_mut().filter(|request| request.peer == peer) {
+            request.over = true;
+        }
+        self.turn();
+    }
+
+    pub fn handler_record(&mut self, peer: u32, kind: u8, id: u32, bytes: &[u8]) {
+        if let Some(r) = self.outside.requests.get_mut(&id).filter(|r| r.peer == peer) {
+            match (kind, bytes) {
+                (2, _) => r.response_credit = r.response_credit.saturating_sub(bytes.len() as u32),
+                (3, []) | (5, _) => r.over = true,
+                (4, &[a, b, c, d]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
+                _ => {}
+            }
+        }
+        if matches!(kind, 3 | 5) {
+            self.outside.guessed.insert((peer, id));
+        }
+        Peer::Is(peer).encode(&mut self.handler);
+        self.handler.push(kind, id, bytes);
+    }
+
+    /// Prepares an event of the handler that has the request.
+    pub fn event(&mut self, event: FromHandler<'_>) {
+        let (FromHandler::Response { request, .. }
+        | FromHandler::Body { request, .. }
+        | FromHandler::End { request }
+        | FromHandler::Credit { request, .. }
+        | FromHandler::Failed { request, .. }) = event;
+        let r = self.outside.requests.get_mut(&request).unwrap();
+        match event {
+            FromHandler::End { .. } | FromHandler::Failed { .. } => r.over = true,
+            FromHandler::Credit { bytes, .. } => r.credit += bytes,
+            FromHandler::Body { data, .. } => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
+            FromHandler::Response { .. } => {}
+        }
+        Peer::Is(r.peer).encode(&mut self.handler);
+        event.encode(&mut self.handler);
+    }
+
+    pub fn respond(&mut self, request: u32, status: u16, headers: &str, body: &str) {
+        self.event(FromHandler::Response { request, status, headers: headers.as_bytes() });
+        if !body.is_empty() {
+            self.event(FromHandler::Body { request, data: body.as_bytes() });
+        }
+        self.event(FromHandler::End { request });
+        self.turn();
+    }
+
+    /// A response with `content-length`.
+    pub fn respond_text(&mut self, request: u32, body: &str) {
+        self.respond(request, 200, &format!("content-length: {}\r\n", body.len()), body);
+    }
+
+    /// The requests in order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.outside.order.iter().map(|id| self.outside.requests[id].clone()).collect()
+    }
+
+    /// The latest request.
+    pub fn last(&self) -> Request {
+        self.outside.requests[self.outside.order.last().expect("no request came")].clone()
+    }
+
+    pub fn request(&self, id: u32) -> &Request {
+        &self.outside.requests[&id]
+    }
+
+    pub fn logged(&self, text: &str) -> bool {
+        self.outside.log.iter().any(|(_, line)| line.contains(text))
+    }
+}

@@ -1,0 +1,211 @@
+//! What becomes of responses on their way to the client.
+
+mod common;
+use common::{Bench, SECOND, responses};
+use wit::http::Event;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// A request has come, and its handler is to answer.
+fn asked(request: &str) -> (Bench, u32, u32) {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.send(client, request);
+    let id = bench.last().id;
+    (bench, client, id)
+}
+
+#[test]
+fn without_content_length_the_body_is_chunked() {
+    let (mut bench, client, id) = asked(GET);
+    bench.event(Event::Response { request: id, status: 200, headers: b"a: b\r\n" });
+    bench.event(Event::Body { request: id, data: b"hello" });
+    bench.event(Event::Body { request: id, data: b"" });
+    bench.turn();
+    assert_eq!(bench.take(client), "HTTP/1.1 200 OK\r\na: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    bench.event(Event::Body { request: id, data: &[b'x'; 300] });
+    bench.event(Event::End { request: id });
+    bench.turn();
+    assert_eq!(bench.take(client), format!("12c\r\n{}\r\n0\r\n\r\n", "x".repeat(300)));
+    assert!(!bench.client(client).finished);
+}
+
+#[test]
+fn for_http_1_0_the_connection_ends_the_body() {
+    let (mut bench, client, id) = asked("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    bench.respond(id, 200, "", "hello");
+    assert_eq!(bench.take(client), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello");
+    assert!(bench.client(client).finished);
+}
+
+#[test]
+fn date_and_server_are_added_unless_given() {
+    let mut bench = Bench::with(&[("server", "Pearwood")]);
+    bench.outside.wall_clock = Some(784_111_777 * SECOND);
+    bench.wait(SECOND);
+    let client = bench.connect();
+    bench.send(client, GET);
+    bench.respond_text(bench.last().id, "x");
+    let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    assert_eq!(bench.take(client), format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n{date}Server: Pearwood\r\n\r\nx"));
+    bench.send(client, GET);
+    bench.respond(bench.last().id, 204, "date: then\r\nserver: other\r\n", "");
+    assert_eq!(bench.take(client), "HTTP/1.1 204 No Content\r\ndate: then\r\nserver: other\r\n\r\n");
+    bench.outside.wall_clock = Some(784_111_778 * SECOND);
+    bench.wait(SECOND);
+    bench.send(client, "BAD\r\n\r\n");
+    assert!(bench.take(client).contains("Date: Sun, 06 Nov 1994 08:49:38 GMT\r\nServer: Pearwood\r\n"));
+}
+
+#[test]
+fn responses_without_a_body() {
+    for (request, status, headers, expected) in [
+        (
+            "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+            200,
+            "content-length: 9\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
+        ),
+        ("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", 200, "", "HTTP/1.1 200 OK\r\n\r\n"),
+        (
+            GET,
+            304,
+            "content-length: 9\r\netag: \"x\"\r\n",
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\netag: \"x\"\r\n\r\n",
+        ),
+        (GET, 204, "content-length: 9\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
+    ] {
+        let (mut bench, client, id) = asked(request);
+        bench.respond(id, status, headers, "unwanted!");
+        assert_eq!(bench.take(client), expected);
+        assert!(!bench.client(client).finished);
+        bench.send(client, GET);
+        assert_ne!(bench.last().id, id, "the connection goes on");
+    }
+}
+
+#[test]
+fn a_body_longer_than_announced_is_cut_and_the_connection_ends() {
+    let (mut bench, client, id) = asked(GET);
+    bench.respond(id, 200, "content-length: 3\r\n", "hello");
+    assert_eq!(bench.take(client), "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhel");
+    assert!(bench.client(client).finished && bench.logged("longer than its content-length"));
+}
+
+#[test]
+fn a_body_shorter_than_announced_ends_the_connection() {
+    let (mut bench, client, id) = asked(GET);
+    bench.respond(id, 200, "content-length: 9\r\n", "hello");
+    let response = &responses::read(bench.take(client).as_bytes(), &[]).unwrap()[0];
+    assert_eq!((response.text(), response.whole), ("hello", false));
+    assert!(bench.client(client).finished && bench.logged("shorter than its content-length"));
+}
+
+#[test]
+fn heads_that_are_none_become_502() {
+    for (status, headers) in [
+        (200, "a: b\r\n\r\nHTTP/1.1 200 OK\r\n"),
+        (200, "a: b\nset-cookie: x\r\n"),
+        (200, "a: b\rset-cookie: x\r\n"),
+        (200, "a: b"),
+        (200, "content-length: 1\r\ncontent-length: 2\r\n"),
+        (100, ""),
+        (999, ""),
+    ] {
+        let (mut bench, client, id) = asked(GET);
+        bench.respond(id, status, headers, "x");
+        let response = &responses::read(bench.take(client).as_bytes(), &[]).unwrap()[0];
+        assert_eq!(response.status, 502, "{headers:?}");
+        assert!(bench.request(id).cancelled);
+        assert!(!bench.client(client).finished, "the request was whole, so the connection can go on");
+    }
+}
+
+#[test]
+fn what_no_handler_may_do() {
+    type Deed = fn(&mut Bench, u32);
+    let before_head: [Deed; 4] = [
+        |bench, id| bench.event(Event::Body { request: id, data: b"x" }),
+        |bench, id| bench.event(Event::End { request: id }),
+        |bench, id| bench.handler_record(0, 77, id, b""),
+        |bench, id| bench.handler_record(0, 1, id, b"\xc8"),
+    ];
+    for deed in before_head {
+        let (mut bench, client, id) = asked(GET);
+        deed(&mut bench, id);
+        bench.turn();
+        assert!(bench.take(client).starts_with("HTTP/1.1 502 "));
+    }
+    let after_head: [Deed; 3] = [
+        |bench, id| bench.event(Event::Response { request: id, status: 200, headers: b"" }),
+        |bench, id| bench.event(Event::Body { request: id, data: &[0; 65_537] }),
+        |bench, id| bench.handler_record(0, 4, id, b"12345"),
+    ];
+    for deed in after_head {
+        let (mut bench, client, id) = asked(GET);
+        bench.event(Event::Response { request: id, status: 200, headers: b"" });
+        deed(&mut bench, id);
+        bench.turn();
+        let response = &responses::read(bench.take(client).as_bytes(), &[]).unwrap()[0];
+        assert_eq!((response.status, response.whole), (200, false));
+        assert!(bench.client(client).finished && bench.request(id).cancelled);
+    }
+}
+
+#[test]
+fn what_is_said_about_others_requests_is_not_heard() {
+    let (mut bench, client, id) = asked(GET);
+    bench.attach_handler(1, "", "/other");
+    bench.handler_record(1, 3, id, b"");
+    bench.handler_record(0, 3, id ^ 1, b"");
+    bench.handler_record(0, 3, id ^ 1 << 16, b"");
+    bench.handler_record(9, 5, id, b"x");
+    bench.turn();
+    assert_eq!(bench.client(client).text(), "");
+    bench.respond_text(id, "x");
+    assert!(bench.take(client).starts_with("HTTP/1.1 200 OK"));
+    bench.handler_record(0, 2, id, b"late");
+    bench.turn();
+    assert_eq!(bench.client(client).text(), "");
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_request() {
+    // The rest of a small body is read, and the connection goes on.
+    let (mut bench, client, id) = asked("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhello");
+    bench.respond(id, 403, "content-length: 0\r\n", "");
+    assert!(bench.take(client).starts_with("HTTP/1.1 403 "));
+    bench.send(client, format!("world{GET}"));
+    assert_eq!(bench.request(id).body, b"hello");
+    assert!(!bench.request(id).ended, "no more is sent of a request that is answered");
+    assert_ne!(bench.last().id, id);
+    // That of a large one is not.
+    let (mut bench, client, id) = asked("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\nhello");
+    bench.respond(id, 403, "content-length: 0\r\n", "");
+    assert!(bench.client(client).finished);
+    // Nor that of one which turns out to be.
+    let (mut bench, client, id) = asked("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n");
+    bench.respond(id, 403, "content-length: 0\r\n", "");
+    assert!(!bench.client(client).finished);
+    for _ in 0..5 {
+        bench.send(client, [b'x'; 60_000]);
+    }
+    assert!(bench.client(client).finished);
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request() {
+    let mut bench = Bench::with(&[("access-log", "true")]);
+    let client = bench.connect();
+    bench.send(client, "GET /a\"b?c HTTP/1.1\r\nHost: h\r\n\r\n");
+    bench.now += 5_000_000;
+    bench.respond_text(bench.last().id, "hello");
+    assert!(bench.logged("::1 \"GET /a%22b?c HTTP/1.1\" 200 5 5 ms"), "{:?}", bench.outside.log);
+    bench.send(client, "BAD\r\n\r\n");
+    assert!(bench.logged("::1 \"-\" 400 "), "{:?}", bench.outside.log);
+    let mut quiet = Bench::new();
+    let client = quiet.connect();
+    quiet.send(client, GET);
+    quiet.respond_text(quiet.last().id, "x");
+    assert!(!quiet.logged("GET"));
+}

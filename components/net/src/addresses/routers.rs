@@ -1,0 +1,207 @@
+//! Stateless address autoconfiguration (RFC 4862) and router discovery (RFC 4861).
+//!
+//! smoltcp's own takes one prefix, no name servers, and asks to be polled without end once three solicitations have
+//! gone unanswered.
+
+use super::Network6;
+use super::advertisement::{Advertisement, Prefix, Server};
+use crate::link::Link;
+use core::net::Ipv6Addr;
+use core::ops::Range;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Cidr, Ipv6Packet,
+    Ipv6Repr, NdiscRepr,
+};
+
+const ETHERNET_HEADER: usize = 14;
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+const ALL_ROUTERS_ETHERNET: EthernetAddress = EthernetAddress([0x33, 0x33, 0, 0, 0, 2]);
+
+const SECOND: u64 = 1_000_000_000;
+/// RFC 4861 section 10; doubled each time, as RFC 7559 says.
+const FIRST_INTERVAL: u64 = 4 * SECOND;
+const LONGEST_INTERVAL: u64 = 3600 * SECOND;
+/// RFC 4862 section 5.5.3 (e): an advertisement, which anyone can send, shortens a lifetime to no less.
+const TWO_HOURS: u64 = 7200 * SECOND;
+
+const MAX_ROUTERS: usize = 4;
+const MAX_PREFIXES: usize = 4;
+const MAX_SERVERS: usize = 3;
+
+/// Something that an advertisement said, until it expires.
+#[derive(Debug, Clone, Copy)]
+struct Timed<T> {
+    what: T,
+    expires: u64,
+}
+
+pub struct Routers {
+    card: [u8; 6],
+    routers: Vec<Timed<Ipv6Addr>>,
+    prefixes: Vec<Timed<Prefix>>,
+    dns: Vec<Timed<Ipv6Addr>>,
+    changed: bool,
+    /// when to solicit next; never, once a router has answered
+    solicit_at: u64,
+    interval: u64,
+}
+
+/// RFC 4291 appendix A: the modified EUI-64 of an Ethernet address.
+fn interface_identifier(card: [u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = card;
+    u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+pub fn link_local(card: [u8; 6]) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(interface_identifier(card)))
+}
+
+fn expiry(now: u64, seconds: u32) -> u64 {
+    if seconds == u32::MAX { u64::MAX } else { now.saturating_add(u64::from(seconds) * SECOND) }
+}
+
+impl Routers {
+    pub fn new(card: [u8; 6], now: u64) -> Self {
+        Routers {
+            card,
+            routers: Vec::new(),
+            prefixes: Vec::new(),
+            dns: Vec::new(),
+            changed: false,
+            solicit_at: now,
+            interval: FIRST_INTERVAL,
+        }
+    }
+
+    /// Takes over what a router says, if it is one on this link (RFC 4861 section 6.1.2).
+    pub fn receive(&mut self, now: u64, frame: &[u8], message: Range<usize>) {
+        let Some(packet) = frame.get(ETHERNET_HEADER..message.end) else { return };
+        let Ok(packet) = Ipv6Packet::new_checked(packet) else { return };
+        let (source, destination) = (packet.src_addr(), packet.dst_addr());
+        let message = &frame[message];
+        let sound = Icmpv6Packet::new_checked(message).is_ok_and(|m| m.verify_checksum(&source, &destination));
+        if !sound || packet.hop_limit() != 255 || !source.is_unicast_link_local() {
+            return;
+        }
+        let Some(advertisement) = Advertisement::read(message) else { return };
+        self.router(source, expiry(now, advertisement.router_lifetime.into()), now);
+        for prefix in advertisement.prefixes {
+            self.prefix(prefix, now);
+        }
+        for server in advertisement.dns {
+            self.server(server, now);
+        }
+        if advertisement.router_lifetime > 0 {
+            self.solicit_at = u64::MAX;
+        }
+    }
+
+    fn router(&mut self, address: Ipv6Addr, expires: u64, now: u64) {
+        self.changed |= update(&mut self.routers, MAX_ROUTERS, Timed { what: address, expires }, now, |a, b| a == b);
+    }
+
+    fn server(&mut self, server: Server, now: u64) {
+        let timed = Timed { what: server.address, expires: expiry(now, server.lifetime) };
+        self.changed |= update(&mut self.dns, MAX_SERVERS, timed, now, |a, b| a == b);
+    }
+
+    fn prefix(&mut self, prefix: Prefix, now: u64) {
+        let same = |a: &Prefix, b: &Prefix| a.prefix == b.prefix;
+        let mut expires = expiry(now, prefix.valid);
+        if let Some(known) = self.prefixes.iter().find(|known| same(&known.what, &prefix)) {
+            let least = known.expires.min(now.saturating_add(TWO_HOURS));
+            expires = expires.max(least);
+        }
+        self.changed |= update(&mut self.prefixes, MAX_PREFIXES, Timed { what: prefix, expires }, now, same);
+    }
+
+    /// Solicits routers when it is time to. The network after a change.
+    pub fn step(&mut self, now: u64, link: &mut Link) -> Option<Network6> {
+        if now >= self.solicit_at {
+            solicit(link);
+            self.solicit_at = now + self.interval;
+            self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
+        }
+        let before = self.routers.len() + self.prefixes.len() + self.dns.len();
+        if now >= self.next_expiry() {
+            self.routers.retain(|router| router.expires > now);
+            self.prefixes.retain(|prefix| prefix.expires > now);
+            self.dns.retain(|server| server.expires > now);
+            self.changed |= before != self.routers.len() + self.prefixes.len() + self.dns.len();
+            if self.routers.is_empty() && self.solicit_at == u64::MAX {
+                self.interval = FIRST_INTERVAL;
+                self.solicit_at = now;
+            }
+        }
+        core::mem::take(&mut self.changed).then(|| self.network())
+    }
+
+    fn network(&self) -> Network6 {
+        let identifier = u128::from(interface_identifier(self.card));
+        let address = |prefix: &Timed<Prefix>| {
+            let address = Ipv6Addr::from_bits(prefix.what.prefix.to_bits() | identifier);
+            Ipv6Cidr::new(address, if prefix.what.on_link { 64 } else { 128 })
+        };
+        Network6 {
+            addresses: self.prefixes.iter().map(address).collect(),
+            gateway: self.routers.first().map(|router| router.what),
+            dns: self.dns.iter().map(|server| server.what).collect(),
+        }
+    }
+
+    fn next_expiry(&self) -> u64 {
+        let routers = self.routers.iter().map(|router| router.expires);
+        let prefixes = self.prefixes.iter().map(|prefix| prefix.expires);
+        let dns = self.dns.iter().map(|server| server.expires);
+        routers.chain(prefixes).chain(dns).min().unwrap_or(u64::MAX)
+    }
+
+    pub fn deadline(&self) -> u64 {
+        if self.changed { 0 } else { self.solicit_at.min(self.next_expiry()) }
+    }
+}
+
+/// Adds, prolongs or (when already expired) removes an entry. True if the network is another for it.
+fn update<T>(list: &mut Vec<Timed<T>>, limit: usize, new: Timed<T>, now: u64, same: impl Fn(&T, &T) -> bool) -> bool {
+    let gone = new.expires <= now;
+    match list.iter().position(|known| same(&known.what, &new.what)) {
+        Some(at) if gone => {
+            list.remove(at);
+            true
+        }
+        Some(at) => {
+            list[at].expires = new.expires;
+            false
+        }
+        None if gone || list.len() >= limit => false,
+        None => {
+            list.push(new);
+            true
+        }
+    }
+}
+
+/// RFC 4861 section 4.1.
+fn solicit(link: &mut Link) {
+    let card = EthernetAddress(link.card.address);
+    let source = link_local(link.card.address);
+    let message = Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit { lladdr: Some(card.into()) });
+    let ip = Ipv6Repr {
+        src_addr: source,
+        dst_addr: ALL_ROUTERS,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: message.buffer_len(),
+        hop_limit: 255,
+    };
+    link.emit(ETHERNET_HEADER + ip.buffer_len() + message.buffer_len(), |buffer| {
+        let mut ethernet = EthernetFrame::new_unchecked(buffer);
+        ethernet.set_src_addr(card);
+        ethernet.set_dst_addr(ALL_ROUTERS_ETHERNET);
+        ethernet.set_ethertype(EthernetProtocol::Ipv6);
+        let mut packet = Ipv6Packet::new_unchecked(ethernet.payload_mut());
+        ip.emit(&mut packet);
+        let mut icmp = Icmpv6Packet::new_unchecked(packet.payload_mut());
+        message.emit(&source, &ALL_ROUTERS, &mut icmp, &ChecksumCapabilities::default());
+    });
+}

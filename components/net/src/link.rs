@@ -1,0 +1,231 @@
+//! smoltcp's interface on a card: frames come one by one from the batch that the node gave, and go straight into the
+//! batch that it will get.
+
+use crate::checksum;
+use crate::packet::Packet;
+use crate::timers::NEVER;
+use core::net::Ipv6Addr;
+use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, IpAddress};
+use wit::Batch;
+
+const ETHERNET_HEADER: usize = 14;
+
+/// The network card that a stack works on.
+#[derive(Debug, Clone, Copy)]
+pub struct Card {
+    pub address: [u8; 6],
+    /// largest payload of a frame, in bytes
+    pub mtu: u16,
+}
+
+pub struct Link {
+    pub interface: Interface,
+    pub card: Card,
+    pub outgoing: Batch,
+    pub sent: Sent,
+}
+
+/// What has been transmitted.
+#[derive(Debug, Default)]
+pub struct Sent {
+    pub frames: u64,
+    /// the last TCP segment since this was last taken
+    pub segment: Option<SentSegment>,
+    /// The least sequence number of an empty segment.
+    ///
+    /// After a timeout smoltcp goes back to the first unacknowledged byte, and sends acknowledgements from there too.
+    /// They are outside the remote side's window, and it must ignore them (RFC 9293 section 3.10.7.4): with data lost
+    /// in both directions neither side hears the other again. BSD sends them from the highest number ever sent.
+    pub highest: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct SentSegment {
+    pub sequence: u32,
+    /// the sequence number after this segment
+    pub next: u32,
+    pub acknowledged: u32,
+}
+
+impl Link {
+    /// Frames are dropped by the card when its queue is full; with no more than this at a time it rarely is.
+    pub const BATCH: usize = 128 << 10;
+
+    pub fn new(card: Card, seed: u64, now: u64) -> Self {
+        let mut config = Config::new(EthernetAddress(card.address).into());
+        config.random_seed = seed;
+        let mut outgoing = Batch::new();
+        let mut sent = Sent::default();
+        let mut device = Device { frame: None, outgoing: &mut outgoing, sent: &mut sent, mtu: card.mtu };
+        let interface = Interface::new(config, &mut device, instant(now));
+        Link { interface, card, outgoing, sent }
+    }
+
+    /// Processes a received frame with the sockets of `set`. TCP segments must have been verified.
+    #[inline]
+    pub fn ingress(&mut self, now: u64, frame: &[u8], set: &mut SocketSet<'static>) {
+        let Link { interface, card, outgoing, sent } = self;
+        let mut device = Device { frame: Some(frame), outgoing, sent, mtu: card.mtu };
+        interface.poll_ingress_single(instant(now), &mut device, set);
+    }
+
+    /// Transmits at most one frame per socket. True if something was sent.
+    #[inline]
+    pub fn egress(&mut self, now: u64, set: &mut SocketSet<'static>) -> bool {
+        let Link { interface, card, outgoing, sent } = self;
+        let mut device = Device { frame: None, outgoing, sent, mtu: card.mtu };
+        interface.poll_egress(instant(now), &mut device, set) == PollResult::SocketStateChanged
+    }
+
+    /// Transmits until the sockets of `set` have nothing more to send now, or there is no room. When to do so again.
+    pub fn drain(&mut self, now: u64, retry: u64, set: &mut SocketSet<'static>) -> u64 {
+        // smoltcp may have nothing to send at a time that it named itself.
+        let mut idle = 0;
+        loop {
+            let at = self.poll_at(now, set);
+            if at > now || !self.has_room() {
+                return at;
+            }
+            if idle == 2 {
+                return now + retry;
+            }
+            if !self.egress(now, set) {
+                idle += 1;
+            }
+        }
+    }
+
+    /// When the sockets of `set` need `egress` next; [`NEVER`] if only a frame can change them.
+    #[inline]
+    pub fn poll_at(&mut self, now: u64, set: &SocketSet<'static>) -> u64 {
+        match self.interface.poll_at(instant(now), set) {
+            Some(at) => (at.total_micros() as u64).saturating_mul(1000),
+            None => NEVER,
+        }
+    }
+
+    /// Transmits a frame that no socket sends.
+    pub fn emit(&mut self, length: usize, write: impl FnOnce(&mut [u8])) {
+        phy::TxToken::consume(Transmit { outgoing: &mut self.outgoing, sent: &mut self.sent }, length, write);
+    }
+
+    pub fn context(&mut self) -> &mut Context {
+        self.interface.context()
+    }
+
+    /// Whether a packet for this address is for this machine.
+    pub fn owns(&self, address: Ipv6Addr) -> bool {
+        self.interface.has_ip_addr(from_mapped(address))
+    }
+
+    /// The address to reach `to` from, if there is a way to it.
+    pub fn source_for(&self, to: &IpAddress) -> Option<IpAddress> {
+        let addresses = self.interface.ip_addrs();
+        let default = match to {
+            IpAddress::Ipv4(_) => self.interface.routes().get_default_ipv4_route(),
+            IpAddress::Ipv6(_) => self.interface.routes().get_default_ipv6_route(),
+        };
+        let on_link = to.is_multicast() || to.is_broadcast() || addresses.iter().any(|cidr| cidr.contains_addr(to));
+        if to.is_unspecified() || !(on_link || default.is_some()) {
+            return None;
+        }
+        self.interface.get_source_address(to).filter(|source| self.interface.has_ip_addr(*source))
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.outgoing.len() < Self::BATCH
+    }
+}
+
+fn instant(now: u64) -> Instant {
+    Instant::from_micros((now / 1000) as i64)
+}
+
+/// IPv4 addresses are in their IPv6-mapped form outside smoltcp (RFC 4291 section 2.5.5.2).
+pub fn from_mapped(address: Ipv6Addr) -> IpAddress {
+    match address.to_ipv4_mapped() {
+        Some(address) => IpAddress::Ipv4(address),
+        None => IpAddress::Ipv6(address),
+    }
+}
+
+pub fn to_mapped(address: IpAddress) -> Ipv6Addr {
+    match address {
+        IpAddress::Ipv4(address) => address.to_ipv6_mapped(),
+        IpAddress::Ipv6(address) => address,
+    }
+}
+
+struct Device<'a> {
+    frame: Option<&'a [u8]>,
+    outgoing: &'a mut Batch,
+    sent: &'a mut Sent,
+    mtu: u16,
+}
+
+struct Received<'a>(&'a [u8]);
+
+struct Transmit<'a> {
+    outgoing: &'a mut Batch,
+    sent: &'a mut Sent,
+}
+
+impl phy::Device for Device<'_> {
+    type RxToken<'a>
+        = Received<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Transmit<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmit<'_>)> {
+        let frame = self.frame.take()?;
+        Some((Received(frame), Transmit { outgoing: self.outgoing, sent: self.sent }))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
+        Some(Transmit { outgoing: self.outgoing, sent: self.sent })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = ETHERNET_HEADER + usize::from(self.mtu);
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities
+    }
+}
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+impl phy::TxToken for Transmit<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let frame = self.outgoing.reserve(wit::nic::FRAME, 0, length);
+        let result = write(frame);
+        if let Packet::Tcp(mut segment) = Packet::classify(frame) {
+            if let Some(highest) = self.sent.highest
+                && segment.is_empty()
+                && (segment.sequence.wrapping_sub(highest) as i32) < 0
+            {
+                segment.set_sequence(frame, highest);
+            }
+            checksum::fill(frame, &segment);
+            self.sent.segment = Some(SentSegment {
+                sequence: segment.sequence,
+                next: segment.next(),
+                acknowledged: segment.acknowledged,
+            });
+        }
+        self.sent.frames += 1;
+        result
+    }
+}

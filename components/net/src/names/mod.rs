@@ -1,0 +1,164 @@
+//! Name lookups for the clients of `pearwood:net/names`.
+
+mod cache;
+mod lookup;
+mod message;
+
+use crate::addresses::Addresses;
+use crate::datagrams::{Datagrams, Size};
+use crate::link::Link;
+use crate::peers::Peers;
+use crate::random::Random;
+use cache::Cache;
+use core::net::{IpAddr, Ipv6Addr};
+use lookup::{Lookup, Outcome};
+use message::{Family, MAX_MESSAGE, Name};
+use wit::names::{Command, Event};
+use wit::{Peer, Records};
+
+/// Lookups that may be under way at a time, for all boxes together.
+const LIMIT: usize = 64;
+const SIZE: Size = Size { datagrams: 4, bytes: 4 * MAX_MESSAGE };
+
+#[derive(Default)]
+pub struct Names {
+    pub peers: Peers,
+    lookups: Vec<Lookup>,
+    cache: Cache,
+    /// commands that made no sense
+    pub malformed: u64,
+}
+
+impl Names {
+    pub fn commands(&mut self, now: u64, packed: &[u8], datagrams: &mut Datagrams, random: &mut Random) {
+        let mut from = None;
+        for record in Records::new(packed) {
+            let Ok(record) = record else {
+                self.malformed += 1;
+                return;
+            };
+            match Peer::decode(&record) {
+                Some(Peer::Is(peer)) => from = self.peers.is_attached(peer).then_some(peer),
+                Some(Peer::Attach(peer, _)) => {
+                    self.forget(peer, datagrams);
+                    self.peers.attach(peer);
+                    from = None;
+                }
+                Some(Peer::Detach(peer, _)) => {
+                    self.forget(peer, datagrams);
+                    self.peers.detach(peer);
+                    from = None;
+                }
+                None => match (from, Command::decode(&record)) {
+                    (Some(peer), Ok(Command::Lookup { ticket, name })) => {
+                        if let Err(why) = self.lookup(now, peer, ticket, name, datagrams, random) {
+                            self.answer(peer, Event::Failed { ticket, why: why.as_bytes() });
+                        }
+                    }
+                    _ => self.malformed += 1,
+                },
+            }
+        }
+    }
+
+    fn forget(&mut self, peer: u32, datagrams: &mut Datagrams) {
+        self.lookups.retain(|lookup| {
+            if lookup.peer == peer {
+                datagrams.unbind(lookup.handle);
+            }
+            lookup.peer != peer
+        });
+    }
+
+    fn lookup(
+        &mut self,
+        now: u64,
+        peer: u32,
+        ticket: u32,
+        name: &str,
+        datagrams: &mut Datagrams,
+        random: &mut Random,
+    ) -> Result<(), &'static str> {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            let address = match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped(),
+                IpAddr::V6(address) => address,
+            };
+            self.found(peer, ticket, &[address]);
+            return Ok(());
+        }
+        let name = Name::new(name).ok_or("not a host name")?;
+        if let Some(addresses) = self.cache.get(now, &name) {
+            let addresses = addresses.to_vec();
+            self.found(peer, ticket, &addresses);
+            return Ok(());
+        }
+        if self.lookups.len() >= LIMIT {
+            return Err("too many lookups at a time");
+        }
+        let handle = datagrams.bind_ephemeral(random, SIZE).ok_or("no local port is free")?;
+        self.lookups.push(Lookup::new(peer, ticket, name, handle, now));
+        Ok(())
+    }
+
+    /// Lets every lookup read its answers and ask again.
+    pub fn step(
+        &mut self,
+        now: u64,
+        addresses: &Addresses,
+        datagrams: &mut Datagrams,
+        link: &mut Link,
+        random: &mut Random,
+    ) {
+        if self.lookups.is_empty() {
+            return;
+        }
+        let servers = addresses.dns();
+        let mut families = Vec::new();
+        families.extend(addresses.has_ipv4().then_some(Family::Four));
+        families.extend(addresses.has_ipv6().then_some(Family::Six));
+        let mut index = 0;
+        while let Some(lookup) = self.lookups.get_mut(index) {
+            let outcome = lookup.step(now, &servers, &families, datagrams, link, random);
+            if let Outcome::Pending = outcome {
+                index += 1;
+                continue;
+            }
+            let lookup = self.lookups.swap_remove(index);
+            datagrams.unbind(lookup.handle);
+            match outcome {
+                Outcome::Found(addresses, seconds) => {
+                    self.found(lookup.peer, lookup.ticket, &addresses);
+                    self.cache.insert(now, lookup.name, addresses, seconds);
+                }
+                Outcome::Failed(why) => {
+                    self.answer(lookup.peer, Event::Failed { ticket: lookup.ticket, why: why.as_bytes() });
+                }
+                Outcome::Pending => {}
+            }
+        }
+    }
+
+    fn found(&mut self, peer: u32, ticket: u32, addresses: &[Ipv6Addr]) {
+        let packed: Vec<u8> = addresses.iter().flat_map(Ipv6Addr::octets).collect();
+        self.answer(peer, Event::Addresses { ticket, packed: &packed });
+    }
+
+    fn answer(&mut self, peer: u32, event: Event<'_>) {
+        if let Some(events) = self.peers.answer(peer) {
+            event.encode(events);
+        }
+    }
+
+    /// This machine's addresses or name servers have changed.
+    pub fn network_changed(&mut self) {
+        self.cache.clear();
+        for lookup in &mut self.lookups {
+            lookup.deadline = 0;
+        }
+    }
+
+    pub fn deadline(&self) -> u64 {
+        self.lookups.iter().map(|lookup| lookup.deadline).min().unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,263 @@
+//! What a received frame is, as far as the stack must know before it hands the frame to smoltcp.
+
+use core::hash::{Hash, Hasher};
+use core::net::{Ipv4Addr, Ipv6Addr};
+use core::ops::Range;
+
+const ETHERNET_HEADER: usize = 14;
+const IPV6_HEADER: usize = 40;
+const TCP_HEADER: usize = 20;
+
+const ICMPV6: u8 = 58;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packet {
+    Tcp(Segment),
+    /// The payload of an ICMPv6 Router Advertisement is in this range of the frame; its checksum is not yet verified.
+    RouterAdvertisement(Range<usize>),
+    /// ARP or neighbour discovery: connections that wait for a neighbour may go on after it.
+    Neighbour,
+    Udp {
+        port: u16,
+        multicast: bool,
+    },
+    /// Anything else that smoltcp may look at: ICMP, fragments of it, unknown protocols.
+    Other,
+    /// Not to be processed, and why.
+    Drop(&'static str),
+}
+
+/// Both ends of a TCP connection. IPv4 addresses are in their IPv6-mapped form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    pub remote: Ipv6Addr,
+    pub local: Ipv6Addr,
+    pub remote_port: u16,
+    pub local_port: u16,
+}
+
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The upper half of the local address tells connections of one machine hardly apart; equality looks at it.
+        let [remote, local] = [self.remote.to_bits(), self.local.to_bits()];
+        state.write_u64((remote >> 64) as u64);
+        state.write_u64(remote as u64);
+        state.write_u64(local as u64 ^ (u64::from(self.remote_port) << 48 | u64::from(self.local_port) << 32));
+    }
+}
+
+/// A TCP segment within a frame. Its checksum is not yet verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    pub flow: Flow,
+    /// the source and destination address of the IP header
+    pub addresses: Range<usize>,
+    /// the TCP header begins here
+    pub start: usize,
+    /// the payload begins here
+    pub data: usize,
+    /// the payload ends here
+    pub end: usize,
+    pub sequence: u32,
+    pub acknowledged: u32,
+    flags: u8,
+}
+
+impl Segment {
+    const FIN: u8 = 0x01;
+    const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
+    const ACK: u8 = 0x10;
+
+    pub fn is_fin(&self) -> bool {
+        self.flags & Self::FIN != 0
+    }
+
+    pub fn is_syn(&self) -> bool {
+        self.flags & Self::SYN != 0
+    }
+
+    pub fn is_rst(&self) -> bool {
+        self.flags & Self::RST != 0
+    }
+
+    /// Whether this asks for a new connection: SYN and neither ACK nor RST.
+    pub fn opens(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
+    }
+
+    /// bytes of data
+    pub fn payload(&self) -> usize {
+        self.end - self.data
+    }
+
+    /// Whether this carries nothing but an acknowledgement.
+    pub fn is_empty(&self) -> bool {
+        self.payload() == 0 && self.flags & (Self::FIN | Self::SYN | Self::RST) == 0
+    }
+
+    /// Changes the sequence number here and in the frame, whose checksum is then to be filled in.
+    pub fn set_sequence(&mut self, frame: &mut [u8], sequence: u32) {
+        self.sequence = sequence;
+        frame[self.start + 4..self.start + 8].copy_from_slice(&sequence.to_be_bytes());
+    }
+
+    /// The sequence number after this segment.
+    pub fn next(&self) -> u32 {
+        let controls = u32::from(self.is_syn()) + u32::from(self.is_fin());
+        self.sequence.wrapping_add(self.payload() as u32).wrapping_add(controls)
+    }
+}
+
+impl Packet {
+    /// Reads a frame's headers as far as the transport protocol. Never panics, whatever the bytes.
+    pub fn classify(frame: &[u8]) -> Packet {
+        match frame.get(12..ETHERNET_HEADER) {
+            Some([0x08, 0x00]) => ipv4(frame).unwrap_or(Packet::Drop("malformed IPv4")),
+            Some([0x86, 0xdd]) => ipv6(frame).unwrap_or(Packet::Drop("malformed IPv6")),
+            Some([0x08, 0x06]) => Packet::Neighbour,
+            _ => Packet::Drop("not IP"),
+        }
+    }
+}
+
+fn u16_at(frame: &[u8], at: usize) -> Option<u16> {
+    frame.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes)
+}
+
+fn u32_at(frame: &[u8], at: usize) -> Option<u32> {
+    frame.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// RFC 791 section 3.1.
+fn ipv4(frame: &[u8]) -> Option<Packet> {
+    let header = frame.get(ETHERNET_HEADER..ETHERNET_HEADER + 20)?;
+    let start = ETHERNET_HEADER + usize::from(header[0] & 0x0f) * 4;
+    let end = ETHERNET_HEADER + usize::from(u16_at(header, 2)?);
+    if header[0] >> 4 != 4 || start < ETHERNET_HEADER + 20 || start > end || end > frame.len() {
+        return None;
+    }
+    // "More fragments", or an offset.
+    let fragment = u16_at(header, 6)? & 0x3fff != 0;
+    match header[9] {
+        // TCP avoids fragmentation (RFC 9293 section 3.7.1), and reassembly is not on the way of its frames.
+        TCP if fragment => Some(Packet::Drop("TCP in fragments")),
+        TCP => {
+            let source: [u8; 4] = header[12..16].try_into().ok()?;
+            let destination: [u8; 4] = header[16..20].try_into().ok()?;
+            let addresses = ETHERNET_HEADER + 12..ETHERNET_HEADER + 20;
+            let mapped = |octets: [u8; 4]| Ipv4Addr::from(octets).to_ipv6_mapped();
+            tcp(frame, start, end, addresses, mapped(source), mapped(destination))
+        }
+        UDP if !fragment => {
+            Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: header[16] & 0xf0 == 0xe0 })
+        }
+        _ => Some(Packet::Other),
+    }
+}
+
+/// RFC 8200 section 3. Of the extension headers smoltcp reads one, hop-by-hop options.
+fn ipv6(frame: &[u8]) -> Option<Packet> {
+    let header = frame.get(ETHERNET_HEADER..ETHERNET_HEADER + IPV6_HEADER)?;
+    let mut start = ETHERNET_HEADER + IPV6_HEADER;
+    let end = start + usize::from(u16_at(header, 4)?);
+    if header[0] >> 4 != 6 || end > frame.len() {
+        return None;
+    }
+    let mut protocol = header[6];
+    if protocol == 0 {
+        let [next, length] = *frame.get(start..start + 2)? else { return None };
+        protocol = next;
+        start += (usize::from(length) + 1) * 8;
+        if start > end {
+            return None;
+        }
+    }
+    let source: [u8; 16] = header[8..24].try_into().ok()?;
+    let destination: [u8; 16] = header[24..40].try_into().ok()?;
+    match protocol {
+        TCP => {
+            let addresses = ETHERNET_HEADER + 8..ETHERNET_HEADER + 40;
+            tcp(frame, start, end, addresses, Ipv6Addr::from(source), Ipv6Addr::from(destination))
+        }
+        UDP => Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: destination[0] == 0xff }),
+        ICMPV6 if start < end => Some(match frame[start] {
+            134 => Packet::RouterAdvertisement(start..end),
+            135 | 136 => Packet::Neighbour,
+            _ => Packet::Other,
+        }),
+        _ => Some(Packet::Other),
+    }
+}
+
+/// RFC 9293 section 3.1.
+fn tcp(
+    frame: &[u8],
+    start: usize,
+    end: usize,
+    addresses: Range<usize>,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+) -> Option<Packet> {
+    let header = frame.get(start..end)?.get(..TCP_HEADER)?;
+    let data = start + usize::from(header[12] >> 4) * 4;
+    if data < start + TCP_HEADER || data > end {
+        return Some(Packet::Drop("malformed TCP"));
+    }
+    let flow = Flow {
+        remote: source,
+        local: destination,
+        remote_port: u16_at(header, 0)?,
+        local_port: u16_at(header, 2)?,
+    };
+    Some(Packet::Tcp(Segment {
+        flow,
+        addresses,
+        start,
+        data,
+        end,
+        sequence: u32_at(header, 4)?,
+        acknowledged: u32_at(header, 8)?,
+        flags: header[13],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cut_of_a_segment_is_dropped() {
+        let mut frame = vec![0; 14 + 20 + 20 + 5];
+        frame[12] = 8;
+        frame[14] = 0x45;
+        frame[17] = 45;
+        frame[23] = TCP;
+        frame[26..30].copy_from_slice(&[10, 0, 0, 1]);
+        frame[34 + 12] = 0x50;
+        frame[34 + 13] = Segment::SYN;
+        let Packet::Tcp(segment) = Packet::classify(&frame) else { panic!("no segment") };
+        assert_eq!((segment.start, segment.data, segment.end), (34, 54, 59));
+        assert_eq!(segment.flow.remote, Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());
+        assert!(segment.opens());
+        for cut in 0..frame.len() {
+            assert!(matches!(Packet::classify(&frame[..cut]), Packet::Drop(_)), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn fragments_of_tcp_are_dropped() {
+        let mut frame = vec![0; 14 + 40];
+        frame[12] = 8;
+        frame[14] = 0x45;
+        frame[17] = 40;
+        frame[23] = TCP;
+        frame[20] = 0x20;
+        assert_eq!(Packet::classify(&frame), Packet::Drop("TCP in fragments"));
+        frame[20] = 0;
+        frame[21] = 1;
+        assert_eq!(Packet::classify(&frame), Packet::Drop("TCP in fragments"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The client boxes of one channel, and the events that wait for each.
+
+use wit::Batch;
+
+/// Peer numbers from here on are not served: the node numbers them from 0.
+const MAX_PEERS: u32 = 256;
+/// Bytes of events from which nothing more is drained for a peer until some are taken.
+const ROOM: usize = 128 << 10;
+/// Bytes of events at which a peer that never reads gets no more answers to its commands.
+const LIMIT: usize = 1 << 20;
+
+#[derive(Debug, Default)]
+struct Peer {
+    attached: bool,
+    /// the last `send` was refused
+    full: bool,
+    events: Batch,
+}
+
+#[derive(Debug, Default)]
+pub struct Peers {
+    peers: Vec<Peer>,
+    /// peers with events, each once
+    pending: Vec<u32>,
+}
+
+impl Peers {
+    pub fn attach(&mut self, peer: u32) {
+        if peer < MAX_PEERS {
+            if self.peers.len() <= peer as usize {
+                self.peers.resize_with(peer as usize + 1, Peer::default);
+            }
+            self.forget(peer);
+            self.peers[peer as usize].attached = true;
+        }
+    }
+
+    pub fn detach(&mut self, peer: u32) {
+        if let Some(peer_) = self.peers.get_mut(peer as usize) {
+            peer_.attached = false;
+            self.forget(peer);
+        }
+    }
+
+    fn forget(&mut self, peer: u32) {
+        self.pending.retain(|&p| p != peer);
+        let peer = &mut self.peers[peer as usize];
+        peer.full = false;
+        peer.events = Batch::new();
+    }
+
+    pub fn is_attached(&self, peer: u32) -> bool {
+        self.peers.get(peer as usize).is_some_and(|p| p.attached)
+    }
+
+    /// Where to write events for a peer, if it takes any now.
+    #[inline]
+    pub fn room(&mut self, peer: u32) -> Option<&mut Batch> {
+        let p = self.peers.get_mut(peer as usize)?;
+        if p.full || !p.attached || p.events.len() >= ROOM {
+            return None;
+        }
+        if p.events.is_empty() && !self.pending.contains(&peer) {
+            self.pending.push(peer);
+        }
+        Some(&mut p.events)
+    }
+
+    /// Where to write the answer to a peer's command: room or not, unless the peer does not read its answers at all.
+    pub fn answer(&mut self, peer: u32) -> Option<&mut Batch> {
+        let p = self.peers.get_mut(peer as usize)?;
+        if !p.attached || p.events.len() >= LIMIT {
+            return None;
+        }
+        if p.events.is_empty() && !self.pending.contains(&peer) {
+            self.pending.push(peer);
+        }
+        Some(&mut p.events)
+    }
+
+    /// Offers each peer its events. `send` says whether it took them. True if some peer has room that had none.
+    pub fn deliver(&mut self, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
+        let mut room = false;
+        let peers = &mut self.peers;
+        self.pending.retain(|&peer| {
+            let p = &mut peers[peer as usize];
+            if p.events.is_empty() || p.full {
+                return !p.events.is_empty();
+            }
+            if send(peer, p.events.as_bytes()) {
+                room |= p.events.len() >= ROOM;
+                p.events.clear();
+                return false;
+            }
+            p.full = true;
+            true
+        });
+        room
+    }
+
+    /// `schedule` says that a peer which had no room has some again. True if a peer was waiting for it.
+    pub fn retry(&mut self) -> bool {
+        let mut any = false;
+        for peer in &mut self.peers {
+            any |= core::mem::take(&mut peer.full);
+        }
+        any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_peer_keeps_its_events() {
+        let mut peers = Peers::default();
+        assert!(peers.room(1).is_none());
+        peers.attach(1);
+        peers.room(1).unwrap().push(1, 2, b"x");
+        peers.deliver(|_, _| false);
+        assert!(peers.room(1).is_none());
+        peers.deliver(|_, _| panic!("offered again before there is room"));
+        assert!(peers.retry());
+        let mut got = Vec::new();
+        peers.deliver(|peer, batch| {
+            got.push((peer, batch.to_vec()));
+            true
+        });
+        assert_eq!(got.len(), 1);
+        assert!(peers.room(1).is_some());
+    }
+
+    #[test]
+    fn a_successor_gets_nothing_of_its_predecessor() {
+        let mut peers = Peers::default();
+        peers.attach(0);
+        peers.answer(0).unwrap().push(1, 2, b"x");
+        peers.attach(0);
+        peers.deliver(|_, _| panic!("nothing is left to send"));
+    }
+}

@@ -1,0 +1,247 @@
+//! The box's `config` table of system.toml.
+//!
+//! ```toml
+//! config.address = "192.168.1.5/24"     # without it: DHCP
+//! config.gateway = "192.168.1.1"
+//! config.address6 = "fd00::5/64"        # without it: router advertisements
+//! config.gateway6 = "fe80::1"
+//! config.dns = ["192.168.1.1"]          # without it: what DHCP and the routers name
+//! config.hostname = "pearwood"          # told to the DHCP server
+//! config.connections = 1024             # TCP connections at a time
+//! config.buffers = "10 MiB"             # memory of all TCP connections together
+//! config.receive-buffer = "32 KiB"      # the most one connection gets
+//! config.send-buffer = "64 KiB"
+//! config.keep-alive = 60                # seconds of silence before a probe; five unanswered ones end a connection
+//! ```
+
+use core::fmt::{self, Display};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
+use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `None`: DHCP
+    pub address: Option<Ipv4Cidr>,
+    pub gateway: Option<Ipv4Addr>,
+    /// `None`: stateless autoconfiguration
+    pub address6: Option<Ipv6Cidr>,
+    pub gateway6: Option<Ipv6Addr>,
+    /// Empty: the servers that DHCP and router advertisements name.
+    pub dns: Vec<IpAddr>,
+    pub hostname: Option<String>,
+    pub connections: usize,
+    /// bytes
+    pub buffers: usize,
+    /// bytes
+    pub receive_buffer: usize,
+    /// bytes
+    pub send_buffer: usize,
+    /// seconds
+    pub keep_alive: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            address: None,
+            gateway: None,
+            address6: None,
+            gateway6: None,
+            dns: Vec::new(),
+            hostname: None,
+            connections: 1024,
+            buffers: 10 << 20,
+            receive_buffer: 32 << 10,
+            send_buffer: 64 << 10,
+            keep_alive: 60,
+        }
+    }
+}
+
+/// A setting that cannot be used, and what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    key: String,
+    value: String,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    Unknown,
+    Expected(&'static str),
+}
+
+impl Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "config.{} = \"{}\": ", self.key, self.value)?;
+        match self.problem {
+            Problem::Unknown => f.write_str("the net box has no such setting"),
+            Problem::Expected(what) => write!(f, "expected {what}"),
+        }
+    }
+}
+
+impl core::error::Error for Invalid {}
+
+impl Settings {
+    /// Reads pairs as `pearwood:box/config` gives them: a list `dns` is `dns.0`, `dns.1`.
+    pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Invalid> {
+        let mut settings = Settings::default();
+        for (key, value) in pairs {
+            settings.set(key, value).map_err(|problem| Invalid {
+                key: key.into(),
+                value: value.into(),
+                problem,
+            })?;
+        }
+        settings.agree()?;
+        Ok(settings)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), Problem> {
+        match key {
+            "address" => self.address = Some(cidr4(value)?),
+            "gateway" => self.gateway = Some(parse(value, unicast4, "an IPv4 address")?),
+            "address6" => self.address6 = Some(cidr6(value)?),
+            "gateway6" => self.gateway6 = Some(parse(value, unicast6, "an IPv6 address")?),
+            "hostname" => self.hostname = Some(parse(value, is_label, "1 to 63 letters, digits and hyphens")?),
+            "connections" => {
+                self.connections = parse(value, |n| (1..=32_768).contains(n), "a number from 1 to 32768")?;
+            }
+            "buffers" => self.buffers = size(value, 64 << 10..=1 << 30, "a size from 64 KiB to 1 GiB")?,
+            "receive-buffer" => self.receive_buffer = size(value, 4 << 10..=1 << 20, "a size from 4 KiB to 1 MiB")?,
+            "send-buffer" => self.send_buffer = size(value, 4 << 10..=1 << 20, "a size from 4 KiB to 1 MiB")?,
+            "keep-alive" => {
+                self.keep_alive = parse(value, |n| (1..=86_400).contains(n), "seconds from 1 to 86400")?;
+            }
+            _ if key == "dns" || key.strip_prefix("dns.").is_some_and(|n| n.parse::<u8>().is_ok()) => {
+                self.dns.push(parse(value, |a: &IpAddr| !a.is_unspecified() && !a.is_multicast(), "an IP address")?);
+            }
+            _ => return Err(Problem::Unknown),
+        }
+        Ok(())
+    }
+
+    fn agree(&self) -> Result<(), Invalid> {
+        let invalid = |key: &str, value: String, expected| {
+            Err(Invalid { key: key.into(), value, problem: Problem::Expected(expected) })
+        };
+        match (self.gateway, self.address) {
+            (Some(gateway), None) => return invalid("gateway", gateway.to_string(), "`address` beside it"),
+            (Some(gateway), Some(address)) if !address.contains_addr(&gateway) => {
+                return invalid("gateway", gateway.to_string(), "an address in the network of `address`");
+            }
+            _ => {}
+        }
+        if let (Some(gateway), None) = (self.gateway6, self.address6) {
+            return invalid("gateway6", gateway.to_string(), "`address6` beside it");
+        }
+        Ok(())
+    }
+}
+
+fn parse<T: FromStr>(value: &str, fits: impl Fn(&T) -> bool, expected: &'static str) -> Result<T, Problem> {
+    value.parse().ok().filter(fits).ok_or(Problem::Expected(expected))
+}
+
+fn unicast4(address: &Ipv4Addr) -> bool {
+    !(address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback())
+}
+
+fn unicast6(address: &Ipv6Addr) -> bool {
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback())
+}
+
+fn is_label(name: &String) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn cidr4(value: &str) -> Result<Ipv4Cidr, Problem> {
+    const EXPECTED: &str = "an IPv4 address and prefix length, like 192.168.1.5/24";
+    let (address, length) = value.split_once('/').ok_or(Problem::Expected(EXPECTED))?;
+    let length = parse(length, |&n| (1..=32).contains(&n), EXPECTED)?;
+    Ok(Ipv4Cidr::new(parse(address, unicast4, EXPECTED)?, length))
+}
+
+fn cidr6(value: &str) -> Result<Ipv6Cidr, Problem> {
+    const EXPECTED: &str = "an IPv6 address and prefix length, like fd00::5/64";
+    let (address, length) = value.split_once('/').ok_or(Problem::Expected(EXPECTED))?;
+    let length = parse(length, |&n| (1..=128).contains(&n), EXPECTED)?;
+    Ok(Ipv6Cidr::new(parse(address, unicast6, EXPECTED)?, length))
+}
+
+/// "64 KiB", "1 MiB", or a number of bytes.
+fn size(
+    value: &str,
+    range: core::ops::RangeInclusive<usize>,
+    expected: &'static str,
+) -> Result<usize, Problem> {
+    let expected = Problem::Expected(expected);
+    let (number, unit) = match value.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => value.split_at(at),
+        None => (value, ""),
+    };
+    let shift = match unit.trim() {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(expected),
+    };
+    let Ok(number) = number.parse::<usize>() else { return Err(expected) };
+    number.checked_mul(1 << shift).filter(|bytes| range.contains(bytes)).ok_or(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_settings() {
+        let settings = Settings::read([
+            ("address", "192.168.1.5/24"),
+            ("gateway", "192.168.1.1"),
+            ("address6", "fd00::5/64"),
+            ("gateway6", "fe80::1"),
+            ("dns.0", "192.168.1.1"),
+            ("dns.1", "2001:db8::53"),
+            ("hostname", "pear-1"),
+            ("connections", "100"),
+            ("buffers", "2 MiB"),
+            ("receive-buffer", "16KiB"),
+            ("send-buffer", "20000"),
+            ("keep-alive", "30"),
+        ])
+        .unwrap();
+        assert_eq!(settings.address.unwrap().to_string(), "192.168.1.5/24");
+        assert_eq!(settings.gateway6, Some("fe80::1".parse().unwrap()));
+        assert_eq!(settings.dns.len(), 2);
+        assert_eq!((settings.buffers, settings.receive_buffer, settings.send_buffer), (2 << 20, 16 << 10, 20_000));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |key, value| Settings::read([(key, value)]).unwrap_err().to_string();
+        assert_eq!(
+            wrong("address", "192.168.1.5"),
+            "config.address = \"192.168.1.5\": expected an IPv4 address and prefix length, like 192.168.1.5/24"
+        );
+        assert_eq!(wrong("adress", "x"), "config.adress = \"x\": the net box has no such setting");
+        assert!(wrong("gateway", "192.168.1.1").contains("`address` beside it"));
+        for (key, value) in [
+            ("address", "224.0.0.1/24"),
+            ("address", "1.2.3.4/33"),
+            ("address6", "::/64"),
+            ("dns.0", "example.org"),
+            ("hostname", "a b"),
+            ("connections", "0"),
+            ("buffers", "1 TiB"),
+            ("send-buffer", "99999999999999999999"),
+            ("keep-alive", "-1"),
+        ] {
+            assert!(wrong(key, value).starts_with(&format!("config.{key} = \"{value}\": expected")), "{key}");
+        }
+    }
+}

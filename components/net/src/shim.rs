@@ -1,0 +1,104 @@
+//! The box: a [`Stack`] between its arrows.
+
+use crate::{Card, Level, Seed, Settings, Stack};
+use bindings::pearwood::{
+    box0_1_0::{config, entropy, log, schedule, schedule::Ready},
+    hardware::nic,
+    net::{names_service, tcp_service, udp_service},
+};
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/box", "../../wit/hardware", "../../wit/net"],
+        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
+        // names of modules where a package has several. The empty one is there for that.
+        inline: "
+            package pearwood:net-box;
+            package pearwood:box@0.0.0 {}
+            world net {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:box/log@0.1.0;
+                import pearwood:box/config@0.1.0;
+                import pearwood:box/entropy@0.1.0;
+                import pearwood:hardware/nic@0.1.0;
+                import pearwood:net/tcp-service@0.1.0;
+                import pearwood:net/udp-service@0.1.0;
+                import pearwood:net/names-service@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "pearwood:net-box/net",
+        generate_all,
+    });
+    use super::Net;
+    export!(Net);
+}
+
+struct Net;
+
+impl bindings::exports::pearwood::box0_1_0::service::Guest for Net {
+    fn run() {
+        match start() {
+            Ok(stack) => serve(stack),
+            Err(why) => log::write(log::Level::Error, &why),
+        }
+    }
+}
+
+fn start() -> Result<Stack, String> {
+    let pairs = config::get();
+    let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let settings = Settings::read(pairs).map_err(|invalid| invalid.to_string())?;
+    let nic::Info { address, mtu } = nic::describe();
+    let address = address.try_into().map_err(|_| "pearwood:hardware/nic: the card's address is not six octets")?;
+    if !(1280..=9000).contains(&mtu) {
+        return Err(format!("pearwood:hardware/nic: an MTU of {mtu}; IPv6 needs at least 1280"));
+    }
+    let seed = entropy::get(size_of::<Seed>() as u32);
+    let seed = seed.try_into().map_err(|_| "pearwood:box/entropy: fewer bytes than asked for")?;
+    Ok(Stack::new(&settings, Card { address, mtu }, seed, schedule::wait(0).now))
+}
+
+fn serve(mut stack: Stack) {
+    let mut deadline = 0;
+    loop {
+        let wake = schedule::wait(deadline);
+        let (now, ready) = (wake.now, wake.ready);
+        if ready.contains(Ready::NIC) {
+            stack.frames(now, &nic::receive());
+        }
+        if ready.contains(Ready::TCP_SERVICE) {
+            stack.tcp_commands(&tcp_service::receive());
+        }
+        if ready.contains(Ready::UDP_SERVICE) {
+            stack.udp_commands(now, &udp_service::receive());
+        }
+        if ready.contains(Ready::NAMES_SERVICE) {
+            stack.names_commands(now, &names_service::receive());
+        }
+        if ready.contains(Ready::ROOM) {
+            stack.room();
+        }
+        stack.step(now);
+        stack.transmit(nic::transmit);
+        stack.deliver_tcp(tcp_service::send);
+        stack.deliver_udp(udp_service::send);
+        stack.deliver_names(names_service::send);
+        for (level, line) in stack.log() {
+            log::write(level.into(), &line);
+        }
+        deadline = stack.deadline();
+    }
+}
+
+impl From<Level> for log::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => log::Level::Error,
+            Level::Warn => log::Level::Warn,
+            Level::Info => log::Level::Info,
+            Level::Debug => log::Level::Debug,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The whole stack as a state machine: batches and the time go in, batches and a deadline come out.
+//!
+//! A turn is: frames and commands in any order, one [`Stack::step`], then what the step left is taken out with
+//! [`Stack::transmit`] and the `deliver` functions. Nothing blocks, and nothing knows where the bytes come from.
+
+use crate::addresses::Addresses;
+use crate::datagrams::Datagrams;
+use crate::journal::{Journal, Level};
+use crate::link::{Card, Link};
+use crate::names::Names;
+use crate::packet::Packet;
+use crate::random::{Random, Seed};
+use crate::settings::Settings;
+use crate::tcp::Tcp;
+use crate::udp::Udp;
+use wit::Records;
+
+const SECOND: u64 = 1_000_000_000;
+/// How often the counters are looked at for the log.
+const REPORT_INTERVAL: u64 = 60 * SECOND;
+
+pub struct Stack {
+    link: Link,
+    random: Random,
+    addresses: Addresses,
+    datagrams: Datagrams,
+    tcp: Tcp,
+    udp: Udp,
+    names: Names,
+    journal: Journal,
+    counters: Counters,
+    reported: Counters,
+    report_at: u64,
+}
+
+/// What happened, for the log and for tests.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    pub received: u64,
+    pub transmitted: u64,
+    /// frames not processed: not for us, malformed, of a protocol not spoken here
+    pub ignored: u64,
+    pub tcp: crate::tcp::Counters,
+    pub udp: crate::udp::Counters,
+}
+
+impl Stack {
+    /// `now` is in nanoseconds of a clock that never goes back, as everywhere here.
+    pub fn new(settings: &Settings, card: Card, seed: Seed, now: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut link = Link::new(card, random.u64(), now);
+        let mut datagrams = Datagrams::new();
+        let addresses = Addresses::new(settings, &mut link, &mut datagrams, now);
+        let tcp = Tcp::new(settings, &mut random);
+        Stack {
+            link,
+            random,
+            addresses,
+            datagrams,
+            tcp,
+            udp: Udp::default(),
+            names: Names::default(),
+            journal: Journal::default(),
+            counters: Counters::default(),
+            reported: Counters::default(),
+            report_at: now + REPORT_INTERVAL,
+        }
+    }
+
+    /// Takes a batch of received frames.
+    pub fn frames(&mut self, now: u64, packed: &[u8]) {
+        for record in Records::new(packed) {
+            match record {
+                Ok(record) if record.kind == wit::nic::FRAME => self.frame(now, record.bytes),
+                _ => self.counters.ignored += 1,
+            }
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, now: u64, frame: &[u8]) {
+        self.counters.received += 1;
+        let Stack { link, tcp, datagrams, addresses, counters, .. } = self;
+        // The first bit of an Ethernet address says that it is a group's.
+        let group = frame.first().is_some_and(|octet| octet & 1 != 0);
+        if !group && frame.get(..6) != Some(&link.card.address) {
+            counters.ignored += 1;
+            return;
+        }
+        match Packet::classify(frame) {
+            Packet::Tcp(segment) if !group => tcp.receive(now, frame, &segment, link),
+            Packet::RouterAdvertisement(message) => addresses.advertisement(now, frame, message),
+            Packet::Neighbour => {
+                datagrams.receive(now, frame, link);
+                datagrams.neighbour_found();
+                tcp.neighbour_found();
+            }
+            // smoltcp would answer a datagram that nobody wants with an ICMP error even when it went to a group.
+            Packet::Udp { port, multicast } if (multicast || group) && !datagrams.is_bound(port) => counters.ignored += 1,
+            Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
+            Packet::Tcp(_) | Packet::Drop(_) => counters.ignored += 1,
+        }
+    }
+
+    pub fn tcp_commands(&mut self, packed: &[u8]) {
+        self.tcp.commands(packed, &mut self.link, &mut self.random);
+    }
+
+    pub fn udp_commands(&mut self, now: u64, packed: &[u8]) {
+        self.udp.commands(now, packed, &mut self.datagrams, &mut self.link);
+    }
+
+    pub fn names_commands(&mut self, now: u64, packed: &[u8]) {
+        self.names.commands(now, packed, &mut self.datagrams, &mut self.random);
+    }
+
+    /// A peer that had no room for its events has some.
+    pub fn room(&mut self) {
+        if self.tcp.peers.retry() {
+            self.tcp.room_found();
+        }
+        self.udp.peers.retry();
+        self.names.peers.retry();
+    }
+
+    /// Does all there is to do.
+    pub fn step(&mut self, now: u64) {
+        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
+        tcp.step(now, link);
+        if datagrams.deadline() <= now || addresses.deadline() <= now || names.deadline() <= now {
+            datagrams.transmit(now, link);
+            if addresses.step(now, link, datagrams, journal) {
+                tcp.network_changed(link);
+                names.network_changed();
+            }
+            names.step(now, addresses, datagrams, link, random);
+            datagrams.transmit(now, link);
+        }
+        udp.report(datagrams);
+        if now >= self.report_at {
+            self.report(now);
+        }
+    }
+
+    /// Frames for the card. They must go out before the next frames or commands come in.
+    pub fn transmit(&mut self, send: impl FnOnce(&[u8])) {
+        if !self.link.outgoing.is_empty() {
+            send(self.link.outgoing.as_bytes());
+            self.link.outgoing.clear();
+        }
+    }
+
+    /// Events for the clients of `pearwood:net/tcp`. `send` says whether the peer took them.
+    pub fn deliver_tcp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
+        if self.tcp.peers.deliver(send) {
+            self.tcp.room_found();
+        }
+    }
+
+    pub fn deliver_udp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
+        if self.udp.peers.deliver(send) {
+            self.datagrams.touch();
+        }
+    }
+
+    pub fn deliver_names(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
+        self.names.peers.deliver(send);
+    }
+
+    /// When to call [`Stack::step`] next, if nothing else happens. It may be past.
+    pub fn deadline(&self) -> u64 {
+        let deadlines = [
+            self.tcp.deadline(),
+            self.datagrams.deadline(),
+            self.addresses.deadline(),
+            self.names.deadline(),
+            self.report_at,
+        ];
+        deadlines.into_iter().min().unwrap_or(u64::MAX)
+    }
+
+    pub fn counters(&self) -> Counters {
+        Counters {
+            transmitted: self.link.sent.frames,
+            tcp: self.tcp.counters,
+            udp: self.udp.counters,
+            ..self.counters
+        }
+    }
+
+    /// Open TCP connections.
+    pub fn connections(&self) -> usize {
+        self.tcp.len()
+    }
+
+    /// Bytes of TCP buffers in use.
+    pub fn memory(&self) -> usize {
+        self.tcp.memory()
+    }
+
+    /// Lines for the log.
+    pub fn log(&mut self) -> impl Iterator<Item = (Level, String)> + '_ {
+        self.journal.take()
+    }
+
+    fn report(&mut self, now: u64) {
+        self.report_at = now + REPORT_INTERVAL;
+        let (new, old) = (self.counters(), self.reported);
+        if new == old {
+            return;
+        }
+        let (connections, memory) = (self.connections(), self.memory() >> 10);
+        self.journal.write(
+            Level::Debug,
+            format_args!("{connections} connections, {memory} KiB of buffers; since the start: {new:?}"),
+        );
+        let refused = new.tcp.exhausted - old.tcp.exhausted;
+        if refused > 0 {
+            self.journal.write(
+                Level::Warn,
+                format_args!("{refused} connections refused: too many, or no memory (config.connections, config.buffers)"),
+            );
+        }
+        self.reported = new;
+    }
+}

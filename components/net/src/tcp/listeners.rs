@@ -1,0 +1,85 @@
+//! Ports that accept connections, and the bound on connections that their box has not yet been told of.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// Ports that may be listened on at a time, by all boxes together.
+const LIMIT: usize = 256;
+
+#[derive(Debug)]
+pub struct Listener {
+    pub peer: u32,
+    backlog: usize,
+    /// connections not yet announced
+    waiting: usize,
+    /// numbers of connections, oldest first; some may be announced or gone by now
+    order: VecDeque<(u16, u32)>,
+}
+
+#[derive(Debug, Default)]
+pub struct Listeners {
+    ports: BTreeMap<u16, Listener>,
+}
+
+impl Listener {
+    pub fn is_full(&self) -> bool {
+        self.waiting >= self.backlog
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub fn opened(&mut self, slot: u16, number: u32, is_waiting: impl Fn(u16, u32) -> bool) {
+        if self.order.len() > 2 * self.backlog {
+            self.order.retain(|&(slot, number)| is_waiting(slot, number));
+        }
+        self.waiting += 1;
+        self.order.push_back((slot, number));
+    }
+
+    /// A connection has been announced, or has ended before it was.
+    pub fn settled(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+    }
+
+    /// The connections opened, oldest first.
+    pub fn oldest(&mut self) -> Option<(u16, u32)> {
+        self.order.pop_front()
+    }
+}
+
+impl Listeners {
+    /// Lets `peer` listen on `port`, or changes its backlog. The error is for the peer to read.
+    pub fn listen(&mut self, peer: u32, port: u16, backlog: u16) -> Result<(), &'static str> {
+        let backlog = usize::from(backlog).max(1);
+        if port == 0 {
+            return Err("port 0 cannot be listened on");
+        }
+        if let Some(listener) = self.ports.get_mut(&port) {
+            if listener.peer != peer {
+                return Err("another box listens on this port");
+            }
+            listener.backlog = backlog;
+            return Ok(());
+        }
+        if self.ports.len() >= LIMIT {
+            return Err("too many ports are listened on");
+        }
+        self.ports.insert(port, Listener { peer, backlog, waiting: 0, order: VecDeque::new() });
+        Ok(())
+    }
+
+    /// True if `peer` did listen on `port`.
+    pub fn unlisten(&mut self, peer: u32, port: u16) -> bool {
+        let own = self.ports.get(&port).is_some_and(|listener| listener.peer == peer);
+        own && self.ports.remove(&port).is_some()
+    }
+
+    pub fn forget(&mut self, peer: u32) {
+        self.ports.retain(|_, listener| listener.peer != peer);
+    }
+
+    pub fn get(&mut self, port: u16) -> Option<&mut Listener> {
+        self.ports.get_mut(&port)
+    }
+}

@@ -1,0 +1,112 @@
+//! All connections: by slot, by flow, by channel number.
+
+use super::connection::Connection;
+use crate::packet::Flow;
+use crate::timers::Deadline;
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
+
+#[derive(Default)]
+struct Slot {
+    /// counts the slot's uses, so that a number is not soon used again
+    generation: u16,
+    connection: Option<Box<Connection>>,
+}
+
+pub struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    flows: HashMap<Flow, u16, FixedState>,
+    /// the flow of the last lookup: segments come in runs
+    last: Option<(Flow, u16)>,
+    limit: usize,
+}
+
+impl Table {
+    /// `limit` is at most 32,768.
+    pub fn new(limit: usize, hasher: FixedState) -> Self {
+        Table { slots: Vec::new(), free: Vec::new(), flows: HashMap::with_hasher(hasher), last: None, limit }
+    }
+
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.limit
+    }
+
+    /// Connections that may still be opened.
+    pub fn remaining(&self) -> usize {
+        self.limit - self.len()
+    }
+
+    #[inline]
+    pub fn find(&mut self, flow: &Flow) -> Option<u16> {
+        if let Some((last, slot)) = &self.last
+            && last == flow
+        {
+            return Some(*slot);
+        }
+        let slot = *self.flows.get(flow)?;
+        self.last = Some((*flow, slot));
+        Some(slot)
+    }
+
+    pub fn contains(&self, flow: &Flow) -> bool {
+        self.flows.contains_key(flow)
+    }
+
+    /// Adds what `make` makes of the new connection's number. `None` if the table is full.
+    pub fn insert(&mut self, make: impl FnOnce(u32) -> Connection) -> Option<u16> {
+        if self.is_full() {
+            return None;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            (self.slots.len() - 1) as u16
+        });
+        let entry = &mut self.slots[usize::from(slot)];
+        let connection = make(u32::from(entry.generation) << 16 | u32::from(slot));
+        self.flows.insert(connection.flow, slot);
+        entry.connection = Some(Box::new(connection));
+        Some(slot)
+    }
+
+    pub fn remove(&mut self, slot: u16) -> Option<Box<Connection>> {
+        let entry = self.slots.get_mut(usize::from(slot))?;
+        let connection = entry.connection.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+        self.flows.remove(&connection.flow);
+        self.last = None;
+        Some(connection)
+    }
+
+    #[inline]
+    pub fn get(&mut self, slot: u16) -> Option<&mut Connection> {
+        self.slots.get_mut(usize::from(slot))?.connection.as_deref_mut()
+    }
+
+    /// The slot of the connection that a peer means by a number: its own, and one that it knows of.
+    #[inline]
+    pub fn named(&mut self, number: u32, peer: u32) -> Option<u16> {
+        let slot = number as u16;
+        let connection = self.get(slot)?;
+        (connection.number == number && connection.peer == peer && connection.is_announced()).then_some(slot)
+    }
+
+    /// The slots of all connections that `which` holds for.
+    pub fn select(&self, which: impl Fn(&Connection) -> bool) -> Vec<u16> {
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| slot.connection.as_deref().is_some_and(&which))
+            .map(|(index, _)| index as u16)
+            .collect()
+    }
+
+    /// For [`crate::timers::Timers`], whose owners are slots.
+    pub fn deadline(&mut self, owner: u32) -> Option<&mut Deadline> {
+        self.get(owner as u16).map(|connection| &mut connection.deadline)
+    }
+}

@@ -1,0 +1,139 @@
+//! UDP for the clients of `pearwood:net/udp`.
+
+use crate::datagrams::{Datagrams, Size};
+use crate::link::{Link, from_mapped, to_mapped};
+use crate::peers::Peers;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::udp::Socket;
+use smoltcp::wire::IpEndpoint;
+use std::collections::BTreeMap;
+use wit::tcp::Endpoint;
+use wit::udp::{Command, Event};
+use wit::{Peer, Records};
+
+/// Ports that may be bound at a time, by all boxes together.
+const LIMIT: usize = 64;
+const SIZE: Size = Size { datagrams: 32, bytes: 32 << 10 };
+
+struct Binding {
+    peer: u32,
+    handle: SocketHandle,
+}
+
+#[derive(Default)]
+pub struct Udp {
+    pub peers: Peers,
+    bindings: BTreeMap<u16, Binding>,
+    pub counters: Counters,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// datagrams of clients that were not sent: no room, no route
+    pub dropped: u64,
+    /// commands that made no sense
+    pub malformed: u64,
+}
+
+impl Udp {
+    pub fn commands(&mut self, now: u64, packed: &[u8], datagrams: &mut Datagrams, link: &mut Link) {
+        let mut from = None;
+        for record in Records::new(packed) {
+            let Ok(record) = record else {
+                self.counters.malformed += 1;
+                return;
+            };
+            if let Some(peer) = Peer::decode(&record) {
+                from = self.peer(peer, datagrams);
+                continue;
+            }
+            match (from, Command::decode(&record)) {
+                (Some(peer), Ok(command)) => self.command(now, peer, command, datagrams, link),
+                _ => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    fn peer(&mut self, peer: Peer<'_>, datagrams: &mut Datagrams) -> Option<u32> {
+        match peer {
+            Peer::Is(peer) => self.peers.is_attached(peer).then_some(peer),
+            Peer::Attach(peer, _) => {
+                self.forget(peer, datagrams);
+                self.peers.attach(peer);
+                None
+            }
+            Peer::Detach(peer, _) => {
+                self.forget(peer, datagrams);
+                self.peers.detach(peer);
+                None
+            }
+        }
+    }
+
+    fn forget(&mut self, peer: u32, datagrams: &mut Datagrams) {
+        self.bindings.retain(|_, binding| {
+            let keep = binding.peer != peer;
+            if !keep {
+                datagrams.unbind(binding.handle);
+            }
+            keep
+        });
+    }
+
+    fn command(&mut self, now: u64, peer: u32, command: Command<'_>, datagrams: &mut Datagrams, link: &mut Link) {
+        match command {
+            Command::Bind { port } => {
+                let answer = match self.bind(peer, port, datagrams) {
+                    Ok(()) => Event::Bound { port },
+                    Err(why) => Event::Refused { port, why: why.as_bytes() },
+                };
+                if let Some(events) = self.peers.answer(peer) {
+                    answer.encode(events);
+                }
+            }
+            Command::Unbind { port } => {
+                if self.bindings.get(&port).is_some_and(|binding| binding.peer == peer)
+                    && let Some(binding) = self.bindings.remove(&port)
+                {
+                    datagrams.unbind(binding.handle);
+                }
+            }
+            Command::Datagram { port, to, data } => {
+                if self.bindings.get(&port).is_none_or(|binding| binding.peer != peer) {
+                    self.counters.malformed += 1;
+                    return;
+                }
+                let to = IpEndpoint::new(from_mapped(to.address), to.port);
+                if !datagrams.senders.send(now, port, to, data, link) {
+                    self.counters.dropped += 1;
+                }
+            }
+        }
+    }
+
+    fn bind(&mut self, peer: u32, port: u16, datagrams: &mut Datagrams) -> Result<(), &'static str> {
+        match self.bindings.get(&port) {
+            Some(binding) if binding.peer == peer => return Ok(()),
+            Some(_) => return Err("another box has bound this port"),
+            None if self.bindings.len() >= LIMIT => return Err("too many ports are bound"),
+            None => {}
+        }
+        let handle = datagrams.bind(port, SIZE).ok_or("the port is not available")?;
+        self.bindings.insert(port, Binding { peer, handle });
+        Ok(())
+    }
+
+    /// Passes received datagrams on, as far as peers have room. The others wait in their sockets, which drop what comes
+    /// when they are full.
+    pub fn report(&mut self, datagrams: &mut Datagrams) {
+        for (&port, binding) in &self.bindings {
+            while let Some(events) = self.peers.room(binding.peer) {
+                let socket: &mut Socket = datagrams.sockets.get_mut(binding.handle);
+                let Ok((data, metadata)) = socket.recv() else { break };
+                let IpEndpoint { addr, port: remote } = metadata.endpoint;
+                let from = Endpoint { address: to_mapped(addr), port: remote };
+                Event::Datagram { port, from, data }.encode(events);
+            }
+        }
+    }
+}

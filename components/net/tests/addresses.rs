@@ -1,0 +1,274 @@
+//! DHCP, router advertisements, ARP, neighbour discovery and ping.
+
+mod common;
+
+use common::frames;
+use common::host::CARD;
+use common::wire::{Quality, SECOND};
+use common::*;
+use pearwood_net::Settings;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::State;
+use smoltcp::socket::udp;
+use smoltcp::wire::*;
+use wit::tcp::{Command, Endpoint};
+
+fn automatic() -> World {
+    World::with(Quality::CLEAN, 1, &Settings::read([("hostname", "pear")]).unwrap())
+}
+
+/// A DHCP server on the host. It leases 10.0.0.50 for ten minutes.
+struct Server {
+    handle: SocketHandle,
+    seen: Vec<DhcpMessageType>,
+    hostname: Option<Vec<u8>>,
+    silent: bool,
+    router: Ipv4Address,
+}
+
+impl Server {
+    fn new(world: &mut World) -> Self {
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 16_384]);
+        let mut socket = udp::Socket::new(buffer(), buffer());
+        socket.bind(67).unwrap();
+        let handle = world.host.sockets.add(socket);
+        Server { handle, seen: Vec::new(), hostname: None, silent: false, router: Ipv4Address::new(10, 0, 0, 1) }
+    }
+
+    fn serve(&mut self, world: &mut World) {
+        let socket: &mut udp::Socket = world.host.sockets.get_mut(self.handle);
+        while let Ok((message, _)) = socket.recv() {
+            let message = message.to_vec();
+            let packet = DhcpPacket::new_checked(&message[..]).unwrap();
+            let asked = DhcpRepr::parse(&packet).unwrap();
+            self.seen.push(asked.message_type);
+            self.hostname = packet.options().find(|option| option.kind == 12).map(|option| option.data.to_vec());
+            if self.silent {
+                continue;
+            }
+            let dns = heapless_servers();
+            let reply = DhcpRepr {
+                message_type: match asked.message_type {
+                    DhcpMessageType::Discover => DhcpMessageType::Offer,
+                    _ => DhcpMessageType::Ack,
+                },
+                your_ip: Ipv4Address::new(10, 0, 0, 50),
+                server_ip: Ipv4Address::new(10, 0, 0, 1),
+                server_identifier: Some(Ipv4Address::new(10, 0, 0, 1)),
+                router: Some(self.router),
+                subnet_mask: Some(Ipv4Address::new(255, 255, 255, 0)),
+                lease_duration: Some(600),
+                dns_servers: Some(dns),
+                requested_ip: None,
+                client_identifier: None,
+                parameter_request_list: None,
+                max_size: None,
+                ..asked
+            };
+            let mut bytes = vec![0; reply.buffer_len()];
+            let mut packet = DhcpPacket::new_unchecked(&mut bytes[..]);
+            reply.emit(&mut packet).unwrap();
+            packet.set_opcode(DhcpOpCode::Reply);
+            socket.send_slice(&bytes, (IpAddress::v4(255, 255, 255, 255), 68)).unwrap();
+        }
+    }
+}
+
+fn heapless_servers<const N: usize>() -> heapless::Vec<Ipv4Address, N> {
+    heapless::Vec::from_slice(&[Ipv4Address::new(10, 0, 0, 1)]).unwrap()
+}
+
+#[test]
+fn a_lease_is_taken_renewed_and_given_up() {
+    let mut world = automatic();
+    let mut server = Server::new(&mut world);
+    world.listen(80);
+    assert!(world.run(10, |world| {
+        server.serve(world);
+        server.seen.len() == 2
+    }));
+    assert_eq!(server.seen, [DhcpMessageType::Discover, DhcpMessageType::Request]);
+    assert_eq!(server.hostname.as_deref(), Some(&b"pear"[..]));
+    let (handle, connection) = world.connection("10.0.0.50", 80);
+    let lines: Vec<String> = world.stack.log().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["address 10.0.0.50/24 by DHCP"]);
+    // Two lease times later it is still ours, by renewal alone, and the connection has lived on.
+    world.run(1300, |world| {
+        server.serve(world);
+        false
+    });
+    assert!(server.seen.len() >= 5);
+    assert!(server.seen[2..].iter().all(|kind| *kind == DhcpMessageType::Request));
+    assert_eq!(world.host.tcp(handle).state(), State::Established);
+    // The server is gone: so is, in the end, the address.
+    server.silent = true;
+    assert!(world.run(700, |world| {
+        server.serve(world);
+        world.peer(0).closed.contains_key(&connection)
+    }));
+    assert_eq!(world.peer(0).closed[&connection], "this machine's address changed");
+    assert_eq!(world.stack.connections(), 0);
+    assert!(world.stack.log().any(|(_, line)| line == "the DHCP lease is lost"));
+    // It comes back.
+    server.silent = false;
+    world.run(30, |world| {
+        server.serve(world);
+        false
+    });
+    world.connection("10.0.0.50", 80);
+}
+
+#[test]
+fn a_router_that_cannot_be_one_is_not_used() {
+    for router in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1], [10, 0, 0, 255], [192, 0, 2, 1], [10, 0, 0, 50]] {
+        let mut world = automatic();
+        let mut server = Server::new(&mut world);
+        server.router = Ipv4Address::from(router);
+        world.run(10, |world| {
+            server.serve(world);
+            false
+        });
+        let to = Endpoint { address: "::ffff:192.0.2.1".parse().unwrap(), port: 80 };
+        world.command(0, Command::Connect { ticket: 1, to });
+        world.pass(1);
+        assert_eq!(world.peer(0).refused, [(1, "no route to the address".into())], "{router:?}");
+    }
+}
+
+/// A Router Advertisement with a prefix and a name server.
+fn advertisement(lifetime: u16, prefix: &str, valid: u32) -> Vec<u8> {
+    let mut message = vec![134, 0, 0, 0, 64, 0];
+    message.extend_from_slice(&lifetime.to_be_bytes());
+    message.extend_from_slice(&[0; 8]);
+    message.extend_from_slice(&[3, 4, 64, 0xc0]);
+    message.extend_from_slice(&valid.to_be_bytes());
+    message.extend_from_slice(&valid.to_be_bytes());
+    message.extend_from_slice(&[0; 4]);
+    message.extend_from_slice(&prefix.parse::<Ipv6Address>().unwrap().octets());
+    message.extend_from_slice(&[25, 3, 0, 0, 0, 0, 4, 0]);
+    message.extend_from_slice(&HOST6.parse::<Ipv6Address>().unwrap().octets());
+    frames::icmp6("fe80::1", "ff02::1", &message)
+}
+
+fn solicitations(world: &World) -> usize {
+    world.sent.iter().filter(|frame| frame[12..14] == [0x86, 0xdd] && frame[54] == 133).count()
+}
+
+#[test]
+fn an_address_by_router_advertisement() {
+    let mut world = automatic();
+    world.listen(80);
+    world.pass(1);
+    assert_eq!(solicitations(&world), 1);
+    world.to_stack.send(world.now, &advertisement(1800, "fd00::", 86_400));
+    world.pass(1);
+    let own = "fd00::ff:fe00:2";
+    world.connection(own, 80);
+    // Beyond the link, by the router; its own name server is known too.
+    let to = Endpoint { address: "2001:db8::1".parse().unwrap(), port: 80 };
+    world.command(0, Command::Connect { ticket: 1, to });
+    world.pass(1);
+    assert_eq!(world.peer(0).refused, []);
+    assert_eq!(solicitations(&world), 1);
+    // The router goes away: no route, but the address stays.
+    world.to_stack.send(world.now, &advertisement(0, "fd00::", 86_400));
+    world.pass(1);
+    world.command(0, Command::Connect { ticket: 2, to });
+    world.pass(1);
+    assert_eq!(world.peer(0).refused.pop(), Some((2, "no route to the address".into())));
+    world.connection(own, 80);
+    // An advertisement cannot take the address away at once, only in two hours.
+    world.to_stack.send(world.now, &advertisement(1800, "fd00::", 0));
+    world.pass(3600);
+    world.connection(own, 80);
+    world.pass(2 * 3600);
+    let handle = world.host.connect(own, 80);
+    world.pass(10);
+    assert_eq!(world.host.tcp(handle).state(), State::SynSent);
+}
+
+#[test]
+fn advertisements_that_cannot_be_a_routers_are_ignored() {
+    let mut world = automatic();
+    let good = advertisement(1800, "fd00::", 86_400);
+    let mut forwarded = good.clone();
+    forwarded[21] = 254;
+    let mut corrupt = good.clone();
+    corrupt[80] ^= 1;
+    let message = &good[54..];
+    for frame in [forwarded, corrupt, frames::icmp6("fd00::1", "ff02::1", message), good[..100].to_vec()] {
+        world.to_stack.send(world.now, &frame);
+    }
+    world.pass(1);
+    assert_eq!(world.stack.log().count(), 0);
+    world.to_stack.send(world.now, &good);
+    world.pass(1);
+    assert_eq!(world.stack.log().count(), 1);
+}
+
+#[test]
+fn soliciting_becomes_rare_but_never_ends() {
+    let mut world = automatic();
+    let mut wakes = 0;
+    world.run(24 * 3600, |_| {
+        wakes += 1;
+        false
+    });
+    let solicitations = solicitations(&world);
+    assert!((20..60).contains(&solicitations), "{solicitations}");
+    // DHCP asks every few seconds, the report comes each minute.
+    assert!(wakes < 80_000, "{wakes}");
+}
+
+/// Echo replies sent, over IPv4 and IPv6.
+fn echoes(world: &World) -> (usize, usize) {
+    let count = |kind: [u8; 2], at: usize, reply: u8| {
+        world.sent.iter().filter(|frame| frame[12..14] == kind && frame[at] == reply && frame.ends_with(b"payload")).count()
+    };
+    (count([0x08, 0x00], 34, 0), count([0x86, 0xdd], 54, 129))
+}
+
+#[test]
+fn pings_are_answered() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];
+    world.to_stack.send(world.now, &frames::icmp6(HOST6, "ff02::1:ff00:2", &solicit.concat()));
+    world.to_stack.send(world.now, &frames::arp(HOST4, CARD, STACK4));
+    world.pass(1);
+    world.to_stack.send(world.now, &frames::icmp4(HOST4, STACK4, b"\x08\0\0\0\0\x01\0\x02payload"));
+    world.to_stack.send(world.now, &frames::icmp6(HOST6, STACK6, b"\x80\0\0\0\0\x01\0\x02payload"));
+    world.to_stack.send(world.now, &frames::icmp6(HOST6, "ff02::1", b"\x80\0\0\0\0\x01\0\x02payload"));
+    world.pass(1);
+    assert_eq!(echoes(&world), (1, 2));
+}
+
+#[test]
+fn datagrams_to_nobody_are_unreachable_unless_they_went_to_a_group() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.to_stack.send(world.now, &frames::arp(HOST4, CARD, STACK4));
+    world.pass(1);
+    world.sent.clear();
+    world.to_stack.send(world.now, &frames::udp((HOST4, 5), (STACK4, 6), b"x"));
+    world.pass(1);
+    let unreachable = world.sent.iter().filter(|frame| frame[23] == 1 && frame[34..36] == [3, 3]).count();
+    assert_eq!((unreachable, world.sent.len()), (1, 1));
+    world.sent.clear();
+    for to in ["10.0.0.255", "255.255.255.255", "224.0.0.1", "ff02::1"] {
+        let from = if to.contains(':') { HOST6 } else { HOST4 };
+        world.to_stack.send(world.now, &frames::udp((from, 5), (to, 6), b"x"));
+    }
+    world.pass(1);
+    assert_eq!(world.sent.len(), 0);
+}
+
+#[test]
+fn connections_wait_for_the_neighbour_and_go_on_when_it_answers() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    let handle = world.host.listen(25);
+    let to = Endpoint { address: "::ffff:10.0.0.1".parse().unwrap(), port: 25 };
+    let began = world.now;
+    world.command(0, Command::Connect { ticket: 9, to });
+    assert!(world.run(10, |world| world.host.tcp(handle).may_send()));
+    // Not a second later, when smoltcp would look again by itself.
+    assert!(world.now - began < SECOND / 2);
+}

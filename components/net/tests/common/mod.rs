@@ -1,0 +1,232 @@
+//! A `Stack` and its client boxes, a wire, and the host at its other end, in a time of their own.
+#![allow(dead_code)]
+
+pub mod frames;
+pub mod host;
+pub mod mutate;
+pub mod wire;
+
+use host::Host;
+use pearwood_net::{Card, Settings, Stack};
+use std::collections::{BTreeMap, BTreeSet};
+use wire::{Quality, SECOND, Wire};
+use wit::tcp::{Command, Endpoint, Event};
+use wit::{Batch, Peer, Records};
+
+pub const STACK_CARD: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub const STACK4: &str = "10.0.0.2";
+pub const STACK6: &str = "fd00::2";
+pub const HOST4: &str = "10.0.0.1";
+pub const HOST6: &str = "fd00::1";
+
+pub struct World {
+    pub now: u64,
+    pub stack: Stack,
+    pub host: Host,
+    pub to_stack: Wire,
+    pub to_host: Wire,
+    /// every frame that the stack sent
+    pub sent: Vec<Vec<u8>>,
+    pub host_sent: Vec<Vec<u8>>,
+    /// what each peer has got of `pearwood:net/tcp`
+    pub tcp: BTreeMap<u32, Channel>,
+    pub udp: Vec<(u32, Vec<u8>)>,
+    pub names: Vec<(u32, Vec<u8>)>,
+    /// peers whose queue is full
+    pub full: BTreeSet<u32>,
+    /// give back credit for all data at once
+    pub credit: bool,
+}
+
+/// One peer's view of `pearwood:net/tcp`.
+#[derive(Debug, Default)]
+pub struct Channel {
+    pub listening: Vec<u16>,
+    pub refused: Vec<(u32, String)>,
+    pub accepted: Vec<(u32, Endpoint, u16)>,
+    pub connected: BTreeMap<u32, u32>,
+    pub data: BTreeMap<u32, Vec<u8>>,
+    pub sent: BTreeMap<u32, u32>,
+    pub finished: BTreeSet<u32>,
+    pub closed: BTreeMap<u32, String>,
+}
+
+pub fn settings(pairs: &[(&str, &str)]) -> Settings {
+    let fixed = [("address", "10.0.0.2/24"), ("gateway", "10.0.0.1"), ("address6", "fd00::2/64")];
+    Settings::read(fixed.iter().chain(pairs).copied()).unwrap()
+}
+
+impl World {
+    pub fn new(quality: Quality, seed: u64) -> Self {
+        Self::with(quality, seed, &settings(&[]))
+    }
+
+    pub fn with(quality: Quality, seed: u64, settings: &Settings) -> Self {
+        let card = Card { address: STACK_CARD, mtu: 1500 };
+        let mut world = World {
+            now: SECOND,
+            stack: Stack::new(settings, card, [seed as u8; 32], SECOND),
+            host: Host::new(&["10.0.0.1/24", "fd00::1/64", "fe80::1/64"]),
+            to_stack: Wire::new(quality, seed * 2),
+            to_host: Wire::new(quality, seed * 2 + 1),
+            sent: Vec::new(),
+            host_sent: Vec::new(),
+            tcp: BTreeMap::new(),
+            udp: Vec::new(),
+            names: Vec::new(),
+            full: BTreeSet::new(),
+            credit: true,
+        };
+        world.attach(0);
+        world
+    }
+
+    pub fn attach(&mut self, peer: u32) {
+        let mut batch = Batch::new();
+        Peer::Attach(peer, b"").encode(&mut batch);
+        self.stack.tcp_commands(batch.as_bytes());
+        self.stack.udp_commands(self.now, batch.as_bytes());
+        self.stack.names_commands(self.now, batch.as_bytes());
+    }
+
+    pub fn detach(&mut self, peer: u32) {
+        let mut batch = Batch::new();
+        Peer::Detach(peer, b"ended").encode(&mut batch);
+        self.stack.tcp_commands(batch.as_bytes());
+        self.stack.udp_commands(self.now, batch.as_bytes());
+        self.stack.names_commands(self.now, batch.as_bytes());
+    }
+
+    pub fn command(&mut self, peer: u32, command: Command<'_>) {
+        let mut batch = Batch::new();
+        Peer::Is(peer).encode(&mut batch);
+        command.encode(&mut batch);
+        self.stack.tcp_commands(batch.as_bytes());
+    }
+
+    pub fn listen(&mut self, port: u16) {
+        self.command(0, Command::Listen { port, backlog: 64 });
+    }
+
+    pub fn peer(&mut self, peer: u32) -> &mut Channel {
+        self.tcp.entry(peer).or_default()
+    }
+
+    /// One turn of everybody at the present time.
+    pub fn turn(&mut self) {
+        let mut batch = Batch::new();
+        for frame in self.to_stack.receive(self.now) {
+            batch.push(wit::nic::FRAME, 0, &frame);
+        }
+        self.stack.frames(self.now, batch.as_bytes());
+        self.stack.step(self.now);
+        let World { now, stack, to_host, sent, .. } = self;
+        stack.transmit(|packed| {
+            for frame in Records::new(packed) {
+                let frame = frame.unwrap().bytes;
+                to_host.send(*now, frame);
+                sent.push(frame.to_vec());
+            }
+        });
+        self.deliver();
+        for frame in self.to_host.receive(self.now) {
+            self.host.receive(frame);
+        }
+        for frame in self.host.poll(self.now) {
+            self.to_stack.send(self.now, &frame);
+            self.host_sent.push(frame);
+        }
+    }
+
+    fn deliver(&mut self) {
+        let mut credit = Batch::new();
+        let World { stack, tcp, udp, names, full, .. } = self;
+        stack.deliver_tcp(|peer, packed| {
+            if full.contains(&peer) {
+                return false;
+            }
+            Peer::Is(peer).encode(&mut credit);
+            let channel = tcp.entry(peer).or_default();
+            for record in Records::new(packed) {
+                channel.take(Event::decode(&record.unwrap()).unwrap(), &mut credit);
+            }
+            true
+        });
+        stack.deliver_udp(|peer, packed| {
+            let room = !full.contains(&peer);
+            if room {
+                udp.push((peer, packed.to_vec()));
+            }
+            room
+        });
+        stack.deliver_names(|peer, packed| {
+            names.push((peer, packed.to_vec()));
+            true
+        });
+        if self.credit {
+            self.stack.tcp_commands(credit.as_bytes());
+        }
+    }
+
+    /// Moves time to when somebody has something to do, but no further than `limit`.
+    fn advance(&mut self, limit: u64) {
+        let host = self.host.poll_at(self.now);
+        let next = [self.stack.deadline(), host, self.to_stack.next(), self.to_host.next()].into_iter().min().unwrap();
+        self.now = next.clamp(self.now + 1000, limit.max(self.now + 1000));
+    }
+
+    /// Runs until `done`, for at most `seconds` of its time. True if it came to that.
+    pub fn run(&mut self, seconds: u64, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let limit = self.now + seconds * SECOND;
+        loop {
+            self.turn();
+            if done(self) {
+                return true;
+            }
+            if self.now >= limit {
+                return false;
+            }
+            self.advance(limit);
+        }
+    }
+
+    /// Runs for that long.
+    pub fn pass(&mut self, seconds: u64) {
+        self.run(seconds, |_| false);
+    }
+
+    /// A connection from the host to a port that is listened on: the host's socket and the channel's number.
+    pub fn connection(&mut self, to: &str, port: u16) -> (smoltcp::iface::SocketHandle, u32) {
+        let before = self.peer(0).accepted.len();
+        let handle = self.host.connect(to, port);
+        assert!(self.run(60, |w| w.peer(0).accepted.len() > before && w.host.tcp(handle).may_send()), "not accepted");
+        (handle, self.peer(0).accepted[before].0)
+    }
+}
+
+impl Channel {
+    fn take(&mut self, event: Event<'_>, credit: &mut Batch) {
+        match event {
+            Event::Listening { port } => self.listening.push(port),
+            Event::Refused { id, why } => self.refused.push((id, String::from_utf8(why.to_vec()).unwrap())),
+            Event::Accepted { connection, remote, port } => self.accepted.push((connection, remote, port)),
+            Event::Connected { connection, ticket } => _ = self.connected.insert(ticket, connection),
+            Event::Data { connection, data } => {
+                assert!(!self.closed.contains_key(&connection), "data after closed");
+                self.data.entry(connection).or_default().extend_from_slice(data);
+                Command::Credit { connection, bytes: data.len() as u32 }.encode(credit);
+            }
+            Event::Sent { connection, bytes } => *self.sent.entry(connection).or_default() += bytes,
+            Event::Finished { connection } => assert!(self.finished.insert(connection), "finished twice"),
+            Event::Closed { connection, why } => {
+                let why = String::from_utf8(why.to_vec()).unwrap();
+                assert_eq!(self.closed.insert(connection, why), None, "closed twice");
+            }
+        }
+    }
+}
+
+pub fn bytes(length: usize) -> Vec<u8> {
+    let mut dice = wire::Dice::new(length as u64);
+    (0..length).map(|_| dice.next() as u8).collect()
+}

@@ -1,0 +1,78 @@
+//! The box: [`Site`] between its arrows.
+
+use crate::{Assets, Entry, Progress, Settings, Site};
+use bindings::pearwood::{
+    box0_1_0::{assets, config, log, schedule},
+    http::handler_service,
+};
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/box", "../../wit/http"],
+        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
+        // names of modules where a package has several. The empty one is there for that.
+        inline: "
+            package pearwood:site;
+            package pearwood:box@0.0.0 {}
+            world site {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:box/log@0.1.0;
+                import pearwood:box/config@0.1.0;
+                import pearwood:box/assets@0.1.0;
+                import pearwood:http/handler-service@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "pearwood:site/site",
+        generate_all,
+    });
+    use super::SiteBox;
+    export!(SiteBox);
+}
+
+struct SiteBox;
+
+impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
+    fn run() {
+        let settings = match Settings::read(&config::get()) {
+            Ok(settings) => settings,
+            Err(errors) => {
+                errors.iter().for_each(|error| log::write(log::Level::Error, error));
+                return;
+            }
+        };
+        let mut site = Site::new(Image, settings);
+        for path in site.unreachable_files() {
+            log::write(log::Level::Warn, &format!("asset {path}: no URL can name it"));
+        }
+        let mut deadline = u64::MAX;
+        loop {
+            if schedule::wait(deadline).ready.contains(schedule::Ready::HANDLER_SERVICE) {
+                site.receive(&handler_service::receive());
+            }
+            deadline = match site.transmit(handler_service::send) {
+                Progress::More => 0,
+                Progress::Idle | Progress::Blocked => u64::MAX,
+            };
+        }
+    }
+}
+
+struct Image;
+
+impl Assets for Image {
+    fn entries(&mut self) -> Vec<Entry> {
+        let entry = |entry: assets::Entry| Entry {
+            path: entry.path,
+            size: entry.size,
+            hash: entry.hash.try_into().unwrap_or_default(),
+            modified: entry.modified,
+        };
+        assets::entries().into_iter().map(entry).collect()
+    }
+
+    fn read(&mut self, index: u32, offset: u64, len: u32) -> Vec<u8> {
+        assets::read(index, offset, len)
+    }
+}

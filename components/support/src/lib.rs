@@ -1,0 +1,11 @@
+//! What boxes at the ends of channel arrows share.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod buffer;
+mod outgoing;
+
+pub use buffer::Buffer;
+pub use outgoing::Outgoing;

@@ -1,0 +1,152 @@
+//! A box that does what no box should, as the last segment of the path says. Whatever it does, only it may suffer.
+//!
+//! | path | what happens |
+//! |---|---|
+//! | `trap` | it crashes in the middle of a request |
+//! | `spin` | it computes for ever |
+//! | `eat` | it takes memory until it gets no more |
+//! | `deep` | it calls itself until its stack ends |
+//! | `return` | it ends as if it were done |
+//! | `silent` | it never answers |
+//! | `short` | it promises ten bytes and sends three |
+//! | `long` | it promises three bytes and sends ten |
+//! | `twice` | it answers the same request twice |
+//! | `stranger` | it answers requests that nobody made |
+//! | `beyond` | it sends far more than its credit |
+//! | `broken` | it sends a batch that is no batch |
+//! | `forged` | it sends a record that only the node may send |
+//! | `nobody` | it sends to a peer that it does not have |
+//! | `header` | it tries to smuggle a header line into its answer |
+//! | `chatter` | it writes 100,000 lines to its log, then answers |
+//! | any other | it answers properly |
+
+use bindings::{
+    exports::pearwood::box0_1_0::service::Guest,
+    pearwood::{
+        box0_1_0::{
+            log::{Level, write},
+            schedule::wait,
+        },
+        http::handler_service::{receive, send},
+    },
+};
+use std::hint::black_box;
+use wit::{
+    Batch, Peer, Records,
+    http::{Command, Event},
+};
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../../wit/box", "../../../wit/http"],
+        // The empty package makes the generator name a module `box0_1_0`: `box` is a word that Rust reserves.
+        inline: "
+            package example:rogue;
+            package pearwood:box@0.0.0 {}
+            world rogue {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:box/log@0.1.0;
+                import pearwood:http/handler-service@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "example:rogue/rogue",
+        generate_all,
+    });
+    use super::Rogue;
+    export!(Rogue);
+}
+
+struct Rogue;
+
+impl Guest for Rogue {
+    fn run() {
+        loop {
+            wait(u64::MAX);
+            let batch = receive();
+            let mut peer = 0;
+            for record in Records::new(&batch).flatten() {
+                if let Some(Peer::Is(number)) = Peer::decode(&record) {
+                    peer = number;
+                } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
+                    let path = head.target.split('?').next().unwrap_or_default();
+                    let misdeed = path.rsplit('/').next().unwrap_or_default();
+                    if misdeed == "return" {
+                        return;
+                    }
+                    misbehave(misdeed, peer, request);
+                }
+            }
+        }
+    }
+}
+
+fn misbehave(misdeed: &str, peer: u32, request: u32) {
+    match misdeed {
+        "trap" => panic!("on request"),
+        "spin" => loop {
+            black_box(());
+        },
+        "eat" => {
+            let mut eaten = Vec::new();
+            loop {
+                eaten.push(black_box(vec![1u8; 64 << 10]));
+            }
+        }
+        "deep" => drop(black_box(deep(1))),
+        "silent" => {}
+        "short" => answer(peer, request, "content-length: 10\r\n", b"abc"),
+        "long" => answer(peer, request, "content-length: 3\r\n", b"abcdefghij"),
+        "twice" => {
+            answer(peer, request, "", b"once");
+            answer(peer, request, "", b"twice");
+        }
+        "stranger" => {
+            for stranger in (0..100).map(|at| request.wrapping_add(1 + at)) {
+                answer(peer, stranger, "", b"never asked for");
+            }
+            answer(peer, request, "", b"fine\n");
+        }
+        "beyond" => {
+            send_events(peer, &[Event::Response { request, status: 200, headers: b"" }]);
+            let data = [b'x'; 32 << 10];
+            for _ in 0..1_000 {
+                if !send_events(peer, &[Event::Body { request, data: &data }]) {
+                    break;
+                }
+            }
+        }
+        "broken" => drop(send(peer, b"\x01\x02\x03")),
+        "forged" => {
+            let mut batch = Batch::new();
+            Peer::Detach(0, b"forged").encode(&mut batch);
+            send(peer, batch.as_bytes());
+        }
+        "nobody" => drop(send(1_000, b"")),
+        "header" => answer(peer, request, "x: y\r\n\r\nHTTP/1.1 200 OK\r\nset-cookie: a=b\r\n", b"fine\n"),
+        "chatter" => {
+            for line in 0..100_000 {
+                write(Level::Info, &format!("line {line}"));
+            }
+            answer(peer, request, "", b"fine\n");
+        }
+        _ => answer(peer, request, "content-type: text/plain\r\ncontent-length: 5\r\n", b"fine\n"),
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is the misdeed")]
+fn deep(depth: u64) -> u64 {
+    black_box([depth; 64]).iter().sum::<u64>() + black_box(deep(depth + 1))
+}
+
+fn answer(peer: u32, request: u32, headers: &str, body: &[u8]) {
+    let head = Event::Response { request, status: 200, headers: headers.as_bytes() };
+    send_events(peer, &[head, Event::Body { request, data: body }, Event::End { request }]);
+}
+
+fn send_events(peer: u32, events: &[Event<'_>]) -> bool {
+    let mut batch = Batch::new();
+    events.iter().for_each(|event| event.encode(&mut batch));
+    send(peer, batch.as_bytes())
+}

@@ -1,0 +1,90 @@
+//! A box that greets: `GET /Ada` is answered with `Hello, Ada!`.
+
+use bindings::{
+    exports::pearwood::box0_1_0::service::Guest,
+    pearwood::{
+        box0_1_0::{config, schedule::wait},
+        http::handler_service::{receive, send},
+    },
+};
+use std::collections::BTreeMap;
+use wit::{
+    Batch, Peer, Records,
+    http::{Command, Event, Head},
+};
+
+/// What this box imports is all that it can do; what it exports is how the node runs it.
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../../wit/box", "../../../wit/http"],
+        // The empty package makes the generator name a module `box0_1_0`: `box` is a word that Rust reserves.
+        inline: "
+            package example:greeter;
+            package pearwood:box@0.0.0 {}
+            world greeter {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:box/config@0.1.0;
+                import pearwood:http/handler-service@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "example:greeter/greeter",
+        generate_all,
+    });
+    use super::Greeter;
+    export!(Greeter);
+}
+
+struct Greeter;
+
+impl Guest for Greeter {
+    /// Sleeps until there are requests, answers them, and sleeps again.
+    fn run() {
+        let config: BTreeMap<_, _> = config::get().into_iter().collect();
+        let greeting = config.get("greeting").map_or("Hello", String::as_str);
+        // What is to be sent, by peer: each box that has an arrow to this one is a peer.
+        let mut answers: BTreeMap<u32, Batch> = BTreeMap::new();
+        loop {
+            wait(u64::MAX);
+            // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
+            answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
+            if answers.is_empty() {
+                answer(greeting, &receive(), &mut answers);
+                answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
+            }
+        }
+    }
+}
+
+fn answer(greeting: &str, requests: &[u8], answers: &mut BTreeMap<u32, Batch>) {
+    let mut peer = 0;
+    for record in Records::new(requests).flatten() {
+        if let Some(event) = Peer::decode(&record) {
+            match event {
+                Peer::Is(number) => peer = number,
+                Peer::Attach(number, _) | Peer::Detach(number, _) => drop(answers.remove(&number)),
+            }
+        } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
+            let (status, text) = greet(greeting, &head);
+            let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
+            let batch = answers.entry(peer).or_default();
+            Event::Response { request, status, headers: headers.as_bytes() }.encode(batch);
+            if head.method != "HEAD" {
+                Event::Body { request, data: text.as_bytes() }.encode(batch);
+            }
+            Event::End { request }.encode(batch);
+        }
+    }
+}
+
+fn greet(greeting: &str, head: &Head<'_>) -> (u16, String) {
+    if !matches!(head.method, "GET" | "HEAD") {
+        return (405, "I only greet.\n".into());
+    }
+    let path = head.target.split('?').next().unwrap_or_default();
+    match path.trim_matches('/') {
+        "" => (200, format!("{greeting}!\n")),
+        name => (200, format!("{greeting}, {name}!\n")),
+    }
+}

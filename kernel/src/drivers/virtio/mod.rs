@@ -1,0 +1,30 @@
+//! Virtio devices (Virtual I/O Device specification 1.2), over PCI or memory-mapped registers.
+//!
+//! The queues and the memory-mapped transport are the crate virtio-drivers'; its drivers for devices are not used: they
+//! notify for each buffer and wait for answers.
+
+mod buffers;
+mod hal;
+pub mod mmio;
+pub mod net;
+mod places;
+mod pci;
+pub mod rng;
+
+use super::pci::Match;
+
+/// Which of a device's queues interrupts. One is enough: nothing here sleeps until a frame has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    Never,
+    Queue(u16),
+}
+
+/// Features that every driver here accepts: the interface of version 1.0 and later.
+const VERSION_1: u64 = 1 << 32;
+
+/// A device of that type, transitional or not (4.1.2).
+const fn matches(transitional: u16, device_type: u16) -> [Match; 2] {
+    const VENDOR: u16 = 0x1af4;
+    [Match::Device { vendor: VENDOR, device: transitional }, Match::Device { vendor: VENDOR, device: 0x1040 + device_type }]
+}

@@ -1,0 +1,56 @@
+//! Memory that devices read and write: consecutive frames, whose physical address is their pointer.
+
+use core::ptr::NonNull;
+
+use super::{
+    OutOfMemory,
+    frames::{self, Frame, Owner},
+    layout::{PAGE, pages},
+};
+
+/// Zeroed, page aligned, physically consecutive memory. Dropping it gives it back: first make the device let go of it.
+#[derive(Debug)]
+pub struct Dma {
+    start: Frame,
+    pages: usize,
+}
+
+impl Dma {
+    /// At least `bytes` bytes, at most 4 MiB.
+    pub fn new(bytes: usize) -> Result<Dma, OutOfMemory> {
+        let pages = pages(bytes).max(1);
+        let start = frames::allocate_run(pages, Owner::Devices).ok_or(OutOfMemory)?;
+        for page in 0..pages {
+            frames::zero(Frame::containing(start.address() + page * PAGE));
+        }
+        Ok(Dma { start, pages })
+    }
+
+    /// What the device is told.
+    pub fn physical(&self) -> u64 {
+        self.start.address() as u64
+    }
+
+    pub fn pointer(&self) -> NonNull<u8> {
+        NonNull::new(self.start.pointer()).expect("frame 0 is never given out")
+    }
+
+    pub fn size(&self) -> usize {
+        self.pages * PAGE
+    }
+}
+
+impl Drop for Dma {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        for page in 0..self.pages {
+            // SAFETY: this owns the frames, and the driver has made the device stop using them.
+            unsafe { frames::free(Frame::containing(self.start.address() + page * PAGE), Owner::Devices) };
+        }
+    }
+}
+
+/// The physical address of kernel memory that [`Dma`] handed out.
+pub fn physical(pointer: NonNull<u8>) -> u64 {
+    pointer.as_ptr().expose_provenance() as u64
+}

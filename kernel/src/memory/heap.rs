@@ -1,0 +1,121 @@
+//! The kernel heap: talc over a range of addresses that grows as frames are mapped behind it.
+//!
+//! What boxes cause to be allocated here is bounded by the node; running out is the kernel's own failure, and ends in a
+//! panic that says so. It never shrinks: freed memory is the next allocation's.
+
+use core::{alloc::Layout, ptr::NonNull};
+
+use talc::{
+    TalcLock,
+    base::{Talc, binning::Binning},
+    source::Source,
+};
+
+use super::{
+    frames::{self, Owner},
+    layout::{PAGE, page_up, pages},
+    paging::{Access, Arena},
+};
+use crate::cpu::lock::RawLock;
+
+/// Grown by at least this much at a time.
+const STEP: usize = 64 << 10;
+
+#[global_allocator]
+static HEAP: TalcLock<RawLock, Growing> = TalcLock::new(Growing { arena: None, mapped: 0, end: None, peak: 0 });
+
+/// Gives the heap its addresses.
+pub fn init(arena: Arena) {
+    let mut heap = HEAP.lock();
+    heap.source.mapped = arena.range().start;
+    heap.source.arena = Some(arena);
+}
+
+/// Bytes of the heap.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    pub used: usize,
+    /// The most that was in use when the heap had to grow, or now.
+    pub peak: usize,
+}
+
+pub fn usage() -> Usage {
+    let heap = HEAP.lock();
+    let used = heap.counters().allocated_bytes;
+    Usage { used, peak: heap.source.peak.max(used) }
+}
+
+/// Where talc gets memory from: the frames, mapped at the end of what it has.
+struct Growing {
+    arena: Option<Arena>,
+    /// where the next frame is mapped
+    mapped: usize,
+    /// talc's name for the end of the heap
+    end: Option<NonNull<u8>>,
+    peak: usize,
+}
+
+impl core::fmt::Debug for Growing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "heap up to {:#x}", self.mapped)
+    }
+}
+
+impl Growing {
+    /// Maps frames for `bytes` more, and says where they end. What cannot be had at all is not even begun.
+    fn grow(&mut self, bytes: usize) -> Option<usize> {
+        let arena = self.arena.as_mut()?;
+        let end = self.mapped.checked_add(bytes).filter(|&end| end <= arena.range().end)?;
+        let frames = frames::usage();
+        if frames.free - frames.promised < pages(bytes) {
+            return None;
+        }
+        while self.mapped < end {
+            let Some(frame) = frames::allocate(Owner::Heap) else { break };
+            let flags = Access::ReadWrite.flags();
+            if arena.map(self.mapped, frame.address()..frame.address() + PAGE, flags).is_err() {
+                release(frame);
+                break;
+            }
+            self.mapped += PAGE;
+        }
+        Some(self.mapped)
+    }
+}
+
+#[allow(unsafe_code)]
+fn release(frame: frames::Frame) {
+    // SAFETY: it could not be mapped, so nobody can reach it.
+    unsafe { frames::free(frame, Owner::Heap) };
+}
+
+// SAFETY: `end` is a name for a place in the heap, which belongs to no CPU.
+#[allow(unsafe_code)]
+unsafe impl Send for Growing {}
+
+// SAFETY: `acquire` hands over pages that were just mapped for the heap alone, and allocates nothing from it.
+#[allow(unsafe_code)]
+unsafe impl Source for Growing {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let used = talc.counters().allocated_bytes;
+        talc.source.peak = talc.source.peak.max(used);
+        // talc's own needs: a few words per allocation, and its tables in the first claim
+        let overhead = if talc.source.end.is_none() { PAGE } else { 128 };
+        let needed = layout.size().checked_add(layout.align() + overhead).ok_or(())?;
+        let start = talc.source.mapped;
+        let end = talc.source.grow(page_up(needed).max(STEP)).ok_or(())?;
+        if end == start {
+            return Err(());
+        }
+        let pointer = core::ptr::with_exposed_provenance_mut::<u8>;
+        talc.source.end = match talc.source.end {
+            // SAFETY: the heap ends where these pages start (less what talc rounds off), and they are the heap's.
+            Some(heap_end) => Some(unsafe { talc.extend(heap_end, pointer(end)) }),
+            // SAFETY: as above.
+            None => unsafe { talc.claim(pointer(start), end - start) },
+        };
+        // if it is still not enough, talc asks again, until nothing can be mapped
+        Ok(())
+    }
+}
+

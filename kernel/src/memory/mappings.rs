@@ -1,0 +1,366 @@
+//! What wasmtime maps: linear memories, the images they start from, code.
+//!
+//! The page tables are the only record of what a page is. A page that is accessible but was never touched has a
+//! non-present entry marked [`LAZY`] that holds its access; a page that still shows the image its memory started from
+//! is present, read-only and marked [`SHARED`]. Both stand for a promised frame (see [`frames`]), which the page fault
+//! takes. So a fault is one walk and one decision, and needs no other structure.
+//!
+//! A mapping's tables are made when its pages become accessible, and freed with it.
+
+use alloc::{
+    collections::{BTreeMap, btree_map::Entry as Slot},
+    sync::Arc,
+    vec::Vec,
+};
+use core::ops::Range;
+
+use super::{
+    OutOfMemory,
+    frames::{self, Frame, Owner},
+    layout::{self, HUGE_PAGE, LARGE_PAGE, PAGE, page_up},
+    paging::{Access, Arena, Entry, invalidate, next_table},
+};
+use crate::cpu::lock::Lock;
+
+/// Of a present entry: its frame belongs to an [`Image`].
+const SHARED: u64 = 1 << 9;
+/// Of a shared entry: a write gets a copy of the page.
+const COPY: u64 = 1 << 11;
+/// Of an entry that is not present: accessible, and zero until first written.
+const LAZY: u64 = 1 << 10;
+/// Smaller mappings share tables of a gigabyte with others; larger ones have their own.
+const SMALL: usize = HUGE_PAGE / 2;
+
+static SPACE: Lock<Option<Space>> = Lock::new(None);
+
+pub fn init(small: Arena, large: Arena) {
+    *SPACE.lock() = Some(Space { small: Mappings::new(small, LARGE_PAGE), large: Mappings::new(large, HUGE_PAGE) });
+}
+
+/// The contents that memories of one module start with. Its pages are shared by all of them until written.
+pub struct Image {
+    frames: Vec<Frame>,
+}
+
+impl Image {
+    /// Copies `contents`, whole pages.
+    ///
+    /// Called without locks: `contents` may itself be memory that faults.
+    pub fn new(contents: &[u8]) -> Result<Arc<Image>, OutOfMemory> {
+        let mut image = Image { frames: Vec::new() };
+        image.frames.try_reserve_exact(contents.len() / PAGE).map_err(|_| OutOfMemory)?;
+        for page in contents.chunks_exact(PAGE) {
+            let frame = frames::allocate(Owner::Boxes).ok_or(OutOfMemory)?;
+            image.frames.push(frame);
+            copy(page, frame);
+        }
+        Ok(Arc::new(image))
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        for &frame in &self.frames {
+            release(frame, Owner::Boxes);
+        }
+    }
+}
+
+/// Reserves `size` bytes of address space, accessible or not. Returns its start.
+pub fn map(size: usize, access: Option<Access>) -> Result<usize, OutOfMemory> {
+    let mut space = SPACE.lock();
+    let space = space.as_mut().expect("the memory is initialised");
+    // wasmtime reserves memories and then opens them; what is accessible from the start is code
+    let owner = if access.is_some() { Owner::Code } else { Owner::Boxes };
+    let mappings = if size < SMALL { &mut space.small } else { &mut space.large };
+    let start = mappings.reserve(size, owner)?;
+    if access.is_some()
+        && let Err(error) = mappings.protect(start..start + page_up(size), access)
+    {
+        mappings.unmap(start);
+        return Err(error);
+    }
+    Ok(start)
+}
+
+/// Frees a whole mapping. False if there is none at that address.
+pub fn unmap(start: usize) -> bool {
+    in_space(start, |mappings| mappings.unmap(start)).unwrap_or(false)
+}
+
+/// Changes the access to pages of one mapping; none at all discards their contents.
+pub fn protect(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
+    in_space(range.start, |mappings| mappings.protect(range, access)).unwrap_or(Err(OutOfMemory))
+}
+
+/// Discards the contents of pages and gives them that access.
+pub fn remap(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
+    in_space(range.start, |mappings| {
+        mappings.protect(range.clone(), None)?;
+        mappings.protect(range, access)
+    })
+    .unwrap_or(Err(OutOfMemory))
+}
+
+/// Shows the image in `range`, privately: what is written stays in the mapping.
+pub fn map_image(range: Range<usize>, image: &Arc<Image>) -> Result<(), OutOfMemory> {
+    in_space(range.start, |mappings| mappings.map_image(range, image)).unwrap_or(Err(OutOfMemory))
+}
+
+/// What the processor says about a page fault (Intel SDM volume 3, 4.7).
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub address: usize,
+    pub write: bool,
+    pub execute: bool,
+}
+
+/// Commits or copies the page if the access was allowed. False: it was not.
+pub fn resolve(fault: Fault) -> bool {
+    in_space(fault.address, |mappings| mappings.resolve(fault)).unwrap_or(false)
+}
+
+/// Runs `f` on the mappings that `address` lies among. Takes the lock only if there are such.
+fn in_space<R>(address: usize, f: impl FnOnce(&mut Mappings) -> R) -> Option<R> {
+    let small = layout::SMALL_MAPPINGS.contains(&address);
+    if !small && !layout::LARGE_MAPPINGS.contains(&address) {
+        return None;
+    }
+    let mut space = SPACE.lock();
+    let space = space.as_mut()?;
+    Some(f(if small { &mut space.small } else { &mut space.large }))
+}
+
+struct Space {
+    small: Mappings,
+    large: Mappings,
+}
+
+struct Mappings {
+    arena: Arena,
+    /// what starts and sizes are multiples of, so that mappings do not share tables of this extent
+    granule: usize,
+    live: BTreeMap<usize, Mapping>,
+    /// starts of address ranges that were used before, by size
+    unused: BTreeMap<usize, Vec<usize>>,
+    /// addresses from here on were never used
+    next: usize,
+}
+
+struct Mapping {
+    size: usize,
+    owner: Owner,
+    /// contains all pages that were ever accessible
+    touched: Range<usize>,
+    /// what its pages may show
+    images: Vec<Arc<Image>>,
+}
+
+impl Mappings {
+    fn new(arena: Arena, granule: usize) -> Mappings {
+        let next = arena.range().start;
+        Mappings { arena, granule, live: BTreeMap::new(), unused: BTreeMap::new(), next }
+    }
+
+    fn reserve(&mut self, size: usize, owner: Owner) -> Result<usize, OutOfMemory> {
+        let size = size.max(1).checked_next_multiple_of(self.granule).ok_or(OutOfMemory)?;
+        let start = match self.unused.get_mut(&size).and_then(Vec::pop) {
+            Some(start) => start,
+            None => {
+                let start = self.next;
+                let end = start.checked_add(size).filter(|&end| end <= self.arena.range().end).ok_or(OutOfMemory)?;
+                self.next = end;
+                start
+            }
+        };
+        self.live.insert(start, Mapping { size, owner, touched: start..start, images: Vec::new() });
+        Ok(start)
+    }
+
+    fn unmap(&mut self, start: usize) -> bool {
+        let Slot::Occupied(slot) = self.live.entry(start) else { return false };
+        let mapping = slot.remove();
+        self.discard(mapping.touched.clone(), mapping.owner);
+        self.arena.free_page_tables(mapping.touched.clone());
+        if self.granule >= HUGE_PAGE {
+            self.arena.free_directories(mapping.touched);
+        }
+        self.unused.entry(mapping.size).or_default().push(start);
+        true
+    }
+
+    /// The mapping that contains all of `range`.
+    fn mapping(&mut self, range: &Range<usize>) -> Result<&mut Mapping, OutOfMemory> {
+        match self.live.range_mut(..=range.start).next_back() {
+            Some((&start, mapping)) if range.end <= start + mapping.size => Ok(mapping),
+            _ => Err(OutOfMemory),
+        }
+    }
+
+    fn protect(&mut self, range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let owner = self.mapping(&range)?.owner;
+        let Some(access) = access else {
+            self.discard(range, owner);
+            return Ok(());
+        };
+        self.touch(&range)?;
+        let fresh = self.count_empty(range.clone())?;
+        if !frames::promise(fresh) {
+            return Err(OutOfMemory);
+        }
+        self.for_each_table(range, |entries, address| {
+            for (entry, page) in entries.iter_mut().zip((address..).step_by(PAGE)) {
+                *entry = if entry.has(SHARED) {
+                    Entry::new(entry.frame().address(), shared_flags(access))
+                } else if entry.is_present() {
+                    Entry::new(entry.frame().address(), access.flags() | Entry::PRESENT)
+                } else {
+                    Entry::new(0, access.flags() | LAZY)
+                };
+                if entry.is_present() {
+                    invalidate(page);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn map_image(&mut self, range: Range<usize>, image: &Arc<Image>) -> Result<(), OutOfMemory> {
+        let owner = self.mapping(&range)?.owner;
+        if image.frames.len() * PAGE < range.len() {
+            return Err(OutOfMemory);
+        }
+        self.touch(&range)?;
+        self.discard(range.clone(), owner);
+        self.count_empty(range.clone())?;
+        if !frames::promise(range.len() / PAGE) {
+            return Err(OutOfMemory);
+        }
+        let mapping = self.mapping(&range)?;
+        if !mapping.images.iter().any(|known| Arc::ptr_eq(known, image)) {
+            mapping.images.push(image.clone());
+        }
+        let start = range.start;
+        self.for_each_table(range, |entries, address| {
+            for (entry, frame) in entries.iter_mut().zip(&image.frames[(address - start) / PAGE..]) {
+                *entry = Entry::new(frame.address(), shared_flags(Access::ReadWrite));
+            }
+        });
+        Ok(())
+    }
+
+    /// Notes that pages of `range` become accessible.
+    fn touch(&mut self, range: &Range<usize>) -> Result<(), OutOfMemory> {
+        let touched = &mut self.mapping(range)?.touched;
+        *touched = if Range::is_empty(touched) {
+            range.clone()
+        } else {
+            touched.start.min(range.start)..touched.end.max(range.end)
+        };
+        Ok(())
+    }
+
+    /// Makes all tables of `range` and counts the pages in it that are nothing yet.
+    fn count_empty(&mut self, range: Range<usize>) -> Result<usize, OutOfMemory> {
+        let mut empty = 0;
+        let mut address = range.start;
+        while address < range.end {
+            let entries = self.arena.make_entries(address..range.end)?;
+            empty += entries.iter().filter(|entry| entry.is_empty()).count();
+            address = next_table(address);
+        }
+        Ok(empty)
+    }
+
+    /// Frees the pages of `range` and makes it inaccessible.
+    fn discard(&mut self, range: Range<usize>, owner: Owner) {
+        let mut promised = 0;
+        self.for_each_table(range, |entries, address| {
+            for (entry, page) in entries.iter_mut().zip((address..).step_by(PAGE)) {
+                if entry.is_empty() {
+                    continue;
+                }
+                if !entry.is_present() || entry.has(SHARED) {
+                    promised += 1;
+                } else {
+                    release(entry.frame(), owner);
+                }
+                if entry.is_present() {
+                    invalidate(page);
+                }
+                *entry = Entry::EMPTY;
+            }
+        });
+        frames::withdraw(promised);
+    }
+
+    /// Calls `f` with the entries of `range`, one existing table at a time, and the address of the first.
+    fn for_each_table(&mut self, range: Range<usize>, mut f: impl FnMut(&mut [Entry], usize)) {
+        let mut address = range.start;
+        while address < range.end {
+            if let Some(entries) = self.arena.entries(address..range.end) {
+                f(entries, address);
+            }
+            address = next_table(address);
+        }
+    }
+
+    fn resolve(&mut self, fault: Fault) -> bool {
+        let page = fault.address & !(PAGE - 1);
+        let owner = match self.mapping(&(page..page + PAGE)) {
+            Ok(mapping) => mapping.owner,
+            Err(OutOfMemory) => return false,
+        };
+        let Some(entry) = self.arena.entry(page) else { return false };
+        if fault.execute && entry.has(Entry::NO_EXECUTE) {
+            return false;
+        }
+        if entry.is_present() {
+            // of the present pages, only those of an image can become writable by a fault
+            if !fault.write || !entry.has(COPY) {
+                return false;
+            }
+            let own = frames::allocate_promised(owner);
+            copy_frame(entry.frame(), own);
+            *entry = Entry::new(own.address(), Access::ReadWrite.flags() | Entry::PRESENT);
+            invalidate(page);
+            return true;
+        }
+        if !entry.has(LAZY) || fault.write && !entry.has(Entry::WRITE) {
+            return false;
+        }
+        let frame = frames::allocate_promised(owner);
+        frames::zero(frame);
+        *entry = Entry::new(frame.address(), entry.flags() & !LAZY | Entry::PRESENT);
+        true
+    }
+}
+
+/// For a page that shows an image and allows `access`.
+fn shared_flags(access: Access) -> u64 {
+    let copy = if access == Access::ReadWrite { COPY } else { 0 };
+    access.flags() & !Entry::WRITE | SHARED | copy | Entry::PRESENT
+}
+
+#[allow(unsafe_code)]
+fn release(frame: Frame, owner: Owner) {
+    // SAFETY: whoever calls this removes the only entry that maps it, or drops the image that held it, which outlives
+    // the mappings that show it.
+    unsafe { frames::free(frame, owner) };
+}
+
+#[allow(unsafe_code)]
+fn copy(page: &[u8], to: Frame) {
+    assert_eq!(page.len(), PAGE);
+    // SAFETY: `to` was just allocated; nobody else uses it, so it does not overlap `page`.
+    unsafe { core::ptr::copy_nonoverlapping(page.as_ptr(), to.pointer(), PAGE) };
+}
+
+#[allow(unsafe_code)]
+fn copy_frame(from: Frame, to: Frame) {
+    // SAFETY: `from` is a frame of a live image, which nothing writes to; `to` was just allocated.
+    unsafe { core::ptr::copy_nonoverlapping(from.pointer().cast_const(), to.pointer(), PAGE) };
+}

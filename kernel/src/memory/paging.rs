@@ -1,0 +1,251 @@
+//! Page tables (Intel SDM volume 3, 4.5: four levels, 4 KiB, 2 MiB and 1 GiB pages).
+//!
+//! There is one set, for the one address space. It is divided into [`Arena`]s, each owning a range of top-level entries
+//! and everything below them, so whoever holds `&mut Arena` may change its mappings without asking anybody.
+//!
+//! One CPU runs the node; a changed or removed entry is forgotten there by `invlpg`. A second CPU would need to be told.
+
+use core::ops::Range;
+
+use x86_64::{PhysAddr, registers::control::Cr3, structures::paging::PhysFrame};
+
+use super::{
+    OutOfMemory,
+    frames::{self, Frame, Owner},
+    layout::{HUGE_PAGE, LARGE_PAGE, PAGE},
+};
+
+/// An entry of a page table. If it is not present, the CPU ignores all other bits and they are the kernel's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Entry(u64);
+
+impl Entry {
+    pub const EMPTY: Entry = Entry(0);
+    pub const PRESENT: u64 = 1 << 0;
+    pub const WRITE: u64 = 1 << 1;
+    /// no caching, for device registers
+    pub const UNCACHED: u64 = 1 << 4 | 1 << 3;
+    const LARGE: u64 = 1 << 7;
+    pub const NO_EXECUTE: u64 = 1 << 63;
+    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+    pub const fn new(address: usize, flags: u64) -> Entry {
+        Entry(address as u64 & Self::ADDRESS | flags)
+    }
+
+    pub fn frame(self) -> Frame {
+        Frame::containing((self.0 & Self::ADDRESS) as usize)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn is_present(self) -> bool {
+        self.has(Self::PRESENT)
+    }
+
+    pub fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    pub fn flags(self) -> u64 {
+        self.0 & !Self::ADDRESS
+    }
+}
+
+/// Access to pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    ReadWrite,
+    ReadExecute,
+}
+
+impl Access {
+    /// Without [`Entry::PRESENT`].
+    pub fn flags(self) -> u64 {
+        match self {
+            Access::Read => Entry::NO_EXECUTE,
+            Access::ReadWrite => Entry::NO_EXECUTE | Entry::WRITE,
+            Access::ReadExecute => 0,
+        }
+    }
+}
+
+type Table = [Entry; 512];
+
+/// A range of addresses whose page tables have one owner.
+///
+/// Invariant: top-level entries of the range are reached through this value alone.
+pub struct Arena {
+    root: Frame,
+    range: Range<usize>,
+}
+
+/// The bit where the index of a level starts: 39 for the top, 12 for pages.
+const LEVELS: [u32; 3] = [39, 30, 21];
+
+fn index(address: usize, shift: u32) -> usize {
+    address >> shift & 511
+}
+
+impl Arena {
+    /// # Safety
+    /// `root` is a top-level table that will outlive this, `range` covers whole top-level entries of it, and no other
+    /// arena covers any of them.
+    #[allow(unsafe_code)]
+    pub const unsafe fn new(root: Frame, range: Range<usize>) -> Arena {
+        Arena { root, range }
+    }
+
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// Maps consecutive physical memory, in the largest pages that fit.
+    pub fn map(&mut self, address: usize, physical: Range<usize>, flags: u64) -> Result<(), OutOfMemory> {
+        let (mut address, mut from) = (address, physical.start);
+        while from < physical.end {
+            let fits =
+                |page: usize| (address | from).is_multiple_of(page) && physical.end - from >= page;
+            let (shift, page) = if fits(HUGE_PAGE) && crate::cpu::features::has_huge_pages() {
+                (30, HUGE_PAGE)
+            } else if fits(LARGE_PAGE) {
+                (21, LARGE_PAGE)
+            } else {
+                (12, PAGE)
+            };
+            let large = if shift == 12 { 0 } else { Entry::LARGE };
+            self.table(address, shift)?[index(address, shift)] = Entry::new(from, flags | large | Entry::PRESENT);
+            address += page;
+            from += page;
+        }
+        Ok(())
+    }
+
+    /// The entries of the pages in `range` up to the end of their table (2 MiB), which is made if it does not exist.
+    pub fn make_entries(&mut self, range: Range<usize>) -> Result<&mut [Entry], OutOfMemory> {
+        Ok(&mut self.table(range.start, 12)?[in_table(&range)])
+    }
+
+    /// The same, if their table exists.
+    pub fn entries(&mut self, range: Range<usize>) -> Option<&mut [Entry]> {
+        Some(&mut self.find(range.start)?[in_table(&range)])
+    }
+
+    /// The entry of one page, if its table exists.
+    pub fn entry(&mut self, address: usize) -> Option<&mut Entry> {
+        Some(&mut self.find(address)?[index(address, 12)])
+    }
+
+    /// Frees the tables of the pages in `range`, all of which are unmapped, as must be their neighbours within 2 MiB.
+    pub fn free_page_tables(&mut self, range: Range<usize>) {
+        self.free_tables(range, 21, LARGE_PAGE);
+    }
+
+    /// Frees the tables of the gigabytes that `range` is in, after [`Arena::free_page_tables`] for all of them.
+    pub fn free_directories(&mut self, range: Range<usize>) {
+        self.free_tables(range, 30, HUGE_PAGE);
+    }
+
+    fn free_tables(&mut self, range: Range<usize>, shift: u32, extent: usize) {
+        for address in (range.start & !(extent - 1)..range.end).step_by(extent) {
+            if let Some(entry) = self.walk(address, shift) {
+                let table = core::mem::replace(entry, Entry::EMPTY).frame();
+                free_table(table);
+            }
+        }
+        // the CPU caches entries of the upper levels; any invalidation forgets them all
+        invalidate(range.start);
+    }
+
+    /// The table that holds the entry for `address` at the level of `shift`, made along with those above it.
+    fn table(&mut self, address: usize, shift: u32) -> Result<&mut Table, OutOfMemory> {
+        self.check(&(address..address + 1));
+        let mut table = self.root;
+        for level in LEVELS {
+            if level == shift {
+                break;
+            }
+            let entry = &mut table_at(table)[index(address, level)];
+            if !entry.is_present() {
+                let made = frames::allocate_zeroed(Owner::Tables).ok_or(OutOfMemory)?;
+                *entry = Entry::new(made.address(), Entry::PRESENT | Entry::WRITE);
+            }
+            debug_assert!(!entry.has(Entry::LARGE), "no page of {address:#x} is part of a larger one");
+            table = entry.frame();
+        }
+        Ok(table_at(table))
+    }
+
+    fn find(&mut self, address: usize) -> Option<&mut Table> {
+        self.walk(address, 21).filter(|entry| !entry.has(Entry::LARGE)).map(|entry| table_at(entry.frame()))
+    }
+
+    /// The entry for `address` at the level of `shift`, if it is present and those above it are.
+    fn walk(&mut self, address: usize, shift: u32) -> Option<&mut Entry> {
+        self.check(&(address..address + 1));
+        let mut table = self.root;
+        for level in LEVELS {
+            let entry = &mut table_at(table)[index(address, level)];
+            if !entry.is_present() {
+                return None;
+            }
+            if level == shift {
+                return Some(entry);
+            }
+            table = entry.frame();
+        }
+        None
+    }
+
+    fn check(&self, range: &Range<usize>) {
+        assert!(
+            self.range.start <= range.start && range.end <= self.range.end,
+            "{range:#x?} is not in the arena {:#x?}",
+            self.range
+        );
+    }
+}
+
+/// The indices of the pages in `range` within the table of its start.
+fn in_table(range: &Range<usize>) -> Range<usize> {
+    let first = index(range.start, 12);
+    first..(first + (range.end - range.start).div_ceil(PAGE)).min(512)
+}
+
+/// The start of the next table's range after `address`: what the slices of [`Arena::entries`] end at.
+pub fn next_table(address: usize) -> usize {
+    (address & !(LARGE_PAGE - 1)) + LARGE_PAGE
+}
+
+#[allow(unsafe_code)]
+fn table_at<'a>(frame: Frame) -> &'a mut Table {
+    // SAFETY: only called with the arena borrowed mutably, on frames that are tables of that arena (or the root, of
+    // which the arena owns the entries it touches), and the results are not used after the next call for that frame.
+    unsafe { &mut *frame.pointer().cast::<Table>() }
+}
+
+#[allow(unsafe_code)]
+fn free_table(frame: Frame) {
+    // SAFETY: its only reference, the entry above it, has been or is about to be cleared by the arena's owner.
+    unsafe { frames::free(frame, Owner::Tables) };
+}
+
+/// Makes the CPU forget what it cached of the page at `address`.
+pub fn invalidate(address: usize) {
+    x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address as u64));
+}
+
+/// Makes `root` the page tables in use.
+///
+/// # Safety
+/// It maps whatever this CPU is executing, its stack and its data.
+#[allow(unsafe_code)]
+pub unsafe fn switch(root: Frame) {
+    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root.address() as u64));
+    // SAFETY: passed on to the caller.
+    unsafe { Cr3::write(frame, x86_64::registers::control::Cr3Flags::empty()) };
+}

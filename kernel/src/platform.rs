@@ -1,0 +1,110 @@
+//! What wasm-host asks of a machine, in terms of the kernel.
+
+mod engine;
+
+use alloc::{sync::Arc, vec::Vec};
+use core::{sync::atomic::Ordering, task::Waker};
+
+use wasm_host::platform::{MemoryUse, Nanos, Nic, Platform, Power};
+
+pub use engine::configure;
+
+use crate::{
+    clock, console,
+    cpu::{self, interrupts},
+    drivers::Devices,
+    entropy,
+    memory::{
+        frames::{self, Owner},
+        heap,
+        layout::PAGE,
+    },
+    power,
+};
+
+/// The machine that the kernel booted on.
+pub struct Machine {
+    devices: Devices,
+}
+
+impl Machine {
+    pub fn new(devices: Devices) -> Machine {
+        Machine { devices }
+    }
+}
+
+impl Platform for Machine {
+    fn now(&self) -> Nanos {
+        clock::now()
+    }
+
+    fn wall_clock(&self) -> Option<u64> {
+        clock::wall::at(clock::now())
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        entropy::fill(bytes);
+    }
+
+    fn write_console(&self, text: &str) {
+        console::write(text);
+    }
+
+    fn read_console(&self, input: &mut Vec<u8>) {
+        console::read(input);
+    }
+
+    fn set_console_waker(&self, waker: &Waker) {
+        console::set_waker(waker);
+    }
+
+    fn nic(&self, name: &str) -> Option<Arc<dyn Nic>> {
+        self.devices.nic(name)
+    }
+
+    fn poll(&self) {
+        console::poll();
+        self.devices.poll();
+    }
+
+    /// Sleeps with interrupts on only from the last look at whatever could end the sleep: an interrupt that arrives
+    /// after it stays pending until `hlt`, and ends that.
+    fn idle(&self, until: Option<Nanos>) {
+        clock::refine();
+        let cpu = cpu::current();
+        interrupts::disable();
+        cpu.woken.store(false, Ordering::Relaxed);
+        if self.devices.arm() {
+            while !cpu.woken.load(Ordering::Relaxed)
+                && !console::has_input()
+                && until.is_none_or(|until| clock::now() < until)
+            {
+                clock::timer::idle(until);
+                interrupts::enable_and_halt();
+                interrupts::disable();
+            }
+        }
+        self.devices.disarm();
+        clock::timer::busy();
+        interrupts::enable();
+    }
+
+    fn memory(&self) -> MemoryUse {
+        let frames = frames::usage();
+        let heap = heap::usage();
+        let in_use = frames.total - frames.free - frames.of(Owner::Heap);
+        MemoryUse {
+            total: (frames.total * PAGE) as u64,
+            frames: (in_use * PAGE) as u64,
+            heap: heap.used as u64,
+            heap_peak: heap.peak as u64,
+        }
+    }
+
+    fn power(&self, power: Power) -> ! {
+        match power {
+            Power::Off => power::off(),
+            Power::Reboot => power::reboot(),
+        }
+    }
+}

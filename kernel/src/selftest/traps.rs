@@ -1,0 +1,39 @@
+//! Traps of wasm end a call. Faults of the kernel end the kernel, with a report.
+
+use wasmtime::Trap;
+
+use super::Fixture;
+
+pub fn are_errors(fixture: &Fixture) {
+    let cases = [
+        ("unreachable", 0, 0, Trap::UnreachableCodeReached),
+        ("load", 0x1_0000, 0, Trap::MemoryOutOfBounds),
+        ("load", 0xffff_fff0, 0, Trap::MemoryOutOfBounds),
+        ("store", 0x7fff_0000, 1, Trap::MemoryOutOfBounds),
+        ("divide", 7, 0, Trap::IntegerDivisionByZero),
+        ("divide", 0x8000_0000, u32::MAX, Trap::IntegerOverflow),
+        ("recurse", 0, 0, Trap::StackOverflow),
+    ];
+    // twice: a trap leaves the kernel as it was
+    for (name, a, b, expected) in cases.into_iter().chain(cases) {
+        let mut instance = fixture.instantiate();
+        let error = instance.call(name, a, b).expect_err("the call traps");
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&expected), "{name}({a:#x}, {b:#x}): {error:?}");
+    }
+}
+
+/// Reads address 8, as through a null pointer.
+#[allow(unsafe_code)]
+pub fn follow_null() {
+    let pointer = core::hint::black_box(core::ptr::without_provenance::<u64>(8));
+    // SAFETY: none: this faults, which is what it is for.
+    let value = unsafe { pointer.read_volatile() };
+    panic!("page 0 is mapped, and holds {value:#x}");
+}
+
+/// Never comes back: each call needs a page of stack.
+#[allow(unconditional_recursion)]
+pub fn overflow(depth: u64) -> u64 {
+    let page = core::hint::black_box([depth; 512]);
+    overflow(depth + 1) + core::hint::black_box(&page)[depth as usize & 511]
+}

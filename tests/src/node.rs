@@ -1,0 +1,130 @@
+//! Nodes for tests.
+
+use pearwood::{
+    Launch,
+    node::{End, Forward, Node, Protocol, Qemu},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+/// How long anything may take that is only waited for. Machines are shared, and emulated CPUs slow.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a node runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Qemu,
+    Linux,
+}
+
+/// A node that serves, alone on this machine as far as these tests go.
+pub struct TestNode {
+    pub node: Node,
+    pub launch: &'static Launch,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_path_buf()
+}
+
+/// One node at a time in each test program: they share few CPUs with their clients.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // a test that failed leaves nothing behind: its node is killed when it is dropped
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A system of `examples/`, built once in each test program.
+pub fn example(name: &'static str) -> &'static Launch {
+    static BUILT: OnceLock<Mutex<Vec<(&'static str, &'static Launch)>>> = OnceLock::new();
+    let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, launch)) = built.iter().find(|(known, _)| *known == name) {
+        return launch;
+    }
+    let launch = Launch::prepare(&workspace().join("examples").join(name)).expect(name);
+    let launch: &'static Launch = Box::leak(Box::new(launch));
+    built.push((name, launch));
+    launch
+}
+
+impl TestNode {
+    /// Starts an example on a node and waits until it answers on its HTTP port.
+    pub fn start(example_name: &'static str, on: On) -> Self {
+        let launch = example(example_name);
+        match on {
+            On::Qemu => Self::start_qemu(launch, launch.reachable()),
+            On::Linux => Self::start_linux(launch, example_name),
+        }
+    }
+
+    /// Starts a machine of one's own making.
+    pub fn start_qemu(launch: &'static Launch, machine: Qemu) -> Self {
+        let turn = turn();
+        let node = machine.start().expect("QEMU");
+        Self { node, launch, _turn: turn }.answering()
+    }
+
+    fn start_linux(launch: &'static Launch, example_name: &str) -> Self {
+        let turn = turn();
+        let forwards = launch.ports().into_iter().map(|(protocol, port)| Forward::any(protocol, port));
+        let system = workspace().join("examples").join(example_name);
+        let node = pearwood::node::linux(&pearwood_command(), &system, forwards).expect("a node on Linux");
+        Self { node, launch, _turn: turn }.answering()
+    }
+
+    fn answering(self) -> Self {
+        for port in self.launch.http_ports() {
+            let answered = pearwood::node::first_answer(self.node.port(port), || self.node.ended().is_some());
+            assert!(answered, "the node ended; its console ends with:\n{}", self.node.console().end());
+        }
+        self
+    }
+
+    /// `127.0.0.1:PORT` of the first HTTP port.
+    pub fn authority(&self) -> String {
+        let port = self.launch.http_ports()[0];
+        format!("127.0.0.1:{}", self.node.port(port))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.authority())
+    }
+
+    pub fn status(&self) -> serde_json::Value {
+        self.node.status(PATIENCE).expect("the node's status")
+    }
+
+    /// What the status says of a box.
+    pub fn box_status(&self, name: &str) -> serde_json::Value {
+        let status = self.status();
+        let boxes = status["boxes"].as_array().expect("boxes");
+        boxes.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no box {name} in {status}")).clone()
+    }
+
+    /// Waits for a console line that contains `text`, from `position` on.
+    pub fn wait_for(&self, position: usize, text: &str) -> String {
+        let found = self.node.console().wait_from(position, text, |line| line.contains(text), PATIENCE);
+        found.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Ends the node as an operator would.
+    pub fn power_off(self) {
+        assert_eq!(self.node.power_off(PATIENCE).expect("it ends"), End::Off);
+    }
+}
+
+/// Which protocol and port a forward is of, for tests that make machines themselves.
+pub fn tcp(port: u16) -> Forward {
+    Forward::any(Protocol::Tcp, port)
+}
+
+/// The `pearwood` command, built once.
+fn pearwood_command() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| pearwood::build::own_command().expect("the pearwood command")).clone()
+}

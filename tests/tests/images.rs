@@ -1,0 +1,41 @@
+//! Images that a node must not run: it says why, and ends.
+
+use pearwood::node::{End, Qemu};
+use std::path::PathBuf;
+use tests::node::{PATIENCE, example};
+use wasm_host::image::SecretKey;
+
+/// What the node says of an image, and how it ends.
+fn refused(name: &str, image: &[u8], trust: &str) -> String {
+    let directory = tempfile::tempdir().expect("a folder");
+    let path: PathBuf = directory.path().join(name);
+    std::fs::write(&path, image).expect("written");
+    let machine = Qemu::new(&example("bench").kernel).image(&path).kernel_argument(format!("trust={trust}"));
+    let node = machine.start().expect("QEMU");
+    assert_eq!(node.wait(PATIENCE).expect("it ends"), End::Failed, "{name}: {}", node.console().end());
+    node.console().wait_for("cannot start", PATIENCE).unwrap_or_else(|error| panic!("{name}: {error:#}"))
+}
+
+#[test]
+fn bad_images_are_refused_with_a_reason() {
+    let launch = example("bench");
+    let good = std::fs::read(&launch.image).expect("the image");
+    let stranger = SecretKey::from_seed(&[9; 32]).public().to_string();
+
+    let mut corrupt = good.clone();
+    let middle = corrupt.len() / 2;
+    corrupt[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0x55);
+    let mut unsigned = good.clone();
+    unsigned[32..96].fill(0);
+
+    for (name, image, trust, reason) in [
+        ("truncated", &good[..good.len() / 2], &launch.trust, "ends early"),
+        ("no image", b"not an image, but long enough to be looked at as if it were one of those".as_slice(), &launch.trust, "not a Pearwood image"),
+        ("unsigned", &unsigned, &launch.trust, "sign"),
+        ("wrongly signed", &good, &stranger, "trusted"),
+        ("corrupt", &corrupt, &launch.trust, "not what was signed"),
+    ] {
+        let said = refused(name, image, trust);
+        assert!(said.contains(reason), "{name}: {said}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Exact numbers of requests over kept connections: each round, one request on every connection, then all answers.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+pub struct Client {
+    connections: Vec<TcpStream>,
+    request: Vec<u8>,
+}
+
+impl Client {
+    pub fn connect(port: u16, path: &str, connections: usize) -> Result<Self> {
+        let open = |_| {
+            let stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect to the node")?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            Ok(stream)
+        };
+        let connections = (0..connections).map(open).collect::<Result<_>>()?;
+        Ok(Client { connections, request: format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes() })
+    }
+
+    pub fn run(&mut self, requests: usize) -> Result<()> {
+        let mut left = requests;
+        while left > 0 {
+            let round = left.min(self.connections.len());
+            for stream in &mut self.connections[..round] {
+                stream.write_all(&self.request)?;
+            }
+            for stream in &mut self.connections[..round] {
+                read_answer(stream)?;
+            }
+            left -= round;
+        }
+        Ok(())
+    }
+}
+
+/// One request on a connection of its own.
+pub fn once(port: u16, path: &str) -> Result<()> {
+    Client::connect(port, path, 1)?.run(1)
+}
+
+/// Reads one answer, which must be a 200 with a length.
+fn read_answer(stream: &mut TcpStream) -> Result<()> {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 65_536];
+    let head = loop {
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            bail!("the node closed the connection after {:?}", String::from_utf8_lossy(&answer));
+        }
+        answer.extend_from_slice(&buffer[..length]);
+        if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+    };
+    let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
+    if !text.starts_with("http/1.1 200") {
+        bail!("the node answered {:?}", text.lines().next().unwrap_or_default());
+    }
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.context("an answer without a length")?.trim().parse()?;
+    let mut read = answer.len() - head;
+    while read < length {
+        match stream.read(&mut buffer)? {
+            0 => bail!("the node closed the connection within an answer"),
+            more => read += more,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The files that boxes carry along.
+
+use super::{compress, drawing};
+use crate::progress;
+use crate::setup::Toolchain;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use wasm_host::system::{AssetSource, Assets, BoxSpec, System};
+
+/// A file as it will be in the image.
+#[derive(Debug, PartialEq, Eq)]
+pub struct File {
+    /// Relative, `/`-separated.
+    pub path: String,
+    pub content: Vec<u8>,
+    /// Seconds since 1970.
+    pub modified: u64,
+}
+
+/// Gathers the files of a box, whose system's file is in `base`.
+pub fn gather(system: &System, spec: &BoxSpec, base: &Path, workspace: &Workspace) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for assets in &spec.assets {
+        one(system, assets, base, workspace, &mut files)
+            .with_context(|| format!("{}:{}: box `{}`", system.source.file, assets.at.line, spec.name))?;
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    if let Some(pair) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
+        bail!("{}: box `{}` has two assets at `{}`", system.source.file, spec.name, pair[0].path);
+    }
+    if !files.is_empty() {
+        compress::add_variants(&mut files, &workspace.target.join("pearwood").join("variants"))?;
+    }
+    Ok(files)
+}
+
+fn one(system: &System, assets: &Assets, base: &Path, workspace: &Workspace, files: &mut Vec<File>) -> Result<()> {
+    match &assets.source {
+        AssetSource::Folder(folder) => walk(&base.join(folder), &assets.to, files),
+        AssetSource::File(file) => {
+            let path = base.join(file);
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push(read(&path, if assets.to.is_empty() { name } else { assets.to.clone() })?);
+            Ok(())
+        }
+        AssetSource::Rustdoc(name) => walk(&rustdoc(workspace, name)?, &assets.to, files),
+        AssetSource::Graph => {
+            let path = if assets.to.is_empty() { "system.svg".into() } else { assets.to.clone() };
+            files.push(File { path, content: drawing::svg(system)?.into_bytes(), modified: 0 });
+            Ok(())
+        }
+    }
+}
+
+/// All files of a folder. Names that begin with a dot are left out, but for `.well-known` (RFC 8615).
+fn walk(folder: &Path, to: &str, files: &mut Vec<File>) -> Result<()> {
+    let entries = folder.read_dir().with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read the folder {}", folder.display()))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            bail!("the name of {} is not UTF-8", path.display());
+        };
+        if name.starts_with('.') && name != ".well-known" {
+            continue;
+        }
+        let to = if to.is_empty() { name.to_string() } else { format!("{to}/{name}") };
+        // follows links, and says so if they lead nowhere
+        let kind = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if kind.is_dir() {
+            walk(&path, &to, files)?;
+        } else if kind.is_file() {
+            files.push(read(&path, to)?);
+        } else {
+            bail!("{} is neither a file nor a folder", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path, to: String) -> Result<File> {
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let modified = modified.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
+    Ok(File { path: to, content, modified })
+}
+
+/// Builds the documentation of one of the workspace's crates, or of one that they use.
+fn rustdoc(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let target = workspace.target.join("documentation");
+    let mut cargo = Toolchain::native_cargo();
+    cargo.current_dir(&workspace.root).args(["doc", "--no-deps", "--package", name]);
+    // a change of one crate must not bring in another's pages
+    let target = target.join(name);
+    cargo.arg("--target-dir").arg(&target);
+    progress::run(&format!("Documenting {name}"), &mut cargo)?;
+    Ok(target.join("doc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, content) in [("index.html", "a"), ("css/site.css", "b"), (".git/x", "c"), (".well-known/y", "d")] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let mut files = Vec::new();
+        walk(folder.path(), "www", &mut files).unwrap();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["www/.well-known/y", "www/css/site.css", "www/index.html"]);
+        assert!(files.iter().all(|file| file.modified > 0));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = walk(Path::new("/no/such/folder"), "", &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("/no/such/folder"), "{error}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Cargo builds: the kernel, and crates that become components.
+
+use crate::progress;
+use crate::setup::Toolchain;
+use crate::setup::rust::{COMPONENT, KERNEL};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the runtime has and compilers do not use by themselves.
+const COMPONENT_FLAGS: &str = "-Ctarget-feature=+simd128,+bulk-memory";
+
+/// Builds the kernel; `features` are those of its crate.
+pub fn kernel(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
+    let target = target_directory(workspace, toolchain, "node", KERNEL)?;
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(&workspace.root).args(["build", "--release", "--package", "kernel", "--target", KERNEL]);
+    cargo.arg("--target-dir").arg(&target).args(["--features", &features.join(",")]);
+    let artifacts = build("Building the kernel", &mut cargo)?;
+    let Some(kernel) = artifacts.into_iter().find_map(|artifact| artifact.executable) else {
+        bail!("the crate `kernel` has no program");
+    };
+    Ok(kernel)
+}
+
+/// Builds the `pearwood` command.
+pub fn own_command(workspace: &Workspace) -> Result<PathBuf> {
+    let mut cargo = Toolchain::native_cargo();
+    cargo.current_dir(&workspace.root).args(["build", "--package", "pearwood", "--bin", "pearwood"]);
+    cargo.arg("--target-dir").arg(&workspace.target);
+    let artifacts = build("Building the pearwood command", &mut cargo)?;
+    let program = artifacts.into_iter().rev().find_map(|artifact| artifact.executable);
+    program.context("the crate `pearwood` has no program")
+}
+
+/// Builds system boxes, all at once. The modules are in the order of the names.
+pub fn system_boxes(workspace: &Workspace, toolchain: &Toolchain, names: &[&str]) -> Result<Vec<PathBuf>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let target = target_directory(workspace, toolchain, "components", COMPONENT)?;
+    let mut cargo = component_build(toolchain, &target);
+    cargo.current_dir(&workspace.root);
+    for name in names {
+        cargo.args(["--package", &package_name(&workspace.component(name))?]);
+    }
+    let artifacts = build(&format!("Building {}", names.join(", ")), &mut cargo)?;
+    names.iter().map(|name| module_of(&artifacts, &workspace.component(name))).collect()
+}
+
+/// Builds the crate in a person's folder.
+pub fn folder(workspace: &Workspace, toolchain: &Toolchain, folder: &Path) -> Result<PathBuf> {
+    let target = target_directory(workspace, toolchain, "components", COMPONENT)?;
+    let mut cargo = component_build(toolchain, &target);
+    cargo.current_dir(folder);
+    let artifacts = build(&format!("Building {}", folder.display()), &mut cargo)?;
+    module_of(&artifacts, folder)
+}
+
+fn component_build(toolchain: &Toolchain, target: &Path) -> Command {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--release", "--target", COMPONENT]).arg("--target-dir").arg(target);
+    cargo.env("RUSTFLAGS", COMPONENT_FLAGS);
+    cargo
+}
+
+/// A file that cargo says it has made, or that was there already.
+struct Artifact {
+    manifest: PathBuf,
+    executable: Option<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+fn build(what: &str, cargo: &mut Command) -> Result<Vec<Artifact>> {
+    let output = progress::run(what, cargo.arg("--message-format=json-render-diagnostics"))?;
+    for line in warnings(&output.stderr) {
+        eprintln!("{line}");
+    }
+    Ok(artifacts(&output.stdout))
+}
+
+fn artifacts(messages: &str) -> Vec<Artifact> {
+    let path = |value: &Value| value.as_str().map(PathBuf::from);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter_map(|message| {
+            Some(Artifact {
+                manifest: path(&message["manifest_path"])?,
+                executable: path(&message["executable"]),
+                files: message["filenames"].as_array()?.iter().filter_map(path).collect(),
+            })
+        })
+        .collect()
+}
+
+/// The diagnostics among cargo's lines about what it is doing.
+fn warnings(stderr: &str) -> Vec<&str> {
+    // its own lines have the verb right-aligned to column 12
+    let is_status =
+        |line: &&str| line.starts_with("   ") && line.get(12..13) == Some(" ") && line.get(11..12) != Some(" ");
+    stderr.lines().filter(|line| !is_status(line)).skip_while(|line| line.trim().is_empty()).collect()
+}
+
+fn module_of(artifacts: &[Artifact], folder: &Path) -> Result<PathBuf> {
+    let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
+    let own = artifacts.iter().filter(|artifact| artifact.manifest.parent() == Some(&folder));
+    let mut modules =
+        own.flat_map(|artifact| &artifact.files).filter(|file| file.extension().is_some_and(|e| e == "wasm"));
+    match (modules.next(), modules.next()) {
+        (Some(module), None) => Ok(module.clone()),
+        (None, _) => bail!(
+            "{} builds no WebAssembly module: its [lib] needs `crate-type = [\"cdylib\"]`",
+            folder.join("Cargo.toml").display()
+        ),
+        (Some(_), Some(_)) => {
+            bail!("{} builds several WebAssembly modules; a box needs one", folder.join("Cargo.toml").display())
+        }
+    }
+}
+
+pub fn package_name(folder: &Path) -> Result<String> {
+    let path = folder.join("Cargo.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let manifest: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+    let name = manifest.get("package").and_then(|package| package.get("name")).and_then(|name| name.as_str());
+    Ok(name.with_context(|| format!("{} names no package", path.display()))?.to_string())
+}
+
+/// A target directory apart from that of the native build, emptied of what another toolchain has made for `target`:
+/// cargo does not notice when only the standard library differs.
+fn target_directory(workspace: &Workspace, toolchain: &Toolchain, name: &str, target: &str) -> Result<PathBuf> {
+    let directory = workspace.target.join(name);
+    let stamp = directory.join(".toolchain");
+    if fs::read_to_string(&stamp).ok().as_deref() != Some(toolchain.key()) {
+        let stale = directory.join(target);
+        if stale.exists() {
+            fs::remove_dir_all(&stale).with_context(|| format!("cannot remove {}", stale.display()))?;
+        }
+        fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        fs::write(&stamp, toolchain.key()).with_context(|| format!("cannot write {}", stamp.display()))?;
+    }
+    Ok(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_found_by_their_crate() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","manifest_path":"/tmp/Cargo.toml","filenames":["/t/a.wasm","/t/a.rlib"],"executable":null}"#,
+            "\nnot json\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let artifacts = artifacts(messages);
+        assert_eq!(module_of(&artifacts, Path::new("/tmp")).unwrap(), Path::new("/t/a.wasm"));
+        let error = module_of(&artifacts, Path::new("/")).unwrap_err().to_string();
+        assert!(error.contains("cdylib") && error.contains("/Cargo.toml"), "{error}");
+    }
+
+    #[test]
+    fn warnings_are_told_from_what_cargo_is_doing() {
+        let stderr = "   Compiling a v0.1.0\nwarning: unused\n --> src/lib.rs:1:1\n  |\n    Finished `release`\n";
+        assert_eq!(warnings(stderr), ["warning: unused", " --> src/lib.rs:1:1", "  |"]);
+    }
+}

@@ -1,0 +1,25 @@
+//! Images: everything that a node needs of a system, signed.
+
+use super::{Compiler, Components, Target, assets};
+use crate::workspace::Workspace;
+use anyhow::Result;
+use wasm_host::image::{Builder, SecretKey};
+
+/// Compiles a system's components for a target and packs them with their assets.
+pub fn image(system: &Components, target: Target, key: &SecretKey) -> Result<Vec<u8>> {
+    let workspace = Workspace::find()?;
+    let compiler = Compiler::new(target)?;
+    let cache = workspace.target.join("aot");
+    let source = &system.system.source;
+    let mut builder = Builder::new(&source.file, &source.text);
+    for (name, component) in &system.components {
+        builder.description(name, component.description.clone());
+        builder.artifact(name, compiler.settings(), compiler.compile(name, &component.binary, &cache)?);
+    }
+    for spec in &system.system.boxes {
+        for file in assets::gather(&system.system, spec, &system.base, &workspace)? {
+            builder.asset(&spec.name, &file.path, file.content, file.modified);
+        }
+    }
+    Ok(builder.finish(key)?)
+}

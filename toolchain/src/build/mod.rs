@@ -1,0 +1,148 @@
+//! From a system's file to what a node runs.
+
+mod aot;
+mod assets;
+mod cargo;
+mod componentize;
+mod compress;
+mod drawing;
+mod image;
+mod key;
+mod source;
+
+pub use aot::{Compiler, Target};
+pub use assets::File;
+pub use cargo::package_name;
+pub use componentize::componentize;
+pub use drawing::svg;
+pub use image::image;
+pub use key::development as development_key;
+pub use source::Source;
+
+use crate::setup::{self, Group, Toolchain};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, anyhow, bail};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use wasm_host::system::{self, BoxSpec, Description, Diagnostic, Report, Routes, System};
+
+/// A system whose components are built and fit together.
+pub struct Components {
+    pub system: System,
+    /// The folder of the system's file.
+    pub base: PathBuf,
+    pub routes: Routes,
+    /// By the name that [`BoxSpec::component_name`](wasm_host::system::BoxSpec::component_name) gives.
+    pub components: BTreeMap<String, Component>,
+}
+
+pub struct Component {
+    pub binary: Vec<u8>,
+    pub description: Description,
+}
+
+/// The file of a system that is given as a folder or a file.
+pub fn system_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("system.toml") } else { path.to_path_buf() }
+}
+
+/// Reads a system's declaration.
+pub fn parse(path: &Path) -> Result<System> {
+    let file = system_file(path);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    System::parse(&file.display().to_string(), &text).map_err(|faults| report(&faults))
+}
+
+/// Builds the components of a system, and checks them against its declaration.
+pub fn components(path: &Path) -> Result<Components> {
+    let system = parse(path)?;
+    let base = system_file(path).parent().map(Path::to_path_buf).unwrap_or_default();
+    let workspace = Workspace::find()?;
+    let components = build_components(&system, &base, &workspace)?;
+    let descriptions =
+        components.iter().map(|(name, component)| (name.clone(), component.description.clone())).collect();
+    let routes = system::check(&system, &descriptions).map_err(|faults| report(&faults))?;
+    if !routes.warnings.is_empty() {
+        eprint!("{}", Report(&routes.warnings));
+    }
+    Ok(Components { system, base, routes, components })
+}
+
+fn report(faults: &[Diagnostic]) -> anyhow::Error {
+    anyhow!("the system is not sound\n\n{}", Report(faults))
+}
+
+fn build_components(system: &System, base: &Path, workspace: &Workspace) -> Result<BTreeMap<String, Component>> {
+    let mut sources = BTreeMap::new();
+    for spec in &system.boxes {
+        let [name] = spec.component.as_slice() else {
+            bail!(
+                "{}:{}: box `{}`: several components in one box are not supported yet",
+                system.source.file,
+                spec.component_at.line,
+                spec.name
+            );
+        };
+        let source = Source::resolve(name, base, workspace)
+            .with_context(|| format!("{}:{}: box `{}`", system.source.file, spec.component_at.line, spec.name))?;
+        sources.insert(name.clone(), source);
+    }
+    let modules = build_sources(&sources, workspace)?;
+    let mut components = BTreeMap::new();
+    for (name, path) in modules {
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let binary = componentize(&bytes).with_context(|| format!("component `{name}` ({})", path.display()))?;
+        let description = system::describe(&binary).with_context(|| format!("component `{name}`"))?;
+        components.insert(name, Component { binary, description });
+    }
+    Ok(components)
+}
+
+/// The files with the modules or components, by name.
+fn build_sources(sources: &BTreeMap<String, Source>, workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    let mut files = BTreeMap::new();
+    let mut system_boxes = Vec::new();
+    let mut toolchain = None;
+    let mut ready = || match &toolchain {
+        Some(found) => Ok::<Toolchain, anyhow::Error>(Toolchain::clone(found)),
+        None => Ok(toolchain.insert(ready_toolchain()?).clone()),
+    };
+    for (name, source) in sources {
+        match source {
+            Source::SystemBox(own) => system_boxes.push(own.as_str()),
+            Source::Folder(folder) => {
+                files.insert(name.clone(), cargo::folder(workspace, &ready()?, folder)?);
+            }
+            Source::Wasm(path) => {
+                files.insert(name.clone(), path.clone());
+            }
+        }
+    }
+    if !system_boxes.is_empty() {
+        let modules = cargo::system_boxes(workspace, &ready()?, &system_boxes)?;
+        files.extend(system_boxes.iter().map(|name| name.to_string()).zip(modules));
+    }
+    Ok(files)
+}
+
+/// The toolchain for the targets, set up first if need be.
+pub fn ready_toolchain() -> Result<Toolchain> {
+    setup::ensure(Group::Build)?;
+    Toolchain::find().context("there is no Rust toolchain with the targets")
+}
+
+/// Builds the kernel.
+pub fn kernel(features: &[&str]) -> Result<PathBuf> {
+    cargo::kernel(&Workspace::find()?, &ready_toolchain()?, features)
+}
+
+/// The files of a box, as they will be in the image. `base` is the folder of the system's file.
+pub fn assets_of(system: &System, spec: &BoxSpec, base: &Path) -> Result<Vec<File>> {
+    assets::gather(system, spec, base, &Workspace::find()?)
+}
+
+/// This program, built for this machine.
+pub fn own_command() -> Result<PathBuf> {
+    cargo::own_command(&Workspace::find()?)
+}

@@ -1,0 +1,114 @@
+//! `pearwood bench`
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use pearwood::Launch;
+use pearwood::bench::baseline::Baseline;
+use pearwood::bench::{self, CASES, Counted, PerRequest};
+use pearwood::workspace::Workspace;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What the figures are held against: Debian's kernel and nginx in the same QEMU.
+const LINUX: &str = "linux-nginx";
+/// The same with virtual time.
+const LINUX_COUNTED: &str = "linux-nginx-vtime";
+
+#[derive(Parser)]
+pub struct Bench {
+    /// Markdown tables with figures of other systems, to print beside
+    #[arg(long, value_name = "FILE", env = "PEARWOOD_BASELINE")]
+    baseline: Option<PathBuf>,
+    /// Where the instructions go, by box and arrow
+    #[arg(long)]
+    detail: bool,
+    /// Leave out the search for the smallest memory, which starts many nodes
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Bench {
+    pub fn run(self) -> Result<ExitCode> {
+        let baseline = self.baseline.as_ref().map(|path| {
+            Baseline::read(path).with_context(|| format!("cannot read {}", path.display()))
+        });
+        let baseline = baseline.transpose()?;
+        let launch = Launch::prepare(&Workspace::find()?.root.join("examples/bench"))?;
+        let port = *launch.http_ports().first().context("the bench's system has no HTTP port")?;
+        let (node, boot) = Counted::start(launch.reachable(), port)?;
+
+        println!("{:<44}{:>14}{:>16}", "", "Pearwood", "Linux + nginx");
+        let beside = |heading: &str, scale: f64| {
+            baseline.as_ref().and_then(|baseline| baseline.of_target(LINUX, heading)).map(|figure| figure * scale)
+        };
+        row("instructions to the first answer", boot.instructions as f64, beside("M insns to it", 1e6));
+        for case in CASES {
+            let measured = node.measure(case)?;
+            let other = baseline.as_ref().and_then(|baseline| baseline.instructions(LINUX_COUNTED, case.name));
+            let name = format!("instructions per request, {}", case.name);
+            row(&name, measured.instructions as f64, other.map(|figure| figure as f64));
+            if self.detail {
+                detail(&measured);
+            }
+        }
+        let sizes = bench::size(&launch.kernel)? + bench::size(&launch.image)?;
+        row("bytes of kernel and image", sizes as f64, beside("image bytes", 1.0));
+        memory(&node.status()?);
+        drop(node);
+        if !self.quick {
+            let smallest = bench::smallest_memory(&launch, port, CASES[0].path)?;
+            row("smallest memory that serves, MiB", smallest.into(), beside("smallest -m MiB", 1.0));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn row(name: &str, own: f64, other: Option<f64>) {
+    let other = other.map_or_else(|| "-".to_string(), grouped);
+    println!("{name:<44}{:>14}{other:>16}", grouped(own));
+}
+
+/// `1,234,567`
+fn grouped(figure: f64) -> String {
+    let digits = format!("{figure:.0}");
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// Where a request's instructions go. What no box used is the node's: drivers, queues, scheduling, console.
+fn detail(measured: &PerRequest) {
+    let mut boxes = 0.0;
+    for share in &measured.boxes {
+        boxes += share.instructions;
+        println!("    {:<40}{:>14.0}   {:.2} turns", share.name, share.instructions, share.turns);
+    }
+    println!("    {:<40}{:>14.0}", "outside of boxes", measured.instructions as f64 - boxes);
+    println!("    {:<40}{:>14}", "(iterations of REP instructions besides)", measured.repeats);
+    for share in measured.arrows.iter().filter(|share| share.batches > 0.0) {
+        let arrow = format!("{} -> {} {}", share.from, share.to, share.interface);
+        println!("    {arrow:<56} {:.2} batches of {:.0} bytes", share.batches, share.bytes / share.batches);
+    }
+}
+
+fn memory(status: &serde_json::Value) {
+    let kib = |value: &serde_json::Value| value.as_f64().unwrap_or_default() / 1024.0;
+    row("KiB of frames in use", kib(&status["memory"]["frames"]), None);
+    row("KiB of heap in use", kib(&status["memory"]["heap"]), None);
+    for one in status["boxes"].as_array().into_iter().flatten() {
+        let name = format!("KiB of linear memory of {}", one["name"].as_str().unwrap_or("?"));
+        row(&name, kib(&one["memory"]), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_in_groups_of_three() {
+        for (figure, text) in [(0.0, "0"), (999.4, "999"), (1_000.0, "1,000"), (1_234_567.0, "1,234,567")] {
+            assert_eq!(grouped(figure), text);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `pearwood build`
+
+use super::system_path;
+use anyhow::{Context, Result};
+use clap::Args;
+use pearwood::build::{self, Target};
+use pearwood::workspace::Workspace;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wasm_host::image::SecretKey;
+
+#[derive(Args)]
+pub struct Build {
+    /// The system's folder or file
+    system: Option<PathBuf>,
+    /// Where the image goes
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// The ed25519 key to sign with, in PEM; without, the development key
+    #[arg(long)]
+    key: Option<PathBuf>,
+}
+
+impl Build {
+    pub fn run(self) -> Result<ExitCode> {
+        let path = system_path(self.system)?;
+        let system = build::components(&path)?;
+        let key = match &self.key {
+            Some(path) => SecretKey::load(path)?,
+            None => build::development_key()?,
+        };
+        let image = build::image(&system, Target::Kernel, &key)?;
+        let output = match self.output {
+            Some(output) => output,
+            None => Workspace::find()?.run_directory(&system.system.name)?.join("image"),
+        };
+        std::fs::write(&output, &image).with_context(|| format!("cannot write {}", output.display()))?;
+        println!("{} ({} KiB), signed by {}", output.display(), image.len().div_ceil(1024), key.public().id());
+        Ok(ExitCode::SUCCESS)
+    }
+}

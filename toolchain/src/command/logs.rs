@@ -1,0 +1,103 @@
+//! `pearwood logs`
+
+use super::system_path;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use pearwood::build;
+use pearwood::workspace::Workspace;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+/// How often a followed file is looked at.
+const POLL: Duration = Duration::from_millis(200);
+
+#[derive(Args)]
+pub struct Logs {
+    /// Only what this box says
+    name: Option<String>,
+    /// Go on with what comes
+    #[arg(short, long)]
+    follow: bool,
+    /// The system's folder or file; without, the one that ran last
+    #[arg(short, long)]
+    system: Option<PathBuf>,
+}
+
+impl Logs {
+    pub fn run(self) -> Result<ExitCode> {
+        let workspace = Workspace::find()?;
+        let path = match self.system {
+            Some(system) => {
+                let name = build::parse(&system_path(Some(system))?)?.name;
+                workspace.run_directory(&name)?.join("console.log")
+            }
+            None => latest(&workspace.target.join("pearwood"))?,
+        };
+        print(&path, self.name.as_deref(), self.follow)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The console that was written to last.
+fn latest(directory: &Path) -> Result<PathBuf> {
+    let runs = directory.read_dir().map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let logs = runs.iter().filter_map(|run| {
+        let log = run.path().join("console.log");
+        Some((fs::metadata(&log).ok()?.modified().ok()?, log))
+    });
+    match logs.max() {
+        Some((_, log)) => Ok(log),
+        None => bail!("no system has run yet"),
+    }
+}
+
+fn print(path: &Path, name: Option<&str>, follow: bool) -> Result<()> {
+    let open = || File::open(path).with_context(|| format!("cannot open {}", path.display()));
+    let mut log = BufReader::new(open()?);
+    let mut stdout = std::io::stdout().lock();
+    let mut line = Vec::new();
+    loop {
+        let n = log.read_until(b'\n', &mut line)?;
+        if line.ends_with(b"\n") || (n == 0 && !follow && !line.is_empty()) {
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end();
+            if name.is_none_or(|name| says(text, name)) {
+                writeln!(stdout, "{text}")?;
+            }
+            line.clear();
+        } else if n == 0 {
+            if !follow {
+                return Ok(());
+            }
+            thread::sleep(POLL);
+            if fs::metadata(path).is_ok_and(|now| now.len() < log.stream_position().unwrap_or(0)) {
+                // the system was started again
+                log = BufReader::new(open()?);
+                line.clear();
+            }
+        }
+    }
+}
+
+/// Whether a line is the box's: `[   1.234567] name: message`.
+fn says(line: &str, name: &str) -> bool {
+    let Some((_, said)) = line.strip_prefix('[').and_then(|line| line.split_once("] ")) else { return false };
+    said.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_line_it_is() {
+        assert!(says("[    1.234567] http: GET /", "http"));
+        for other in ["[    1.234567] https: x", "[    1.2] net: http: x", "http: x", "[ 1.2] http", ""] {
+            assert!(!says(other, "http"), "{other}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! One file per command.
+
+mod build;
+mod check;
+mod doctor;
+mod graph;
+mod lint;
+mod logs;
+mod new;
+mod up;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use pearwood::workspace::Workspace;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Builds systems of boxes and runs them. Without a command: runs the example website.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build a system and run it on a node
+    Up(up::Up),
+    /// Build a system and write its image
+    Build(build::Build),
+    /// Check a system's declaration against its components
+    Check(check::Check),
+    /// Draw a system
+    Graph(graph::Graph),
+    /// Make a new system with a box of its own
+    New(new::New),
+    /// Show what a node has written to its console
+    Logs(logs::Logs),
+    /// Show what this machine has of what Pearwood needs, and put it right
+    Doctor(doctor::Doctor),
+    /// Lint all crates for all their targets
+    #[command(hide = true)]
+    Lint(lint::Lint),
+}
+
+pub fn run() -> Result<ExitCode> {
+    let command = Arguments::parse().command.unwrap_or_else(|| Command::Up(up::Up::parse_from(["up"])));
+    match command {
+        Command::Up(up) => up.run(),
+        Command::Build(build) => build.run(),
+        Command::Check(check) => check.run(),
+        Command::Graph(graph) => graph.run(),
+        Command::New(new) => new.run(),
+        Command::Logs(logs) => logs.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Lint(lint) => lint.run(),
+    }
+}
+
+/// The system that a command is about: the one named, the one in this folder, or the example website.
+fn system_path(named: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path);
+    }
+    let here = PathBuf::from("system.toml");
+    match here.is_file() {
+        true => Ok(here),
+        false => Ok(Workspace::find()?.root.join("examples/website")),
+    }
+}

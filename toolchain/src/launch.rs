@@ -1,0 +1,163 @@
+//! From a system's file to a machine that can be started.
+
+use crate::build::{self, Components, Target};
+use crate::node::{Forward, Protocol, Qemu};
+use crate::setup::{self, Group};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use wasm_host::system::System;
+use wasm_host::system::grant::Grant;
+
+const TCP: &str = "pearwood:net/tcp";
+const UDP: &str = "pearwood:net/udp";
+const HANDLER: &str = "pearwood:http/handler";
+
+/// Longer ranges of ports are not forwarded by themselves.
+const LONGEST_RANGE: u16 = 16;
+
+/// Images of earlier runs are removed after this long.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// A system that is built, packed and ready to be started.
+pub struct Launch {
+    pub system: System,
+    pub kernel: PathBuf,
+    pub image: PathBuf,
+    /// The key that the image is signed with, in hexadecimal.
+    pub trust: String,
+}
+
+impl Launch {
+    /// Sets up this machine if need be, builds the system in a folder or file, and makes its image.
+    pub fn prepare(path: &Path) -> Result<Self> {
+        setup::ensure(Group::Run)?;
+        let system = build::components(path)?;
+        let kernel = build::kernel(&[])?;
+        Self::pack(system, kernel)
+    }
+
+    fn pack(system: Components, kernel: PathBuf) -> Result<Self> {
+        let key = build::development_key()?;
+        let image = build::image(&system, Target::Kernel, &key)?;
+        let directory = Workspace::find()?.run_directory(&system.system.name)?;
+        let image = store(&image, &directory)?;
+        Ok(Launch { system: system.system, kernel, image, trust: key.public().to_string() })
+    }
+
+    /// The machine, with no ports forwarded yet.
+    pub fn qemu(&self) -> Qemu {
+        Qemu::new(&self.kernel).image(&self.image).kernel_argument(format!("trust={}", self.trust))
+    }
+
+    /// The ports that the system listens at.
+    pub fn ports(&self) -> Vec<(Protocol, u16)> {
+        ports(&self.system)
+    }
+
+    /// Those that speak HTTP.
+    pub fn http_ports(&self) -> Vec<u16> {
+        http_ports(&self.system)
+    }
+
+    /// The machine with each port that the system listens at forwarded, from whichever ports are free.
+    pub fn reachable(&self) -> Qemu {
+        let forward = |qemu: Qemu, (protocol, port)| qemu.forward(Forward::any(protocol, port));
+        self.ports().into_iter().fold(self.qemu(), forward)
+    }
+}
+
+/// The ports that a system listens at.
+pub fn ports(system: &System) -> Vec<(Protocol, u16)> {
+    let mut ports = Vec::new();
+    for arrow in system.boxes.iter().flat_map(|spec| &spec.arrows) {
+        let protocol = match arrow.interface.path() {
+            TCP => Protocol::Tcp,
+            UDP => Protocol::Udp,
+            _ => continue,
+        };
+        let Grant::Net(grant) = &arrow.grant else { continue };
+        let short = grant.listen.iter().filter(|range| range.last - range.first < LONGEST_RANGE);
+        ports.extend(short.flat_map(|range| (range.first..=range.last).map(|port| (protocol, port))));
+    }
+    ports.sort();
+    ports.dedup();
+    ports
+}
+
+/// Those of them that speak HTTP: their boxes have handlers.
+pub fn http_ports(system: &System) -> Vec<u16> {
+    let mut ports = Vec::new();
+    for spec in &system.boxes {
+        if spec.arrows.iter().any(|arrow| arrow.interface.path() == HANDLER) {
+            let own = spec.arrows.iter().filter(|arrow| arrow.interface.path() == TCP);
+            let grants = own.filter_map(|arrow| match &arrow.grant {
+                Grant::Net(grant) => Some(grant),
+                _ => None,
+            });
+            ports.extend(grants.flat_map(|grant| &grant.listen).map(|range| range.first));
+        }
+    }
+    ports
+}
+
+/// Writes the image under the name of its content, so that nodes that start at once do not disturb each other.
+fn store(image: &[u8], directory: &Path) -> Result<PathBuf> {
+    let name = format!("{}.image", &blake3::hash(image).to_hex()[..16]);
+    let path = directory.join(name);
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(image).with_context(|| format!("cannot write {}", path.display()))?;
+    file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    for entry in directory.read_dir()?.flatten() {
+        let old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > KEPT);
+        let is_image = entry.path().extension().is_some_and(|extension| extension == "image");
+        if is_image && entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(old) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_those_that_grants_name() {
+        let system = System::parse(
+            "system.toml",
+            r#"
+                [system]
+                name = "test"
+                [box.net]
+                component = "net"
+                arrows."pearwood:hardware/nic" = { device = "nic0" }
+                [box.http]
+                component = "http"
+                arrows."pearwood:net/tcp" = { box = "net", listen = [80, "8000-8001"] }
+                arrows."pearwood:http/handler" = { box = "site" }
+                [box.site]
+                component = "site"
+                [box.game]
+                component = "./game"
+                arrows."pearwood:net/udp" = { box = "net", listen = [27015, "30000-40000"] }
+            "#,
+        )
+        .unwrap_or_else(|faults| panic!("{}", wasm_host::system::Report(&faults)));
+        use Protocol::{Tcp, Udp};
+        assert_eq!(ports(&system), [(Tcp, 80), (Tcp, 8000), (Tcp, 8001), (Udp, 27015)]);
+        assert_eq!(http_ports(&system), [80, 8000]);
+    }
+
+    #[test]
+    fn an_image_is_stored_by_its_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = store(b"one", directory.path()).unwrap();
+        assert_eq!(store(b"one", directory.path()).unwrap(), first);
+        assert_ne!(store(b"two", directory.path()).unwrap(), first);
+        assert_eq!(fs::read(first).unwrap(), b"one");
+    }
+}

@@ -1,0 +1,13 @@
+//! Builds systems, makes images of them, and runs them on nodes. The `pearwood` command is a thin face of this.
+#![deny(unsafe_code)]
+
+pub mod bench;
+pub mod build;
+pub mod launch;
+pub mod linux;
+pub mod node;
+pub mod progress;
+pub mod setup;
+pub mod workspace;
+
+pub use launch::Launch;

@@ -1,0 +1,9 @@
+//! Linux as a platform: the same boxes in a process, for development and for those who keep their machine.
+
+mod platform;
+mod run;
+mod sockets;
+
+pub use platform::Linux;
+pub use run::run;
+pub use sockets::serve as serve_sockets;

@@ -1,0 +1,153 @@
+//! What a node asks of its platform, in terms of Linux.
+
+use std::{
+    io::{Read, Write},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use wasm_host::platform::{MemoryUse, Nanos, Nic, Platform, Power};
+
+pub struct Linux {
+    started: Instant,
+    /// Set by other threads when they have made something ready.
+    notified: Mutex<bool>,
+    notification: Condvar,
+    typed: Mutex<Typed>,
+    /// where the console goes besides the standard output
+    log: Mutex<Option<std::fs::File>>,
+}
+
+#[derive(Default)]
+struct Typed {
+    bytes: Vec<u8>,
+    waker: Option<Waker>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // what is behind these locks stays whole wherever a thread ends
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Linux {
+    /// `log` gets a copy of what is written to the console.
+    pub fn new(log: Option<std::fs::File>) -> &'static Self {
+        Box::leak(Box::new(Linux {
+            started: Instant::now(),
+            notified: Mutex::default(),
+            notification: Condvar::new(),
+            typed: Mutex::default(),
+            log: Mutex::new(log),
+        }))
+    }
+
+    /// Ends the executor's sleep. For threads that have made something ready.
+    pub fn notify(&self) {
+        *lock(&self.notified) = true;
+        self.notification.notify_one();
+    }
+
+    /// Takes lines from the standard input as the operator's.
+    pub fn read_stdin(&'static self) {
+        std::thread::spawn(move || {
+            let mut buffer = [0; 256];
+            while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
+                let mut typed = lock(&self.typed);
+                typed.bytes.extend_from_slice(&buffer[..length]);
+                if let Some(waker) = typed.waker.take() {
+                    waker.wake();
+                }
+                drop(typed);
+                self.notify();
+            }
+        });
+    }
+
+    /// Increments the epoch each millisecond, so that boxes yield.
+    pub fn tick(&self, engine: &wasmtime::Engine) {
+        let engine = engine.weak();
+        std::thread::spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+}
+
+impl Platform for Linux {
+    fn now(&self) -> Nanos {
+        self.started.elapsed().as_nanos() as Nanos
+    }
+
+    fn wall_clock(&self) -> Option<u64> {
+        SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_nanos() as u64)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        // without randomness nothing that a node promises holds
+        getrandom::fill(bytes).expect("Linux gives no randomness");
+    }
+
+    fn write_console(&self, text: &str) {
+        // A console that is gone does not stop the node.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        if let Some(log) = &mut *lock(&self.log) {
+            let _ = log.write_all(text.as_bytes());
+        }
+    }
+
+    fn read_console(&self, input: &mut Vec<u8>) {
+        input.append(&mut lock(&self.typed).bytes);
+    }
+
+    fn set_console_waker(&self, waker: &Waker) {
+        lock(&self.typed).waker = Some(waker.clone());
+    }
+
+    /// There is none: the network is that of Linux, and the `net` box is stood in for.
+    fn nic(&self, _name: &str) -> Option<Arc<dyn Nic>> {
+        None
+    }
+
+    fn poll(&self) {}
+
+    fn idle(&self, until: Option<Nanos>) {
+        let mut notified = lock(&self.notified);
+        if !*notified {
+            let wait = until.map(|until| Duration::from_nanos(until.saturating_sub(self.now())));
+            notified = match wait {
+                Some(wait) => {
+                    let waited = self.notification.wait_timeout(notified, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.notification.wait(notified).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        *notified = false;
+    }
+
+    /// `frames` is the resident set of the process; the heap is not told apart from it.
+    fn memory(&self) -> MemoryUse {
+        let field = |file: &str, name: &str| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1_024
+        };
+        MemoryUse {
+            total: field("/proc/meminfo", "MemTotal:"),
+            frames: field("/proc/self/status", "VmRSS:"),
+            heap: 0,
+            heap_peak: 0,
+        }
+    }
+
+    fn power(&self, power: Power) -> ! {
+        std::process::exit(match power {
+            Power::Off => 0,
+            // whoever started the node starts it again
+            Power::Reboot => 3,
+        })
+    }
+}

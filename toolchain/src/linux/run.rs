@@ -1,0 +1,60 @@
+//! A node in this process.
+
+use super::{Linux, serve_sockets};
+use crate::build::{self, Target};
+use crate::node::{Forward, Protocol};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, anyhow};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use wasm_host::engine::LINUX_TRIPLE;
+use wasm_host::image::Image;
+use wasm_host::node::{Node, Setup};
+
+/// The component that Linux stands in for.
+const NET: &str = "net";
+
+/// Builds a system and runs it until it is powered off, which ends the process.
+///
+/// Ports that are not in `forwards` get familiar ones. `ready` is told which port of this machine leads to which of
+/// the node's, before the node runs.
+pub fn run(path: &Path, forwards: &[Forward], ready: impl FnOnce(&build::Components, &[(Protocol, u16, u16)])) -> Result<()> {
+    let system = build::components(path)?;
+    let key = build::development_key()?;
+    let image = build::image(&system, Target::Native, &key)?;
+    let ports = ports(&system, forwards)?;
+
+    let log = Workspace::find()?.run_directory(&system.system.name)?.join("console.log");
+    let log = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+    let linux = Linux::new(Some(log));
+    // the node lives as long as the process
+    let image: &'static Image<'static> = Box::leak(Box::new(Image::open(Box::leak(image.into()), &[key.public()])?));
+    let node = Node::start(Setup {
+        platform: linux,
+        image,
+        target: LINUX_TRIPLE,
+        configure: &mut |_| {},
+        stand_ins: &[NET],
+    })
+    .map_err(|error| anyhow!("{error}"))?;
+    linux.tick(node.engine());
+    let addresses = |(_, host, guest): &(Protocol, u16, u16)| (*guest, SocketAddr::from((Ipv4Addr::LOCALHOST, *host)));
+    for spec in system.system.boxes.iter().filter(|spec| spec.component == [NET]) {
+        let handle = node.find(&spec.name).context("a box that the system has is not on the node")?;
+        serve_sockets(linux, handle.clone(), ports.iter().map(addresses).collect())?;
+    }
+    ready(&system, &ports);
+    linux.read_stdin();
+    node.run()
+}
+
+/// Protocol, port of this machine, port of the node.
+fn ports(system: &build::Components, forwards: &[Forward]) -> Result<Vec<(Protocol, u16, u16)>> {
+    let listening = crate::launch::ports(&system.system).into_iter().map(|(protocol, port)| {
+        let given = forwards.iter().find(|forward| (forward.protocol, forward.guest) == (protocol, port));
+        let forward = given.copied().unwrap_or(Forward::familiar(protocol, port));
+        Ok((protocol, forward.choose()?, port))
+    });
+    listening.collect()
+}

@@ -1,0 +1,117 @@
+//! Stands in for the `net` box with the sockets of Linux: the service's ends of `tcp`, `udp` and `names`, in a
+//! thread of their own.
+
+mod names;
+mod outbox;
+mod tcp;
+mod udp;
+
+use super::Linux;
+use mio::{Events, Poll, Token};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
+use wasm_host::{
+    arrows::channel::{Channel, End, Ready},
+    boxes::BoxHandle,
+};
+use wit::tcp::Endpoint;
+
+/// Where the ports that boxes listen on are found on this machine.
+pub type PortMap = HashMap<u16, SocketAddr>;
+
+const WAKE: Token = Token(0);
+
+/// Starts the thread that serves the clients of `handle`'s ports.
+pub fn serve(linux: &'static Linux, handle: Arc<BoxHandle>, ports: PortMap) -> io::Result<()> {
+    let poll = Poll::new()?;
+    let waker = Waker::from(Arc::new(Wakes(mio::Waker::new(poll.registry(), WAKE)?)));
+    std::thread::Builder::new().name("sockets".into()).spawn(move || run(linux, &handle, ports, poll, &waker))?;
+    Ok(())
+}
+
+struct Wakes(mio::Waker);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // The other end lives as long as the process.
+        let _ = self.0.wake();
+    }
+}
+
+fn run(linux: &Linux, handle: &BoxHandle, ports: PortMap, mut poll: Poll, waker: &Waker) {
+    let port = |channel| handle.port(channel, End::Service).cloned();
+    let mut tokens = Tokens::default();
+    let mut tcp = port(Channel::Tcp).map(|port| tcp::Service::new(port, ports.clone()));
+    let mut udp = port(Channel::Udp).map(|port| udp::Service::new(port, ports));
+    let mut names = port(Channel::Names).map(|port| names::Service::new(port, waker.clone()));
+    handle.ports.iter().for_each(|port| port.attach());
+    linux.notify();
+    let mut events = Events::with_capacity(256);
+    let mut context = Context::from_waker(waker);
+    loop {
+        let ready = match handle.signal.poll(&mut context) {
+            std::task::Poll::Ready(ready) => ready,
+            std::task::Poll::Pending => {
+                if let Err(error) = poll.poll(&mut events, None)
+                    && error.kind() != io::ErrorKind::Interrupted
+                {
+                    // no socket can be waited for any more
+                    panic!("waiting for sockets: {error}");
+                }
+                0
+            }
+        };
+        let registry = poll.registry();
+        if let Some(tcp) = &mut tcp {
+            events.iter().for_each(|event| tcp.note(event));
+            tcp.turn(registry, &mut tokens, ready & Ready::Room as u32 != 0);
+        }
+        if let Some(udp) = &mut udp {
+            events.iter().for_each(|event| udp.note(event));
+            udp.turn(registry, &mut tokens);
+        }
+        if let Some(names) = &mut names {
+            names.turn();
+        }
+        events.clear();
+        linux.notify();
+    }
+}
+
+/// Hands out what the poll knows a socket by.
+#[derive(Default)]
+pub struct Tokens(usize);
+
+impl Tokens {
+    fn next(&mut self) -> Token {
+        self.0 += 1;
+        Token(self.0)
+    }
+}
+
+/// IPv4 addresses travel in their IPv6-mapped form.
+fn to_socket(endpoint: Endpoint) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(endpoint.address).to_canonical(), endpoint.port)
+}
+
+fn to_endpoint(address: SocketAddr) -> Endpoint {
+    let ip = match address.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    Endpoint { address: ip, port: address.port() }
+}
+
+/// Where a port that a box listens on is on this machine.
+fn local(ports: &PortMap, port: u16) -> SocketAddr {
+    ports.get(&port).copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], port)))
+}

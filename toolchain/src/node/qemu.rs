@@ -1,0 +1,134 @@
+//! Nodes in QEMU.
+
+use super::arguments::{Accelerator, Arguments, Machine};
+use super::ports::Forward;
+use super::running::{End, Node};
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+/// A machine to be started.
+#[derive(Clone)]
+pub struct Qemu {
+    kernel: PathBuf,
+    image: Option<PathBuf>,
+    memory: String,
+    machine: Machine,
+    accelerator: Accelerator,
+    forwards: Vec<Forward>,
+    kernel_arguments: Vec<String>,
+    extra: Vec<String>,
+    log: Option<PathBuf>,
+    echo: bool,
+}
+
+impl Qemu {
+    pub fn new(kernel: impl Into<PathBuf>) -> Self {
+        Qemu {
+            kernel: kernel.into(),
+            image: None,
+            memory: "128M".into(),
+            machine: Machine::default(),
+            accelerator: Accelerator::default(),
+            forwards: Vec::new(),
+            kernel_arguments: Vec::new(),
+            extra: Vec::new(),
+            log: None,
+            echo: false,
+        }
+    }
+
+    /// The system to run, as a file.
+    pub fn image(mut self, image: impl Into<PathBuf>) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    /// As QEMU's `-m` takes it: `64M`.
+    pub fn memory(mut self, memory: impl Into<String>) -> Self {
+        self.memory = memory.into();
+        self
+    }
+
+    pub fn machine(mut self, machine: Machine) -> Self {
+        self.machine = machine;
+        self
+    }
+
+    pub fn accelerator(mut self, accelerator: Accelerator) -> Self {
+        self.accelerator = accelerator;
+        self
+    }
+
+    /// Makes a port of the node reachable from this machine.
+    pub fn forward(mut self, forward: Forward) -> Self {
+        self.forwards.push(forward);
+        self
+    }
+
+    /// Adds a word to the kernel's command line.
+    pub fn kernel_argument(mut self, argument: impl Into<String>) -> Self {
+        self.kernel_arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments to QEMU's command line.
+    pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.extra.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Keeps the console in a file.
+    pub fn log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.log = Some(path.into());
+        self
+    }
+
+    /// Shows the console on standard output.
+    pub fn echo(mut self, echo: bool) -> Self {
+        self.echo = echo;
+        self
+    }
+
+    /// Starts the machine. Returns once QEMU runs it.
+    pub fn start(&self) -> Result<Node> {
+        let mut attempts = 0;
+        loop {
+            let node = self.start_once()?;
+            match node.wait_until_running() {
+                Ok(()) => return Ok(node),
+                // another process took a port after it was found free
+                Err(error) if error.to_string().contains("host forwarding rule") && attempts < 5 => attempts += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn start_once(&self) -> Result<Node> {
+        let choose = |forward: &Forward| Ok((forward.protocol, forward.choose()?, forward.guest));
+        let forwards = self.forwards.iter().map(choose).collect::<Result<Vec<_>>>()?;
+        let arguments = Arguments {
+            machine: self.machine,
+            accelerator: self.accelerator,
+            memory: &self.memory,
+            kernel: &self.kernel,
+            image: self.image.as_deref(),
+            kernel_arguments: &self.kernel_arguments,
+            forwards: &forwards,
+            extra: &self.extra,
+        };
+        let mut command = Command::new("qemu-system-x86_64");
+        command.args(arguments.list());
+        Node::spawn(command, forwards, self.log.as_deref(), self.echo, end)
+    }
+}
+
+/// What the kernel writes to the exit device is 0x10 when it turns itself off, and 0x11 when it fails.
+fn end(status: ExitStatus) -> End {
+    match status.code() {
+        Some(0x21) => End::Off,
+        Some(0x23) => End::Failed,
+        Some(0) => End::Reset,
+        _ => End::Broken(status),
+    }
+}

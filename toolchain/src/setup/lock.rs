@@ -1,0 +1,32 @@
+//! Locks between processes.
+
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::fs::{self, File, TryLockError};
+
+/// Held until dropped, or until the process ends in whatever way.
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock of that name, one per user.
+    pub fn hold(name: &str) -> Result<Self> {
+        let directory = workspace::cache_directory()?;
+        fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        let path = directory.join(format!("{name}.lock"));
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another pearwood that is busy with the same ({})", path.display());
+                file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        Ok(Lock { _file: file })
+    }
+}

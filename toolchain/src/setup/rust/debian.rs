@@ -1,0 +1,77 @@
+//! Debian's Rust: a recent compiler that it has for its web browsers, with the library's sources.
+
+use super::toolchain::Rustc;
+use crate::setup::apt;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+/// The compiler, cargo, the library's sources, the linter, and a linker for targets other than the host.
+const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy", "lld-19"];
+
+/// The workspace needs no older one.
+const OLDEST: (u32, u32) = (1, 95);
+
+/// Where Debian's compiler keeps its libraries.
+pub const RUSTLIB: &str = "/usr/lib/rustlib";
+
+pub struct Debian {
+    pub rustc: Rustc,
+    /// The standard library's workspace.
+    pub library: PathBuf,
+    pub lld: PathBuf,
+}
+
+/// Debian's Rust if all of it is installed, and recent enough.
+pub fn find() -> Option<Debian> {
+    let rustc = Rustc::ask(Path::new("/usr/bin/rustc"))?;
+    let library = Path::new(RUSTLIB).join("src/rust/library");
+    let complete = Path::new("/usr/bin/cargo").is_file() && library.join("vendor").is_dir();
+    (recent(&rustc.version) && complete).then_some(())?;
+    Some(Debian { rustc, library, lld: lld()? })
+}
+
+/// Sees to it that Debian's Rust is there.
+pub fn prepare() -> Result<Debian> {
+    if let Some(debian) = find() {
+        return Ok(debian);
+    }
+    apt::install(&PACKAGES)?;
+    match find() {
+        Some(debian) => Ok(debian),
+        None => bail!(
+            "the packages {} are installed, but are not the Rust {}.{} or newer that is needed",
+            PACKAGES.join(", "),
+            OLDEST.0,
+            OLDEST.1
+        ),
+    }
+}
+
+fn recent(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= OLDEST
+}
+
+/// The newest lld.
+fn lld() -> Option<PathBuf> {
+    let version = |name: &str| name.strip_prefix("llvm-")?.parse::<u32>().ok();
+    Path::new("/usr/lib")
+        .read_dir()
+        .ok()?
+        .flatten()
+        .filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path().join("bin/lld"))))
+        .filter(|(_, lld)| lld.is_file())
+        .max()
+        .map(|(_, lld)| lld)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        assert!(recent("1.95.0") && recent("1.101.0-nightly") && recent("2.0.0"));
+        assert!(!recent("1.63.0") && !recent("") && !recent("x"));
+    }
+}

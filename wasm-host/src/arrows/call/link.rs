@@ -1,0 +1,236 @@
+//! The caller's side: what its imports do when they are called.
+
+use super::{
+    CallError, CallQueue, Failed, Host,
+    fit::{self, Link, flat_count},
+    handles::{Held, Passed},
+    message::Message,
+    shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS},
+    typed::{CallerParams, CallerResults},
+};
+use crate::system::InterfaceName;
+use alloc::{boxed::Box, format, string::ToString, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use wasmtime::{
+    Engine, Error, Result, StoreContextMut, bail,
+    component::{
+        Linker, LinkerInstance,
+        types::{self, ComponentFunc, ComponentItem, ResourceType, Type},
+    },
+    error::Context as _,
+};
+
+/// Gives the box `caller`, a component of type `component`, the interfaces of other boxes that it imports, each by its
+/// name as the component has it. All its arrows of this kind at once, since interfaces share resources.
+///
+/// A call that fails (see [`CallError`]) returns the error where the function's type has a place for it: as the text of
+/// a `result<_, string>`, or as the bare error of a `result` without one. Where there is none, it traps in the caller
+/// with a [`Failed`], which names the function and both boxes.
+pub fn link<T: Host>(
+    linker: &mut Linker<T>,
+    component: &types::Component,
+    caller: &str,
+    arrows: &[(&str, &CallQueue)],
+) -> Result<()> {
+    let engine = linker.engine().clone();
+    let caller: Arc<str> = caller.into();
+    let origins = fit::origins(&engine, component);
+    for (place, (_, queue)) in arrows.iter().enumerate() {
+        if arrows[..place].iter().any(|(_, known)| known.id() == queue.id()) {
+            continue;
+        }
+        let interfaces = arrows.iter().filter(|(_, other)| other.id() == queue.id());
+        let interfaces = interfaces.map(|(interface, _)| interface.to_string()).collect();
+        let link = Link { caller: caller.clone(), importer: component.clone(), interfaces };
+        refuse_pool(&engine, &link, queue)?;
+        let mut functions = queue.0.functions.lock();
+        link.check(&engine, &functions.exporter, queue.name())?;
+        // Whoever links again is a new version of the same box.
+        functions.links.retain(|known| known.caller != caller);
+        functions.links.push(link);
+    }
+    for &(interface, queue) in arrows {
+        let name = InterfaceName::parse(interface).with_context(|| format!("{interface} is no interface's name"))?;
+        let import = fit::imported(&engine, component, interface)?;
+        let mut instance = linker.instance(interface)?;
+        for (item, ty) in import.exports(&engine).map(|(name, item)| (name, item.ty)) {
+            match ty {
+                ComponentItem::Resource(ty) => {
+                    let here = |origin: &&fit::Origin| (&*origin.interface, &*origin.name) == (interface, item);
+                    if origins.iter().find(here).is_some_and(|origin| origin.ty == ty) {
+                        define_resource(&mut instance, item, queue)?;
+                    }
+                }
+                ComponentItem::ComponentFunc(ty) => {
+                    let import = Arc::new(Import {
+                        queue: queue.clone(),
+                        function: queue.function(&name, item),
+                        label: format!("{interface}#{item}").into(),
+                        caller: caller.clone(),
+                        failure: Failure::of(&ty),
+                    });
+                    define(&mut instance, item, &ty, import)?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A resource lives in one instance, and a call goes to whichever is free.
+fn refuse_pool(engine: &Engine, link: &Link, queue: &CallQueue) -> Result<()> {
+    let instances = queue.limits().concurrency;
+    if instances <= 1 {
+        return Ok(());
+    }
+    for interface in &link.interfaces {
+        let import = fit::imported(engine, &link.importer, interface)?;
+        for (name, item) in import.exports(engine) {
+            if let ComponentItem::Resource(_) = item.ty {
+                bail!(
+                    "box {} imports resource `{name}` of {interface} from box {}, a pool of {instances} instances: a \
+                     resource lives in one of them, so the box must have a single one",
+                    link.caller,
+                    queue.name()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn define_resource<T: Host>(instance: &mut LinkerInstance<'_, T>, name: &str, queue: &CallQueue) -> Result<()> {
+    // A number of its own for each keeps wasmtime from taking a handle of one for a handle of another.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ty = ResourceType::host_dynamic(NEXT.fetch_add(1, Relaxed));
+    let queue = queue.clone();
+    instance.resource(name, ty, move |mut cx: StoreContextMut<'_, T>, place| {
+        queue.release(place);
+        cx.data_mut().calls().give(1);
+        Ok(())
+    })
+}
+
+/// One function that a box imports from another.
+struct Import {
+    queue: CallQueue,
+    function: usize,
+    label: Arc<str>,
+    caller: Arc<str>,
+    failure: Failure,
+}
+
+/// How a function's type lets it tell of a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// `result<_, string>`
+    Text,
+    /// `result<_>`
+    Bare,
+    Trap,
+}
+
+impl Failure {
+    fn of(ty: &ComponentFunc) -> Self {
+        match ty.results().next() {
+            Some(Type::Result(result)) => match result.err() {
+                Some(Type::String) => Failure::Text,
+                Some(_) => Failure::Trap,
+                None => Failure::Bare,
+            },
+            _ => Failure::Trap,
+        }
+    }
+}
+
+impl Import {
+    async fn call<T: Host>(&self, mut cx: StoreContextMut<'_, T>, params: Message<Passed>) -> Result<Message<Held>> {
+        cx.data_mut().waits();
+        let result = match self.queue.submit(self.function, params, cx.data_mut().calls()) {
+            Ok(pending) => pending.await,
+            Err(error) => Err(error),
+        };
+        cx.data_mut().waits();
+        let result = result.and_then(|answer| self.queue.hold(answer, cx.data_mut().calls()));
+        result.or_else(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: CallError) -> Result<Message<Held>> {
+        let failed = Failed {
+            function: self.label.clone(),
+            caller: self.caller.clone(),
+            callee: self.queue.name().clone(),
+            error,
+        };
+        /// The discriminant of a result's second case.
+        const ERR: u8 = 1;
+        match self.failure {
+            Failure::Trap => Err(Error::new(failed)),
+            Failure::Bare => Ok(Message::new(alloc::vec![ERR])),
+            Failure::Text => {
+                let text = failed.to_string();
+                let mut bytes = Vec::with_capacity(5 + text.len());
+                bytes.push(ERR);
+                bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+                Ok(Message::new(bytes))
+            }
+        }
+    }
+}
+
+fn define<T: Host>(
+    instance: &mut LinkerInstance<'_, T>,
+    name: &str,
+    ty: &ComponentFunc,
+    import: Arc<Import>,
+) -> Result<()> {
+    let params = ty.params().map(|(_, ty)| flat_count(&ty)).sum();
+    let results = ty.results().map(|ty| flat_count(&ty)).sum();
+    let in_values = |count, max| if count <= max { count } else { 0 };
+    // wasmtime takes functions by the number of their core values, known when the node is compiled.
+    let define = match in_values(params, MAX_FLAT_PARAMS) {
+        0 => with_params::<T, 0>,
+        1 => with_params::<T, 1>,
+        2 => with_params::<T, 2>,
+        3 => with_params::<T, 3>,
+        4 => with_params::<T, 4>,
+        5 => with_params::<T, 5>,
+        6 => with_params::<T, 6>,
+        7 => with_params::<T, 7>,
+        8 => with_params::<T, 8>,
+        9 => with_params::<T, 9>,
+        10 => with_params::<T, 10>,
+        11 => with_params::<T, 11>,
+        12 => with_params::<T, 12>,
+        13 => with_params::<T, 13>,
+        14 => with_params::<T, 14>,
+        15 => with_params::<T, 15>,
+        _ => with_params::<T, 16>,
+    };
+    define(instance, name, in_values(results, MAX_FLAT_RESULTS), import)
+}
+
+fn with_params<T: Host, const P: usize>(
+    instance: &mut LinkerInstance<'_, T>,
+    name: &str,
+    results: usize,
+    import: Arc<Import>,
+) -> Result<()> {
+    match results {
+        0 => with_results::<T, P, 0>(instance, name, import),
+        _ => with_results::<T, P, 1>(instance, name, import),
+    }
+}
+
+fn with_results<T: Host, const P: usize, const R: usize>(
+    instance: &mut LinkerInstance<'_, T>,
+    name: &str,
+    import: Arc<Import>,
+) -> Result<()> {
+    instance.func_wrap_async(name, move |cx, CallerParams(params): CallerParams<P>| {
+        let import = import.clone();
+        Box::new(async move { import.call(cx, params).await.map(CallerResults::<R>) })
+    })
+}

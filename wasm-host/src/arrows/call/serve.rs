@@ -1,0 +1,149 @@
+//! The callee's task: one instance takes calls from its box's queue.
+
+use super::{
+    CallError, Host,
+    error::reason,
+    fit,
+    queue::CallQueue,
+    server::{Seat, Work},
+    typed::{CalleeParams, CalleeResults},
+};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::{fmt, future::Future, pin::pin, task::Poll};
+use wasmtime::{
+    Error, Store,
+    component::{Instance, TypedFunc},
+};
+
+/// Why an instance serves no more.
+#[derive(Debug)]
+pub enum Ended {
+    /// It trapped, or broke the canonical ABI. It cannot be called again.
+    Failed { during: Arc<str>, error: Error },
+    /// It worked on one call for longer than [`super::Limits::stuck`].
+    Stuck { during: Arc<str> },
+    /// It lacks what callers are linked to.
+    Unfit(Error),
+    /// Another instance has taken its place.
+    Replaced,
+    /// The queue is closed.
+    Closed(Arc<str>),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Failed { during, error } => write!(f, "failed in {during}: {}", reason(error)),
+            Ended::Stuck { during } => write!(f, "stuck in {during}"),
+            Ended::Unfit(error) => write!(f, "does not fit its callers: {error}"),
+            Ended::Replaced => f.write_str("replaced"),
+            Ended::Closed(reason) => write!(f, "closed: {reason}"),
+        }
+    }
+}
+
+/// Serves calls until the instance fails or is replaced. The future is polled by the task that owns the store, as
+/// everything of a store must be. Dropped, it ends the call in progress; its caller is told, and the store is not to be
+/// called again.
+///
+/// An instance works on one call at a time. As many may serve a queue as [`super::Limits::concurrency`] says; one more
+/// takes the place of the oldest, which finishes its call first: that is how a box is swapped.
+pub async fn serve<T: Host>(queue: &CallQueue, store: &mut Store<T>, instance: &Instance) -> Ended {
+    let component = instance.instance_pre(&*store).component().component_type();
+    if let Err(error) = queue.check(&component) {
+        return Ended::Unfit(error);
+    }
+    let exports = fit::exports(store.engine(), &component);
+    queue.0.functions.lock().exporter = component;
+    let mut known = Known { queue, instance, exports, functions: Vec::new() };
+    let seat = Seat::join(queue);
+    loop {
+        let (during, result) = match seat.next().await {
+            Work::Replaced => return Ended::Replaced,
+            Work::Closed(reason) => return Ended::Closed(reason),
+            Work::Call { index, function, path, params } => {
+                let Some(callee) = known.function(store, function) else {
+                    seat.post(index, Err(CallError::Missing));
+                    continue;
+                };
+                store.data_mut().waits();
+                store.data_mut().calls().path = path;
+                match attend(&seat, callee.call_async(&mut *store, CalleeParams(params))).await {
+                    Some(Ok(CalleeResults(result))) => {
+                        seat.post(index, Ok(result));
+                        continue;
+                    }
+                    failed => (known.label(function), failed.map(|result| result.map(drop))),
+                }
+            }
+            Work::Drop(resource) => {
+                store.data_mut().waits();
+                store.data_mut().calls().path = Default::default();
+                match attend(&seat, resource.resource_drop_async(&mut *store)).await {
+                    Some(Ok(())) => {
+                        seat.done();
+                        continue;
+                    }
+                    failed => ("the destructor of a resource".into(), failed),
+                }
+            }
+        };
+        let (reason, ended) = match result {
+            Some(Err(error)) => (reason(&error), Ended::Failed { during, error }),
+            _ => (format!("stuck in {during}").into(), Ended::Stuck { during }),
+        };
+        seat.leave(&reason);
+        return ended;
+    }
+}
+
+/// Runs work unless it takes too long: None then.
+async fn attend<R>(seat: &Seat, work: impl Future<Output = R>) -> Option<R> {
+    let mut work = pin!(work);
+    core::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => seat.poll_stuck(cx).map(|()| None),
+    })
+    .await
+}
+
+/// The functions of an instance, looked up when they are called first.
+struct Known<'a> {
+    queue: &'a CallQueue,
+    instance: &'a Instance,
+    exports: Vec<(crate::system::InterfaceName, String)>,
+    /// by the queue's numbers; the inner None: there is no such function
+    functions: Vec<Option<Option<Callee>>>,
+}
+
+type Callee = TypedFunc<CalleeParams, CalleeResults>;
+
+impl Known<'_> {
+    fn function<T>(&mut self, store: &mut Store<T>, number: usize) -> Option<Callee> {
+        if self.functions.len() <= number {
+            self.functions.resize(number + 1, None);
+        }
+        if let Some(known) = self.functions[number] {
+            return known;
+        }
+        let found = self.find(store, number);
+        self.functions[number] = Some(found);
+        found
+    }
+
+    fn find<T>(&self, store: &mut Store<T>, number: usize) -> Option<Callee> {
+        let function = self.queue.0.functions.lock().all.get(number)?.clone();
+        let name = fit::compatible(&self.exports, &function.interface)?;
+        let interface = self.instance.get_export_index(&mut *store, None, name)?;
+        let index = self.instance.get_export_index(&mut *store, Some(&interface), &function.name)?;
+        self.instance.get_typed_func(&mut *store, index).ok()
+    }
+
+    fn label(&self, number: usize) -> Arc<str> {
+        let functions = self.queue.0.functions.lock();
+        functions.all.get(number).map_or_else(
+            || "a function".into(),
+            |function| format!("{}#{}", function.interface, function.name).into(),
+        )
+    }
+}

@@ -1,0 +1,87 @@
+//! What lifting and lowering both ask of a type's layout.
+
+use wasmtime::component::__internal::{ComponentTypes, InterfaceType, wasmtime_environ};
+use wasmtime_environ::component::VariantInfo;
+
+/// Parameters beyond this many core values are passed in memory.
+pub const MAX_FLAT_PARAMS: usize = 16;
+/// Results beyond this many core values are passed in memory.
+pub const MAX_FLAT_RESULTS: usize = 1;
+
+/// Width of the numbers of which a list can be copied as one block: every bit pattern is a value, and none is padding.
+pub fn block_width(element: InterfaceType) -> Option<usize> {
+    match element {
+        InterfaceType::U8 | InterfaceType::S8 => Some(1),
+        InterfaceType::U16 | InterfaceType::S16 => Some(2),
+        InterfaceType::U32 | InterfaceType::S32 | InterfaceType::Float32 => Some(4),
+        InterfaceType::U64 | InterfaceType::S64 | InterfaceType::Float64 => Some(8),
+        _ => None,
+    }
+}
+
+/// A variant, enum, option or result.
+pub struct Cases<'a> {
+    info: &'a VariantInfo,
+    of: Of<'a>,
+}
+
+enum Of<'a> {
+    Variant(&'a wasmtime_environ::component::TypeVariant),
+    Enum(usize),
+    Option(InterfaceType),
+    Result([Option<InterfaceType>; 2]),
+}
+
+impl<'a> Cases<'a> {
+    pub fn of(types: &'a ComponentTypes, ty: InterfaceType) -> Option<Self> {
+        Some(match ty {
+            InterfaceType::Variant(i) => Cases { info: &types[i].info, of: Of::Variant(&types[i]) },
+            InterfaceType::Enum(i) => Cases { info: &types[i].info, of: Of::Enum(types[i].names.len()) },
+            InterfaceType::Option(i) => Cases { info: &types[i].info, of: Of::Option(types[i].ty) },
+            InterfaceType::Result(i) => Cases { info: &types[i].info, of: Of::Result([types[i].ok, types[i].err]) },
+            _ => return None,
+        })
+    }
+
+    /// Bytes of the discriminant.
+    pub fn width(&self) -> usize {
+        usize::from(self.info.size)
+    }
+
+    /// Where the payload is in memory, from the start of the value.
+    pub fn payload_offset(&self) -> usize {
+        self.info.payload_offset32 as usize
+    }
+
+    /// What a case carries; None if there is no such case.
+    pub fn payload(&self, case: u32) -> Option<Option<InterfaceType>> {
+        let case = case as usize;
+        match &self.of {
+            Of::Variant(ty) => ty.cases.get_index(case).map(|(_, payload)| *payload),
+            Of::Enum(names) => (case < *names).then_some(None),
+            Of::Option(some) => [None, Some(*some)].get(case).copied(),
+            Of::Result(both) => both.get(case).copied(),
+        }
+    }
+}
+
+/// Of flags: their number, and the bytes that they take in memory.
+pub fn flags(types: &ComponentTypes, ty: InterfaceType) -> Option<(usize, usize)> {
+    let InterfaceType::Flags(i) = ty else { return None };
+    Some((types[i].names.len(), types[i].abi.size32 as usize))
+}
+
+/// Core values that a value takes where it is not in memory.
+pub fn flat_count(types: &ComponentTypes, ty: InterfaceType) -> usize {
+    types.canonical_abi(&ty).flat_count(usize::MAX).unwrap_or(usize::MAX)
+}
+
+/// Clears the bits of no flag, so that they do not pass from one box to another.
+pub fn clear_unused_flags(bytes: &mut [u8], count: usize) {
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        let used = count.saturating_sub(index * 8);
+        if used < 8 {
+            *byte &= (1 << used) - 1;
+        }
+    }
+}

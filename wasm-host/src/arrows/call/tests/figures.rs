@@ -1,0 +1,27 @@
+//! What calls cost: `cargo test --release -p wasm-host figures -- --ignored --nocapture`.
+
+use super::{Limits, Node, guests, std};
+use std::{println, time::Instant};
+use wasmtime::component::Val;
+
+#[test]
+#[ignore = "measures"]
+fn figures() {
+    let mut node = Node::new();
+    let b = node.guest("b", &guests::api_callee(), Limits::default());
+    let _ended = node.serve(&b, &[]);
+    let a = node.caller("a", &guests::api_caller(), &[(guests::NAME, &b.queue)]);
+    for (label, function, count, params) in [
+        ("u32 -> u32", "repeat", 200_000, None),
+        ("list<u8> -> list<u8>, 64 B", "repeat-blob", 200_000, Some(64)),
+        ("list<u8> -> list<u8>, 4 KiB", "repeat-blob", 50_000, Some(4 << 10)),
+        ("list<u8> -> list<u8>, 64 KiB", "repeat-blob", 10_000, Some(64 << 10)),
+        ("list<u8> -> list<u8>, 1 MiB", "repeat-blob", 500, Some(1 << 20)),
+    ] {
+        let mut arguments = alloc::vec![Val::U32(count)];
+        arguments.extend(params.map(Val::U32));
+        let start = Instant::now();
+        node.call(&a, function, &arguments).unwrap();
+        println!("{label}: {} ns", start.elapsed().as_nanos() / u128::from(count));
+    }
+}

@@ -1,0 +1,7 @@
+//! How something gets from one box to another: one folder per kind of arrow.
+
+mod bytes;
+pub mod call;
+pub mod channel;
+
+pub use bytes::Bytes;

@@ -1,0 +1,123 @@
+//! The log of a box: its last lines, and how fast it may write.
+
+use crate::platform::Nanos;
+use alloc::{collections::VecDeque, string::String};
+use core::fmt;
+
+/// Lines that are kept of each box.
+const KEPT: usize = 64;
+
+/// The longest line, in bytes.
+pub const MAX_LINE: usize = 1_024;
+
+/// Lines a box may write at once, and how long it takes until it may write one more.
+const BURST: u64 = 200;
+const REFILL: Nanos = 10_000_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub at: Nanos,
+    pub level: Level,
+    pub text: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Log {
+    lines: VecDeque<Line>,
+    /// the time at which all lines written so far are paid for
+    paid: Nanos,
+    suppressed: u64,
+}
+
+impl Log {
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter()
+    }
+
+    /// Keeps a line that the node writes. What it returns goes to the console.
+    pub fn note(&mut self, at: Nanos, level: Level, text: &str) -> Line {
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+        }
+        let line = Line { at, level, text: one_line(text) };
+        self.lines.push_back(line.clone());
+        line
+    }
+
+    /// Keeps a line that the box writes, if it has not written too many.
+    pub fn write(&mut self, at: Nanos, level: Level, text: &str) -> Option<Line> {
+        let paid = self.paid.max(at.saturating_sub(BURST * REFILL)) + REFILL;
+        if paid > at {
+            self.suppressed += 1;
+            return None;
+        }
+        self.paid = paid;
+        let suppressed = core::mem::take(&mut self.suppressed);
+        Some(if suppressed == 0 {
+            self.note(at, level, text)
+        } else {
+            self.note(at, level, &alloc::format!("{text} ({suppressed} lines before this one left out)"))
+        })
+    }
+}
+
+/// Cut at [`MAX_LINE`] bytes, and without control characters, so that no box can write another's line.
+fn one_line(text: &str) -> String {
+    let cut = text.floor_char_boundary(MAX_LINE);
+    text[..cut].chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info => "",
+            Level::Debug => "debug: ",
+        })
+    }
+}
+
+/// `[    1.234567] http: text`
+pub fn console_line(at: Nanos, who: &str, level: Level, text: &str) -> String {
+    let micros = at / 1_000;
+    alloc::format!("[{:5}.{:06}] {who}: {level}{text}\n", micros / 1_000_000, micros % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Nanos = 1_000_000_000;
+
+    #[test]
+    fn a_flood_is_throttled_and_counted() {
+        let mut log = Log::default();
+        let at = 100 * SECOND;
+        let written = (0..1_000).filter(|_| log.write(at, Level::Info, "x").is_some()).count();
+        assert_eq!(written as u64, BURST);
+        let next = log.write(at + SECOND, Level::Info, "y").expect("refilled");
+        assert_eq!(next.text, "y (800 lines before this one left out)");
+        assert_eq!(log.lines().count(), KEPT);
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        let mut log = Log::default();
+        assert_eq!(log.note(0, Level::Info, "a\n[0.0] net: b\r").text, "a [0.0] net: b ");
+        assert_eq!(log.note(0, Level::Info, &"é".repeat(1_000)).text.len(), MAX_LINE);
+    }
+
+    #[test]
+    fn console_form() {
+        assert_eq!(console_line(1_234_567_890, "http", Level::Warn, "slow"), "[    1.234567] http: warning: slow\n");
+    }
+}

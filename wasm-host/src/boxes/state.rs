@@ -1,0 +1,90 @@
+//! What a store carries: the box's own side of its arrows.
+
+use super::BoxHandle;
+use crate::{
+    executor::{CpuTime, Timer},
+    platform::{Nanos, Platform},
+};
+use alloc::sync::Arc;
+use wasmtime::{Result, ResourceLimiter, Store, UpdateDeadline, bail};
+
+/// CPU time after which a box that never waits counts as caught in a loop.
+const WATCHDOG: Nanos = 5_000_000_000;
+
+pub struct State {
+    pub handle: Arc<BoxHandle>,
+    pub platform: &'static dyn Platform,
+    pub timer: Arc<Timer>,
+    memory: MemoryLimit,
+    /// CPU time of the task when the box last waited
+    waited_at: Nanos,
+}
+
+/// Keeps the linear memories and tables of one store within the box's limit.
+pub struct MemoryLimit {
+    handle: Arc<BoxHandle>,
+    used: usize,
+}
+
+impl State {
+    pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Self {
+        State {
+            handle: handle.clone(),
+            platform,
+            timer: timer.clone(),
+            memory: MemoryLimit { handle: handle.clone(), used: 0 },
+            waited_at: handle.cpu().map_or(0, CpuTime::total),
+        }
+    }
+
+    /// The box has come to where it waits: it is not caught in a loop.
+    pub fn waits(&mut self) {
+        self.waited_at = self.handle.cpu().map_or(0, CpuTime::total);
+    }
+
+    /// Makes a store for the box, with its limits in force.
+    pub fn into_store(self, engine: &wasmtime::Engine) -> Store<State> {
+        let mut store = Store::new(engine, self);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|cx| cx.data().preempt());
+        store
+    }
+
+    /// At each tick that finds the box running.
+    fn preempt(&self) -> Result<UpdateDeadline> {
+        let used = self.handle.cpu().map_or(0, |cpu| cpu.at(self.platform.now()));
+        if used.saturating_sub(self.waited_at) > WATCHDOG {
+            bail!("ran for {} s without waiting (watchdog)", WATCHDOG / 1_000_000_000);
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+/// A table's element is a pointer.
+const ELEMENT: usize = core::mem::size_of::<usize>();
+
+impl MemoryLimit {
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        let granted = used as u64 <= self.handle.spec.memory;
+        if granted {
+            self.used = used;
+            self.handle.memory_is(used as u64);
+        } else {
+            self.handle.memory_refused();
+        }
+        granted
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current, desired))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        let within = maximum.is_none_or(|maximum| desired <= maximum);
+        Ok(within && self.grow(current.saturating_mul(ELEMENT), desired.saturating_mul(ELEMENT)))
+    }
+}

@@ -1,0 +1,114 @@
+//! One task: its future, its right to run, what it used.
+
+use super::{NORMAL_WEIGHT, Ready, TaskFuture, elapsed};
+use crate::platform::Nanos;
+use alloc::sync::Arc;
+use core::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    task::{Context, Waker},
+};
+use spin::Mutex;
+
+pub struct Task {
+    future: Mutex<Option<TaskFuture>>,
+    weight: u64,
+    /// CPU time divided by the task's share: whoever has least runs next.
+    pass: AtomicU64,
+    queued: AtomicBool,
+    ended: AtomicBool,
+    cpu: CpuTime,
+    ready: Arc<Ready>,
+}
+
+/// CPU time, readable while it runs.
+#[derive(Debug, Default)]
+pub struct CpuTime {
+    total: AtomicU64,
+    /// when the current turn began; 0 between turns
+    since: AtomicU64,
+    turns: AtomicU64,
+}
+
+impl CpuTime {
+    pub fn total(&self) -> Nanos {
+        self.total.load(Relaxed)
+    }
+
+    /// How often the task was given the CPU.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Relaxed)
+    }
+
+    /// With the turn that goes on at `now`.
+    pub fn at(&self, now: Nanos) -> Nanos {
+        let since = self.since.load(Relaxed);
+        let turn = if since == 0 { 0 } else { elapsed(since, now) };
+        self.total() + turn
+    }
+}
+
+impl Task {
+    pub(super) fn new(weight: u32, future: TaskFuture, ready: &Arc<Ready>) -> Arc<Self> {
+        Arc::new(Task {
+            future: Mutex::new(Some(future)),
+            weight: weight.max(1).into(),
+            pass: AtomicU64::new(0),
+            queued: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            cpu: CpuTime::default(),
+            ready: ready.clone(),
+        })
+    }
+
+    pub fn cpu(&self) -> &CpuTime {
+        &self.cpu
+    }
+
+    /// Drops the task's future at its next turn.
+    pub fn end(self: &Arc<Self>) {
+        self.ended.store(true, Relaxed);
+        self.wake();
+    }
+
+    pub(super) fn wake(self: &Arc<Self>) {
+        if !self.queued.swap(true, Relaxed) {
+            self.ready.push(self.clone());
+        }
+    }
+
+    pub(super) fn pass(&self) -> u64 {
+        self.pass.load(Relaxed)
+    }
+
+    /// Gives the task a turn, and returns its pass after it.
+    pub(super) fn run(self: Arc<Self>, now: Nanos, floor: u64, clock: impl Fn() -> Nanos) -> u64 {
+        self.queued.store(false, Relaxed);
+        let mut future = self.future.lock();
+        if self.ended.load(Relaxed) {
+            *future = None;
+        }
+        let Some(running) = future.as_mut() else { return floor };
+        self.cpu.since.store(now.max(1), Relaxed);
+        let waker = Waker::from(self.clone());
+        if running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            *future = None;
+        }
+        let used = elapsed(now, clock());
+        self.cpu.since.store(0, Relaxed);
+        self.cpu.total.store(self.cpu.total() + used, Relaxed);
+        self.cpu.turns.store(self.cpu.turns() + 1, Relaxed);
+        let start = self.pass().max(floor);
+        self.pass.store(start + used * u64::from(NORMAL_WEIGHT) / self.weight, Relaxed);
+        start
+    }
+}
+
+impl alloc::task::Wake for Task {
+    fn wake(self: Arc<Self>) {
+        Task::wake(&self);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        Task::wake(self);
+    }
+}

@@ -1,0 +1,101 @@
+use super::*;
+use crate::platform::fake::FakePlatform;
+use alloc::{vec, vec::Vec};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// A task that uses a millisecond at each turn, for ever.
+async fn spin(platform: &'static FakePlatform, turns: Arc<AtomicU64>) {
+    loop {
+        platform.pass(1_000_000);
+        turns.fetch_add(1, Relaxed);
+        yield_now().await;
+    }
+}
+
+#[test]
+fn shares_go_by_weight() {
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let turns: Vec<_> = [300, 100, 100].map(|weight| (weight, Arc::new(AtomicU64::new(0)))).into();
+    for (weight, turns) in &turns {
+        executor.spawn(*weight, spin(platform, turns.clone()));
+    }
+    executor.run_until(platform, || turns.iter().map(|(_, turns)| turns.load(Relaxed)).sum::<u64>() == 1_000);
+    for (weight, turns) in turns {
+        let (share, due) = (turns.load(Relaxed), u64::from(weight) * 2);
+        assert!(share.abs_diff(due) <= 2, "weight {weight}: {share} turns of 1000");
+    }
+}
+
+#[test]
+fn one_that_slept_runs_before_one_that_spins_but_gets_no_arrears() {
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let spun = Arc::new(AtomicU64::new(0));
+    executor.spawn(NORMAL_WEIGHT, spin(platform, spun.clone()));
+    let timer = executor.timers().timer();
+    let (woke, ran) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (late, after) = (woke.clone(), ran.clone());
+    executor.spawn(NORMAL_WEIGHT, async move {
+        timer.sleep_until(500_000_000).await;
+        late.store(platform.now(), Relaxed);
+        spin(platform, after).await;
+    });
+    executor.run_until(platform, || platform.now() >= 600_000_000);
+    assert!(woke.load(Relaxed) <= 501_000_000, "woke at {}", woke.load(Relaxed));
+    assert!(ran.load(Relaxed).abs_diff(50) <= 2, "ran {} times in the last 100 ms", ran.load(Relaxed));
+}
+
+#[test]
+fn timers_wake_in_order_and_cleared_ones_do_not() {
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let order = Arc::new(Mutex::new(vec![]));
+    for due in [30, 10, 20] {
+        let (timer, order) = (executor.timers().timer(), order.clone());
+        executor.spawn(NORMAL_WEIGHT, async move {
+            // one that is given up on
+            drop(timer.sleep_until(5));
+            timer.sleep_until(due).await;
+            order.lock().push((due, platform.now()));
+        });
+    }
+    executor.run_until(platform, || order.lock().len() == 3);
+    assert_eq!(*order.lock(), [(10, 10), (20, 20), (30, 30)]);
+}
+
+#[test]
+fn an_ended_task_drops_what_it_holds() {
+    struct Held(Arc<AtomicUsize>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let held = Held(dropped.clone());
+    let task = executor.spawn(NORMAL_WEIGHT, async move {
+        let _held = held;
+        core::future::pending::<()>().await;
+    });
+    let mut turns = 0;
+    executor.run_until(platform, || {
+        turns += 1;
+        if turns == 2 {
+            task.end();
+        }
+        turns == 3
+    });
+    assert_eq!(dropped.load(Relaxed), 1);
+}
+
+#[test]
+fn cpu_time_is_that_of_the_task() {
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let task = executor.spawn(NORMAL_WEIGHT, async move {
+        for _ in 0..7 {
+            platform.pass(1_000);
+            yield_now().await;
+        }
+    });
+    executor.run_until(platform, || task.cpu().total() == 7_000);
+    assert_eq!(task.cpu().at(platform.now() + 5), 7_000, "no turn goes on");
+}

@@ -1,0 +1,25 @@
+//! What the node itself gives to boxes, as host functions. None trusts what a box passes.
+
+mod assets;
+mod config;
+mod entropy;
+mod log;
+mod nic;
+mod schedule;
+
+use crate::boxes::State;
+use wasmtime::{Result, component::Linker};
+
+/// What every box has of itself.
+pub fn own(linker: &mut Linker<State>) -> Result<()> {
+    schedule::link(linker)?;
+    log::link(linker)?;
+    config::link(linker)?;
+    assets::link(linker)?;
+    entropy::link(linker)
+}
+
+/// The network card that the box's arrow names.
+pub fn nic(linker: &mut Linker<State>) -> Result<()> {
+    nic::link(linker)
+}

@@ -1,0 +1,51 @@
+//! `pearwood:hardware/nic`: a network card.
+
+use crate::{arrows::Bytes, boxes::State, platform::Nic};
+use alloc::sync::Arc;
+use wasmtime::{
+    Result, StoreContextMut, bail,
+    component::{ComponentType, Lift, Linker, Lower, WasmList},
+};
+
+const INTERFACE: &str = "pearwood:hardware/nic@0.1.0";
+
+/// Bytes of frames that one call hands over.
+const BATCH: usize = 128 << 10;
+
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct Info {
+    address: alloc::vec::Vec<u8>,
+    mtu: u16,
+}
+
+pub fn link(linker: &mut Linker<State>) -> Result<()> {
+    let mut interface = linker.instance(INTERFACE)?;
+    interface.func_wrap("describe", |cx: StoreContextMut<'_, State>, (): ()| {
+        let nic = card(cx.data())?;
+        Ok((Info { address: nic.address().to_vec(), mtu: nic.mtu() },))
+    })?;
+    interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| {
+        let mut batch = wit::Batch::new();
+        card(cx.data())?.receive(&mut batch, BATCH);
+        Ok((Bytes::from(batch.into_bytes()),))
+    })?;
+    interface.func_wrap("transmit", |cx: StoreContextMut<'_, State>, (frames,): (WasmList<u8>,)| {
+        let frames = frames.as_le_slice(&cx);
+        for record in wit::Records::new(frames) {
+            let record = record?;
+            if record.kind != wit::nic::FRAME || record.bytes.len() > wit::nic::MAX_FRAME {
+                bail!("sent a record of kind {} and {} bytes to a network card", record.kind, record.bytes.len());
+            }
+        }
+        card(cx.data())?.transmit(wit::Records::new(frames));
+        Ok(())
+    })
+}
+
+fn card(state: &State) -> Result<&Arc<dyn Nic>> {
+    match state.handle.nics.first() {
+        Some(nic) => Ok(nic),
+        None => bail!("has no arrow to a network card"),
+    }
+}

@@ -1,0 +1,193 @@
+//! The bytes of an image.
+
+use super::{EngineSettings, Hash, ImageError, KeyId, PublicKey, hash};
+use alloc::{
+    collections::BTreeSet,
+    string::{String, ToString},
+    vec::Vec,
+};
+use serde::{Deserialize, Serialize};
+
+/// What blobs are aligned to, in bytes.
+pub const PAGE: u64 = 4096;
+
+pub(super) const MAGIC: &[u8; 8] = b"PEARWOOD";
+pub(super) const VERSION: u32 = 1;
+/// What is signed begins with this, so that the signature is good for nothing else.
+const CONTEXT: &[u8; 16] = b"pearwood image 1";
+const SIGNATURE: usize = 32;
+
+/// The image's first 96 bytes, little endian:
+///
+/// | bytes | |
+/// |---|---|
+/// | 0–7 | `PEARWOOD` |
+/// | 8–11 | version of the format |
+/// | 12–15 | length of the index, which follows the header |
+/// | 16–23 | length of the image |
+/// | 24–31 | id of the key that signed it |
+/// | 32–95 | ed25519 signature of [`CONTEXT`], bytes 0–31 and the BLAKE3 of the index |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub index_length: u32,
+    pub length: u64,
+    pub key_id: KeyId,
+    pub signature: [u8; 64],
+}
+
+impl Header {
+    pub const LENGTH: usize = 96;
+
+    /// Reads what an image says of itself, which may be anything as long as it has not been verified.
+    pub fn read(bytes: &[u8]) -> Result<Header, ImageError> {
+        let start = &bytes[..bytes.len().min(MAGIC.len())];
+        if start.is_empty() || !MAGIC.starts_with(start) {
+            return Err(ImageError::NotAnImage);
+        }
+        let has = bytes.len() as u64;
+        let truncated = |needs| ImageError::Truncated { has, needs };
+        let header = bytes.first_chunk::<{ Self::LENGTH }>().ok_or(truncated(Self::LENGTH as u64))?;
+        let word = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| header[at + i]));
+        let version = word(8) as u32;
+        if version != VERSION {
+            return Err(ImageError::Version(version));
+        }
+        let header = Header {
+            index_length: (word(8) >> 32) as u32,
+            length: word(16),
+            key_id: KeyId(word(24).to_le_bytes()),
+            signature: core::array::from_fn(|i| header[SIGNATURE + i]),
+        };
+        if header.length > has {
+            return Err(truncated(header.length));
+        }
+        Ok(header)
+    }
+
+    pub(super) fn index<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], ImageError> {
+        let end = Self::LENGTH as u64 + u64::from(self.index_length);
+        if end > self.length {
+            return Err(ImageError::Truncated { has: self.length, needs: end });
+        }
+        Ok(part(bytes, Self::LENGTH as u64, self.index_length.into()))
+    }
+
+    #[cfg(feature = "build")]
+    pub(super) fn write(&self) -> Vec<u8> {
+        [&self.unsigned()[..], &self.signature].concat()
+    }
+
+    /// What comes before the signature.
+    fn unsigned(&self) -> [u8; SIGNATURE] {
+        let mut bytes = [0; SIGNATURE];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.index_length.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.length.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.key_id.0);
+        bytes
+    }
+
+    /// What is signed.
+    pub(super) fn message(&self, index: &[u8]) -> Vec<u8> {
+        [&CONTEXT[..], &self.unsigned(), &hash(index).0].concat()
+    }
+
+    pub(super) fn verify(&self, index: &[u8], trusted: &[PublicKey]) -> Result<(), ImageError> {
+        if self.key_id.0 == [0; 8] && self.signature == [0; 64] {
+            return Err(ImageError::Unsigned);
+        }
+        let signer = self.key_id;
+        let key = trusted.iter().find(|key| key.id() == signer).ok_or_else(|| ImageError::Untrusted {
+            signer,
+            trusted: trusted.iter().map(PublicKey::id).collect(),
+        })?;
+        if key.verifies(&self.message(index), &self.signature) {
+            Ok(())
+        } else {
+            Err(ImageError::BadSignature { signer })
+        }
+    }
+}
+
+/// The bytes from `offset`, as many as there are of `length`.
+pub(super) fn part(bytes: &[u8], offset: u64, length: u64) -> &[u8] {
+    let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.get(limit(offset)..limit(offset.saturating_add(length))).unwrap_or_default()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub kind: Kind,
+    pub name: String,
+    pub offset: u64,
+    pub length: u64,
+    pub hash: Hash,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    /// The system's file; the name is the file's.
+    System,
+    /// A component's [`Description`](crate::system::Description) in postcard's form.
+    Description,
+    /// A component compiled for an engine of these settings.
+    Artifact(EngineSettings),
+    /// A box's table of assets, and where in the image the files are that it lists.
+    Assets { offset: u64, length: u64 },
+}
+
+impl Kind {
+    /// What the entry's name is the name of.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Kind::System => "system",
+            Kind::Description => "description of component",
+            Kind::Artifact(_) => "component",
+            Kind::Assets { .. } => "assets of box",
+        }
+    }
+}
+
+/// Reads the index and makes sure that no two entries share a name or a byte.
+pub(super) fn read_index(index: &[u8], header: &Header) -> Result<Vec<Entry>, ImageError> {
+    let (entries, rest) = postcard::take_from_bytes::<Vec<Entry>>(index).map_err(|_| ImageError::BadIndex)?;
+    if !rest.is_empty() {
+        return Err(ImageError::BadIndex);
+    }
+    let mut names = BTreeSet::new();
+    let mut ranges = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let what = entry.kind.word();
+        // one system, whatever it is called; artifacts of one component for several engines
+        let (name, variant) = match &entry.kind {
+            Kind::System => ("", None),
+            Kind::Artifact(settings) => (entry.name.as_str(), Some((&settings.target, &settings.wasmtime, settings.flags()))),
+            _ => (entry.name.as_str(), None),
+        };
+        if !names.insert((what, name, variant)) {
+            return Err(ImageError::Duplicate { what, name: entry.name.clone() });
+        }
+        ranges.push((entry.offset, entry.length, entry));
+        if let Kind::Assets { offset, length } = entry.kind {
+            ranges.push((offset, length, entry));
+        }
+    }
+    ranges.sort_by_key(|(offset, ..)| *offset);
+    let mut free = Header::LENGTH as u64 + u64::from(header.index_length);
+    for (offset, length, entry) in ranges {
+        let misplaced =
+            |why| Err(ImageError::Misplaced { what: entry.kind.word(), name: entry.name.to_string(), why });
+        if !offset.is_multiple_of(PAGE) {
+            return misplaced("does not begin at a page's start");
+        }
+        if offset < free {
+            return misplaced("overlaps what comes before it");
+        }
+        match offset.checked_add(length) {
+            Some(end) if end <= header.length => free = end,
+            _ => return misplaced("lies outside the image"),
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,212 @@
+//! Nodes of small boxes, run natively: what becomes of a box that misbehaves, and of its neighbours.
+
+use super::{Node, Setup};
+use crate::{
+    boxes::{Life, Phase},
+    engine,
+    image::{Builder, Image, SecretKey},
+    platform::fake::FakePlatform,
+    system::describe,
+};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use wasmtime::Config;
+
+/// A component whose `run` is this core code. It has a memory of one page and may wait.
+fn component(run: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "pearwood:box/schedule@0.1.0" (instance $schedule
+                (type $ready' (flags "deadline" "nic" "tcp" "tcp-service" "udp" "udp-service" "names" "names-service" "handler" "handler-service" "room"))
+                (export "ready" (type $ready (eq $ready')))
+                (type $wake' (record (field "now" u64) (field "ready" $ready)))
+                (export "wake" (type $wake (eq $wake')))
+                (export "wait" (func (param "deadline" u64) (result $wake)))))
+            (core module $memory (memory (export "memory") 1))
+            (core instance $memory (instantiate $memory))
+            (core func $wait (canon lower (func $schedule "wait") (memory $memory "memory")))
+            (core module $code
+                (import "schedule" "wait" (func $wait (param i64 i32)))
+                (import "memory" "memory" (memory 1))
+                (func $forever (loop $again (call $wait (i64.const -1) (i32.const 0)) (br $again)))
+                (func (export "run") {run}))
+            (core instance $schedule (export "wait" (func $wait)))
+            (core instance $code (instantiate $code
+                (with "schedule" (instance $schedule)) (with "memory" (instance $memory))))
+            (func $run (canon lift (core func $code "run")))
+            (instance $service (export "run" (func $run)))
+            (export "pearwood:box/service@0.1.0" (instance $service)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// An engine that compiles for the nodes of these tests.
+fn compiler() -> wasmtime::Engine {
+    wasmtime::Engine::new(&engine::settings()).unwrap()
+}
+
+fn image(source: &str, components: &[(&str, Vec<u8>)]) -> &'static Image<'static> {
+    let key = SecretKey::from_seed(&[7; 32]);
+    let mut builder = Builder::new("system.toml", source);
+    for (name, binary) in components {
+        builder.description(name, describe(binary).unwrap());
+        let code = compiler().precompile_component(binary).unwrap();
+        builder.artifact(name, engine::requirements(engine::LINUX_TRIPLE), code);
+    }
+    let bytes: &'static [u8] = Box::leak(builder.finish(&key).unwrap().into_boxed_slice());
+    Box::leak(Box::new(Image::open(bytes, &[key.public()]).unwrap()))
+}
+
+struct Running {
+    node: Arc<Node>,
+    platform: &'static FakePlatform,
+    stop: Arc<AtomicBool>,
+}
+
+/// Starts a node whose clock ticks: a millisecond of its time at each tick.
+fn start(source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
+    let platform = FakePlatform::leak();
+    let setup = Setup {
+        platform,
+        image: image(source, components),
+        target: engine::LINUX_TRIPLE,
+        configure: &mut |_: &mut Config| {},
+        stand_ins: &[],
+    };
+    let node = Node::start(setup).map_err(|error| format!("{error}"))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (engine, stopped) = (node.engine().clone(), stop.clone());
+    std::thread::spawn(move || {
+        while !stopped.load(Relaxed) {
+            platform.pass(1_000_000);
+            engine.increment_epoch();
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+    });
+    Ok(Running { node, platform, stop })
+}
+
+impl Running {
+    /// Runs the node until a box is as `wanted`.
+    fn until(&self, name: &str, wanted: impl Fn(&Life) -> bool) -> Life {
+        let handle = self.node.find(name).unwrap();
+        self.node.executor().run_until(self.platform, || wanted(&handle.life()));
+        handle.life()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}
+
+/// A box that misbehaves beside one that waits for ever.
+fn beside(run: &str) -> Running {
+    let source = "[system]\nname = \"test\"\n[box.good]\ncomponent = \"good\"\n[box.bad]\ncomponent = \"bad\"\nmemory = \"1 MiB\"\n";
+    start(source, &[("good", component("(call $forever)")), ("bad", component(run))]).unwrap()
+}
+
+#[test]
+fn a_trap_is_kept_with_its_reason_and_the_box_starts_again() {
+    let running = beside("unreachable");
+    let life = running.until("bad", |life| life.restarts == 3);
+    let reason = life.reason.unwrap();
+    assert!(reason.starts_with("wasm trap: wasm `unreachable` instruction executed\n    at "), "{reason}");
+    let console = running.platform.console();
+    assert!(console.contains("bad: starts again in 100 ms"), "{console}");
+    assert!(console.contains("bad: starts again in 400 ms"), "the pause grows: {console}");
+    let good = running.until("good", |life| life.phase == Phase::Running);
+    assert_eq!((good.restarts, good.reason), (0, None));
+}
+
+#[test]
+fn an_endless_loop_is_preempted_and_ended() {
+    let running = beside("(loop $again (br $again))");
+    let good = running.until("good", |life| life.phase == Phase::Running);
+    assert_eq!(good.restarts, 0);
+    let life = running.until("bad", |life| life.restarts == 1);
+    assert_eq!(life.reason.unwrap().lines().next(), Some("ran for 5 s without waiting (watchdog)"));
+}
+
+#[test]
+fn memory_ends_at_the_limit() {
+    let running = beside("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable");
+    let life = running.until("bad", |life| life.restarts == 1);
+    let reason = life.reason.unwrap();
+    assert!(reason.contains("more memory than its limit of 1024 KiB"), "{reason}");
+    assert_eq!(running.node.find("bad").unwrap().memory(), 0, "it is given back");
+}
+
+#[test]
+fn an_endless_recursion_ends_the_box() {
+    let running = beside("(call $deep (i64.const 0)) ) (func $deep (param i64) (call $deep (i64.add (local.get 0) (i64.const 1)))");
+    let life = running.until("bad", |life| life.restarts == 1);
+    assert!(life.reason.unwrap().contains("call stack exhausted"));
+}
+
+#[test]
+fn a_box_that_returns_has_ended() {
+    let running = beside("");
+    let life = running.until("bad", |life| life.phase == Phase::Ended);
+    assert_eq!((life.restarts, life.reason.as_deref()), (0, Some("returned")));
+}
+
+#[test]
+fn a_restart_that_is_asked_for() {
+    let running = beside("(call $forever)");
+    running.until("bad", |life| life.phase == Phase::Running);
+    running.node.find("bad").unwrap().restart("by the operator");
+    let life = running.until("bad", |life| life.restarts == 1 && life.phase == Phase::Running);
+    assert_eq!(life.reason.as_deref(), Some("restarted: by the operator"));
+}
+
+#[test]
+fn what_no_arrow_gives_is_refused_before_anything_runs() {
+    let wants = wat::parse_str(
+        r#"(component
+            (import "pearwood:net/tcp@0.1.0" (instance (export "receive" (func (result (list u8))))))
+            (core module $code (func (export "run")))
+            (core instance $code (instantiate $code))
+            (func $run (canon lift (core func $code "run")))
+            (instance $service (export "run" (func $run)))
+            (export "pearwood:box/service@0.1.0" (instance $service)))"#,
+    );
+    let source = "[system]\nname = \"test\"\n[box.greedy]\ncomponent = \"wants\"\n";
+    let error = start(source, &[("wants", wants.unwrap())]).err().unwrap();
+    assert!(error.contains("greedy") && error.contains("pearwood:net/tcp"), "{error}");
+}
+
+#[test]
+fn an_artifact_for_other_settings_is_refused() {
+    let key = SecretKey::from_seed(&[7; 32]);
+    let binary = component("(call $forever)");
+    let mut other = engine::settings();
+    other.epoch_interruption(false);
+    let code = wasmtime::Engine::new(&other).unwrap().precompile_component(&binary).unwrap();
+    let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
+    builder.description("one", describe(&binary).unwrap());
+    builder.artifact("one", engine::requirements(engine::LINUX_TRIPLE), code);
+    let bytes: &'static [u8] = Box::leak(builder.finish(&key).unwrap().into_boxed_slice());
+    let image = Image::open(bytes, &[key.public()]).unwrap();
+    let setup = Setup {
+        platform: FakePlatform::leak(),
+        image: &image,
+        target: engine::LINUX_TRIPLE,
+        configure: &mut |_: &mut Config| {},
+        stand_ins: &[],
+    };
+    let error = format!("{}", Node::start(setup).err().unwrap());
+    assert!(error.starts_with("box `one`: ") && error.contains("epoch"), "{error}");
+}
+
+#[test]
+fn the_status_is_json_with_what_each_box_has_used() {
+    let running = beside("(call $forever)");
+    running.until("bad", |life| life.phase == Phase::Running);
+    let status: serde_json::Value = serde_json::from_str(&super::status::json(&running.node)).unwrap();
+    assert_eq!(status["system"], "test");
+    assert_eq!(status["boxes"][1]["name"], "bad");
+    assert_eq!(status["boxes"][1]["phase"], "running");
+    assert_eq!(status["boxes"][1]["memory"], 65_536);
+}

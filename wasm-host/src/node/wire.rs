@@ -1,0 +1,72 @@
+//! Ports and arrows, as the routes say.
+
+use crate::{
+    arrows::channel::{self, End, Port, Ready, Resolved, Signal},
+    boxes::Parts,
+    platform::Platform,
+    system::{
+        System,
+        routes::{BoxRoutes, Provider, Routes},
+    },
+};
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+/// What a box's arrows need that the platform has not.
+pub struct NoDevice {
+    pub box_index: usize,
+    pub device: String,
+}
+
+/// Makes the ports of all boxes and joins them.
+pub fn wire(system: &System, routes: &Routes, platform: &dyn Platform) -> Result<Vec<Parts>, NoDevice> {
+    let mut parts = Vec::new();
+    for (box_index, (spec, routes)) in system.boxes.iter().zip(&routes.boxes).enumerate() {
+        let mut made = ports(routes, spec.queue as usize);
+        for route in &routes.devices {
+            let nic = platform.nic(&route.device);
+            let nic = nic.ok_or_else(|| NoDevice { box_index, device: route.device.clone() })?;
+            nic.set_waker(&made.signal.waker(Ready::Nic));
+            made.nics.push(nic);
+        }
+        parts.push(made);
+    }
+    join(routes, &parts);
+    Ok(parts)
+}
+
+fn ports(routes: &BoxRoutes, limit: usize) -> Parts {
+    let (signal, resolved) = (Arc::<Signal>::default(), Arc::<Resolved>::default());
+    let port = |channel, end| Port::new(channel, end, &signal, &resolved, limit);
+    let clients = routes.clients.iter().map(|end| port(end.channel, End::Client));
+    let services = routes.services.iter().map(|service| port(service.end.channel, End::Service));
+    Parts { ports: clients.chain(services).collect(), signal: signal.clone(), ..Parts::default() }
+}
+
+/// Peers get the numbers that the routes have: at either end, arrows come in the order of the boxes and their lines.
+fn join(routes: &Routes, parts: &[Parts]) {
+    let mut arrows = Vec::new();
+    for (routes, client) in routes.boxes.iter().zip(parts) {
+        for end in &routes.clients {
+            let Some(from) = client.port(end.channel, End::Client) else { continue };
+            for peer in &end.peers {
+                let to = parts.get(peer.box_index).and_then(|parts| parts.port(end.channel, End::Service));
+                let Some(to) = to else { continue };
+                arrows.push(channel::Arrow {
+                    client: from.clone(),
+                    service: to.clone(),
+                    attach: peer.attach.clone(),
+                    grant: peer.net.clone(),
+                });
+            }
+        }
+    }
+    channel::join(arrows);
+}
+
+/// The port through which the node calls an export of the box for its clients, and that export.
+pub fn called<'a>(routes: &'a BoxRoutes, parts: &'a Parts) -> impl Iterator<Item = (&'a Arc<Port>, &'a str)> {
+    routes.services.iter().filter_map(|service| match &service.provider {
+        Provider::Channel => None,
+        Provider::Export(export) => Some((parts.port(service.end.channel, End::Service)?, export.as_str())),
+    })
+}

@@ -1,0 +1,102 @@
+//! Every import has an arrow, or needs none.
+
+use super::{Check, Kind, provider};
+use crate::system::description::{Description, Interface};
+use crate::system::known::{GIVEN, find_given};
+use crate::system::{BoxSpec, InterfaceName, suggest};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+impl Check<'_> {
+    pub(super) fn imports(&mut self, spec: &BoxSpec, description: &Description) {
+        for import in &description.imports {
+            self.import(spec, import);
+        }
+    }
+
+    fn import(&mut self, spec: &BoxSpec, import: &Interface) {
+        let Some(name) = import.parsed() else {
+            let message = format!("box `{}` imports `{}`, which is not an interface of a package", spec.name, import.name);
+            let fault = self.fault(spec, spec.component_at, message);
+            fault.interface = Some(import.name.clone());
+            fault.help = Some("put it into an interface of a WIT package, so that an arrow can name it".into());
+            return;
+        };
+        let kind = Kind::of(&name);
+        if matches!(kind, Kind::Own | Kind::Device(_) | Kind::Channel(_) | Kind::Service(_)) {
+            self.given(spec, &name, import);
+        }
+        let needs_arrow = match kind {
+            Kind::Own | Kind::Service(_) | Kind::Face => false,
+            Kind::Device(_) | Kind::Channel(_) => true,
+            // types alone give no power
+            Kind::Call => !import.functions.is_empty(),
+        };
+        if needs_arrow && !spec.arrows.iter().any(|arrow| arrow.interface.compatible(&name)) {
+            self.missing_arrow(spec, &name, kind);
+        }
+    }
+
+    fn missing_arrow(&mut self, spec: &BoxSpec, name: &InterfaceName, kind: Kind) {
+        let message = format!("box `{}` imports `{name}` and has no arrow for it", spec.name);
+        let other_version = spec.arrows.iter().find(|arrow| arrow.interface.path() == name.path());
+        let arrow = match kind {
+            Kind::Device(class) => format!("{{ device = \"{class}0\" }}"),
+            _ => match self.providers(spec, name, kind).first() {
+                Some(provider) => format!("{{ box = \"{provider}\" }}"),
+                None => "{ box = \"…\" }".into(),
+            },
+        };
+        let fault = self.fault(spec, spec.at, message);
+        fault.interface = Some(name.to_string());
+        fault.help = Some(match other_version {
+            Some(arrow) => format!("the arrow for `{}` is for another version", arrow.interface),
+            None => format!("add arrows.\"{}\" = {arrow}", name.path()),
+        });
+    }
+
+    /// The names of other boxes that provide an interface.
+    pub(super) fn providers(&self, spec: &BoxSpec, name: &InterfaceName, kind: Kind) -> Vec<&str> {
+        let provides = |description: &Description| match kind {
+            Kind::Channel(channel) => provider(description, channel).is_some(),
+            _ => description.export(name).is_some(),
+        };
+        let boxes = self.system.boxes.iter().zip(&self.described);
+        boxes
+            .filter(|(other, description)| other.name != spec.name && description.is_some_and(provides))
+            .map(|(other, _)| other.name.as_str())
+            .collect()
+    }
+
+    /// Holds an import against the node's own interface of that name.
+    fn given(&mut self, spec: &BoxSpec, name: &InterfaceName, import: &Interface) {
+        let Some(given) = find_given(name) else {
+            let message = format!("box `{}` imports `{name}`, which the node does not have", spec.name);
+            let own = GIVEN.iter().map(|given| given.path).filter(|path| path.starts_with(name.package()));
+            let fault = self.fault(spec, spec.component_at, message);
+            fault.interface = Some(name.to_string());
+            fault.help = suggest::help(name.path(), own);
+            return;
+        };
+        let own = format!("{}@{}", given.path, given.version);
+        if InterfaceName::parse(&own).is_some_and(|own| !own.compatible(name)) {
+            let message = format!("box `{}` imports `{name}`, and the node has version {}", spec.name, given.version);
+            let fault = self.fault(spec, spec.component_at, message);
+            fault.interface = Some(name.to_string());
+            fault.help = Some("build the component against this version's `wit` folder".into());
+            return;
+        }
+        let unfit: Vec<String> = import.functions.iter().filter_map(|function| super::types::unlike(given, function)).collect();
+        if unfit.is_empty() {
+            return;
+        }
+        let message = format!("box `{}` imports `{name}` with functions that the node's `{own}` does not have so", spec.name);
+        let fault = self.fault(spec, spec.component_at, message);
+        fault.interface = Some(name.to_string());
+        fault.notes = unfit;
+        fault.help = Some("build the component against this version's `wit` folder".into());
+    }
+}

@@ -1,0 +1,312 @@
+use super::*;
+use crate::system::description::{Function, Interface, Type, shape};
+use crate::system::known::find_given;
+use crate::system::routes::{CallRoute, DeviceRoute};
+use crate::system::{Report, grant::HttpGrant};
+use alloc::string::ToString;
+
+/// An interface with its functions' names and signatures.
+fn interface(name: &str, functions: &[(&str, &str)]) -> Interface {
+    let functions = functions.iter().map(|(name, signature)| Function {
+        name: (*name).into(),
+        signature: (*signature).into(),
+        shape: shape(signature),
+    });
+    Interface { name: name.into(), functions: functions.collect(), types: Vec::new() }
+}
+
+/// One of the node's own interfaces, or one with a single function.
+fn known(name: &str) -> Interface {
+    match InterfaceName::parse(name).and_then(|name| find_given(&name)) {
+        Some(given) => interface(&format!("{}@{}", given.path, given.version), given.functions),
+        None => interface(name, &[("call", "func(a: u32) -> u32")]),
+    }
+}
+
+fn describe(imports: &[&str], exports: &[&str]) -> Description {
+    let all = |names: &[&str]| names.iter().map(|name| known(name)).collect();
+    Description { imports: all(imports), exports: all(exports) }
+}
+
+fn components() -> BTreeMap<String, Description> {
+    let own = ["pearwood:box/schedule", "pearwood:box/log"];
+    let service = |imports: &[&str]| describe(&[&own, imports].concat(), &["pearwood:box/service@0.1.0"]);
+    let components = [
+        ("net", service(&["pearwood:hardware/nic", "pearwood:net/tcp-service", "pearwood:net/udp-service"])),
+        ("http", service(&["pearwood:net/tcp", "pearwood:http/handler"])),
+        ("site", service(&["pearwood:http/handler-service", "pearwood:box/assets"])),
+        ("tls", service(&["pearwood:net/tcp", "pearwood:net/tcp-service"])),
+        ("./wiki", describe(&["wasi:io/streams@0.2.6", "my:store/objects@1.1.0"], &["wasi:http/incoming-handler@0.2.6"])),
+        ("./wiki3", describe(&["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.2"])),
+        ("store", describe(&[], &["my:store/objects@1.4.2"])),
+        ("caller", describe(&["my:store/objects@1.1.0"], &["my:store/objects@1.1.0"])),
+    ];
+    components.into_iter().map(|(name, description)| (name.into(), description)).collect()
+}
+
+fn parse(boxes: &str) -> System {
+    let text = format!("[system]\nname = \"s\"\n{boxes}");
+    System::parse("system.toml", &text).unwrap_or_else(|faults| panic!("{}", Report(&faults)))
+}
+
+fn routes(boxes: &str) -> Routes {
+    check(&parse(boxes), &components()).unwrap_or_else(|faults| panic!("{}", Report(&faults)))
+}
+
+/// The one fault of a system.
+fn fault_with(boxes: &str, components: &BTreeMap<String, Description>) -> Diagnostic {
+    let mut faults = check(&parse(boxes), components).expect_err(boxes);
+    assert_eq!(faults.len(), 1, "{}", Report(&faults));
+    faults.remove(0)
+}
+
+fn fault(boxes: &str) -> Diagnostic {
+    fault_with(boxes, &components())
+}
+
+const NET: &str = "[box.net]\ncomponent = \"net\"\narrows.\"pearwood:hardware/nic\" = { device = \"nic0\" }\n";
+const SITE: &str = "[box.site]\ncomponent = \"site\"\n";
+const STORE: &str = "[box.store]\ncomponent = \"store\"\n";
+
+fn http(name: &str, tcp: &str, handler: &str) -> String {
+    format!(
+        "[box.{name}]\ncomponent = \"http\"\narrows.\"pearwood:net/tcp\" = {tcp}\narrows.\"pearwood:http/handler\" = {handler}\n"
+    )
+}
+
+const TCP: &str = "{ box = \"net\", listen = [80] }";
+const HANDLER: &str = "[{ box = \"site\" }]";
+
+#[test]
+fn a_website() {
+    let wiki = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = { box = \"store\" }\n";
+    let wiki3 = "[box.wiki3]\ncomponent = \"./wiki3\"\n";
+    let handlers = "[{ box = \"wiki\", path = \"/wiki/\" }, { box = \"site\" }, { box = \"wiki3\", host = \"w.org\" }]";
+    let second = http("http2", "{ box = \"net\", listen = [81] }", "{ box = \"site\" }");
+    let boxes = [&http("http", TCP, handlers), NET, SITE, wiki, wiki3, STORE, &second].concat();
+    let routes = routes(&boxes);
+    let [http, net, site, wiki, wiki3, store, http2] = &routes.boxes[..] else { panic!("{routes:?}") };
+    assert!(routes.warnings.is_empty(), "{}", Report(&routes.warnings));
+    assert_eq!((http.run, wiki.run), (Run::Service, Run::Called));
+    assert_eq!(net.devices, [DeviceRoute { interface: "pearwood:hardware/nic@0.1.0".into(), device: "nic0".into() }]);
+
+    let tcp = http.client(Channel::Tcp).unwrap();
+    assert_eq!(tcp.peers.len(), 1);
+    assert_eq!((tcp.peers[0].box_index, tcp.peers[0].number), (1, 0));
+    assert!(tcp.peers[0].net.as_ref().unwrap().may_listen(80));
+    assert_eq!((http2.client(Channel::Tcp).unwrap().peers[0].number), 1, "net's second client");
+    assert!(net.service(Channel::Udp).unwrap().end.peers.is_empty());
+
+    let handler = http.client(Channel::Handler).unwrap();
+    let peers: Vec<(usize, &[u8])> = handler.peers.iter().map(|p| (p.box_index, &p.attach[..])).collect();
+    assert_eq!(peers, [(3, &b"\0/wiki/"[..]), (2, b"\0"), (4, b"w.org\0")]);
+    assert_eq!(site.service(Channel::Handler).unwrap().provider, Provider::Channel);
+    assert_eq!(site.service(Channel::Handler).unwrap().end.peers.len(), 2);
+    let export = |routes: &BoxRoutes| routes.service(Channel::Handler).unwrap().provider.clone();
+    assert_eq!(export(wiki), Provider::Export("wasi:http/incoming-handler@0.2.6".into()));
+    assert_eq!(export(wiki3), Provider::Export("wasi:http/handler@0.3.2".into()));
+    let call = CallRoute {
+        interface: "my:store/objects@1.1.0".into(),
+        box_index: 5,
+        export: "my:store/objects@1.4.2".into(),
+    };
+    assert_eq!(wiki.calls, [call]);
+    assert!(store.calls.is_empty() && store.services.is_empty());
+}
+
+#[test]
+fn both_ends_of_a_channel_number_each_other() {
+    let handlers = "[{ box = \"site\", path = \"/a\" }, { box = \"site\", path = \"/b\" }]";
+    let boxes = [NET, &http("x", TCP, HANDLER), SITE, &http("y", "{ box = \"net\", listen = [81] }", handlers)].concat();
+    let routes = routes(&boxes);
+    for (index, end) in routes.boxes.iter().enumerate().flat_map(|(i, b)| b.clients.iter().map(move |end| (i, end))) {
+        for (number, peer) in end.peers.iter().enumerate() {
+            let other = &routes.boxes[peer.box_index].service(end.channel).unwrap().end.peers[peer.number as usize];
+            assert_eq!((other.box_index, other.number as usize), (index, number));
+            assert_eq!((&other.attach, &other.net), (&peer.attach, &peer.net));
+        }
+    }
+    let attached: Vec<_> = routes.boxes[2].service(Channel::Handler).unwrap().end.peers.iter().map(|p| p.attach.clone()).collect();
+    let grant = |path: &str| HttpGrant { path: path.into(), ..HttpGrant::default() }.encode();
+    assert_eq!(attached, [grant(""), grant("/a"), grant("/b")]);
+}
+
+#[test]
+fn an_import_without_an_arrow() {
+    let fault = fault(&[NET, SITE, "[box.http]\ncomponent = \"http\"\narrows.\"pearwood:http/handler\" = { box = \"site\" }\n"].concat());
+    assert_eq!(fault.message, "box `http` imports `pearwood:net/tcp@0.1.0` and has no arrow for it");
+    assert_eq!(fault.help.as_deref(), Some("add arrows.\"pearwood:net/tcp\" = { box = \"net\" }"));
+    assert_eq!((fault.place.line, fault.box_name.as_deref()), (8, Some("http")));
+    assert_eq!(fault.interface.as_deref(), Some("pearwood:net/tcp@0.1.0"));
+}
+
+#[test]
+fn an_arrow_for_something_that_is_not_imported() {
+    let arrow = |interface: &str| format!("{SITE}{STORE}arrows.\"{interface}\" = {{ box = \"site\" }}\n");
+    let faults = |interface: &str, component: Description| {
+        let mut components = components();
+        components.insert("store".into(), component);
+        let faults = check(&parse(&arrow(interface)), &components).unwrap_err();
+        faults.into_iter().find(|fault| fault.message.contains("does not import")).unwrap()
+    };
+    let none = faults("my:store/objects", describe(&[], &["my:store/objects@1.4.2"]));
+    assert!(none.help.unwrap().contains("it exports it"));
+    let near = faults("my:store/object", describe(&["my:store/objects@1.4.2"], &[]));
+    assert_eq!(near.help.as_deref(), Some("did you mean `my:store/objects`?"));
+    let version = faults("my:store/objects@2.0.0", describe(&["my:store/objects@1.4.2"], &[]));
+    assert_eq!(version.help.as_deref(), Some("it imports `my:store/objects@1.4.2`"));
+}
+
+#[test]
+fn targets_that_are_not_there_or_do_not_provide() {
+    let missing = fault(&[NET, SITE, &http("http", "{ box = \"nett\" }", HANDLER)].concat());
+    assert!(missing.message.contains("leads to box `nett`, which does not exist"), "{missing}");
+    assert_eq!(missing.help.as_deref(), Some("did you mean `net`?"));
+    assert_eq!((missing.place.line, missing.place.column), (10, 37));
+
+    let wrong = fault(&[NET, SITE, &http("http", "{ box = \"site\", listen = [80] }", HANDLER)].concat());
+    assert!(wrong.message.contains("leads to box `site`, which does not provide it"), "{wrong}");
+    assert_eq!(wrong.help.as_deref(), Some("box `net` provides it"));
+    assert!(wrong.notes[0].contains("import `pearwood:net/tcp-service`"), "{wrong}");
+
+    let handler = fault(&[NET, STORE, &http("http", TCP, "{ box = \"store\" }")].concat());
+    assert!(handler.notes[0].contains("export `wasi:http/incoming-handler@0.2`"), "{handler}");
+
+    let itself = fault(&[NET, SITE, "[box.tls]\ncomponent = \"tls\"\narrows.\"pearwood:net/tcp\" = { box = \"tls\", listen = [1] }\n"].concat());
+    assert!(itself.message.contains("leads back to itself"), "{itself}");
+
+    let mut components = components();
+    components.insert("store".into(), describe(&[], &["my:store/objects@2.0.0"]));
+    let wiki = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = { box = \"store\" }\n";
+    let version = fault_with(&[STORE, wiki].concat(), &components);
+    assert!(version.notes[0].contains("it exports `my:store/objects@2.0.0`; `my:store/objects@1.1.0` is needed"), "{version}");
+
+    let component = fault("[box.a]\ncomponent = \"nothing\"\n");
+    assert_eq!(component.message, "box `a`: there is no component `nothing`");
+}
+
+#[test]
+fn types_that_do_not_fit() {
+    let wiki = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = { box = \"store\" }\n";
+    let notes = |functions: &[(&str, &str)], definition: Option<(&str, &str)>| {
+        let mut components = components();
+        let mut import = interface("my:store/objects@1.0.0", &[("get", "func(key: key) -> list<u8>"), ("put", "func()")]);
+        let mut export = interface("my:store/objects@1.0.0", functions);
+        if let Some((ours, theirs)) = definition {
+            let with = |text: &str| [Type { name: "key".into(), definition: text.into() }].into();
+            (import.types, export.types) = (with(ours), with(theirs));
+            export.functions[0].shape += 1;
+        }
+        components.insert("./wiki".into(), Description { imports: [import].into(), exports: [].into() });
+        components.insert("store".into(), Description { imports: [].into(), exports: [export].into() });
+        fault_with(&[STORE, wiki].concat(), &components).notes
+    };
+    assert_eq!(
+        notes(&[("get", "func(key: string) -> list<u8>")], None),
+        [
+            "`get` is imported as `func(key: key) -> list<u8>` and exported as `func(key: string) -> list<u8>`",
+            "`put` is imported as `func()` and not exported"
+        ]
+    );
+    let same = [("get", "func(key: key) -> list<u8>"), ("put", "func()")];
+    let hidden = notes(&same, Some(("record { a: u8 }", "record { a: u16 }")));
+    assert_eq!(
+        hidden,
+        ["`get` is `func(key: key) -> list<u8>` on both sides, but `key` is imported as `record { a: u8 }` and exported as `record { a: u16 }`"]
+    );
+}
+
+#[test]
+fn what_the_node_does_not_have() {
+    let with = |import: Interface| {
+        let mut components = components();
+        components.insert("store".into(), Description { imports: [import].into(), exports: known_exports() });
+        fault_with(&[STORE, WIKI].concat(), &components)
+    };
+    let known_function = ("write", find_given(&InterfaceName::parse("pearwood:box/log").unwrap()).unwrap().functions[0].1);
+    let name = with(interface("pearwood:box/logs@0.1.0", &[known_function]));
+    assert_eq!(name.help.as_deref(), Some("did you mean `pearwood:box/log`?"));
+    let version = with(interface("pearwood:box/log@0.2.0", &[known_function]));
+    assert!(version.message.contains("imports `pearwood:box/log@0.2.0`, and the node has version 0.1.0"), "{version}");
+    let shape = with(interface("pearwood:box/log@0.1.0", &[("write", "func(line: string)"), ("read", "func()")]));
+    assert_eq!(shape.notes.len(), 2, "{shape}");
+    let plain = with(interface("helper", &[("helper", "func()")]));
+    assert!(plain.message.contains("imports `helper`, which is not an interface of a package"), "{plain}");
+}
+
+const WIKI: &str = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = { box = \"store\" }\n";
+
+fn known_exports() -> Vec<Interface> {
+    [known("my:store/objects@1.4.2")].into()
+}
+
+#[test]
+fn grants_given_twice() {
+    let nic = NET.replace("box.net", "box.net2");
+    let device = fault(&[NET, &nic, SITE].concat());
+    assert_eq!(device.message, "device `nic0` is granted twice: to box `net` and to box `net2`");
+    assert_eq!((device.place.line, device.notes[0].as_str()), (8, "line 5 grants it first"));
+
+    let other = http("other", "{ box = \"net\", listen = [443, \"70-90\"] }", HANDLER);
+    let port = fault(&[NET, SITE, &http("http", TCP, HANDLER), &other].concat());
+    assert_eq!(port.message, "box `other`: port 70-90 of box `net` (`pearwood:net/tcp`) is granted to box `http` already");
+    assert_eq!((port.place.line, port.notes[0].as_str()), (14, "line 10 grants 80"));
+
+    let twice = "[{ box = \"site\", path = \"/a\" }, { box = \"site\", path = \"/a/\" }]";
+    let requests = fault(&[NET, SITE, &http("http", TCP, twice)].concat());
+    assert!(requests.message.contains("grants requests for `/a/` twice"), "{requests}");
+}
+
+#[test]
+fn grants_outside_their_parents() {
+    let tls = "[box.tls]\ncomponent = \"tls\"\narrows.\"pearwood:net/tcp\" = { box = \"net\", listen = [443], connect = [\"*.a.org:443\"] }\n";
+    let with = |grant: &str| [NET, SITE, tls, &http("http", grant, HANDLER)].concat();
+    routes(&with("{ box = \"tls\", listen = [443], connect = [\"x.a.org:443\"] }"));
+    let listen = fault(&with("{ box = \"tls\", listen = [443, 80] }"));
+    assert!(listen.message.contains("listen = 80 (`pearwood:net/tcp`) is outside what box `tls` has been granted"), "{listen}");
+    assert_eq!(listen.notes, ["its own grant is listen = [443]"]);
+    let connect = fault(&with("{ box = \"tls\", listen = [443], connect = [\"*:443\"] }"));
+    assert_eq!(connect.notes, ["its own grant is connect = [*.a.org:443]"]);
+}
+
+#[test]
+fn circles_of_calls() {
+    let caller = |name: &str, to: &str| {
+        format!("[box.{name}]\ncomponent = \"caller\"\narrows.\"my:store/objects\" = {{ box = \"{to}\" }}\n")
+    };
+    let circle = fault(&[caller("a", "b"), caller("b", "c"), caller("c", "b")].concat());
+    assert_eq!(circle.message, "boxes call each other in a circle, so none could start: `b` → `c` → `b`");
+    assert_eq!(circle.notes.len(), 2);
+    assert_eq!(circle.place.line, 8);
+    routes(&[caller("a", "b"), caller("b", "store"), STORE.into()].concat());
+}
+
+#[test]
+fn circles_of_channels_are_fine() {
+    let mut components = components();
+    let both = describe(&["pearwood:http/handler", "pearwood:http/handler-service"], &["pearwood:box/service@0.1.0"]);
+    components.insert("proxy".into(), both);
+    let proxy = |name: &str, to: &str| {
+        format!("[box.{name}]\ncomponent = \"proxy\"\narrows.\"pearwood:http/handler\" = {{ box = \"{to}\" }}\n")
+    };
+    check(&parse(&[proxy("a", "b"), proxy("b", "a")].concat()), &components).unwrap();
+}
+
+#[test]
+fn warnings() {
+    let silent = routes(&[NET, SITE, &http("http", "{ box = \"net\" }", HANDLER), STORE].concat());
+    let messages: Vec<&str> = silent.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{}", Report(&silent.warnings));
+    assert!(messages[0].contains("grants neither a port to listen at nor a host"));
+    assert!(messages[1].contains("nothing ever runs box `store`"));
+    assert!(silent.warnings[0].to_string().starts_with("warning: "));
+}
+
+#[test]
+fn all_faults_are_found_in_the_order_of_the_file() {
+    let boxes = [&http("http", "{ box = \"nett\", listen = [80] }", "{ box = \"store\" }"), NET, NET, "", STORE].concat();
+    let boxes = boxes.replacen("[box.net]", "[box.net2]", 1) + "[box.x]\ncomponent = \"nothing\"\n";
+    let faults = check(&parse(&boxes), &components()).unwrap_err();
+    let lines: Vec<u32> = faults.iter().map(|fault| fault.place.line).collect();
+    assert_eq!(lines, [5, 6, 12, 16], "{}", Report(&faults));
+}

@@ -1,0 +1,92 @@
+//! What a component imports and exports, as the toolchain read it from the component and the image keeps it.
+
+use super::InterfaceName;
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    pub imports: Vec<Interface>,
+    pub exports: Vec<Interface>,
+}
+
+/// An interface that a component imports or exports, with what it uses of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// `namespace:package/interface@version`, or a plain name if the world names a function or interface of its own.
+    pub name: String,
+    /// Sorted by name.
+    pub functions: Vec<Function>,
+    /// The types that have a name in this interface.
+    pub types: Vec<Type>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// As in the component: `get`, `[method]request.path`.
+    pub name: String,
+    /// As WIT writes it: `func(level: level, line: string)`.
+    pub signature: String,
+    /// What [`shape`] makes of the signature with all named types written out.
+    pub shape: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Type {
+    pub name: String,
+    /// As WIT writes it, without the name: `enum { error, warn }`.
+    pub definition: String,
+}
+
+/// Equal for equal signatures, and for no others that anyone will meet.
+pub fn shape(signature_written_out: &str) -> u64 {
+    let hash = crate::image::hash(signature_written_out.as_bytes());
+    u64::from_le_bytes(*hash.0.first_chunk().expect("a hash has 32 bytes"))
+}
+
+impl Description {
+    /// The exports of that path whose version is compatible, best first.
+    pub fn export(&self, name: &InterfaceName) -> Option<&Interface> {
+        newest(self.exports.iter(), name)
+    }
+
+    pub fn import(&self, name: &InterfaceName) -> Option<&Interface> {
+        newest(self.imports.iter(), name)
+    }
+
+    pub fn imports_path(&self, path: &str) -> bool {
+        self.imports.iter().any(|import| import.path() == path)
+    }
+
+    pub fn exports_path(&self, path: &str) -> bool {
+        self.exports.iter().any(|export| export.path() == path)
+    }
+}
+
+/// The interface that goes with `name`; of several, that of the highest version.
+fn newest<'a>(interfaces: impl Iterator<Item = &'a Interface>, name: &InterfaceName) -> Option<&'a Interface> {
+    interfaces
+        .filter_map(|interface| Some((interface.parsed()?, interface)))
+        .filter(|(parsed, _)| parsed.compatible(name))
+        .max_by(|(a, _), (b, _)| a.version.cmp(&b.version))
+        .map(|(_, interface)| interface)
+}
+
+impl Interface {
+    pub fn parsed(&self) -> Option<InterfaceName> {
+        InterfaceName::parse(&self.name)
+    }
+
+    /// The name without its version.
+    pub fn path(&self) -> &str {
+        self.name.split_once('@').map_or(&self.name, |(path, _)| path)
+    }
+
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|function| function.name == name)
+    }
+
+    pub fn definition(&self, name: &str) -> Option<&str> {
+        self.types.iter().find(|t| t.name == name).map(|t| t.definition.as_str())
+    }
+}

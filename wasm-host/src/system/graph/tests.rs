@@ -1,0 +1,116 @@
+extern crate std;
+
+use super::*;
+use crate::system::System;
+use alloc::{format, string::String};
+
+const THREE: &str = include_str!("three.toml");
+const TWELVE: &str = include_str!("twelve.toml");
+
+fn system(text: &str) -> System {
+    System::parse("system.toml", text).unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)))
+}
+
+/// Leaves a drawing in the folder `PEARWOOD_DRAWINGS`, to be looked at.
+fn keep(name: &str, svg: &str) {
+    if let Some(folder) = std::env::var_os("PEARWOOD_DRAWINGS") {
+        std::fs::write(std::path::Path::new(&folder).join(name), svg).expect("the folder can be written to");
+    }
+}
+
+/// Opened and closed elements match, and nothing is left unescaped.
+fn well_formed(svg: &str) {
+    let mut open: alloc::vec::Vec<&str> = alloc::vec::Vec::new();
+    for part in svg.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').expect("a tag ends");
+        assert!(!text.contains('>') || open.last() == Some(&"style"), "stray > in {text}");
+        let name = tag.split([' ', '/']).find(|name| !name.is_empty()).unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn three_boxes() {
+    let svg = svg(&system(THREE), "QEMU");
+    well_formed(&svg);
+    for expected in ["<title>http → site: pearwood:http/handler</title>", "3 boxes · 3 arrows · QEMU", ">clients<", ">nic0<"] {
+        assert!(svg.contains(expected), "{expected} in {svg}");
+    }
+    keep("three.svg", &svg);
+}
+
+#[test]
+fn twelve_boxes() {
+    let svg = svg(&system(TWELVE), "");
+    well_formed(&svg);
+    assert!(svg.contains("12 boxes"));
+    keep("twelve.svg", &svg);
+}
+
+#[test]
+fn text_names_each_arrow() {
+    let expected = "\
+clients
+  └┄ tcp :80 ┄┄> http
+
+net  (net, 16 MiB, cpu 100)
+  └─ nic ──> nic0
+
+http  (http, 16 MiB, cpu 100)
+  ├─ tcp :80 ──> net
+  └─ http ─────> site
+
+site  (./site, 8 MiB, cpu 100)";
+    assert_eq!(text(&system(THREE)), expected);
+}
+
+#[test]
+fn text_says_whom_a_box_may_connect_to() {
+    let text = text(&system(TWELVE));
+    let expected = "\
+backup  (./backup, 16 MiB, cpu 10)
+  ├─ store/objects ──────────────> store
+  ├─ tcp ────────────────────────> net
+  └┄ tcp backup.example.org:22 ┄┄> other hosts";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
+fn what_text_could_break_is_escaped() {
+    let text = "[system]\nname = \"a\"\n[box.b]\ncomponent = \"./<x> & \\\"y\\\"\"\n";
+    let svg = svg(&system(text), "<note>");
+    well_formed(&svg);
+    assert!(svg.contains("./&lt;x&gt; &amp; &quot;y&quot;") && svg.contains("&lt;note&gt;"));
+}
+
+#[test]
+fn circles_and_missing_boxes_are_drawn() {
+    let handler = |to: &str| format!("arrows.\"pearwood:http/handler\" = [{{ box = \"{to}\" }}]");
+    let boxes: String = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "gone")]
+        .iter()
+        .map(|(name, to)| format!("[box.{name}]\ncomponent = \"x\"\n{}\n", handler(to)))
+        .collect();
+    let svg = svg(&system(&format!("[system]\nname = \"s\"\n{boxes}")), "");
+    well_formed(&svg);
+    for title in ["a → b:", "b → c:", "c → a:", "d → gone:"] {
+        assert!(svg.contains(title), "{title}");
+    }
+}
+
+#[test]
+fn a_large_system_is_drawn() {
+    let mut text = String::from("[system]\nname = \"large\"\n[box.net]\ncomponent = \"net\"\n");
+    for i in 0..150 {
+        let arrow = if i % 2 == 0 { "net".into() } else { format!("b{}", i - 1) };
+        text += &format!(
+            "[box.b{i}]\ncomponent = \"x\"\narrows.\"pearwood:net/tcp\" = {{ box = \"{arrow}\", listen = [{}] }}\n",
+            i + 1
+        );
+    }
+    well_formed(&svg(&system(&text), ""));
+}

@@ -1,0 +1,56 @@
+//! A system as text, for a terminal.
+
+use super::picture::{Label, Node, Picture};
+use crate::system::model::System;
+use crate::system::size;
+use alloc::{format, string::String, vec::Vec};
+
+/// One paragraph for the world outside and one for each box, with a line for each arrow that leaves it.
+pub fn text(system: &System) -> String {
+    let picture = Picture::of(system);
+    let mut text = String::new();
+    if let Some(clients) = picture.nodes.iter().position(|node| *node == Node::Clients) {
+        text += "clients\n";
+        text += &arrows(system, &picture, clients);
+        text += "\n";
+    }
+    for (index, spec) in system.boxes.iter().enumerate() {
+        let name = &spec.name;
+        text += &format!("{name}  ({}, {}, cpu {})\n", spec.component_name(), size(spec.memory), spec.cpu);
+        text += &arrows(system, &picture, index);
+        text += "\n";
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// The arrows that leave a node.
+fn arrows(system: &System, picture: &Picture, from: usize) -> String {
+    let lines: Vec<(&Label, bool, String)> = picture
+        .edges
+        .iter()
+        .filter(|edge| edge.from == from)
+        .flat_map(|edge| edge.labels.iter().map(|label| (label, edge.outside, name(system, &picture.nodes[edge.to]))))
+        .collect();
+    let written = |label: &Label| format!("{} {}", label.interface, label.grant).trim_end().chars().count();
+    let widest = lines.iter().map(|(label, ..)| written(label)).max().unwrap_or(0);
+    let mut text = String::new();
+    for (i, (label, outside, to)) in lines.iter().enumerate() {
+        let branch = if i + 1 == lines.len() { '└' } else { '├' };
+        let line = if *outside { '┄' } else { '─' };
+        let rest: String = core::iter::repeat_n(line, widest - written(label) + 2).collect();
+        let label = format!("{} {}", label.interface, label.grant);
+        text += &format!("  {branch}{line} {} {rest}> {to}\n", label.trim_end());
+    }
+    text
+}
+
+fn name(system: &System, node: &Node) -> String {
+    match node {
+        Node::Box(index) => system.boxes[*index].name.clone(),
+        Node::Missing(name) => format!("{name} (missing)"),
+        Node::Device(name) => name.clone(),
+        Node::Clients => "clients".into(),
+        Node::Hosts => "other hosts".into(),
+    }
+}

@@ -1,0 +1,199 @@
+//! The interfaces that Pearwood itself gives a meaning to. Any other is between the boxes that name it.
+
+use super::InterfaceName;
+use semver::{Comparator, Op, Prerelease};
+
+/// What an import of an interface needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing: every box has it.
+    Own,
+    /// An arrow to a device of this class: its name is the class and a number.
+    Device(&'static str),
+    /// Arrows to the boxes at the channel's other end.
+    Channel(Channel),
+    /// Nothing: the arrows are declared by the channel's clients.
+    Service(Channel),
+    /// Nothing, since it gives no power outside the box. An arrow may say otherwise.
+    Face,
+    /// An arrow to a box that exports it.
+    Call,
+}
+
+/// The interfaces whose two ends are both imports, joined by queues that the node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    Tcp,
+    Udp,
+    Names,
+    Handler,
+}
+
+impl Channel {
+    pub const ALL: [Channel; 4] = [Channel::Tcp, Channel::Udp, Channel::Names, Channel::Handler];
+
+    /// The interface that a client imports.
+    pub const fn client(self) -> &'static str {
+        match self {
+            Channel::Tcp => "pearwood:net/tcp",
+            Channel::Udp => "pearwood:net/udp",
+            Channel::Names => "pearwood:net/names",
+            Channel::Handler => "pearwood:http/handler",
+        }
+    }
+
+    /// The interface that the box which provides it imports.
+    pub const fn service(self) -> &'static str {
+        match self {
+            Channel::Tcp => "pearwood:net/tcp-service",
+            Channel::Udp => "pearwood:net/udp-service",
+            Channel::Names => "pearwood:net/names-service",
+            Channel::Handler => "pearwood:http/handler-service",
+        }
+    }
+
+    /// Exports that the node can call on behalf of clients, for boxes that have no channel of their own.
+    pub const fn exports(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Channel::Handler => &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")],
+            _ => &[],
+        }
+    }
+}
+
+/// An interface that the node gives: its version, and its functions with their types written out.
+#[derive(Debug)]
+pub struct Given {
+    pub path: &'static str,
+    pub version: &'static str,
+    pub functions: &'static [(&'static str, &'static str)],
+}
+
+const CHANNEL: &[(&str, &str)] =
+    &[("receive", "func() -> list<u8>"), ("send", "func(peer: u32, batch: list<u8>) -> bool")];
+
+const fn given(path: &'static str, functions: &'static [(&'static str, &'static str)]) -> Given {
+    Given { path, version: "0.1.0", functions }
+}
+
+/// All of `wit/` that boxes import. A test holds it against the WIT files.
+pub const GIVEN: &[Given] = &[
+    given(
+        "pearwood:box/schedule",
+        &[(
+            "wait",
+            "func(deadline: u64) -> record { now: u64, ready: flags { deadline, nic, tcp, tcp-service, udp, \
+             udp-service, names, names-service, handler, handler-service, room } }",
+        )],
+    ),
+    given("pearwood:box/log", &[("write", "func(level: enum { error, warn, info, debug }, line: string)")]),
+    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>")]),
+    given(
+        "pearwood:box/assets",
+        &[
+            (
+                "entries",
+                "func() -> list<record { path: string, size: u64, hash: list<u8>, modified: u64 }>",
+            ),
+            ("read", "func(index: u32, offset: u64, len: u32) -> list<u8>"),
+        ],
+    ),
+    given(
+        "pearwood:box/entropy",
+        &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")],
+    ),
+    given(
+        "pearwood:hardware/nic",
+        &[
+            ("describe", "func() -> record { address: list<u8>, mtu: u16 }"),
+            ("receive", "func() -> list<u8>"),
+            ("transmit", "func(frames: list<u8>)"),
+        ],
+    ),
+    given("pearwood:net/tcp", CHANNEL),
+    given("pearwood:net/tcp-service", CHANNEL),
+    given("pearwood:net/udp", CHANNEL),
+    given("pearwood:net/udp-service", CHANNEL),
+    given("pearwood:net/names", CHANNEL),
+    given("pearwood:net/names-service", CHANNEL),
+    given("pearwood:http/handler", CHANNEL),
+    given("pearwood:http/handler-service", CHANNEL),
+];
+
+/// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each.
+pub const FACES: &[(&str, &[&str])] = &[
+    ("wasi:io", &["0.2"]),
+    ("wasi:clocks", &["0.2", "0.3"]),
+    ("wasi:random", &["0.2", "0.3"]),
+    // the streams end in the box's log, arguments and environment come from its config, exit ends the box
+    ("wasi:cli", &["0.2", "0.3"]),
+    // without a preopened directory
+    ("wasi:filesystem", &["0.2", "0.3"]),
+    ("wasi:http/types", &["0.2", "0.3"]),
+];
+
+/// What a box exports to be run for as long as it lives.
+pub const SERVICE: &str = "pearwood:box/service";
+/// What a box exports to be run once, as a command.
+pub const COMMAND: &str = "wasi:cli/run";
+
+impl Kind {
+    pub fn of(name: &InterfaceName) -> Kind {
+        let path = name.path();
+        for channel in Channel::ALL {
+            if path == channel.client() {
+                return Kind::Channel(channel);
+            }
+            if path == channel.service() {
+                return Kind::Service(channel);
+            }
+        }
+        match name.package() {
+            "pearwood:box" => Kind::Own,
+            "pearwood:hardware" if name.interface() == "nic" => Kind::Device("nic"),
+            _ if is_face(name) => Kind::Face,
+            _ => Kind::Call,
+        }
+    }
+}
+
+fn is_face(name: &InterfaceName) -> bool {
+    FACES.iter().any(|(face, versions)| {
+        (*face == name.package() || *face == name.path()) && versions.iter().any(|version| has_version(name, version))
+    })
+}
+
+/// Whether a name is of a version `major.minor`. One without a version is.
+pub fn has_version(name: &InterfaceName, version: &str) -> bool {
+    let Some((major, minor)) = version.split_once('.') else { return false };
+    let (Ok(major), Ok(minor)) = (major.parse(), minor.parse()) else { return false };
+    let wanted = Comparator { op: Op::Tilde, major, minor: Some(minor), patch: None, pre: Prerelease::EMPTY };
+    name.version.as_ref().is_none_or(|version| wanted.matches(version))
+}
+
+/// The node's own interface of that name, whatever its version.
+pub fn find_given(name: &InterfaceName) -> Option<&'static Given> {
+    GIVEN.iter().find(|given| given.path == name.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Kind {
+        Kind::of(&InterfaceName::parse(text).unwrap())
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(kind("pearwood:box/log@0.1.0"), Kind::Own);
+        assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
+        assert_eq!(kind("pearwood:net/tcp@0.1.0"), Kind::Channel(Channel::Tcp));
+        assert_eq!(kind("pearwood:http/handler-service"), Kind::Service(Channel::Handler));
+        assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);
+        assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Call);
+        assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
+        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Call);
+        assert_eq!(kind("my:own/thing"), Kind::Call);
+    }
+}

@@ -1,0 +1,134 @@
+//! The declaration as types.
+
+use super::{InterfaceName, Place, grant::Grant};
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
+
+/// A system as `system.toml` declares it.
+///
+/// Two systems are equal if they declare the same, wherever their lines are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct System {
+    pub name: String,
+    /// In the order of the file.
+    pub boxes: Vec<BoxSpec>,
+    pub source: Source,
+}
+
+/// Where a system was read from, for messages and for a node to print its own declaration.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As messages name it.
+    pub file: String,
+    pub text: String,
+}
+
+impl PartialEq for Source {
+    /// What a system declares does not depend on how its file is laid out.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl System {
+    /// The position of the box of that name in `boxes`.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.boxes.iter().position(|spec| spec.name == name)
+    }
+
+    pub fn find(&self, name: &str) -> Option<&BoxSpec> {
+        self.boxes.iter().find(|spec| spec.name == name)
+    }
+}
+
+/// One box: its component, its limits, its settings, its arrows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoxSpec {
+    pub name: String,
+    pub at: Place,
+    /// Names of system components, paths of `.wasm` files or of folders that build to one. Several are fused.
+    pub component: Vec<String>,
+    pub component_at: Place,
+    /// The most bytes that its linear memories and tables may have together.
+    pub memory: u64,
+    /// Its share of the CPU when boxes compete, as a weight from 1 to 10,000.
+    pub cpu: u32,
+    /// Bytes that each end of its channels may hold.
+    pub queue: u32,
+    /// Calls that it serves at once.
+    pub concurrency: u32,
+    pub restart: Restart,
+    /// The `config` table, flattened: `config.dns = ["1.1.1.1"]` is ("dns.0", "1.1.1.1").
+    pub config: Vec<(String, String)>,
+    pub assets: Vec<Assets>,
+    /// In the order of the file.
+    pub arrows: Vec<Arrow>,
+}
+
+impl BoxSpec {
+    pub const DEFAULT_MEMORY: u64 = 16 << 20;
+    pub const DEFAULT_CPU: u32 = 100;
+    pub const DEFAULT_QUEUE: u32 = 256 << 10;
+    pub const DEFAULT_CONCURRENCY: u32 = 64;
+
+    /// What names the box's component, or fused components, in an image and among descriptions.
+    pub fn component_name(&self) -> String {
+        self.component.join(" + ")
+    }
+}
+
+/// How long a box that ended waits before it starts again: `min` at first, twice as long each time, at most `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    pub min: Duration,
+    pub max: Duration,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Restart { min: Duration::from_millis(100), max: Duration::from_secs(30) }
+    }
+}
+
+/// Files that a box can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assets {
+    pub source: AssetSource,
+    /// Where among the box's assets they are: a folder, or for a single file its name. Empty: at the top.
+    pub to: String,
+    pub at: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AssetSource {
+    /// A folder beside the system's file, with all that is in it.
+    Folder(String),
+    /// One file.
+    File(String),
+    /// The documentation of a Rust crate of this name, made by rustdoc.
+    Rustdoc(String),
+    /// The drawing of this system.
+    Graph,
+}
+
+/// One arrow: an import of the box, and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrow {
+    pub interface: InterfaceName,
+    pub target: Target,
+    pub grant: Grant,
+    /// The interface's name in the file.
+    pub at: Place,
+    /// The target's name in the file.
+    pub target_at: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A box, by name.
+    Box(String),
+    /// A device, as the platform names it.
+    Device(String),
+    /// The node itself, for interfaces that give no power outside the box.
+    Node,
+}

@@ -1,0 +1,206 @@
+//! A box's `arrows`: for each interface one table, or an array of tables.
+
+use super::table::{Key, Table, Value};
+use super::{Reader, label};
+use crate::system::grant::{self, Grant, HttpGrant, NetGrant, Ports, Remote};
+use crate::system::known::{self, Channel, Kind};
+use crate::system::model::{Arrow, Target};
+use crate::system::{InterfaceName, suggest};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use toml::de::DeValue;
+
+const TARGETS: &[&str] = &["box", "device", "node"];
+const GRANTS: &[&str] = &["listen", "connect", "host", "path"];
+
+/// The most arrows of one interface, and the most entries of one grant.
+const MAX_ENTRIES: usize = 4096;
+
+impl Reader {
+    pub fn arrows(&mut self, name: &str, value: &Value<'_>) -> Vec<Arrow> {
+        let mut arrows: Vec<Arrow> = Vec::new();
+        let Some(table) = self.table(value, &format!("box `{name}`: arrows")) else { return arrows };
+        for (key, value) in table.into_entries() {
+            let before = self.faults.len();
+            arrows.extend(self.interface(name, &key, value));
+            for fault in &mut self.faults[before..] {
+                fault.interface = Some(key.text.into());
+            }
+        }
+        arrows
+    }
+
+    /// The arrows of one interface.
+    fn interface(&mut self, name: &str, key: &Key<'_>, value: &Value<'_>) -> Vec<Arrow> {
+        let what = format!("box `{name}`, arrow `{}`", key.text);
+        let Some(interface) = InterfaceName::parse(key.text) else {
+            // arrows.pearwood:net/tcp without quotes does not parse; arrows.net.tcp does
+            let given = known::GIVEN.iter().map(|given| given.path);
+            let help = match suggest::nearest(key.text, given) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "an interface is named \"namespace:package/interface\", in quotes".into(),
+            };
+            self.fault(key.span.clone(), format!("{what} names no interface")).help = Some(help);
+            return Vec::new();
+        };
+        let kind = Kind::of(&interface);
+        let refuse = match kind {
+            Kind::Own => Some("every box has this interface; it takes no arrow"),
+            Kind::Service(_) => Some("the arrows of a service are declared by its clients"),
+            _ => None,
+        };
+        if let Some(why) = refuse {
+            self.fault(key.span.clone(), format!("{what}: {why}")).help = Some("delete this line".into());
+            return Vec::new();
+        }
+        let values = self.one_or_more(value, &what);
+        if values.len() > 1 && !matches!(kind, Kind::Channel(_)) {
+            let message = format!("{what} has {} targets; this interface can have one", values.len());
+            self.fault(value.span(), message);
+        }
+        if values.len() > MAX_ENTRIES {
+            self.fault(value.span(), format!("{what} has {} targets; at most {MAX_ENTRIES}", values.len()));
+            return Vec::new();
+        }
+        values.into_iter().filter_map(|value| self.arrow(&what, &interface, kind, key, value)).collect()
+    }
+
+    fn arrow(
+        &mut self,
+        what: &str,
+        interface: &InterfaceName,
+        kind: Kind,
+        key: &Key<'_>,
+        value: &Value<'_>,
+    ) -> Option<Arrow> {
+        let mut table = self.table(value, what)?;
+        let target = self.target(what, kind, value, &mut table);
+        let grant = match kind {
+            Kind::Channel(Channel::Tcp | Channel::Udp) => Grant::Net(self.net_grant(what, &mut table)),
+            Kind::Channel(Channel::Handler) => Grant::Http(self.http_grant(what, &mut table)),
+            _ => Grant::None,
+        };
+        for key in GRANTS {
+            if let Some((key, _)) = table.take(key) {
+                let message = format!("{what}: a grant of `{}` does not belong to this interface", key.text);
+                self.fault(key.span, message);
+            }
+        }
+        let keys: Vec<&str> = TARGETS.iter().chain(GRANTS).copied().collect();
+        self.unknown_keys(table, what, &keys);
+        let (target, target_at) = target?;
+        let at = self.place(key.span.clone());
+        Some(Arrow { interface: interface.clone(), target, grant, at, target_at })
+    }
+
+    fn target(
+        &mut self,
+        what: &str,
+        kind: Kind,
+        value: &Value<'_>,
+        table: &mut Table<'_, '_>,
+    ) -> Option<(Target, crate::system::Place)> {
+        let found: Vec<_> = TARGETS.iter().filter_map(|key| table.take(key)).collect();
+        let [(key, named)] = &found[..] else {
+            let message = match found.len() {
+                0 => format!("{what} has no target"),
+                _ => format!("{what} has more than one target"),
+            };
+            let help = match kind {
+                Kind::Device(class) => format!("write {{ device = \"{class}0\" }}"),
+                _ => "write { box = \"…\" }".to_string(),
+            };
+            self.fault(value.span(), message).help = Some(help);
+            return None;
+        };
+        let place = self.place(named.span());
+        let target = match key.text {
+            "node" => match named.get_ref() {
+                DeValue::Boolean(true) => Target::Node,
+                _ => return self.wrong_type(named, &format!("{what}: node"), "true"),
+            },
+            key => {
+                let text = self.string(named, &format!("{what}: {key}"))?;
+                if let Err(why) = label(text) {
+                    self.fault(named.span(), format!("{what}: the {key} `{text}` {why}"));
+                    return None;
+                }
+                if key == "box" { Target::Box(text.into()) } else { Target::Device(text.into()) }
+            }
+        };
+        let why = match (kind, &target) {
+            (Kind::Device(class), Target::Device(name)) => {
+                let number = name.strip_prefix(class).is_some_and(|n| n.parse::<u16>().is_ok());
+                if number { None } else { Some(format!("the device `{name}` is no {class}; write \"{class}0\"")) }
+            }
+            (Kind::Device(class), _) => Some(format!("it goes to a device; write {{ device = \"{class}0\" }}")),
+            (_, Target::Device(_)) => Some("it goes to a box, not to a device".into()),
+            (Kind::Face, Target::Node) => None,
+            (_, Target::Node) => Some("the node gives no such interface; write { box = \"…\" }".into()),
+            (_, Target::Box(_)) => None,
+        };
+        if let Some(why) = why {
+            self.fault(named.span(), format!("{what}: {why}"));
+            return None;
+        }
+        Some((target, place))
+    }
+
+    fn net_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> NetGrant {
+        let mut grant = NetGrant::default();
+        if let Some((_, value)) = table.take("listen") {
+            for value in self.entries(&format!("{what}: listen"), value) {
+                let ports = match value.get_ref() {
+                    DeValue::String(text) => Some(Ports::parse(text)),
+                    DeValue::Integer(port) if port.radix() == 10 => Some(Ports::parse(port.as_str())),
+                    _ => self.wrong_type(value, &format!("{what}: listen"), "a port or a range of ports"),
+                };
+                if let Some(ports) = ports.and_then(|ports| self.granted(what, value, ports)) {
+                    let ports = Ports { at: self.place(value.span()), ..ports };
+                    if grant.listen.iter().any(|other| other.overlaps(&ports)) {
+                        self.fault(value.span(), format!("{what}: listen = {ports} is granted twice"));
+                    }
+                    grant.listen.push(ports);
+                }
+            }
+        }
+        if let Some((_, value)) = table.take("connect") {
+            for value in self.entries(&format!("{what}: connect"), value) {
+                let Some(text) = self.string(value, &format!("{what}: connect")) else { continue };
+                if let Some(remote) = self.granted(what, value, Remote::parse(text)) {
+                    grant.connect.push(Remote { at: self.place(value.span()), ..remote });
+                }
+            }
+        }
+        grant
+    }
+
+    fn http_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> HttpGrant {
+        let mut part = |key: &str, read: fn(&str) -> Result<String, String>| {
+            let (_, value) = table.take(key)?;
+            let text = self.string(value, &format!("{what}: {key}"))?;
+            self.granted(what, value, read(text))
+        };
+        HttpGrant {
+            host: part("host", grant::http_host).unwrap_or_default(),
+            path: part("path", grant::http_path).unwrap_or_default(),
+        }
+    }
+
+    fn entries<'t, 'i>(&mut self, what: &str, value: &'t Value<'i>) -> Vec<&'t Value<'i>> {
+        let mut values = self.one_or_more(value, what);
+        if values.len() > MAX_ENTRIES {
+            self.fault(value.span(), format!("{what} has {} entries; at most {MAX_ENTRIES}", values.len()));
+            values.clear();
+        }
+        values
+    }
+
+    /// Notes why a grant could not be read.
+    fn granted<T>(&mut self, what: &str, value: &Value<'_>, read: Result<T, String>) -> Option<T> {
+        read.map_err(|why| self.fault(value.span(), format!("{what}: {why}"))).ok()
+    }
+}

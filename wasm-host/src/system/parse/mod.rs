@@ -1,0 +1,147 @@
+//! `system.toml` into a [`System`].
+
+mod arrows;
+mod assets;
+mod boxes;
+mod table;
+mod units;
+
+use super::diagnostic::{Diagnostic, Place};
+use super::model::{BoxSpec, Source, System};
+use alloc::{format, string::String, vec::Vec};
+use core::ops::Range;
+use table::Table;
+pub(crate) use units::size;
+use toml::de::{DeTable, DeValue};
+
+/// The longest declaration that is read, in bytes.
+pub const MAX_SOURCE: usize = 1 << 20;
+
+/// The most boxes of one system.
+const MAX_BOXES: usize = 4096;
+
+impl System {
+    /// Reads a declaration. `file` is what messages call it.
+    ///
+    /// # Errors
+    /// All faults found. Whether the arrows fit the components is another question, for [`check`](super::check).
+    pub fn parse(file: &str, text: &str) -> Result<System, Vec<Diagnostic>> {
+        let mut reader = Reader {
+            source: Source { file: file.into(), text: text.into() },
+            faults: Vec::new(),
+            box_name: None,
+        };
+        if text.len() > MAX_SOURCE {
+            let size = text.len();
+            reader.source.text.clear();
+            reader.fault(0..0, format!("the declaration has {size} bytes; at most {MAX_SOURCE} are read"));
+            return Err(reader.faults);
+        }
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            reader.fault(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()));
+        }
+        if !reader.faults.is_empty() {
+            return Err(reader.faults);
+        }
+        let (name, boxes) = reader.document(document.get_ref());
+        if reader.faults.is_empty() {
+            Ok(System { name, boxes, source: reader.source })
+        } else {
+            reader.faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
+            Err(reader.faults)
+        }
+    }
+}
+
+/// Reads tables and keeps the faults it finds.
+struct Reader {
+    source: Source,
+    faults: Vec<Diagnostic>,
+    /// The box whose table is being read.
+    box_name: Option<String>,
+}
+
+impl Reader {
+    fn place(&self, span: Range<usize>) -> Place {
+        Place::of(&self.source.text, span)
+    }
+
+    /// Notes a fault, and gives it back to be made more precise.
+    fn fault(&mut self, span: Range<usize>, message: String) -> &mut Diagnostic {
+        let mut fault = Diagnostic::new(&self.source, self.place(span), message);
+        fault.box_name = self.box_name.clone();
+        self.faults.push(fault);
+        let last = self.faults.len() - 1;
+        &mut self.faults[last]
+    }
+
+    fn document(&mut self, document: &DeTable<'_>) -> (String, Vec<BoxSpec>) {
+        let mut table = Table::new(document);
+        let name = match table.take("system") {
+            Some((_, value)) => self.system(value),
+            None => {
+                self.fault(0..0, "the declaration has no [system] table".into()).help =
+                    Some("begin with [system] and, on the next line, name = \"…\"".into());
+                String::new()
+            }
+        };
+        let mut boxes = Vec::new();
+        if let Some((_, value)) = table.take("box")
+            && let Some(entries) = self.table(value, "`box`")
+        {
+            if entries.len() > MAX_BOXES {
+                self.fault(value.span(), format!("{} boxes; a system has at most {MAX_BOXES}", entries.len()));
+                return (name, boxes);
+            }
+            for (key, value) in entries.into_entries() {
+                boxes.extend(self.one_box(key, value));
+            }
+        }
+        self.unknown_keys(table, "a declaration", &["system", "box"]);
+        if boxes.is_empty() && self.faults.is_empty() {
+            self.fault(0..0, "the system has no box".into()).help = Some("declare one: [box.NAME]".into());
+        }
+        (name, boxes)
+    }
+
+    fn system(&mut self, value: &toml::Spanned<DeValue<'_>>) -> String {
+        let Some(mut table) = self.table(value, "`system`") else { return String::new() };
+        let mut name = String::new();
+        match table.take("name") {
+            Some((_, value)) => {
+                if let Some(text) = self.string(value, "`name`") {
+                    if let Err(why) = label(text) {
+                        self.fault(value.span(), format!("the system's name `{text}` {why}"));
+                    }
+                    name = text.into();
+                }
+            }
+            None => {
+                self.fault(value.span(), "the system has no name".into()).help = Some("add name = \"…\"".into());
+            }
+        }
+        self.unknown_keys(table, "[system]", &["name"]);
+        name
+    }
+}
+
+/// Names of systems and boxes appear in logs, host names and drawings: they are labels of DNS in lower case
+/// (RFC 1123, section 2.1).
+fn label(text: &str) -> Result<(), &'static str> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.is_empty() {
+        Err("is empty")
+    } else if text.len() > 63 {
+        Err("is longer than 63 characters")
+    } else if !text.bytes().all(allowed) {
+        Err("has other characters in it than a-z, 0-9 and hyphens")
+    } else if !text.starts_with(|c: char| c.is_ascii_lowercase()) || text.ends_with('-') {
+        Err("does not begin with a letter and end with a letter or digit")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
