@@ -1,8 +1,4 @@
-//! Links the kernel by its own script.
-//!
-//! The compiler needs no flags beyond the target's, but builds of the kernel should have
-//! `RUSTFLAGS="-Crelocation-model=static -Cforce-frame-pointers=yes"`: it is linked at a fixed address, and its
-//! backtraces follow frame pointers.
+//! Links the kernel by its own script. The compiler's flags are in the workspace's `.cargo/config.toml`.
 
 fn main() {
     let script = format!("{}/link.ld", std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -152,12 +152,13 @@ impl fmt::Write for Writer {
     }
 }
 
-/// What the kernel and its drivers log goes to the console.
+/// What the kernel and the node log goes to the console, and of the libraries under them what is amiss.
 pub struct Log;
 
 impl log::Log for Log {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        let own = ["kernel", "wasm_host"].iter().any(|name| metadata.target().starts_with(name));
+        metadata.level() <= if own { log::max_level() } else { log::LevelFilter::Warn }
     }
 
     fn log(&self, record: &log::Record<'_>) {

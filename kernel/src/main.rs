@@ -60,7 +60,8 @@ extern "C" fn kernel_main(start_info: usize, tsc: u64) -> ! {
     unsafe { run_on_stack(top, run, start) }
 }
 
-#[allow(unsafe_code)]
+// the argument is passed on as it is
+#[allow(unsafe_code, improper_ctypes)]
 unsafe extern "C" {
     /// Calls `function(argument)` on another stack. Defined in `boot/entry.s`.
     fn run_on_stack(top: usize, function: extern "C" fn(*mut Start) -> !, argument: *mut Start) -> !;

@@ -34,8 +34,9 @@ impl Batch {
 
     /// # Panics
     /// If `bytes` is longer than [`MAX_RECORD`].
+    #[inline]
     pub fn push(&mut self, kind: u8, id: u32, bytes: &[u8]) {
-        self.push_parts(kind, id, &[bytes]);
+        self.begin(kind, id, bytes.len()).extend_from_slice(bytes);
     }
 
     /// A record whose bytes are those of all parts together.
@@ -68,17 +69,29 @@ impl Batch {
         position
     }
 
-    /// Adds bytes to the record at `position`, which must be the last one.
+    /// Adds bytes, in parts, to the record at `position`, which must be the last one.
     ///
     /// # Panics
     /// If that record becomes longer than [`MAX_RECORD`], or there is none.
-    pub fn extend(&mut self, position: usize, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+    #[inline]
+    pub fn extend<const PARTS: usize>(&mut self, position: usize, parts: [&[u8]; PARTS]) {
+        self.0.reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
         let length = self.0.len() - position - HEADER;
         assert!(length <= MAX_RECORD, "a record of {length} bytes");
         self.0[position..position + 3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
     }
 
+    /// Starts a record of `length` bytes; the caller appends just as many.
+    #[inline]
+    pub(crate) fn begin(&mut self, kind: u8, id: u32, length: usize) -> &mut Vec<u8> {
+        self.head(kind, id, length);
+        &mut self.0
+    }
+
+    #[inline]
     fn head(&mut self, kind: u8, id: u32, length: usize) {
         assert!(length <= MAX_RECORD, "a record of {length} bytes");
         self.0.reserve(HEADER + length);
@@ -209,9 +222,9 @@ mod tests {
         let mut batch = Batch::new();
         batch.push(1, 7, b"abc");
         let position = batch.open(4, 9);
-        batch.extend(position, b"de");
-        batch.extend(position, b"");
-        batch.extend(position, b"fgh");
+        batch.extend(position, [b"de"]);
+        batch.extend(position, [b"", b"f"]);
+        batch.extend(position, [b"gh"]);
         batch.push(3, 0, b"");
         let read: Vec<_> = batch.records().map(Result::unwrap).map(|r| (r.kind, r.id, r.bytes)).collect();
         assert_eq!(read, [(1, 7, &b"abc"[..]), (4, 9, b"defgh"), (3, 0, b"")]);

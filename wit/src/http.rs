@@ -27,20 +27,19 @@ impl<'a> Command<'a> {
     #[inline]
     pub fn encode(&self, batch: &mut Batch) {
         match *self {
-            Command::Request { request, head } => batch.push_parts(
-                1,
-                request,
-                &[
-                    &[head.method.len() as u8],
-                    head.method.as_bytes(),
-                    &(head.target.len() as u16).to_le_bytes(),
-                    head.target.as_bytes(),
-                    &(head.authority.len() as u16).to_le_bytes(),
-                    head.authority.as_bytes(),
-                    &head.remote.octets(),
-                    head.headers,
-                ],
-            ),
+            Command::Request { request, head } => {
+                let Head { method, target, authority, remote, headers } = head;
+                let length = 1 + method.len() + 2 + target.len() + 2 + authority.len() + 16 + headers.len();
+                let bytes = batch.begin(1, request, length);
+                bytes.push(method.len() as u8);
+                bytes.extend_from_slice(method.as_bytes());
+                bytes.extend_from_slice(&(target.len() as u16).to_le_bytes());
+                bytes.extend_from_slice(target.as_bytes());
+                bytes.extend_from_slice(&(authority.len() as u16).to_le_bytes());
+                bytes.extend_from_slice(authority.as_bytes());
+                bytes.extend_from_slice(&remote.octets());
+                bytes.extend_from_slice(headers);
+            }
             Command::Body { request, data } => batch.push(2, request, data),
             Command::End { request } => batch.push(3, request, &[]),
             Command::Credit { request, bytes } => batch.push(4, request, &bytes.to_le_bytes()),

@@ -91,7 +91,7 @@ impl Answer {
             Source::Request { held, ended } => {
                 let length = held.len().min(self.credit as usize);
                 if length > 0 && !out.is_full() && out.len() < MUCH {
-                    out.stream(BODY, request, &held.as_slice()[..length]);
+                    out.stream(BODY, request, [&held.as_slice()[..length]]);
                     held.consume(length);
                     self.credit -= length as u32;
                     if !*ended {
@@ -103,7 +103,7 @@ impl Answer {
             Source::Pattern { at, end } => {
                 while *at < *end && self.credit > 0 && !out.is_full() && out.len() < MUCH {
                     let part = pattern(*at, (*end - *at).min(self.credit.into()));
-                    out.stream(BODY, request, part);
+                    out.stream(BODY, request, [part]);
                     *at += part.len() as u64;
                     self.credit -= part.len() as u32;
                 }

@@ -19,6 +19,8 @@ pub struct Connection {
     pub input: Buffer,
     /// That much of `input` is known not to hold the end of a head.
     pub scanned: usize,
+    /// where the headers of the last request were kept
+    pub known: u8,
     /// bytes used that TCP has no credit for yet
     pub used: u32,
     /// The exchange that the body being read belongs to; `None`: nobody wants it.
@@ -87,23 +89,43 @@ impl Connection {
 }
 
 /// All connections, by key; and the key by what TCP knows them by.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connections {
     slab: Slab<Connection>,
-    keys: HashMap<(u32, u32), usize>,
+    keys: HashMap<u64, usize>,
+    /// What was looked up last, by the lower bits of the number.
+    recent: Box<[(u64, usize)]>,
+}
+
+const RECENT: usize = 256;
+const NOTHING: (u64, usize) = (u64::MAX, usize::MAX);
+
+fn name_of(peer: u32, number: u32) -> u64 {
+    u64::from(peer) << 32 | u64::from(number)
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Connections { slab: Slab::new(), keys: HashMap::new(), recent: vec![NOTHING; RECENT].into() }
+    }
 }
 
 impl Connections {
     pub fn insert(&mut self, connection: Connection) -> usize {
-        let name = (connection.peer, connection.number);
+        let name = name_of(connection.peer, connection.number);
         let key = self.slab.insert(connection);
         self.keys.insert(name, key);
         key
     }
 
     #[inline]
-    pub fn key(&self, peer: u32, number: u32) -> Option<usize> {
-        self.keys.get(&(peer, number)).copied()
+    pub fn key(&mut self, peer: u32, number: u32) -> Option<usize> {
+        let name = name_of(peer, number);
+        let recent = &mut self.recent[number as usize % RECENT];
+        if recent.0 != name {
+            *recent = (name, *self.keys.get(&name)?);
+        }
+        Some(recent.1)
     }
 
     #[inline]
@@ -113,7 +135,8 @@ impl Connections {
 
     pub fn remove(&mut self, key: usize) -> Option<Connection> {
         let connection = self.slab.try_remove(key)?;
-        self.keys.remove(&(connection.peer, connection.number));
+        self.keys.remove(&name_of(connection.peer, connection.number));
+        self.recent[connection.number as usize % RECENT] = NOTHING;
         Some(connection)
     }
 

@@ -7,9 +7,11 @@ const SECOND: u64 = 1_000_000_000;
 
 #[derive(Debug, Default)]
 pub struct Common {
+    /// both, and an empty line
     lines: Vec<u8>,
     /// where `Date` ends and `Server` starts
     split: usize,
+    /// `Server` and the empty line
     server: Vec<u8>,
     /// monotonic time from which the lines are out of date
     until: u64,
@@ -17,7 +19,8 @@ pub struct Common {
 
 impl Common {
     pub fn new(server: &str) -> Self {
-        let server = if server.is_empty() { Vec::new() } else { format!("Server: {server}\r\n").into_bytes() };
+        let name = if server.is_empty() { String::new() } else { format!("Server: {server}\r\n") };
+        let server = (name + "\r\n").into_bytes();
         Common { lines: server.clone(), split: 0, server, until: 0 }
     }
 
@@ -40,12 +43,16 @@ impl Common {
         self.lines.extend_from_slice(&self.server);
     }
 
-    /// The lines, without those that the handler has given.
+    /// The end of a head: the lines that the handler has not given, and the empty line.
     #[inline]
-    pub fn lines(&self, has_date: bool, has_server: bool) -> &[u8] {
-        let start = if has_date { self.split } else { 0 };
-        let end = if has_server { self.split } else { self.lines.len() };
-        &self.lines[start..end]
+    pub fn end(&self, has_date: bool, has_server: bool) -> [&[u8]; 2] {
+        let (date, rest) = self.lines.split_at(self.split);
+        match (has_date, has_server) {
+            (false, false) => [&self.lines, b""],
+            (true, false) => [rest, b""],
+            (false, true) => [date, b"\r\n"],
+            (true, true) => [b"", b"\r\n"],
+        }
     }
 }
 
@@ -58,9 +65,13 @@ mod tests {
         let mut common = Common::new("Pearwood");
         assert!(common.is_stale(5));
         common.refresh(5, Some(784_111_777 * SECOND + SECOND / 4));
-        assert_eq!(common.lines(false, false), b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: Pearwood\r\n");
-        assert_eq!(common.lines(true, false), b"Server: Pearwood\r\n");
-        assert_eq!(common.lines(true, true), b"");
+        assert_eq!(
+            common.end(false, false).concat(),
+            b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: Pearwood\r\n\r\n"
+        );
+        assert_eq!(common.end(true, false).concat(), b"Server: Pearwood\r\n\r\n");
+        assert_eq!(common.end(false, true).concat(), b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+        assert_eq!(common.end(true, true).concat(), b"\r\n");
         assert!(!common.is_stale(4 + SECOND * 3 / 4));
         assert!(common.is_stale(5 + SECOND * 3 / 4));
     }
@@ -69,7 +80,7 @@ mod tests {
     fn without_a_clock_or_a_name() {
         let mut common = Common::new("");
         common.refresh(0, None);
-        assert_eq!(common.lines(false, false), b"");
+        assert_eq!(common.end(false, false).concat(), b"\r\n");
         assert!(common.is_stale(SECOND));
     }
 }

@@ -6,6 +6,7 @@ use crate::target::{self, Target};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use httparse::{Error, Status};
+use support::same;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -45,80 +46,196 @@ const fn refuse(status: u16, why: &'static str) -> Refusal {
 
 const MAX_METHOD: usize = 32;
 
-/// Reads a head from the start of `input`; `None` if it is not whole yet. Where the handler's lines are not all in
-/// one piece in `input`, they are collected in `scratch`.
-pub fn parse<'a>(input: &'a [u8], scratch: &'a mut Vec<u8>, config: &Config) -> Result<Option<Head<'a>>, Refusal> {
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+/// Reads heads. It keeps header blocks that it has read, since the requests of one client mostly have the same.
+#[derive(Debug, Default)]
+pub struct Reader {
+    scratch: Vec<u8>,
+    known: Vec<Known>,
+    /// the place of the next block to keep
+    next: usize,
+}
+
+/// The headers of an HTTP/1.1 request, from the end of its first line to the end of its head.
+#[derive(Debug)]
+struct Known {
+    block: Box<[u8]>,
+    host: Option<Box<str>>,
+    lines: Box<[u8]>,
+    framing: Framing,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+const MAX_KNOWN: usize = 32;
+const MAX_KNOWN_BYTES: usize = 2048;
+
+/// What the headers say.
+struct Headers<'a> {
+    host: Option<&'a str>,
+    lines: &'a [u8],
+    framing: Framing,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Reader {
+    /// Where the headers that were kept last are.
+    pub fn latest(&self) -> u8 {
+        self.next.checked_sub(1).unwrap_or(MAX_KNOWN - 1) as u8
+    }
+
+    /// Reads a head from the start of `input`; `None` if it is not whole yet. `hint` is where the headers of the
+    /// connection's last request were kept, and becomes that of this one.
+    pub fn read<'a>(
+        &'a mut self,
+        input: &'a [u8],
+        hint: &mut u8,
+        config: &Config,
+    ) -> Result<Option<Head<'a>>, Refusal> {
+        let known = self.known.get(usize::from(*hint)).and_then(|known| known_head(input, known, config));
+        if let Some((method, target, length)) = known {
+            let known = &self.known[usize::from(*hint)];
+            let headers = Headers {
+                host: known.host.as_deref(),
+                lines: &known.lines,
+                framing: known.framing,
+                keep_alive: known.keep_alive,
+                expects_continue: known.expects_continue,
+            };
+            return assemble(method, target, true, headers, length).map(Some);
+        }
+
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut []);
+        let status = request.parse_with_uninit_headers(input, &mut headers[..config.headers]);
+        let length = match status {
+            Ok(Status::Complete(length)) => length,
+            Ok(Status::Partial) => return within_limits(input, config).map(|()| None),
+            Err(error) => return Err(within_limits(input, config).err().unwrap_or(refusal_of(error, input))),
+        };
+        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+            return Err(refuse(400, "the request line is not complete"));
+        };
+        check_line(method, target, config)?;
+        if length > config.header_bytes {
+            return Err(refuse(431, "the headers are too large"));
+        }
+        let head = &input[..length];
+        // httparse takes a bare LF for the end of a line. A CR that no LF follows it does not take at all.
+        if count(head, b'\n') != count(head, b'\r') {
+            return Err(refuse(400, "a line does not end in CRLF"));
+        }
+        let is_11 = version == 1;
+        let headers = read_headers(head, request.headers, is_11, &mut self.scratch)?;
+        let block_start = target.as_ptr() as usize - head.as_ptr() as usize + target.len() + " HTTP/1.1\r\n".len();
+        if is_11 && length - block_start <= MAX_KNOWN_BYTES {
+            *hint = self.next as u8;
+            let known = Known {
+                block: head[block_start..].into(),
+                host: headers.host.map(Into::into),
+                lines: headers.lines.into(),
+                framing: headers.framing,
+                keep_alive: headers.keep_alive,
+                expects_continue: headers.expects_continue,
+            };
+            match self.known.get_mut(self.next) {
+                Some(place) => *place = known,
+                None => self.known.push(known),
+            }
+            self.next = (self.next + 1) % MAX_KNOWN;
+        }
+        assemble(method, target, is_11, headers, length).map(Some)
+    }
+}
+
+/// The method, target and length of a head whose headers are the known ones.
+#[inline]
+fn known_head<'a>(input: &'a [u8], known: &Known, config: &Config) -> Option<(&'a str, &'a str, usize)> {
+    let line_length = memchr::memchr(b'\n', input)? + 1;
+    // What is equal up to its empty line has no empty line before that.
+    if !same(input.get(line_length..line_length + known.block.len())?, &known.block) {
+        return None;
+    }
     let mut request = httparse::Request::new(&mut []);
-    let status = request.parse_with_uninit_headers(input, &mut headers[..config.headers]);
-    let length = match status {
-        Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) => return within_limits(input, config).map(|()| None),
-        Err(error) => return Err(within_limits(input, config).err().unwrap_or(refusal_of(error, input))),
-    };
-    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-        return Err(refuse(400, "the request line is not complete"));
-    };
+    // The line alone is a part of a head: what could be read of it is there.
+    let Ok(Status::Partial) = request.parse(&input[..line_length]) else { return None };
+    let (method, target) = (request.method?, request.path?);
+    let length = line_length + known.block.len();
+    let plain = request.version? == 1 && input[..line_length].ends_with(b"\r\n") && length <= config.header_bytes;
+    (plain && check_line(method, target, config).is_ok()).then_some((method, target, length))
+}
+
+#[inline]
+fn check_line(method: &str, target: &str, config: &Config) -> Result<(), Refusal> {
     if target.len() > config.target_bytes {
         return Err(refuse(414, "the target is too long"));
-    }
-    if length > config.header_bytes {
-        return Err(refuse(431, "the headers are too large"));
     }
     if method.len() > MAX_METHOD || method == "CONNECT" {
         return Err(refuse(501, "no such method here"));
     }
-    let head = &input[..length];
-    let is_11 = version == 1;
-    // httparse takes a bare LF for the end of a line.
-    let line_end = target.as_ptr() as usize - head.as_ptr() as usize + target.len() + " HTTP/1.1".len();
-    if !head.ends_with(b"\r\n\r\n") || head.get(line_end..line_end + 2) != Some(b"\r\n") {
-        return Err(refuse(400, "a line does not end in CRLF"));
-    }
+    Ok(())
+}
 
+fn count(bytes: &[u8], wanted: u8) -> usize {
+    bytes.iter().filter(|&&byte| byte == wanted).count()
+}
+
+fn read_headers<'a>(
+    head: &'a [u8],
+    headers: &[httparse::Header<'a>],
+    is_11: bool,
+    scratch: &'a mut Vec<u8>,
+) -> Result<Headers<'a>, Refusal> {
     let mut found = Found::default();
     let mut kept = Kept { head, run: 0..0, scratch };
     kept.scratch.clear();
-    for line in lines(head, request.headers) {
-        let line = line.map_err(|_| refuse(400, "a line does not end in CRLF"))?;
+    for line in lines(head, headers) {
         if found.note(&line, is_11)? {
             kept.keep(&line);
         }
     }
     if found.names_headers {
-        kept.again(request.headers, |line| {
-            !request.headers.iter().any(|header| {
+        kept.again(headers, |line| {
+            !headers.iter().any(|header| {
                 Name::of(header.name) == Name::Connection
                     && elements(header.value).any(|name| name.eq_ignore_ascii_case(line.name.as_bytes()))
             })
         });
     }
-
-    let target = target::parse(target, method == "OPTIONS").map_err(|why| refuse(400, why))?;
-    let authority = match (target, found.host) {
-        (Target::Path { authority: Some(authority), .. }, Some(_)) => authority,
-        (Target::Path { authority: Some(authority), .. }, None) if !is_11 => authority,
-        (_, Some(host)) => host,
-        (_, None) if !is_11 => "",
-        (_, None) => return Err(refuse(400, "no Host")),
-    };
     let framing = match (found.chunked, found.length) {
         (true, Some(_)) => return Err(refuse(400, "both Transfer-Encoding and Content-Length")),
         (true, None) => Framing::Chunked,
         (false, None | Some(0)) => Framing::None,
         (false, Some(length)) => Framing::Length(length),
     };
-    Ok(Some(Head {
-        method,
-        target,
-        authority,
-        is_11,
-        headers: kept.finish(),
+    Ok(Headers {
+        host: found.host,
+        lines: kept.finish(),
         framing,
         keep_alive: !found.close && (is_11 || found.keep_alive),
         expects_continue: found.expects_continue && is_11,
-        length,
-    }))
+    })
+}
+
+#[inline]
+fn assemble<'a>(
+    method: &'a str,
+    target: &'a str,
+    is_11: bool,
+    headers: Headers<'a>,
+    length: usize,
+) -> Result<Head<'a>, Refusal> {
+    let target = target::parse(target, method == "OPTIONS").map_err(|why| refuse(400, why))?;
+    let host = match headers.host {
+        None if is_11 => return Err(refuse(400, "no Host")),
+        host => host.unwrap_or_default(),
+    };
+    let authority = match target {
+        Target::Path { authority: Some(authority), .. } => authority,
+        _ => host,
+    };
+    let Headers { lines, framing, keep_alive, expects_continue, .. } = headers;
+    Ok(Head { method, target, authority, is_11, headers: lines, framing, keep_alive, expects_continue, length })
 }
 
 /// A head that is not whole must not grow for ever, and its first line less.
@@ -263,7 +380,7 @@ impl<'a> Kept<'a> {
     fn again(&mut self, headers: &[httparse::Header<'_>], wanted: impl Fn(&Line<'_>) -> bool) {
         self.scratch.clear();
         self.run = 0..0;
-        for line in lines(self.head, headers).flatten() {
+        for line in lines(self.head, headers) {
             match Name::of(line.name) {
                 Name::ContentLength => self.keep(&line),
                 Name::Other | Name::Date | Name::Server if wanted(&line) => self.keep(&line),

@@ -57,6 +57,9 @@ impl Peers {
     pub fn flush(&mut self, room: bool, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
         let mut freed = false;
         for (number, peer) in self.0.iter_mut().enumerate() {
+            if peer.out.is_empty() {
+                continue;
+            }
             let was_full = peer.out.is_full();
             if !was_full || room {
                 peer.out.flush(|batch| send(number as u32, batch));

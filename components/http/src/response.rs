@@ -6,6 +6,7 @@ use crate::lines::{Name, content_length, lines};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use httparse::Status;
+use support::same;
 
 const MAX_HEADERS: usize = 128;
 const MAX_BYTES: usize = 64 << 10;
@@ -13,53 +14,108 @@ const MAX_BYTES: usize = 64 << 10;
 /// Why a handler's response cannot be sent.
 pub type Invalid = &'static str;
 
-/// Writes the head of a handler's response to `out`, and gives how its body goes. `exchange.close` may become true.
-pub fn write(
-    out: &mut Vec<u8>,
-    exchange: &mut Exchange,
+/// Writes the heads of handlers' responses. It keeps heads that it has written, since handlers mostly repeat theirs.
+#[derive(Debug, Default)]
+pub struct Heads {
+    known: Vec<Option<Head>>,
+}
+
+/// A head for the wire, but for the headers that every response has and the empty line.
+#[derive(Debug)]
+pub struct Head {
+    given: Given,
+    headers: Box<[u8]>,
+    bytes: Box<[u8]>,
+    pub body: Body,
+    pub closes: bool,
+    pub has_date: bool,
+    pub has_server: bool,
+}
+
+/// What a head depends on, besides the handler's headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
     status: u16,
-    headers: &[u8],
-    common: &Common,
-) -> Result<Body, Invalid> {
+    is_head: bool,
+    is_11: bool,
+    close: bool,
+}
+
+const MAX_KNOWN: usize = 64;
+const MAX_KNOWN_BYTES: usize = 2048;
+
+impl Head {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Heads {
+    /// The head for a handler's response to the request of `exchange`.
+    pub fn head(&mut self, exchange: &Exchange, status: u16, headers: &[u8]) -> Result<&Head, Invalid> {
+        if self.known.is_empty() {
+            self.known.resize_with(MAX_KNOWN + 1, || None);
+        }
+        let given = Given { status, is_head: exchange.method.is_head, is_11: exchange.is_11, close: exchange.close };
+        // The last place is for what is too large to keep.
+        let place = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers) } else { MAX_KNOWN };
+        let known = &mut self.known[place];
+        if known.as_ref().is_some_and(|head| head.given == given && same(&head.headers, headers)) {
+            return known.as_ref().ok_or("");
+        }
+        Ok(known.insert(write(given, headers)?))
+    }
+}
+
+/// Where headers are kept. Others may belong at the same place.
+#[inline]
+fn place_of(headers: &[u8]) -> usize {
+    let (words, rest) = headers.as_chunks::<8>();
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash = words.iter().fold(rest.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let hash = rest.iter().fold(hash, |hash, &byte| mix(hash, byte.into()));
+    (hash >> 32) as usize % MAX_KNOWN
+}
+
+fn write(given: Given, headers: &[u8]) -> Result<Head, Invalid> {
+    let status = given.status;
     if !(200..=599).contains(&status) {
         return Err("the status is not 200 to 599");
     }
     if headers.len() > MAX_BYTES {
         return Err("the headers are too large");
     }
-    out.clear();
-    status_line(out, status);
-    out.extend_from_slice(headers);
-    out.extend_from_slice(b"\r\n");
-
-    let found = check(out, status)?;
-    out.truncate(out.len() - 2);
+    let mut bytes = Vec::with_capacity(headers.len() + 128);
+    status_line(&mut bytes, status);
+    bytes.extend_from_slice(headers);
+    bytes.extend_from_slice(b"\r\n");
+    let found = check(&bytes, status)?;
+    bytes.truncate(bytes.len() - 2);
     for line in found.dropped.into_iter().rev() {
-        out.drain(line);
+        bytes.drain(line);
     }
-    let body = if exchange.method.is_head || matches!(status, 204 | 304) {
+    let body = if given.is_head || matches!(status, 204 | 304) {
         Body::None
     } else if let Some(length) = found.length {
         Body::Length(length)
-    } else if exchange.is_11 {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    } else if given.is_11 {
+        bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         Body::Chunked
     } else {
-        exchange.close = true;
         Body::UntilClose
     };
-    finish(out, exchange, common.lines(found.date, found.server));
-    Ok(body)
+    let closes = given.close || body == Body::UntilClose;
+    bytes.extend_from_slice(connection_line(closes, given.is_11));
+    let (has_date, has_server) = (found.date, found.server);
+    Ok(Head { given, headers: headers.into(), bytes: bytes.into(), body, closes, has_date, has_server })
 }
 
-fn finish(out: &mut Vec<u8>, exchange: &Exchange, common: &[u8]) {
-    if exchange.close {
-        out.extend_from_slice(b"Connection: close\r\n");
-    } else if !exchange.is_11 {
-        out.extend_from_slice(b"Connection: keep-alive\r\n");
+fn connection_line(closes: bool, is_11: bool) -> &'static [u8] {
+    match (closes, is_11) {
+        (true, _) => b"Connection: close\r\n",
+        (false, false) => b"Connection: keep-alive\r\n",
+        (false, true) => b"",
     }
-    out.extend_from_slice(common);
-    out.extend_from_slice(b"\r\n");
 }
 
 #[derive(Default)]
@@ -84,8 +140,11 @@ fn check(head: &[u8], status: u16) -> Result<Found, Invalid> {
         Err(_) => return Err("a header is not valid"),
     }
     let mut found = Found::default();
+    // httparse takes a bare LF for the end of a line.
+    if head.iter().filter(|&&byte| byte == b'\n').count() != head.iter().filter(|&&byte| byte == b'\r').count() {
+        return Err("a header's line does not end in CRLF");
+    }
     for line in lines(head, response.headers) {
-        let line = line.map_err(|_| "a header's line does not end in CRLF")?;
         match Name::of(line.name) {
             Name::Other | Name::Host | Name::Expect => {}
             Name::Date => found.date = true,
@@ -117,7 +176,8 @@ pub fn write_own(out: &mut Vec<u8>, exchange: &Exchange, status: u16, extra: &st
     if status != 204 {
         out.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
     }
-    finish(out, exchange, common.lines(false, false));
+    out.extend_from_slice(connection_line(exchange.close, exchange.is_11));
+    common.end(false, false).iter().for_each(|part| out.extend_from_slice(part));
     if !exchange.method.is_head {
         out.extend_from_slice(body.as_bytes());
     }
@@ -218,9 +278,16 @@ mod tests {
     }
 
     fn written(exchange: &mut Exchange, status: u16, headers: &str) -> Result<(String, Body), Invalid> {
-        let mut out = Vec::new();
-        let body = write(&mut out, exchange, status, headers.as_bytes(), &Common::new("P"))?;
-        Ok((String::from_utf8(out).unwrap(), body))
+        let mut heads = Heads::default();
+        let common = Common::new("P");
+        let mut twice = (0..2).map(|_| {
+            let head = heads.head(exchange, status, headers.as_bytes())?;
+            let bytes = [head.bytes(), &common.end(head.has_date, head.has_server).concat()].concat();
+            Ok((String::from_utf8(bytes).unwrap(), head.body))
+        });
+        let (first, second) = (twice.next().unwrap(), twice.next().unwrap());
+        assert_eq!(first, second, "a known head is the same");
+        first
     }
 
     #[test]

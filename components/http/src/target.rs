@@ -10,7 +10,7 @@ pub enum Target<'a> {
 
 /// The target of a method other than CONNECT, in origin, absolute or asterisk form.
 pub fn parse<'a>(target: &'a str, is_options: bool) -> Result<Target<'a>, &'static str> {
-    if target.contains('#') {
+    if memchr::memchr(b'#', target.as_bytes()).is_some() {
         return Err("a fragment in the target");
     }
     if target.starts_with('/') {
@@ -62,7 +62,22 @@ pub fn is_authority(bytes: &[u8]) -> bool {
 /// reg-name: unreserved, percent-encoded and sub-delims
 #[inline]
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+    static TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let others = b"-._~%!$&'()*+,;=";
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 #[cfg(test)]

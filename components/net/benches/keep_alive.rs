@@ -128,7 +128,7 @@ fn main() {
     let connect = |n| Remote { port: 1000 + n, sequence: 1, acknowledge: 0, number: 0 };
     let mut remotes: Vec<Remote> = (0..count).map(connect).collect();
     for control in [TcpControl::Syn, TcpControl::None] {
-        [&mut frames, &mut commands, &mut out].map(Batch::clear);
+        [&mut frames, &mut commands, &mut out].into_iter().for_each(Batch::clear);
         for remote in &mut remotes {
             remote.segment(control, &[], &mut frames);
             remote.sequence += u32::from(control == TcpControl::Syn);
@@ -144,7 +144,7 @@ fn main() {
     let answer = [b'x'; ANSWER];
     let mut bytes = 0;
     for _ in 0..rounds {
-        [&mut frames, &mut commands, &mut out, &mut events].map(Batch::clear);
+        [&mut frames, &mut commands, &mut out, &mut events].into_iter().for_each(Batch::clear);
         for remote in &mut remotes {
             remote.segment(TcpControl::Psh, REQUEST, &mut frames);
             remote.sequence = remote.sequence.wrapping_add(REQUEST.len() as u32);
@@ -152,10 +152,16 @@ fn main() {
         turn(&mut stack, now, frames.as_bytes(), &[], &mut out, &mut events);
         now += MILLISECOND / 20;
         Peer::Is(0).encode(&mut commands);
+        let mut part = 0;
         for record in Records::new(events.as_bytes()) {
             if let Ok(Event::Data { connection, data }) = Event::decode(&record.unwrap()) {
                 Command::Credit { connection, bytes: data.len() as u32 }.encode(&mut commands);
-                Command::Send { connection, data: &answer }.encode(&mut commands);
+                // A request may come in two parts.
+                part += data.len();
+                if part == REQUEST.len() {
+                    Command::Send { connection, data: &answer }.encode(&mut commands);
+                    part = 0;
+                }
             }
         }
         out.clear();

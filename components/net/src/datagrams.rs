@@ -29,13 +29,7 @@ pub struct Datagrams {
 impl Datagrams {
     pub fn new() -> Self {
         let ports = BTreeSet::from([DHCP_CLIENT]);
-        Datagrams {
-            sockets: SocketSet::new(Vec::new()),
-            senders: Senders::new(),
-            ports,
-            touched: true,
-            deadline: 0,
-        }
+        Datagrams { sockets: SocketSet::new(Vec::new()), senders: Senders::new(), ports, touched: true, deadline: 0 }
     }
 
     /// A socket on `port`; `None` if it is taken or zero.

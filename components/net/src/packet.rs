@@ -123,6 +123,13 @@ impl Packet {
     }
 }
 
+/// Whether an IPv6 packet is for another machine. smoltcp takes any whose last two octets are those of an own address.
+pub fn to_stranger(frame: &[u8], own: impl FnOnce(Ipv6Addr) -> bool) -> bool {
+    let Some([0x86, 0xdd, packet @ ..]) = frame.get(12..) else { return false };
+    let destination = packet.get(24..40).and_then(|octets| <[u8; 16]>::try_from(octets).ok());
+    destination.map(Ipv6Addr::from).is_some_and(|address| !address.is_multicast() && !own(address))
+}
+
 fn u16_at(frame: &[u8], at: usize) -> Option<u16> {
     frame.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes)
 }
@@ -206,12 +213,8 @@ fn tcp(
     if data < start + TCP_HEADER || data > end {
         return Some(Packet::Drop("malformed TCP"));
     }
-    let flow = Flow {
-        remote: source,
-        local: destination,
-        remote_port: u16_at(header, 0)?,
-        local_port: u16_at(header, 2)?,
-    };
+    let flow =
+        Flow { remote: source, local: destination, remote_port: u16_at(header, 0)?, local_port: u16_at(header, 2)? };
     Some(Packet::Tcp(Segment {
         flow,
         addresses,

@@ -90,11 +90,7 @@ impl Settings {
     pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Invalid> {
         let mut settings = Settings::default();
         for (key, value) in pairs {
-            settings.set(key, value).map_err(|problem| Invalid {
-                key: key.into(),
-                value: value.into(),
-                problem,
-            })?;
+            settings.set(key, value).map_err(|problem| Invalid { key: key.into(), value: value.into(), problem })?;
         }
         settings.agree()?;
         Ok(settings)
@@ -173,11 +169,7 @@ fn cidr6(value: &str) -> Result<Ipv6Cidr, Problem> {
 }
 
 /// "64 KiB", "1 MiB", or a number of bytes.
-fn size(
-    value: &str,
-    range: core::ops::RangeInclusive<usize>,
-    expected: &'static str,
-) -> Result<usize, Problem> {
+fn size(value: &str, range: core::ops::RangeInclusive<usize>, expected: &'static str) -> Result<usize, Problem> {
     let expected = Problem::Expected(expected);
     let (number, unit) = match value.find(|c: char| !c.is_ascii_digit()) {
         Some(at) => value.split_at(at),

@@ -8,7 +8,7 @@ use crate::datagrams::Datagrams;
 use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
-use crate::packet::Packet;
+use crate::packet::{self, Packet};
 use crate::random::{Random, Seed};
 use crate::settings::Settings;
 use crate::tcp::Tcp;
@@ -28,6 +28,8 @@ pub struct Stack {
     udp: Udp,
     names: Names,
     journal: Journal,
+    /// when anything but TCP has something to do
+    others_at: u64,
     counters: Counters,
     reported: Counters,
     report_at: u64,
@@ -61,6 +63,7 @@ impl Stack {
             udp: Udp::default(),
             names: Names::default(),
             journal: Journal::default(),
+            others_at: 0,
             counters: Counters::default(),
             reported: Counters::default(),
             report_at: now + REPORT_INTERVAL,
@@ -80,15 +83,23 @@ impl Stack {
     #[inline]
     fn frame(&mut self, now: u64, frame: &[u8]) {
         self.counters.received += 1;
-        let Stack { link, tcp, datagrams, addresses, counters, .. } = self;
+        let Stack { link, tcp, datagrams, addresses, counters, others_at, .. } = self;
         // The first bit of an Ethernet address says that it is a group's.
         let group = frame.first().is_some_and(|octet| octet & 1 != 0);
         if !group && frame.get(..6) != Some(&link.card.address) {
             counters.ignored += 1;
             return;
         }
-        match Packet::classify(frame) {
-            Packet::Tcp(segment) if !group => tcp.receive(now, frame, &segment, link),
+        let packet = Packet::classify(frame);
+        if let (Packet::Tcp(segment), false) = (&packet, group) {
+            return tcp.receive(now, frame, segment, link);
+        }
+        if packet::to_stranger(frame, |address| link.owns(address)) {
+            counters.ignored += 1;
+            return;
+        }
+        *others_at = 0;
+        match packet {
             Packet::RouterAdvertisement(message) => addresses.advertisement(now, frame, message),
             Packet::Neighbour => {
                 datagrams.receive(now, frame, link);
@@ -96,7 +107,9 @@ impl Stack {
                 tcp.neighbour_found();
             }
             // smoltcp would answer a datagram that nobody wants with an ICMP error even when it went to a group.
-            Packet::Udp { port, multicast } if (multicast || group) && !datagrams.is_bound(port) => counters.ignored += 1,
+            Packet::Udp { port, multicast } if (multicast || group) && !datagrams.is_bound(port) => {
+                counters.ignored += 1
+            }
             Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
             Packet::Tcp(_) | Packet::Drop(_) => counters.ignored += 1,
         }
@@ -107,10 +120,12 @@ impl Stack {
     }
 
     pub fn udp_commands(&mut self, now: u64, packed: &[u8]) {
+        self.others_at = 0;
         self.udp.commands(now, packed, &mut self.datagrams, &mut self.link);
     }
 
     pub fn names_commands(&mut self, now: u64, packed: &[u8]) {
+        self.others_at = 0;
         self.names.commands(now, packed, &mut self.datagrams, &mut self.random);
     }
 
@@ -119,27 +134,34 @@ impl Stack {
         if self.tcp.peers.retry() {
             self.tcp.room_found();
         }
+        self.others_at = 0;
         self.udp.peers.retry();
         self.names.peers.retry();
     }
 
     /// Does all there is to do.
     pub fn step(&mut self, now: u64) {
-        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
-        tcp.step(now, link);
-        if datagrams.deadline() <= now || addresses.deadline() <= now || names.deadline() <= now {
-            datagrams.transmit(now, link);
-            if addresses.step(now, link, datagrams, journal) {
-                tcp.network_changed(link);
-                names.network_changed();
-            }
-            names.step(now, addresses, datagrams, link, random);
-            datagrams.transmit(now, link);
+        if now >= self.others_at {
+            self.step_others(now);
         }
+        self.tcp.step(now, &mut self.link);
+    }
+
+    fn step_others(&mut self, now: u64) {
+        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
+        datagrams.transmit(now, link);
+        if addresses.step(now, link, datagrams, journal) {
+            tcp.network_changed(link);
+            names.network_changed();
+        }
+        names.step(now, addresses, datagrams, link, random);
+        datagrams.transmit(now, link);
         udp.report(datagrams);
         if now >= self.report_at {
             self.report(now);
         }
+        let deadlines = [self.datagrams.deadline(), self.addresses.deadline(), self.names.deadline(), self.report_at];
+        self.others_at = deadlines.into_iter().min().unwrap_or(u64::MAX);
     }
 
     /// Frames for the card. They must go out before the next frames or commands come in.
@@ -159,7 +181,7 @@ impl Stack {
 
     pub fn deliver_udp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
         if self.udp.peers.deliver(send) {
-            self.datagrams.touch();
+            self.others_at = 0;
         }
     }
 
@@ -169,23 +191,11 @@ impl Stack {
 
     /// When to call [`Stack::step`] next, if nothing else happens. It may be past.
     pub fn deadline(&self) -> u64 {
-        let deadlines = [
-            self.tcp.deadline(),
-            self.datagrams.deadline(),
-            self.addresses.deadline(),
-            self.names.deadline(),
-            self.report_at,
-        ];
-        deadlines.into_iter().min().unwrap_or(u64::MAX)
+        self.tcp.deadline().min(self.others_at)
     }
 
     pub fn counters(&self) -> Counters {
-        Counters {
-            transmitted: self.link.sent.frames,
-            tcp: self.tcp.counters,
-            udp: self.udp.counters,
-            ..self.counters
-        }
+        Counters { transmitted: self.link.sent.frames, tcp: self.tcp.counters, udp: self.udp.counters, ..self.counters }
     }
 
     /// Open TCP connections.
@@ -218,7 +228,9 @@ impl Stack {
         if refused > 0 {
             self.journal.write(
                 Level::Warn,
-                format_args!("{refused} connections refused: too many, or no memory (config.connections, config.buffers)"),
+                format_args!(
+                    "{refused} connections refused: too many, or no memory (config.connections, config.buffers)"
+                ),
             );
         }
         self.reported = new;

@@ -70,7 +70,12 @@ impl Timers {
     }
 
     /// Drops the entries of owners that are gone, if there are many more than owners.
-    pub fn compact<T>(&mut self, owners: &mut T, count: usize, deadline: impl Fn(&mut T, u32) -> Option<&mut Deadline>) {
+    pub fn compact<T>(
+        &mut self,
+        owners: &mut T,
+        count: usize,
+        deadline: impl Fn(&mut T, u32) -> Option<&mut Deadline>,
+    ) {
         if self.heap.len() > 4 * count + 1024 {
             self.heap.retain(|&Reverse((at, owner))| deadline(owners, owner).is_some_and(|d| d.queued == at));
         }

@@ -120,7 +120,8 @@ fn a_lease_is_taken_renewed_and_given_up() {
 
 #[test]
 fn a_router_that_cannot_be_one_is_not_used() {
-    for router in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1], [10, 0, 0, 255], [192, 0, 2, 1], [10, 0, 0, 50]] {
+    for router in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1], [10, 0, 0, 255], [192, 0, 2, 1], [10, 0, 0, 50]]
+    {
         let mut world = automatic();
         let mut server = Server::new(&mut world);
         server.router = Ipv4Address::from(router);
@@ -165,7 +166,7 @@ fn an_address_by_router_advertisement() {
     let own = "fd00::ff:fe00:2";
     world.connection(own, 80);
     // Beyond the link, by the router; its own name server is known too.
-    let to = Endpoint { address: "2001:db8::1".parse().unwrap(), port: 80 };
+    let to = Endpoint { address: "2001:db8::77".parse().unwrap(), port: 80 };
     world.command(0, Command::Connect { ticket: 1, to });
     world.pass(1);
     assert_eq!(world.peer(0).refused, []);
@@ -223,7 +224,11 @@ fn soliciting_becomes_rare_but_never_ends() {
 /// Echo replies sent, over IPv4 and IPv6.
 fn echoes(world: &World) -> (usize, usize) {
     let count = |kind: [u8; 2], at: usize, reply: u8| {
-        world.sent.iter().filter(|frame| frame[12..14] == kind && frame[at] == reply && frame.ends_with(b"payload")).count()
+        world
+            .sent
+            .iter()
+            .filter(|frame| frame[12..14] == kind && frame[at] == reply && frame.ends_with(b"payload"))
+            .count()
     };
     (count([0x08, 0x00], 34, 0), count([0x86, 0xdd], 54, 129))
 }
@@ -257,6 +262,23 @@ fn datagrams_to_nobody_are_unreachable_unless_they_went_to_a_group() {
         let from = if to.contains(':') { HOST6 } else { HOST4 };
         world.to_stack.send(world.now, &frames::udp((from, 5), (to, 6), b"x"));
     }
+    world.pass(1);
+    assert_eq!(world.sent.len(), 0);
+}
+
+#[test]
+fn packets_for_other_machines_are_not_taken() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];
+    world.to_stack.send(world.now, &frames::icmp6(HOST6, "ff02::1:ff00:2", &solicit.concat()));
+    world.pass(1);
+    world.sent.clear();
+    // smoltcp compares only the last two octets.
+    world.to_stack.send(world.now, &frames::icmp6(HOST6, "2001:db8::2", b"\x80\0\0\0\0\x01\0\x02payload"));
+    world.to_stack.send(world.now, &frames::udp((HOST6, 5), ("2001:db8::2", 6), b"x"));
+    let mut other = frames::icmp6(HOST6, STACK6, b"\x80\0\0\0\0\x01\0\x02payload");
+    other[5] = 77;
+    world.to_stack.send(world.now, &other);
     world.pass(1);
     assert_eq!(world.sent.len(), 0);
 }

@@ -222,9 +222,8 @@ fn time_wait_repeats_the_last_acknowledgement_and_gives_way_to_a_new_connection(
     world.listen(80);
     give(&mut world, &frames::arp("10.0.0.66", ATTACKER, STACK4));
     let (from, to) = (("10.0.0.66", 5000), (STACK4, 80));
-    let segment = |control, sequence, acknowledge| {
-        frames::tcp(&Tcp { from, to, control, sequence, acknowledge, payload: &[] })
-    };
+    let segment =
+        |control, sequence, acknowledge| frames::tcp(&Tcp { from, to, control, sequence, acknowledge, payload: &[] });
     give(&mut world, &segment(TcpControl::Syn, 1000, None));
     let next = last(&world, 5000).sequence.wrapping_add(1);
     give(&mut world, &segment(TcpControl::None, 1001, Some(next)));
@@ -253,6 +252,7 @@ fn time_wait_repeats_the_last_acknowledgement_and_gives_way_to_a_new_connection(
     // And all is forgotten in time.
     world.pass(60);
     world.sent.clear();
+    give(&mut world, &frames::arp("10.0.0.66", ATTACKER, STACK4));
     give(&mut world, &segment(TcpControl::Fin, 1001, Some(next.wrapping_add(1))));
     assert_eq!(last(&world, 5000).control, TcpControl::Rst);
 }

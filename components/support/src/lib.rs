@@ -5,7 +5,9 @@
 extern crate alloc;
 
 mod buffer;
+mod compare;
 mod outgoing;
 
 pub use buffer::Buffer;
+pub use compare::same;
 pub use outgoing::Outgoing;

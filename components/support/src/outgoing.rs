@@ -25,18 +25,18 @@ impl Outgoing {
         &mut self.batch
     }
 
-    /// Adds bytes of a stream: to the last record if it is of the same stream, else as a new record.
+    /// Adds bytes of a stream, in parts: to the last record if it is of the same stream, else as a new record.
     #[inline]
-    pub fn stream(&mut self, kind: u8, id: u32, bytes: &[u8]) {
-        match self.last {
-            Some((last_kind, last_id, position)) if last_kind == kind && last_id == id => {
-                self.batch.extend(position, bytes)
-            }
+    pub fn stream<const PARTS: usize>(&mut self, kind: u8, id: u32, parts: [&[u8]; PARTS]) {
+        let position = match self.last {
+            Some((last_kind, last_id, position)) if last_kind == kind && last_id == id => position,
             _ => {
-                self.last = Some((kind, id, self.batch.len()));
-                self.batch.push(kind, id, bytes);
+                let position = self.batch.open(kind, id);
+                self.last = Some((kind, id, position));
+                position
             }
-        }
+        };
+        self.batch.extend(position, parts);
     }
 
     /// Sends what there is. What `send` refuses is kept, and `is_full` until a later flush succeeds.
@@ -84,11 +84,11 @@ mod tests {
     #[test]
     fn pieces_of_one_stream_become_one_record() {
         let mut out = Outgoing::new();
-        out.stream(4, 1, b"ab");
-        out.stream(4, 1, b"cd");
-        out.stream(4, 2, b"ef");
+        out.stream(4, 1, [b"ab"]);
+        out.stream(4, 1, [b"cd"]);
+        out.stream(4, 2, [b"ef"]);
         out.batch().push(6, 2, b"");
-        out.stream(4, 2, b"gh");
+        out.stream(4, 2, [b"gh"]);
         let mut sent = Vec::new();
         out.flush(|batch| {
             sent.extend(wit::Records::new(batch).map(Result::unwrap).map(|r| (r.kind, r.id, r.bytes.to_vec())));
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn what_was_refused_is_sent_with_what_came_after() {
         let mut out = Outgoing::new();
-        out.stream(4, 1, b"ab");
+        out.stream(4, 1, [b"ab"]);
         out.flush(|_| false);
         assert!(out.is_full());
-        out.stream(4, 1, b"cd");
+        out.stream(4, 1, [b"cd"]);
         let mut sent = Vec::new();
         out.flush(|batch| {
             sent.extend_from_slice(batch);

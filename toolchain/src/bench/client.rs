@@ -40,10 +40,6 @@ impl Client {
     }
 }
 
-/// One request on a connection of its own.
-pub fn once(port: u16, path: &str) -> Result<()> {
-    Client::connect(port, path, 1)?.run(1)
-}
 
 /// Reads one answer, which must be a 200 with a length.
 fn read_answer(stream: &mut TcpStream) -> Result<()> {

@@ -41,15 +41,13 @@ fn one(system: &System, assets: &Assets, base: &Path, workspace: &Workspace, fil
     match &assets.source {
         AssetSource::Folder(folder) => walk(&base.join(folder), &assets.to, files),
         AssetSource::File(file) => {
-            let path = base.join(file);
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push(read(&path, if assets.to.is_empty() { name } else { assets.to.clone() })?);
+            files.push(read(&base.join(file), assets.to.clone())?);
             Ok(())
         }
         AssetSource::Rustdoc(name) => walk(&rustdoc(workspace, name)?, &assets.to, files),
         AssetSource::Graph => {
-            let path = if assets.to.is_empty() { "system.svg".into() } else { assets.to.clone() };
-            files.push(File { path, content: drawing::svg(system)?.into_bytes(), modified: 0 });
+            let content = drawing::svg(system).into_bytes();
+            files.push(File { path: assets.to.clone(), content, modified: modified(Path::new(&system.source.file)) });
             Ok(())
         }
     }
@@ -82,19 +80,22 @@ fn walk(folder: &Path, to: &str, files: &mut Vec<File>) -> Result<()> {
 
 fn read(path: &Path, to: String) -> Result<File> {
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-    let modified = modified.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
-    Ok(File { path: to, content, modified })
+    Ok(File { path: to, content, modified: modified(path) })
 }
 
-/// Builds the documentation of one of the workspace's crates, or of one that they use.
+/// Seconds since 1970; 0 where they are not known.
+fn modified(path: &Path) -> u64 {
+    let time = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs())
+}
+
+/// Builds the documentation of one of the workspace's crates.
 fn rustdoc(workspace: &Workspace, name: &str) -> Result<PathBuf> {
-    let target = workspace.target.join("documentation");
+    // each crate's pages apart, so that none bring in another's; what was compiled for them is shared with other builds
+    let target = workspace.target.join("documentation").join(name);
     let mut cargo = Toolchain::native_cargo();
     cargo.current_dir(&workspace.root).args(["doc", "--no-deps", "--package", name]);
-    // a change of one crate must not bring in another's pages
-    let target = target.join(name);
-    cargo.arg("--target-dir").arg(&target);
+    cargo.arg("--target-dir").arg(&target).env("CARGO_BUILD_BUILD_DIR", &workspace.target);
     progress::run(&format!("Documenting {name}"), &mut cargo)?;
     Ok(target.join("doc"))
 }

@@ -17,7 +17,7 @@ pub enum Source {
 impl Source {
     /// `base` is the folder of the system's file.
     pub fn resolve(name: &str, base: &Path, workspace: &Workspace) -> Result<Self> {
-        let path = base.join(name);
+        let path = base.join(name.trim_start_matches("./"));
         if name.ends_with(".wasm") {
             return match path.is_file() {
                 true => Ok(Source::Wasm(path)),
@@ -69,6 +69,6 @@ mod tests {
         assert!(error("nett").contains("http, net"));
         assert!(error("./gone.wasm").contains("gone.wasm"));
         std::fs::write(base.path().join("own/Cargo.toml"), "").unwrap();
-        assert_eq!(resolve("./own").unwrap(), Source::Folder(base.path().join("./own")));
+        assert_eq!(resolve("./own").unwrap(), Source::Folder(base.path().join("own")));
     }
 }

@@ -18,7 +18,7 @@ pub struct Graph {
 
 impl Graph {
     pub fn run(self) -> Result<ExitCode> {
-        let drawing = build::svg(&build::parse(&system_path(self.system)?)?)?;
+        let drawing = build::svg(&build::parse(&system_path(self.system)?)?);
         match self.output {
             Some(output) => {
                 std::fs::write(&output, drawing).with_context(|| format!("cannot write {}", output.display()))?

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod bench;
 mod build;
 mod check;
 mod doctor;
@@ -37,6 +38,8 @@ enum Command {
     New(new::New),
     /// Show what a node has written to its console
     Logs(logs::Logs),
+    /// Measure a node: instructions per request, time to the first answer, memory, sizes
+    Bench(bench::Bench),
     /// Show what this machine has of what Pearwood needs, and put it right
     Doctor(doctor::Doctor),
     /// Lint all crates for all their targets
@@ -53,6 +56,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Graph(graph) => graph.run(),
         Command::New(new) => new.run(),
         Command::Logs(logs) => logs.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Lint(lint) => lint.run(),
     }

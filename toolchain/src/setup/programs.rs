@@ -56,11 +56,11 @@ pub fn find(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| candidate.is_file())
 }
 
-/// The first word of the first line that begins like a version.
+/// The first thing in the first line that looks like a version.
 fn version_of(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    let word = line.split_whitespace().find(number).unwrap_or("of unknown version");
+    let word = line.split([' ', '/']).find(number).unwrap_or("of unknown version");
     word.trim_end_matches([',', ';', ')']).to_string()
 }
 
@@ -74,6 +74,7 @@ mod tests {
         assert_eq!(of("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright"), "7.2.22");
         assert_eq!(of("curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1"), "7.88.1");
         assert_eq!(of("OpenSSL 3.0.17 1 Jul 2025"), "3.0.17");
+        assert_eq!(of("wrk debian/4.1.0-3+b2 [epoll] Copyright (C) 2012 Will Glozer"), "4.1.0-3+b2");
         assert_eq!(of(""), "of unknown version");
     }
 

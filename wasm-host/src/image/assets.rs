@@ -1,6 +1,6 @@
 //! The files of a box, read where they lie in the image.
 
-use super::{Hash, ImageError, hash};
+use super::{Hash, Hasher, ImageError, hash};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
@@ -61,16 +61,23 @@ impl Table {
 }
 
 /// The files of a box. Cheap to clone; all clones remember what has been verified.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Assets<'a> {
     box_name: Arc<str>,
     bytes: &'a [u8],
     table: Arc<Table>,
+    hasher: Hasher,
+}
+
+impl Default for Assets<'_> {
+    fn default() -> Self {
+        Assets::new("", &[], Arc::default(), hash)
+    }
 }
 
 impl<'a> Assets<'a> {
-    pub(super) fn new(box_name: &str, bytes: &'a [u8], table: Arc<Table>) -> Self {
-        Assets { box_name: box_name.into(), bytes, table }
+    pub(super) fn new(box_name: &str, bytes: &'a [u8], table: Arc<Table>, hasher: Hasher) -> Self {
+        Assets { box_name: box_name.into(), bytes, table, hasher }
     }
 
     pub fn len(&self) -> usize {
@@ -147,7 +154,7 @@ impl<'t, 'a> Asset<'t, 'a> {
                 continue;
             }
             let expected = file.chunks.get(chunk as usize).unwrap_or(&file.hash);
-            if hash(super::format::part(content, chunk * CHUNK, CHUNK)) != *expected {
+            if (self.assets.hasher)(super::format::part(content, chunk * CHUNK, CHUNK)) != *expected {
                 let name = format!("{}: {}", self.assets.box_name, file.path);
                 return Err(ImageError::Corrupt { what: "asset", name });
             }

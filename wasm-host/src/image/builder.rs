@@ -122,8 +122,7 @@ impl Blobs {
         let length = self.place(Header::LENGTH as u64 + longest);
         let index = postcard::to_allocvec(&self.entries).expect("the index is plain data");
         let index_length = u32::try_from(index.len()).map_err(|_| ImageError::BadIndex)?;
-        let mut header =
-            Header { index_length, length, key_id: key.public().id(), signature: [0; 64] };
+        let mut header = Header { index_length, length, key_id: key.public().id(), signature: [0; 64] };
         header.signature = key.sign(&header.message(&index));
         format::read_index(&index, &header)?;
         let mut image = header.write();

@@ -78,7 +78,10 @@ impl fmt::Display for ImageError {
                 })
             }
             ImageError::BadSignature { signer } => {
-                write!(f, "the image's signature by key {signer} is not valid: the image was changed after it was signed")
+                write!(
+                    f,
+                    "the image's signature by key {signer} is not valid: the image was changed after it was signed"
+                )
             }
             ImageError::BadIndex => f.write_str("the image's index cannot be read"),
             ImageError::Duplicate { what, name } => write!(f, "the image has two entries for {what} `{name}`"),

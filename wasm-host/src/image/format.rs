@@ -98,10 +98,10 @@ impl Header {
             return Err(ImageError::Unsigned);
         }
         let signer = self.key_id;
-        let key = trusted.iter().find(|key| key.id() == signer).ok_or_else(|| ImageError::Untrusted {
-            signer,
-            trusted: trusted.iter().map(PublicKey::id).collect(),
-        })?;
+        let key = trusted
+            .iter()
+            .find(|key| key.id() == signer)
+            .ok_or_else(|| ImageError::Untrusted { signer, trusted: trusted.iter().map(PublicKey::id).collect() })?;
         if key.verifies(&self.message(index), &self.signature) {
             Ok(())
         } else {
@@ -162,7 +162,9 @@ pub(super) fn read_index(index: &[u8], header: &Header) -> Result<Vec<Entry>, Im
         // one system, whatever it is called; artifacts of one component for several engines
         let (name, variant) = match &entry.kind {
             Kind::System => ("", None),
-            Kind::Artifact(settings) => (entry.name.as_str(), Some((&settings.target, &settings.wasmtime, settings.flags()))),
+            Kind::Artifact(settings) => {
+                (entry.name.as_str(), Some((&settings.target, &settings.wasmtime, settings.flags())))
+            }
             _ => (entry.name.as_str(), None),
         };
         if !names.insert((what, name, variant)) {
@@ -176,8 +178,7 @@ pub(super) fn read_index(index: &[u8], header: &Header) -> Result<Vec<Entry>, Im
     ranges.sort_by_key(|(offset, ..)| *offset);
     let mut free = Header::LENGTH as u64 + u64::from(header.index_length);
     for (offset, length, entry) in ranges {
-        let misplaced =
-            |why| Err(ImageError::Misplaced { what: entry.kind.word(), name: entry.name.to_string(), why });
+        let misplaced = |why| Err(ImageError::Misplaced { what: entry.kind.word(), name: entry.name.to_string(), why });
         if !offset.is_multiple_of(PAGE) {
             return misplaced("does not begin at a page's start");
         }

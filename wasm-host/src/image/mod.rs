@@ -26,7 +26,7 @@ pub use builder::Builder;
 pub use engine::EngineSettings;
 pub use error::ImageError;
 pub use format::{Header, PAGE};
-pub use hash::{Hash, hash};
+pub use hash::{Hash, Hasher, hash};
 pub use key::{KeyId, PublicKey};
 #[cfg(feature = "build")]
 pub use secret::{KeyError, SecretKey};
@@ -43,6 +43,7 @@ pub struct Image<'a> {
     bytes: &'a [u8],
     signer: KeyId,
     entries: Vec<Stored>,
+    hasher: Hasher,
 }
 
 #[derive(Debug)]
@@ -61,9 +62,14 @@ impl<'a> Image<'a> {
         let index = header.index(bytes)?;
         header.verify(index, trusted)?;
         let entries = format::read_index(index, &header)?;
-        let stored =
-            |entry| Stored { entry, verified: AtomicBool::new(false), table: OnceBox::new() };
-        Ok(Image { bytes, signer: header.key_id, entries: entries.into_iter().map(stored).collect() })
+        let stored = |entry| Stored { entry, verified: AtomicBool::new(false), table: OnceBox::new() };
+        Ok(Image { bytes, signer: header.key_id, entries: entries.into_iter().map(stored).collect(), hasher: hash })
+    }
+
+    /// Verifies blobs with this instead of the portable [`hash`].
+    pub fn with_hasher(mut self, hasher: Hasher) -> Self {
+        self.hasher = hasher;
+        self
     }
 
     /// The key that signed the image.
@@ -109,9 +115,7 @@ impl<'a> Image<'a> {
             }
         }
         Err(match other {
-            Some(compiled) => {
-                ImageError::OtherEngine { name: name.into(), differences: compiled.differences(node) }
-            }
+            Some(compiled) => ImageError::OtherEngine { name: name.into(), differences: compiled.differences(node) },
             None => ImageError::NoComponent { name: name.into() },
         })
     }
@@ -137,7 +141,7 @@ impl<'a> Image<'a> {
                 stored.table.get_or_init(|| alloc::boxed::Box::new(Arc::new(table)))
             }
         };
-        Ok(Assets::new(box_name, format::part(self.bytes, offset, length), table.clone()))
+        Ok(Assets::new(box_name, format::part(self.bytes, offset, length), table.clone(), self.hasher))
     }
 
     fn find(&self, kind: impl Fn(&Kind) -> bool, name: Option<&str>) -> Option<&Stored> {
@@ -151,7 +155,7 @@ impl<'a> Image<'a> {
         let bytes = format::part(self.bytes, entry.offset, entry.length);
         // the bytes do not change, so it does no harm if two verify at once
         if !stored.verified.load(Ordering::Acquire) {
-            if hash(bytes) != entry.hash {
+            if (self.hasher)(bytes) != entry.hash {
                 return Err(self.damaged(stored));
             }
             stored.verified.store(true, Ordering::Release);

@@ -153,6 +153,15 @@ fn signatures() {
 }
 
 #[test]
+fn a_machine_may_bring_its_own_hasher() {
+    let bytes = image();
+    let image = open(&bytes).unwrap().with_hasher(|_| Hash([0; 32]));
+    assert!(image.source().is_err() && image.component("net", &node()).is_err());
+    let image = open(&bytes).unwrap().with_hasher(|bytes| Hash(*blake3::hash(bytes).as_bytes()));
+    assert!(image.source().is_ok() && image.assets("site").unwrap().find("a/big.bin").unwrap().bytes().is_ok());
+}
+
+#[test]
 fn engine_settings_are_compared() {
     let bytes = image();
     let image = open(&bytes).unwrap();
@@ -178,11 +187,17 @@ fn corrupt_blobs_are_named_when_they_are_used() {
     };
     let code = changed(&content(10_000), 9_999);
     let image = open(&code).unwrap();
-    assert_eq!(image.component("net", &node()).unwrap_err().to_string(), "component `net` is corrupt: its bytes are not those that were signed");
+    assert_eq!(
+        image.component("net", &node()).unwrap_err().to_string(),
+        "component `net` is corrupt: its bytes are not those that were signed"
+    );
     assert!(image.assets("site").unwrap().find("a/big.bin").unwrap().bytes().is_ok());
 
     let system = changed(SYSTEM.as_bytes(), 0);
-    assert_eq!(open(&system).unwrap().system().unwrap_err(), ImageError::Corrupt { what: "system", name: "system.toml".into() });
+    assert_eq!(
+        open(&system).unwrap().system().unwrap_err(),
+        ImageError::Corrupt { what: "system", name: "system.toml".into() }
+    );
 
     let big = changed(&content(200_000), 150_000);
     let image = open(&big).unwrap();
@@ -194,18 +209,17 @@ fn corrupt_blobs_are_named_when_they_are_used() {
     assert!(asset.bytes().is_err() && assets.find("index.html").unwrap().bytes().is_ok());
 
     let table = changed(b"a/big.bin", 0);
-    assert_eq!(open(&table).unwrap().assets("site").unwrap_err(), ImageError::Corrupt { what: "assets of box", name: "site".into() });
+    assert_eq!(
+        open(&table).unwrap().assets("site").unwrap_err(),
+        ImageError::Corrupt { what: "assets of box", name: "site".into() }
+    );
 }
 
 /// An image with this index, signed as it should be.
 fn signed(entries: &[Entry], length: u64) -> Vec<u8> {
     let index = postcard::to_allocvec(entries).unwrap();
-    let mut header = Header {
-        index_length: index.len() as u32,
-        length,
-        key_id: key().public().id(),
-        signature: [0; 64],
-    };
+    let mut header =
+        Header { index_length: index.len() as u32, length, key_id: key().public().id(), signature: [0; 64] };
     header.signature = key().sign(&header.message(&index));
     let mut bytes = [header.write(), index].concat();
     bytes.resize(length as usize, 0);
@@ -291,7 +305,7 @@ fn changed_images_are_refused() {
     use_all(&original).unwrap();
     let mut random = Random(1);
     let mut refused = 0;
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         let mut bytes = original.clone();
         match random.below(10) {
             0 => bytes.truncate(random.below(original.len())),
@@ -312,7 +326,7 @@ fn changed_images_are_refused() {
             assert_eq!(open(&bytes).unwrap().system().unwrap().name, "s");
         }
     }
-    assert!(refused > 5_000, "{refused} refused");
+    assert!(refused > 2_500, "{refused} refused");
 }
 
 /// The same with what is signed: an index, whatever it says, is refused or can be used.
@@ -334,7 +348,12 @@ fn strange_indexes_do_no_harm() {
         }
         let Ok(entries) = format::read_index(&changed, &header) else { continue };
         let stored = |entry| Stored { entry, verified: AtomicBool::new(false), table: OnceBox::new() };
-        let image = Image { bytes: &original, signer: header.key_id, entries: entries.into_iter().map(stored).collect() };
+        let image = Image {
+            bytes: &original,
+            signer: header.key_id,
+            entries: entries.into_iter().map(stored).collect(),
+            hasher: hash,
+        };
         let _ = (image.system(), image.descriptions(), image.component("net", &node()));
         if let Ok(assets) = image.assets("site") {
             assets.iter().for_each(|asset| drop(asset.bytes()));
@@ -357,7 +376,7 @@ fn strange_tables_do_no_harm() {
             let at = random.below(changed.len());
             changed[at] = random.below(256) as u8;
             if let Some(table) = assets::Table::read(&changed, 300_000) {
-                let assets = Assets::new("site", &bytes, Arc::new(table));
+                let assets = Assets::new("site", &bytes, Arc::new(table), hash);
                 assets.iter().for_each(|asset| drop(asset.bytes()));
             }
             let _ = postcard::from_bytes::<Description>(&changed);

@@ -9,7 +9,7 @@ use crate::{
     grants,
     image::{Image, ImageError},
     platform::Platform,
-    system::{Report, check, routes::BoxRoutes},
+    system::{BoxSpec, Report, check, routes::BoxRoutes},
 };
 use alloc::{
     format,
@@ -65,7 +65,8 @@ impl Node {
         configure(&mut config);
         let engine = Engine::new(&config).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
-        let parts = wire::wire(&system, &routes, platform).map_err(|missing| {
+        let stands_in = |spec: &BoxSpec| spec.component.iter().any(|component| stand_ins.contains(&component.as_str()));
+        let parts = wire::wire(&system, &routes, platform, stands_in).map_err(|missing| {
             let name = &system.boxes[missing.box_index].name;
             StartError(format!("box `{name}`: this machine has no device `{}`", missing.device))
         })?;
@@ -77,7 +78,7 @@ impl Node {
 
         let executor = Executor::new();
         for (handle, routes) in boxes.iter().zip(&routes.boxes) {
-            if handle.spec.component.iter().any(|component| stand_ins.contains(&component.as_str())) {
+            if stands_in(&handle.spec) {
                 handle.stand_in();
                 continue;
             }

@@ -24,7 +24,7 @@ fn component(run: &str) -> Vec<u8> {
                 (export "wait" (func (param "deadline" u64) (result $wake)))))
             (core module $memory (memory (export "memory") 1))
             (core instance $memory (instantiate $memory))
-            (core func $wait (canon lower (func $schedule "wait") (memory $memory "memory")))
+            (core func $wait (canon lower (func $schedule "wait") (memory (core memory $memory "memory"))))
             (core module $code
                 (import "schedule" "wait" (func $wait (param i64 i32)))
                 (import "memory" "memory" (memory 1))

@@ -5,8 +5,8 @@ use crate::{
     boxes::Parts,
     platform::Platform,
     system::{
-        System,
-        routes::{BoxRoutes, Provider, Routes},
+        BoxSpec, System,
+        routes::{BoxRoutes, Routes},
     },
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -17,12 +17,17 @@ pub struct NoDevice {
     pub device: String,
 }
 
-/// Makes the ports of all boxes and joins them.
-pub fn wire(system: &System, routes: &Routes, platform: &dyn Platform) -> Result<Vec<Parts>, NoDevice> {
+/// Makes the ports of all boxes and joins them, and finds the devices of those that the platform does not stand in for.
+pub fn wire(
+    system: &System,
+    routes: &Routes,
+    platform: &dyn Platform,
+    stands_in: impl Fn(&BoxSpec) -> bool,
+) -> Result<Vec<Parts>, NoDevice> {
     let mut parts = Vec::new();
     for (box_index, (spec, routes)) in system.boxes.iter().zip(&routes.boxes).enumerate() {
         let mut made = ports(routes, spec.queue as usize);
-        for route in &routes.devices {
+        for route in routes.devices.iter().filter(|_| !stands_in(spec)) {
             let nic = platform.nic(&route.device);
             let nic = nic.ok_or_else(|| NoDevice { box_index, device: route.device.clone() })?;
             nic.set_waker(&made.signal.waker(Ready::Nic));
@@ -61,12 +66,4 @@ fn join(routes: &Routes, parts: &[Parts]) {
         }
     }
     channel::join(arrows);
-}
-
-/// The port through which the node calls an export of the box for its clients, and that export.
-pub fn called<'a>(routes: &'a BoxRoutes, parts: &'a Parts) -> impl Iterator<Item = (&'a Arc<Port>, &'a str)> {
-    routes.services.iter().filter_map(|service| match &service.provider {
-        Provider::Channel => None,
-        Provider::Export(export) => Some((parts.port(service.end.channel, End::Service)?, export.as_str())),
-    })
 }

@@ -158,8 +158,8 @@ mod tests {
         let text = "[system]\nname = \"é\" # x\n[box.a]\n";
         let source = Source { file: "system.toml".into(), text: text.into() };
         let start = text.find("# x").unwrap();
-        let diagnostic = Diagnostic::new(&source, Place::of(text, start..start + 3), "wrong".into())
-            .note("because".into());
+        let diagnostic =
+            Diagnostic::new(&source, Place::of(text, start..start + 3), "wrong".into()).note("because".into());
         let diagnostic = Diagnostic { help: Some("write it right".into()), ..diagnostic };
         let expected = "error: wrong\n --> system.toml:2:12\n  |\n2 | name = \"é\" # x\n  |            ^^^\n  = because\n  = help: write it right\n";
         assert_eq!(diagnostic.to_string(), expected);

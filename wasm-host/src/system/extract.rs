@@ -57,10 +57,10 @@ fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Opti
             let mut functions =
                 interface.functions.values().map(|f| function(resolve, &name, f)).collect::<Result<Vec<_>, _>>()?;
             functions.sort_by(|a, b| a.name.cmp(&b.name));
-            let types = interface.types.iter().map(|(name, id)| Type {
-                name: name.clone(),
-                definition: Printer::new(resolve, true).definition(*id),
-            });
+            let types = interface
+                .types
+                .iter()
+                .map(|(name, id)| Type { name: name.clone(), definition: Printer::new(resolve, true).definition(*id) });
             let types = types.collect();
             Some(Interface { name, functions, types })
         }

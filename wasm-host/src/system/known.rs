@@ -91,17 +91,11 @@ pub const GIVEN: &[Given] = &[
     given(
         "pearwood:box/assets",
         &[
-            (
-                "entries",
-                "func() -> list<record { path: string, size: u64, hash: list<u8>, modified: u64 }>",
-            ),
+            ("entries", "func() -> list<record { path: string, size: u64, hash: list<u8>, modified: u64 }>"),
             ("read", "func(index: u32, offset: u64, len: u32) -> list<u8>"),
         ],
     ),
-    given(
-        "pearwood:box/entropy",
-        &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")],
-    ),
+    given("pearwood:box/entropy", &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")]),
     given(
         "pearwood:hardware/nic",
         &[

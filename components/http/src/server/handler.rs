@@ -3,7 +3,7 @@
 use super::{Http, Level};
 use crate::chunked::{LAST_CHUNK, size_line};
 use crate::exchange::{Body, Response};
-use crate::response;
+use crate::server::output::put;
 use wit::Record;
 use wit::http::{Command, Event, Route};
 
@@ -87,23 +87,26 @@ impl Http {
 
     fn response_head(&mut self, peer: u32, id: u32, status: u16, headers: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
         if exchange.response != Response::Awaited {
             return self.misbehaves(peer, id, "a second response to one request");
         }
-        let mut head = core::mem::take(&mut self.head);
-        match response::write(&mut head, exchange, status, headers, &self.common) {
-            Ok(body) => {
-                exchange.response = Response::Body(body);
+        match self.heads.head(exchange, status, headers) {
+            Ok(head) => {
+                exchange.response = Response::Body(head.body);
+                exchange.close = head.closes;
                 exchange.record.status = status;
-                self.put(id, &head);
+                let [common, end] = self.common.end(head.has_date, head.has_server);
+                let parts = [head.bytes(), common, end];
+                self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
             }
             Err(why) => self.misbehaves(peer, id, why),
         }
-        self.head = head;
     }
 
     fn response_body(&mut self, peer: u32, id: u32, data: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
         let Response::Body(body) = exchange.response else {
             return self.misbehaves(peer, id, "a body without a response");
         };
@@ -112,33 +115,25 @@ impl Http {
         };
         exchange.allowance = allowance;
         exchange.uncredited += data.len() as u32;
-        match body {
-            _ if data.is_empty() => {}
-            Body::None => {}
-            Body::UntilClose => self.put_body(id, data),
-            Body::Chunked => {
-                self.put(id, size_line(data.len(), &mut [0; 18]));
-                self.put_body(id, data);
-                self.put(id, b"\r\n");
-            }
+        let mut size = [0; 18];
+        let (taken, line, end): (&[u8], &[u8], &[u8]) = match body {
+            Body::UntilClose => (data, b"", b""),
+            Body::Chunked if !data.is_empty() => (data, size_line(data.len(), &mut size), b"\r\n"),
             Body::Length(left) => {
                 let length = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 exchange.response = Response::Body(Body::Length(left - length as u64));
-                self.put_body(id, &data[..length]);
-                if length < data.len() {
-                    self.too_much(peer, id);
-                }
+                (&data[..length], b"", b"")
             }
+            Body::None | Body::Chunked => (b"", b"", b""),
+        };
+        exchange.record.body_bytes += taken.len() as u64;
+        self.batched += taken.len();
+        self.buffered += put(&mut self.tcp, connection, exchange, self.now, [line, taken, end]);
+        if taken.len() < data.len() && body != Body::None {
+            self.too_much(peer, id);
+        } else if exchange.uncredited >= CREDIT_STEP {
+            self.credit_handler(id);
         }
-        self.credit_handler(id);
-    }
-
-    fn put_body(&mut self, id: u32, data: &[u8]) {
-        if let Some(exchange) = self.exchanges.get(id) {
-            exchange.record.body_bytes += data.len() as u64;
-        }
-        self.batched += data.len();
-        self.put(id, data);
     }
 
     /// The client has the body that was announced, and gets nothing of what is too much.

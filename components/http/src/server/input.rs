@@ -114,8 +114,8 @@ impl Http {
             }
             return Next::Wait(0);
         }
-        let mut lines = mem::take(&mut self.lines);
-        let next = match head::parse(input, &mut lines, &self.config) {
+        let Some(mut reader) = self.reader.take() else { return Next::Wait(0) };
+        let next = match reader.read(input, &mut connection.known, &self.config) {
             Ok(Some(head)) => self.request(key, &head, input.len() > head.length),
             Ok(None) => {
                 if connection.scanned == 0 {
@@ -129,7 +129,7 @@ impl Http {
                 Next::On(input.len())
             }
         };
-        self.lines = lines;
+        self.reader = Some(reader);
         next
     }
 
@@ -252,7 +252,7 @@ impl Http {
         if let Some(exchange) = exchange
             && let Some(out) = exchange.handler.and_then(|peer| self.handlers.out_for_data(peer))
         {
-            out.stream(BODY, exchange.id(), data);
+            out.stream(BODY, exchange.id(), [data]);
             exchange.request_credit -= data.len() as u32;
             exchange.progress_at = self.now;
             return true;

@@ -11,7 +11,9 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::date::Common;
 use crate::exchange::Exchanges;
+use crate::head::Reader;
 use crate::peers::Peers;
+use crate::response::Heads;
 use crate::route::Routes;
 use wit::{Peer, Records};
 
@@ -37,7 +39,9 @@ pub struct Http {
     log: Vec<(Level, String)>,
     /// buffers kept from turn to turn
     head: Vec<u8>,
-    lines: Vec<u8>,
+    /// `None` while it reads
+    reader: Option<Box<Reader>>,
+    heads: Heads,
     due: Vec<usize>,
 }
 
@@ -96,7 +100,8 @@ impl Http {
             batched: 0,
             log: Vec::new(),
             head: Vec::new(),
-            lines: Vec::new(),
+            reader: Some(Box::default()),
+            heads: Heads::default(),
             due: Vec::new(),
         }
     }
@@ -117,7 +122,7 @@ impl Http {
         }
         // TCP comes first, since it says what can be sent; but not before the news that a handler has been replaced,
         // which would not know of a request that was sent to its predecessor.
-        if has_news_of_peers(wake.handler) {
+        if !wake.tcp.is_empty() && has_news_of_peers(wake.handler) {
             self.handler_events(wake.handler, outside);
             self.tcp_events(wake.tcp, outside);
         } else {

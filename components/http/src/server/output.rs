@@ -1,7 +1,9 @@
 //! What the client gets: responses in the order of the requests, as far as TCP takes them.
 
 use super::{Http, Level};
-use crate::exchange::{Body, Response};
+use crate::connection::Connection;
+use crate::exchange::{Body, Exchange, Response};
+use crate::peers::Peers;
 use crate::response;
 use core::net::IpAddr;
 use wit::tcp::Command;
@@ -12,30 +14,54 @@ const SEND: u8 = 4;
 /// Credit for what was read is given back in steps of at least this much.
 const CREDIT_STEP: u32 = 16 << 10;
 
+/// Adds bytes to a response, in parts: sends what can be sent now, holds the rest. Gives how much that is.
+#[inline]
+pub(super) fn put<const PARTS: usize>(
+    tcp: &mut Peers,
+    connection: &mut Connection,
+    exchange: &mut Exchange,
+    now: u64,
+    parts: [&[u8]; PARTS],
+) -> usize {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length == 0 {
+        return 0;
+    }
+    let is_next = exchange.held.is_empty() && connection.exchanges.front() == Some(&exchange.id());
+    let Some(out) = tcp.out_for_data(connection.peer).filter(|_| is_next) else {
+        return hold(connection, exchange, now, &parts);
+    };
+    if length <= connection.credit as usize {
+        out.stream(SEND, connection.number, parts);
+        connection.credit -= length as u32;
+        return 0;
+    }
+    let mut later = parts;
+    for part in &mut later {
+        let (sent, rest) = part.split_at(part.len().min(connection.credit as usize));
+        if !sent.is_empty() {
+            out.stream(SEND, connection.number, [sent]);
+            connection.credit -= sent.len() as u32;
+        }
+        *part = rest;
+    }
+    hold(connection, exchange, now, &later)
+}
+
+fn hold(connection: &mut Connection, exchange: &mut Exchange, now: u64, parts: &[&[u8]]) -> usize {
+    if exchange.held.is_empty() {
+        connection.wrote_at = now;
+    }
+    parts.iter().for_each(|part| exchange.held.push(part));
+    parts.iter().map(|part| part.len()).sum()
+}
+
 impl Http {
     /// Adds bytes to the response of an exchange.
     pub(super) fn put(&mut self, id: u32, bytes: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
-        let mut rest = bytes;
-        if exchange.held.is_empty()
-            && connection.exchanges.front() == Some(&id)
-            && let Some(out) = self.tcp.out_for_data(connection.peer)
-        {
-            let (now, later) = rest.split_at(rest.len().min(connection.credit as usize));
-            if !now.is_empty() {
-                out.stream(SEND, connection.number, now);
-                connection.credit -= now.len() as u32;
-            }
-            rest = later;
-        }
-        if !rest.is_empty() {
-            if exchange.held.is_empty() {
-                connection.wrote_at = self.now;
-            }
-            exchange.held.push(rest);
-            self.buffered += rest.len();
-        }
+        self.buffered += put(&mut self.tcp, connection, exchange, self.now, [bytes]);
     }
 
     /// Answers for a handler, or without one.
@@ -78,6 +104,24 @@ impl Http {
 
     /// Goes on with a connection as far as possible: output, then what input that allows, and so on.
     pub(super) fn advance(&mut self, key: usize) {
+        if !self.waits(key) {
+            self.go_on(key);
+        }
+        self.settle(key);
+    }
+
+    /// The connection only waits for the handler of its first exchange.
+    #[inline]
+    fn waits(&mut self, key: usize) -> bool {
+        let Some(connection) = self.connections.get(key) else { return true };
+        if connection.client_finished || !connection.input.is_empty() {
+            return false;
+        }
+        let front = connection.exchanges.front().and_then(|&id| self.exchanges.get(id));
+        front.is_some_and(|exchange| exchange.held.is_empty() && exchange.response != Response::Done)
+    }
+
+    fn go_on(&mut self, key: usize) {
         loop {
             self.pump(key);
             if !self.resume(key) && !self.lacks_body(key) {
@@ -90,7 +134,6 @@ impl Http {
         if is_over && connection.exchanges.is_empty() && !connection.finished {
             self.finish(key);
         }
-        self.settle(key);
     }
 
     /// Sends what can be sent, and completes the exchanges whose response is sent.
@@ -102,7 +145,7 @@ impl Http {
             if !exchange.held.is_empty() {
                 let length = exchange.held.len().min(connection.credit as usize);
                 let Some(out) = self.tcp.out_for_data(connection.peer).filter(|_| length > 0) else { return };
-                out.stream(SEND, connection.number, &exchange.held.as_slice()[..length]);
+                out.stream(SEND, connection.number, [&exchange.held.as_slice()[..length]]);
                 exchange.held.consume(length);
                 connection.credit -= length as u32;
                 connection.wrote_at = self.now;

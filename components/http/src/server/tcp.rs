@@ -135,6 +135,7 @@ impl Http {
             reading: Reading::Head,
             input: Buffer::new(),
             scanned: 0,
+            known: self.reader.as_ref().map_or(0, |reader| reader.latest()),
             used: 0,
             body_of: None,
             body_bytes: 0,

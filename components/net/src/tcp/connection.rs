@@ -56,6 +56,10 @@ pub struct Connection {
     start: SlowStart,
     /// bytes in the send ring when last looked at
     in_ring: usize,
+    /// the sequence number after the last byte that was put into the ring
+    ring_end: u32,
+    /// something has been put into the ring since it was last polled
+    pub filled: bool,
     /// bytes of data that the client takes
     receive_credit: u32,
     /// bytes that the client may send
@@ -104,6 +108,8 @@ impl Connection {
             waiting: VecDeque::new(),
             start: SlowStart::new(),
             in_ring: 0,
+            ring_end: 0,
+            filled: false,
             receive_credit: INITIAL_CREDIT,
             send_credit: INITIAL_CREDIT,
             used_credit: 0,
@@ -163,9 +169,20 @@ impl Connection {
     fn into_ring(&mut self, data: &[u8]) -> usize {
         let window = self.window();
         let taken = self.socket().send_slice(&data[..data.len().min(window)]).unwrap_or(0);
-        self.in_ring += taken;
-        self.used_credit += taken as u32;
+        self.put(taken);
         taken
+    }
+
+    fn put(&mut self, bytes: usize) {
+        self.in_ring += bytes;
+        self.ring_end = self.ring_end.wrapping_add(bytes as u32);
+        self.used_credit += bytes as u32;
+        self.filled |= bytes > 0;
+    }
+
+    /// Whether nothing follows this segment.
+    pub fn ends_with(&self, segment: Option<SentSegment>) -> bool {
+        !self.finishing && segment.is_some_and(|segment| segment.next == self.ring_end)
     }
 
     /// Bytes that may go into the ring now.
@@ -186,8 +203,7 @@ impl Connection {
             if taken == 0 {
                 break;
             }
-            self.in_ring += taken;
-            self.used_credit += taken as u32;
+            self.put(taken);
             self.waiting.drain(..taken);
             memory.give_back(taken);
             if self.waiting.is_empty() {
@@ -251,8 +267,8 @@ impl Connection {
     }
 
     /// True while smoltcp must not be polled: its TIME-WAIT timer would discard data that the client has not taken.
-    pub fn is_frozen(&mut self) -> bool {
-        self.state() == State::TimeWait && self.socket().recv_queue() > 0 && self.fin_is_acknowledged()
+    pub fn is_frozen(&mut self, state: State) -> bool {
+        state == State::TimeWait && self.socket().recv_queue() > 0 && self.fin_is_acknowledged()
     }
 
     /// Sequence and acknowledgement number to remember when this ends in TIME-WAIT.
@@ -285,6 +301,8 @@ impl Connection {
             return false;
         }
         self.announced = true;
+        // So far nothing but a SYN has been sent.
+        self.ring_end = self.highest().unwrap_or_default();
         let timeout = Duration::from_secs(self.keep_alive * (PROBES + 1));
         self.socket().set_timeout(Some(timeout));
         let connection = self.number;
@@ -322,6 +340,7 @@ impl Connection {
         }
         let finished = self.finishing && self.fin_acknowledgement.is_some();
         match self.state() {
+            State::Established => None,
             State::Closed if finished => (self.socket().recv_queue() == 0).then_some(""),
             State::TimeWait => (self.socket().recv_queue() == 0 && self.fin_is_acknowledged()).then_some(""),
             State::Closed if self.announced => Some("reset by the remote side"),

@@ -45,10 +45,8 @@ impl Memory {
             let size = floor + (share as u64 * largest as u64 / total as u64) as usize;
             size.min(largest).max(floor.min(largest))
         };
-        let rings = Rings {
-            receive: part(FLOOR.receive, self.largest.receive),
-            send: part(FLOOR.send, self.largest.send),
-        };
+        let rings =
+            Rings { receive: part(FLOOR.receive, self.largest.receive), send: part(FLOOR.send, self.largest.send) };
         self.take(rings.total()).then_some(rings)
     }
 

@@ -222,11 +222,8 @@ impl Tcp {
         let flow = free.ok_or("no local port is free")?;
         let slot = self.open(flow, peer, Origin::Ticket(ticket), false).ok_or("too many connections")?;
         let connection = self.table.get(slot).ok_or("too many connections")?;
-        let connected = connection.socket().connect(
-            link.context(),
-            (remote, to.port),
-            (from_mapped(local), flow.local_port),
-        );
+        let connected =
+            connection.socket().connect(link.context(), (remote, to.port), (from_mapped(local), flow.local_port));
         if connected.is_err() {
             self.remove(slot, 0);
             return Err("not an address to connect to");
@@ -298,12 +295,8 @@ impl Tcp {
         let mut touched = core::mem::take(&mut self.touched);
         let mut done = 0;
         while done < touched.len() && link.has_room() {
-            let slot = touched[done];
+            self.drive(touched[done], now, link);
             done += 1;
-            if let Some(connection) = self.table.get(slot) {
-                connection.marks.touched = false;
-                self.drive(slot, now, link);
-            }
         }
         touched.drain(..done);
         if touched.is_empty() && self.touched.is_empty() {
@@ -332,29 +325,40 @@ impl Tcp {
     }
 
     fn drive(&mut self, slot: u16, now: u64, link: &mut Link) {
-        self.report(slot);
-        self.transmit(slot, now, link);
-        let Some(connection) = self.table.get(slot) else { return };
-        let Some(why) = connection.over() else { return };
-        if connection.is_known() && self.peers.is_attached(connection.peer) {
-            let Some(events) = self.peers.room(connection.peer) else { return self.hold(slot) };
-            connection.conclude(why, events);
+        let Tcp { table, peers, memory, listeners, timers, stalled, .. } = self;
+        let Some(connection) = table.get(slot) else { return };
+        connection.marks.touched = false;
+        connection.feed(memory);
+        let mut hold = false;
+        if connection.peer != NOBODY && !connection.is_half_open() {
+            match peers.room(connection.peer) {
+                Some(events) => {
+                    if connection.report(events)
+                        && let Origin::Listener(port) = connection.origin
+                        && let Some(listener) = listeners.get(port)
+                    {
+                        listener.settled();
+                    }
+                }
+                None => hold = true,
+            }
         }
-        self.remove(slot, now);
-    }
-
-    fn report(&mut self, slot: u16) {
-        let Some(connection) = self.table.get(slot) else { return };
-        connection.feed(&mut self.memory);
-        if connection.is_half_open() || connection.peer == NOBODY {
-            return;
+        let (at, is_stalled) = transmit(connection, now, link);
+        timers.set(slot.into(), &mut connection.deadline, at);
+        if is_stalled && !core::mem::replace(&mut connection.marks.stalled, true) {
+            push(stalled, slot);
         }
-        let Some(events) = self.peers.room(connection.peer) else { return self.hold(slot) };
-        if connection.report(events)
-            && let Origin::Listener(port) = connection.origin
-            && let Some(listener) = self.listeners.get(port)
-        {
-            listener.settled();
+        if let Some(why) = connection.over() {
+            let somebody = connection.is_known() && peers.is_attached(connection.peer);
+            match peers.room(connection.peer) {
+                Some(events) => connection.conclude(why, events),
+                None if !somebody => {}
+                None => return self.hold(slot),
+            }
+            return self.remove(slot, now);
+        }
+        if hold {
+            self.hold(slot);
         }
     }
 
@@ -366,46 +370,51 @@ impl Tcp {
         }
     }
 
-    fn transmit(&mut self, slot: u16, now: u64, link: &mut Link) {
-        let Some(connection) = self.table.get(slot) else { return };
-        if connection.is_frozen() {
-            return self.timers.set(slot.into(), &mut connection.deadline, NEVER);
-        }
-        let open = connection.state() != State::Closed;
-        let mut idle = 0;
-        let at = loop {
-            let at = link.poll_at(now, &connection.sockets);
-            if at > now {
-                break at;
-            }
-            if !link.has_room() {
-                break now;
-            }
-            if idle == 2 {
-                break now + RETRY;
-            }
-            link.sent.segment = None;
-            link.sent.highest = connection.highest();
-            if link.egress(now, &mut connection.sockets) {
-                connection.sent(link.sent.segment);
-            } else {
-                idle += 1;
-            }
-        };
-        link.sent.highest = None;
-        self.timers.set(slot.into(), &mut connection.deadline, at);
-        if open && connection.state() == State::Closed {
-            connection.lost(if link.owns(connection.flow.local) { "timed out" } else { "this machine's address changed" });
-        }
-        if idle > 0 && !core::mem::replace(&mut connection.marks.stalled, true) {
-            push(&mut self.stalled, slot);
-        }
-    }
-
     /// When `step` must be called next, if nothing else happens.
     pub fn deadline(&self) -> u64 {
         if self.touched.is_empty() { self.timers.next() } else { 0 }
     }
+}
+
+/// Sends what a connection has to send. When to look at it next, and whether it wants to send and cannot.
+fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, bool) {
+    let state = connection.state();
+    if connection.is_frozen(state) {
+        return (NEVER, false);
+    }
+    let mut idle = 0;
+    let mut ready = core::mem::take(&mut connection.filled);
+    let at = loop {
+        if !ready {
+            let at = link.poll_at(now, &connection.sockets);
+            if at > now {
+                break at;
+            }
+        }
+        ready = false;
+        if !link.has_room() {
+            break now;
+        }
+        if idle == 2 {
+            break now + RETRY;
+        }
+        link.sent.segment = None;
+        link.sent.highest = connection.highest();
+        if !link.egress(now, &mut connection.sockets) {
+            idle += 1;
+            continue;
+        }
+        connection.sent(link.sent.segment);
+        if connection.ends_with(link.sent.segment) {
+            // smoltcp's timers are no shorter than this. Mostly something happens before, and they are never asked.
+            break now + RETRY;
+        }
+    };
+    link.sent.highest = None;
+    if state != State::Closed && connection.state() == State::Closed {
+        connection.lost(if link.owns(connection.flow.local) { "timed out" } else { "this machine's address changed" });
+    }
+    (at, idle > 0)
 }
 
 /// Adds a slot to a list that slots do not leave when their connection ends. It may be in it, but not for ever more times.

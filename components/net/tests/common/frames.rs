@@ -5,7 +5,12 @@ use super::host::CARD;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::*;
 
-pub fn ethernet(protocol: EthernetProtocol, destination: [u8; 6], length: usize, write: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub fn ethernet(
+    protocol: EthernetProtocol,
+    destination: [u8; 6],
+    length: usize,
+    write: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
     let mut bytes = vec![0; 14 + length];
     let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
     frame.set_src_addr(EthernetAddress(CARD));

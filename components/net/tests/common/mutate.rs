@@ -70,7 +70,8 @@ pub fn options(dice: &mut Dice, template: &[u8]) -> Vec<u8> {
     frame[46] = ((5 + words) << 4) as u8;
     frame[47] = if dice.percent(60) { 2 } else { dice.next() as u8 };
     for _ in 0..words * 4 {
-        let byte = if dice.percent(70) { [0, 1, 2, 3, 4, 5, 8, 10, 14, 255][dice.below(10)] } else { dice.next() as u8 };
+        let byte =
+            if dice.percent(70) { [0, 1, 2, 3, 4, 5, 8, 10, 14, 255][dice.below(10)] } else { dice.next() as u8 };
         frame.push(byte);
     }
     let length = (frame.len() - 14) as u16;

@@ -134,9 +134,14 @@ impl<'a> Function<'a> {
         self.config.read(self.address, offset)
     }
 
-    /// Lets the function answer at its memory regions and read and write memory itself.
-    pub fn enable(&self) {
-        self.update_command(|command| command | CommandRegister::MEMORY_ENABLE | CommandRegister::BUS_MASTER_ENABLE);
+    /// Lets the function answer at its memory regions: before that they are not there.
+    pub fn enable_regions(&self) {
+        self.update_command(|command| command | CommandRegister::MEMORY_ENABLE);
+    }
+
+    /// Lets the function read and write memory, and send interrupts.
+    pub fn enable_dma(&self) {
+        self.update_command(|command| command | CommandRegister::BUS_MASTER_ENABLE);
     }
 
     fn disable_pin_interrupt(&self) {

@@ -1,17 +1,15 @@
 //! A virtqueue with the buffers that travel on it.
 //!
-//! Buffers are all of one size, two to a page, and a request is one buffer. A buffer is at any time either free (the
-//! driver's) or posted (the device's); the driver touches free ones only. The device is believed in nothing but the
-//! contents of the buffers that it returns: what it says about them is checked.
+//! Buffers are all of one size, two to a page; buffer `i` is what descriptor `i` points to, for good. A buffer is at
+//! any time either free (the driver's) or with the device; the driver touches free ones only. The device is believed in
+//! nothing but the contents of the buffers that it returns: what it says about them is checked.
 
 #![allow(unsafe_code)]
 
-use super::hal::Memory;
+use super::ring::{Access, Faulty, Ring};
 use crate::drivers::machine::Dma;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::{Ordering, fence};
-use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
 use virtio_drivers::{Error, PAGE_SIZE};
 
@@ -19,179 +17,23 @@ use virtio_drivers::{Error, PAGE_SIZE};
 pub const BUFFER: usize = 2048;
 const PER_PAGE: usize = PAGE_SIZE / BUFFER;
 
-/// The device returned what it was never given, or broke the queue in another way. It is not to be used any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Faulty;
-
-/// Invariant: `posted[token]` is the buffer that the queue's descriptor `token` points to, if the device has it; that
-/// buffer is not in `free`, and no buffer is in either twice. Buffers live until the queue is dropped, which its owner
-/// does after the transport has reset the device.
-pub struct BufferQueue<const SIZE: usize> {
-    queue: VirtQueue<Memory, SIZE>,
-    index: u16,
-    /// bytes of each buffer that the device may write
-    writable: usize,
+/// Buffers on one queue, all for the device to read or all for it to write.
+///
+/// Invariant: a buffer is in `free` at most once, and then the device does not have it. Buffers live until the queue is
+/// dropped, which its owner does after the device was reset.
+pub struct BufferQueue {
+    ring: Ring,
+    access: Access,
+    /// bytes of each buffer that the device may access, when it writes
+    length: usize,
     pages: Vec<Dma>,
     free: Vec<u16>,
-    posted: [Option<u16>; SIZE],
-    /// posted since the device was last notified
-    unannounced: bool,
-}
-
-impl<const SIZE: usize> BufferQueue<SIZE> {
-    /// Sets up queue `index` without any buffers, silent: no interrupts until [`BufferQueue::set_interrupts`].
-    /// `writable` is how many bytes of a buffer the device may fill when it receives.
-    pub fn new(transport: &mut impl Transport, index: u16, writable: usize) -> Result<Self, Error> {
-        assert!(writable <= BUFFER);
-        let mut queue = VirtQueue::new(transport, index, false, false)?;
-        queue.set_dev_notify(false);
-        let free = Vec::with_capacity(SIZE);
-        Ok(BufferQueue { queue, index, writable, pages: Vec::new(), free, posted: [None; SIZE], unannounced: false })
-    }
-
-    /// Adds a page of free buffers, unless there are as many buffers as the queue has places.
-    pub fn grow(&mut self) -> Result<(), Error> {
-        let first = self.pages.len() * PER_PAGE;
-        if first + PER_PAGE > SIZE {
-            return Err(Error::QueueFull);
-        }
-        self.pages.push(Dma::new(PAGE_SIZE).map_err(|_| Error::DmaError)?);
-        self.free.extend(first as u16..(first + PER_PAGE) as u16);
-        Ok(())
-    }
-
-    /// True if the device has returned a buffer.
-    #[inline]
-    pub fn ready(&self) -> bool {
-        self.queue.can_pop()
-    }
-
-    /// Asks the device for an interrupt when it returns a buffer, or for none. It may send one all the same.
-    pub fn set_interrupts(&mut self, on: bool) {
-        self.queue.set_dev_notify(on);
-        // What the device returns after this is seen with the flag; what it returned before is seen by `ready`.
-        fence(Ordering::SeqCst);
-    }
-
-    /// Gives every free buffer to the device to be filled.
-    pub fn post_all(&mut self) -> Result<(), Faulty> {
-        while let Some(buffer) = self.free.pop() {
-            self.post_to_receive(buffer)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the next filled buffer, shows what the device wrote to it, and gives it back to the device. False if there
-    /// is none. What the device claims beyond what it may write is not shown: then the bytes are empty.
-    #[inline]
-    pub fn receive(&mut self, read: impl FnOnce(&[u8])) -> Result<bool, Faulty> {
-        let Some((buffer, written)) = self.take(Direction::Receive)? else { return Ok(false) };
-        let length = if written as usize <= self.writable { written as usize } else { 0 };
-        // SAFETY: the device has returned the buffer, and `self` is held until it is posted again.
-        read(unsafe { &self.place(buffer).as_ref()[..length] });
-        self.post_to_receive(buffer)?;
-        Ok(true)
-    }
-
-    /// Gives a buffer to the device to be sent: `head` zero bytes, then `body`.
-    ///
-    /// # Panics
-    /// If they are longer than [`BUFFER`].
-    #[inline]
-    pub fn send(&mut self, head: usize, body: &[u8]) -> Result<(), SendError> {
-        let buffer = self.take_free()?;
-        let length = head + body.len();
-        // SAFETY: the buffer was free, so nothing else refers to it.
-        let bytes = unsafe { &mut self.place(buffer).as_mut()[..length] };
-        bytes[..head].fill(0);
-        bytes[head..].copy_from_slice(body);
-        // SAFETY: the buffer is noted as posted next, so nothing touches it until the device returns it.
-        let added = unsafe { self.queue.add(&[bytes], &mut []) };
-        Ok(self.note_posted(added, buffer)?)
-    }
-
-    /// Tells the device of what was posted since the last time, if it wants to know.
-    #[inline]
-    pub fn announce(&mut self, transport: &mut impl Transport) {
-        if !core::mem::take(&mut self.unannounced) {
-            return;
-        }
-        // The device must see the buffers before its wish is read, or both sides may think that the other acts.
-        fence(Ordering::SeqCst);
-        if self.queue.should_notify() {
-            transport.notify(self.index);
-        }
-    }
-
-    fn take_free(&mut self) -> Result<u16, SendError> {
-        if self.free.is_empty() {
-            self.reclaim()?;
-        }
-        if self.free.is_empty() {
-            // No memory is as good as no room: both pass.
-            self.grow().map_err(|_| SendError::Full)?;
-        }
-        self.free.pop().ok_or(SendError::Full)
-    }
-
-    /// Takes back all buffers that were sent.
-    fn reclaim(&mut self) -> Result<(), Faulty> {
-        while let Some((buffer, _)) = self.take(Direction::Send)? {
-            self.free.push(buffer);
-        }
-        Ok(())
-    }
-
-    fn post_to_receive(&mut self, buffer: u16) -> Result<(), Faulty> {
-        // SAFETY: the buffer was free, so nothing else refers to it.
-        let bytes = unsafe { &mut self.place(buffer).as_mut()[..self.writable] };
-        // SAFETY: the buffer is noted as posted next, so nothing touches it until the device returns it.
-        let added = unsafe { self.queue.add(&[], &mut [bytes]) };
-        self.note_posted(added, buffer)
-    }
-
-    fn note_posted(&mut self, added: Result<u16, Error>, buffer: u16) -> Result<(), Faulty> {
-        // There are never more buffers than descriptors, so this fails only if the queue is broken.
-        let token = added.map_err(|_| Faulty)?;
-        *self.posted.get_mut(usize::from(token)).ok_or(Faulty)? = Some(buffer);
-        self.unannounced = true;
-        Ok(())
-    }
-
-    /// The next buffer that the device has returned, and how many bytes it says it wrote.
-    #[inline]
-    fn take(&mut self, direction: Direction) -> Result<Option<(u16, u32)>, Faulty> {
-        let Some(token) = self.queue.peek_used() else { return Ok(None) };
-        let buffer = self.posted.get_mut(usize::from(token)).and_then(Option::take).ok_or(Faulty)?;
-        // SAFETY: the buffer has just left the device's hands, so nothing else refers to it.
-        let bytes = unsafe { self.place(buffer).as_mut() };
-        // SAFETY: this is the buffer that the token was given out for, and it was posted until now.
-        let written = unsafe {
-            match direction {
-                Direction::Receive => self.queue.pop_used(token, &[], &mut [&mut bytes[..self.writable]]),
-                Direction::Send => self.queue.pop_used(token, &[bytes], &mut []),
-            }
-        };
-        Ok(Some((buffer, written.map_err(|_| Faulty)?)))
-    }
-
-    fn place(&self, buffer: u16) -> NonNull<[u8; BUFFER]> {
-        let page = &self.pages[usize::from(buffer) / PER_PAGE];
-        let offset = usize::from(buffer) % PER_PAGE * BUFFER;
-        // SAFETY: the offset lies within the page.
-        unsafe { page.pointer().byte_add(offset).cast() }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Direction {
-    Receive,
-    Send,
 }
 
 /// Why a frame was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendError {
+    /// Every buffer is with the device, and there can be no more of them.
     Full,
     Faulty,
 }
@@ -199,5 +41,127 @@ pub enum SendError {
 impl From<Faulty> for SendError {
     fn from(_: Faulty) -> Self {
         SendError::Faulty
+    }
+}
+
+impl BufferQueue {
+    /// A queue of at most `most` buffers to send, made as they are needed.
+    pub fn to_send(transport: &mut impl Transport, index: u16, most: u16) -> Result<Self, Error> {
+        let ring = Ring::new(transport, index, most)?;
+        let free = Vec::with_capacity(ring.size().into());
+        Ok(BufferQueue { ring, access: Access::Read, length: BUFFER, pages: Vec::new(), free })
+    }
+
+    /// A queue of at most `most` buffers to receive at most `length` bytes in, all of them offered to the device once
+    /// [`BufferQueue::publish`] is called.
+    pub fn to_receive(transport: &mut impl Transport, index: u16, most: u16, length: usize) -> Result<Self, Error> {
+        let ring = Ring::new(transport, index, most)?;
+        let free = Vec::with_capacity(ring.size().into());
+        let length = length.min(BUFFER);
+        let mut queue = BufferQueue { ring, access: Access::Write, length, pages: Vec::new(), free };
+        while queue.grow()? {}
+        queue.offer_all();
+        Ok(queue)
+    }
+
+    /// True if the device has returned a buffer.
+    #[inline]
+    pub fn ready(&self) -> bool {
+        self.ring.ready()
+    }
+
+    pub fn set_interrupts(&mut self, on: bool) {
+        self.ring.set_interrupts(on);
+    }
+
+    /// Shows `read` what the device wrote to the next buffer that it returned. False if there is none. If the device
+    /// claims to have written more than it may, the bytes are empty.
+    ///
+    /// The buffer goes back to the device with the next [`BufferQueue::offer_all`].
+    #[inline]
+    pub fn receive(&mut self, read: impl FnOnce(&[u8])) -> Result<bool, Faulty> {
+        let Some((buffer, written)) = self.ring.take()? else { return Ok(false) };
+        let length = if written as usize <= self.length { written as usize } else { 0 };
+        // SAFETY: the device has returned the buffer and gets it back later, so nothing else refers to it.
+        read(unsafe { &self.place(buffer).as_ref()[..length] });
+        self.free.push(buffer);
+        Ok(true)
+    }
+
+    /// Offers every free buffer to the device.
+    #[inline]
+    pub fn offer_all(&mut self) {
+        while let Some(buffer) = self.free.pop() {
+            self.ring.offer(buffer);
+        }
+    }
+
+    /// Offers a buffer to the device that holds `head` zero bytes and `body`.
+    ///
+    /// # Panics
+    /// If they are longer than [`BUFFER`].
+    #[inline]
+    pub fn send(&mut self, head: usize, body: &[u8]) -> Result<(), SendError> {
+        if self.free.is_empty() {
+            self.refill()?;
+        }
+        let buffer = self.free.pop().ok_or(SendError::Full)?;
+        let mut place = self.place(buffer);
+        let length = head + body.len();
+        // SAFETY: the buffer was free, so nothing else refers to it.
+        let bytes = unsafe { &mut place.as_mut()[..length] };
+        bytes[..head].fill(0);
+        bytes[head..].copy_from_slice(body);
+        let address = place.addr().get() as u64;
+        // SAFETY: memory is mapped where it is, so this is the buffer, which nothing touches until it is taken back.
+        unsafe { self.ring.describe(buffer, address, length as u32, Access::Read) };
+        self.ring.offer(buffer);
+        Ok(())
+    }
+
+    /// Makes what was offered visible to the device, and notifies it if it wants to know.
+    #[inline]
+    pub fn publish(&mut self, transport: &mut impl Transport) {
+        self.ring.publish(transport);
+    }
+
+    /// Takes back what was sent; makes new buffers if there is none.
+    #[cold]
+    fn refill(&mut self) -> Result<(), Faulty> {
+        while let Some((buffer, _)) = self.ring.take()? {
+            self.free.push(buffer);
+        }
+        if self.free.is_empty() {
+            // No memory is as good as no room: both pass.
+            let _ = self.grow();
+        }
+        Ok(())
+    }
+
+    /// Adds a page of free buffers. False if there is one for each descriptor.
+    fn grow(&mut self) -> Result<bool, Error> {
+        let first = self.pages.len() * PER_PAGE;
+        let count = usize::from(self.ring.size()).saturating_sub(first).min(PER_PAGE);
+        if count == 0 {
+            return Ok(false);
+        }
+        let page = Dma::new(PAGE_SIZE).map_err(|_| Error::DmaError)?;
+        for index in 0..count {
+            let address = page.physical() + (index * BUFFER) as u64;
+            let buffer = (first + index) as u16;
+            // SAFETY: the page lives as long as the queue, and the driver touches the buffer only while it is free.
+            unsafe { self.ring.describe(buffer, address, self.length as u32, self.access) };
+            self.free.push(buffer);
+        }
+        self.pages.push(page);
+        Ok(true)
+    }
+
+    #[inline]
+    fn place(&self, buffer: u16) -> NonNull<[u8; BUFFER]> {
+        let page = &self.pages[usize::from(buffer) / PER_PAGE];
+        let offset = usize::from(buffer) % PER_PAGE * BUFFER;
+        // SAFETY: the offset lies within the page.
+        unsafe { page.pointer().byte_add(offset).cast() }
     }
 }

@@ -1,14 +1,14 @@
 //! Virtio devices (Virtual I/O Device specification 1.2), over PCI or memory-mapped registers.
 //!
-//! The queues and the memory-mapped transport are the crate virtio-drivers'; its drivers for devices are not used: they
-//! notify for each buffer and wait for answers.
+//! What a transport is, and the memory-mapped one, are the crate virtio-drivers'. Its queues and drivers for devices are
+//! not used: they notify for each buffer and wait for answers.
 
 mod buffers;
-mod hal;
 pub mod mmio;
 pub mod net;
 mod places;
 mod pci;
+mod ring;
 pub mod rng;
 
 use super::pci::Match;

@@ -4,9 +4,10 @@
 //! interrupt is on only between [`Card::arm`] and [`Card::disarm`], while the CPU sleeps. What was sent is taken back
 //! when the room is needed.
 
-use super::buffers::{BUFFER, BufferQueue, Faulty, SendError};
+use super::buffers::{BUFFER, BufferQueue, SendError};
 use super::mmio::{self, MmioTransport};
 use super::pci::PciTransport;
+use super::ring::Faulty;
 use super::Interrupt;
 use crate::cpu::lock::Lock;
 use crate::drivers::{Card, CardStatistics, Found, ProbeError, pci};
@@ -36,13 +37,12 @@ const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
 
 /// Buffers that wait for frames: 256 KiB.
-const RECEIVE_BUFFERS: usize = 128;
+const RECEIVE_BUFFERS: u16 = 128;
 /// Frames on their way out. Buffers for them are made as they are needed, 512 KiB at most.
-const TRANSMIT_BUFFERS: usize = 256;
+const TRANSMIT_BUFFERS: u16 = 256;
 
 bitflags! {
-    /// What the driver can use of what a card offers (5.1.3). No offloads, and none of the ring features: with them,
-    /// virtio-drivers cannot batch notifications or be told to be silent.
+    /// What the driver can use of what a card offers (5.1.3): no offloads.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     struct Features: u64 {
         const MTU = 1 << 3;
@@ -80,8 +80,8 @@ pub struct VirtioNet<T: Transport> {
 struct Queues<T: Transport> {
     // The first to be dropped: that resets the device, which then no longer uses the buffers.
     transport: T,
-    receive: BufferQueue<RECEIVE_BUFFERS>,
-    transmit: BufferQueue<TRANSMIT_BUFFERS>,
+    receive: BufferQueue,
+    transmit: BufferQueue,
     header: usize,
     /// the device has broken its rules and is not used any more
     faulty: bool,
@@ -97,14 +97,10 @@ impl<T: Transport> VirtioNet<T> {
             random_address()
         };
         let header = if features.contains(Features::VERSION_1) { HEADER } else { HEADER_LEGACY };
-        let mut receive = BufferQueue::new(&mut transport, RECEIVE, BUFFER)?;
-        let transmit = BufferQueue::new(&mut transport, TRANSMIT, 0)?;
-        for _ in 0..RECEIVE_BUFFERS / 2 {
-            receive.grow()?;
-        }
-        receive.post_all().map_err(|Faulty| ProbeError::Device("has a broken receive queue"))?;
+        let mut receive = BufferQueue::to_receive(&mut transport, RECEIVE, RECEIVE_BUFFERS, BUFFER)?;
+        let transmit = BufferQueue::to_send(&mut transport, TRANSMIT, TRANSMIT_BUFFERS)?;
         transport.finish_init();
-        receive.announce(&mut transport);
+        receive.publish(&mut transport);
         let statistics = CardStatistics::default();
         let queues = Lock::new(Queues { transport, receive, transmit, header, faulty: false, statistics });
         Ok(VirtioNet { name, address, mtu, queues, waker: Lock::new(None) })
@@ -151,7 +147,7 @@ impl<T: Transport> Queues<T> {
             return sent;
         }
         // The card may not know yet what is waiting for it.
-        self.transmit.announce(&mut self.transport);
+        self.transmit.publish(&mut self.transport);
         self.transmit.send(self.header, frame)
     }
 }
@@ -202,7 +198,8 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
                 Err(Faulty) => return queues.give_up(&self.name),
             }
         }
-        queues.receive.announce(&mut queues.transport);
+        queues.receive.offer_all();
+        queues.receive.publish(&mut queues.transport);
     }
 
     fn transmit(&self, frames: wit::Records<'_>) {
@@ -227,7 +224,7 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
                 Err(SendError::Faulty) => queues.give_up(&self.name),
             }
         }
-        queues.transmit.announce(&mut queues.transport);
+        queues.transmit.publish(&mut queues.transport);
     }
 }
 

@@ -75,6 +75,7 @@ impl PciTransport {
     /// one.
     pub fn new(function: &Function<'_>, interrupt: Interrupt) -> Result<Self, ProbeError> {
         let device_type = device_type(function.device()).ok_or(Device("is of no known virtio type"))?;
+        function.enable_regions();
         let find = |kind| structures(function).find(|(k, _, _)| *k == kind);
         let map = |structure: Structure, at_least: usize| -> Result<Region, ProbeError> {
             if (structure.length as usize) < at_least {
@@ -99,7 +100,7 @@ impl PciTransport {
             let message = machine::message_interrupt().ok_or(ProbeError::NoInterrupt)?;
             Msix::enable(function)?.route(ENTRY, message)?;
         }
-        function.enable();
+        function.enable_dma();
         Ok(transport)
     }
 

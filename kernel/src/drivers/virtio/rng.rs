@@ -1,8 +1,9 @@
 //! Entropy devices (Virtual I/O Device specification 1.2, 5.4): a queue of buffers that come back random.
 
-use super::buffers::{BufferQueue, Faulty};
+use super::buffers::BufferQueue;
 use super::mmio;
 use super::pci::PciTransport;
+use super::ring::Faulty;
 use super::Interrupt;
 use crate::drivers::{Found, ProbeError, pci};
 use crate::entropy::Source;
@@ -27,8 +28,8 @@ pub const MMIO: mmio::Driver = mmio::Driver {
 };
 
 const QUEUE: u16 = 0;
-/// A queue has two descriptors at least; one request is out at a time.
-const REQUESTS: usize = 2;
+/// One request is out at a time.
+const REQUESTS: u16 = 1;
 /// A seed. Hosts ration what they give.
 const REQUEST: usize = 64;
 
@@ -42,18 +43,16 @@ bitflags! {
 pub struct VirtioRng<T: Transport> {
     name: String,
     transport: T,
-    queue: BufferQueue<REQUESTS>,
+    queue: BufferQueue,
     faulty: bool,
 }
 
 impl<T: Transport> VirtioRng<T> {
     fn new(mut transport: T, name: String) -> Result<Self, ProbeError> {
         transport.begin_init(Features::all());
-        let mut queue = BufferQueue::new(&mut transport, QUEUE, REQUEST)?;
-        queue.grow()?;
-        queue.post_all().map_err(|Faulty| ProbeError::Device("has a broken queue"))?;
+        let mut queue = BufferQueue::to_receive(&mut transport, QUEUE, REQUESTS, REQUEST)?;
         transport.finish_init();
-        queue.announce(&mut transport);
+        queue.publish(&mut transport);
         Ok(VirtioRng { name, transport, queue, faulty: false })
     }
 }
@@ -68,8 +67,11 @@ impl<T: Transport + Send> Source for VirtioRng<T> {
             return;
         }
         match self.queue.receive(absorb) {
-            // The request is out again; its answer is there the next time.
-            Ok(_) => self.queue.announce(&mut self.transport),
+            Ok(_) => {
+                // Asked again at once: the answer is there the next time.
+                self.queue.offer_all();
+                self.queue.publish(&mut self.transport);
+            }
             Err(Faulty) => {
                 self.faulty = true;
                 log::error!("{}: the entropy device broke the rules of its queue and is not used any more", self.name);

@@ -78,10 +78,11 @@ impl fmt::Display for Failed {
 
 impl core::error::Error for Failed {}
 
-/// The first line of an error, cut: what callers are told of a callee's end.
+/// The first line of an error: what callers are told of a callee's end. Long enough for one that came through as many
+/// boxes as may call each other.
 pub fn reason(error: &wasmtime::Error) -> Arc<str> {
     let mut text: String = alloc::format!("{}", error.root_cause());
-    let end = text.find('\n').unwrap_or(text.len()).min(512);
+    let end = text.find('\n').unwrap_or(text.len()).min(2048);
     text.truncate(text.floor_char_boundary(end));
     text.into()
 }

@@ -28,7 +28,8 @@ impl Check<'_> {
         match &arrow.target {
             Target::Node => {}
             Target::Device(device) => {
-                let route = |import: &&Interface| DeviceRoute { interface: import.name.clone(), device: device.clone() };
+                let route =
+                    |import: &&Interface| DeviceRoute { interface: import.name.clone(), device: device.clone() };
                 self.routes.boxes[index].devices.extend(imports.iter().map(route));
             }
             Target::Box(name) => {
@@ -59,7 +60,8 @@ impl Check<'_> {
 
     fn not_imported(&mut self, spec: &BoxSpec, description: &Description, arrow: &Arrow) {
         let interface = &arrow.interface;
-        let message = format!("box `{}` has an arrow for `{interface}`, which its component does not import", spec.name);
+        let message =
+            format!("box `{}` has an arrow for `{interface}`, which its component does not import", spec.name);
         let paths = || description.imports.iter().map(Interface::path);
         let other_version = description.imports.iter().find(|import| import.path() == interface.path());
         let help: Option<String> = if let Some(import) = other_version {
@@ -75,7 +77,8 @@ impl Check<'_> {
     }
 
     fn no_such_box(&mut self, spec: &BoxSpec, arrow: &Arrow, name: &str) {
-        let message = format!("box `{}`: its arrow `{}` leads to box `{name}`, which does not exist", spec.name, arrow.interface);
+        let message =
+            format!("box `{}`: its arrow `{}` leads to box `{name}`, which does not exist", spec.name, arrow.interface);
         let others = self.system.boxes.iter().map(|other| other.name.as_str()).filter(|other| *other != spec.name);
         let help = suggest::help(name, others);
         self.arrow_fault(spec, arrow, arrow.target_at, message).help = help;
@@ -124,8 +127,7 @@ impl Check<'_> {
         };
         let misfits = types::misfits(import, export);
         if misfits.is_empty() {
-            let route =
-                CallRoute { interface: import.name.clone(), box_index: target, export: export.name.clone() };
+            let route = CallRoute { interface: import.name.clone(), box_index: target, export: export.name.clone() };
             self.routes.boxes[index].calls.push(route);
             return;
         }
@@ -146,8 +148,10 @@ impl Check<'_> {
             [one] => Some(format!("box `{one}` provides it")),
             _ => Some(format!("boxes `{}` provide it", providers.join("`, `"))),
         };
-        let message =
-            format!("box `{}`: its arrow `{interface}` leads to box `{}`, which does not provide it", spec.name, other.name);
+        let message = format!(
+            "box `{}`: its arrow `{interface}` leads to box `{}`, which does not provide it",
+            spec.name, other.name
+        );
         let fault = self.arrow_fault(spec, arrow, arrow.target_at, message);
         fault.help = help;
         fault

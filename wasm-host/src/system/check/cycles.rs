@@ -9,12 +9,17 @@ use alloc::{format, string::String, vec, vec::Vec};
 impl<'a> Check<'a> {
     pub(super) fn cycles(&mut self) {
         let system = self.system;
-        let mut calls: Vec<Vec<usize>> = self.routes.boxes.iter().map(|routes| {
-            let mut targets: Vec<usize> = routes.calls.iter().map(|call| call.box_index).collect();
-            targets.sort_unstable();
-            targets.dedup();
-            targets
-        }).collect();
+        let mut calls: Vec<Vec<usize>> = self
+            .routes
+            .boxes
+            .iter()
+            .map(|routes| {
+                let mut targets: Vec<usize> = routes.calls.iter().map(|call| call.box_index).collect();
+                targets.sort_unstable();
+                targets.dedup();
+                targets
+            })
+            .collect();
         while let Some(cycle) = find_cycle(&calls) {
             // begins with the box that the file names first
             let steps: Vec<(usize, usize)> =

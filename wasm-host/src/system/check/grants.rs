@@ -25,7 +25,8 @@ impl<'a> Check<'a> {
         for (spec, arrow) in self.all_arrows() {
             let Target::Device(device) = &arrow.target else { continue };
             if let Some((owner, first)) = owners.get(device.as_str()) {
-                let message = format!("device `{device}` is granted twice: to box `{}` and to box `{}`", owner.name, spec.name);
+                let message =
+                    format!("device `{device}` is granted twice: to box `{}` and to box `{}`", owner.name, spec.name);
                 let note = format!("line {} grants it first", first.target_at.line);
                 self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
             } else {
@@ -37,7 +38,8 @@ impl<'a> Check<'a> {
     /// Two boxes cannot listen at one port of one net.
     fn ports(&mut self) {
         // sorted by first port, so that an overlap is between neighbours
-        let mut listens: BTreeMap<(&str, &str), Vec<(Ports, &BoxSpec, &Arrow)>> = BTreeMap::new();
+        type Granted<'a> = Vec<(Ports, &'a BoxSpec, &'a Arrow)>;
+        let mut listens: BTreeMap<(&str, &str), Granted<'_>> = BTreeMap::new();
         for (spec, arrow, target, grant) in self.net_arrows() {
             let granted = listens.entry((target, arrow.interface.path())).or_default();
             granted.extend(grant.listen.iter().map(|ports| (*ports, spec, arrow)));
@@ -87,10 +89,8 @@ impl<'a> Check<'a> {
                         "" | "/" => "all requests".into(),
                         some => format!("requests for `{some}`"),
                     };
-                    let message = format!(
-                        "box `{}`: its arrow `{}` grants {requests} twice",
-                        spec.name, arrow.interface
-                    );
+                    let message =
+                        format!("box `{}`: its arrow `{}` grants {requests} twice", spec.name, arrow.interface);
                     let note = format!("line {} grants them first", first.target_at.line);
                     self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
                 }

@@ -19,7 +19,8 @@ impl Check<'_> {
 
     fn import(&mut self, spec: &BoxSpec, import: &Interface) {
         let Some(name) = import.parsed() else {
-            let message = format!("box `{}` imports `{}`, which is not an interface of a package", spec.name, import.name);
+            let message =
+                format!("box `{}` imports `{}`, which is not an interface of a package", spec.name, import.name);
             let fault = self.fault(spec, spec.component_at, message);
             fault.interface = Some(import.name.clone());
             fault.help = Some("put it into an interface of a WIT package, so that an arrow can name it".into());
@@ -89,11 +90,13 @@ impl Check<'_> {
             fault.help = Some("build the component against this version's `wit` folder".into());
             return;
         }
-        let unfit: Vec<String> = import.functions.iter().filter_map(|function| super::types::unlike(given, function)).collect();
+        let unfit: Vec<String> =
+            import.functions.iter().filter_map(|function| super::types::unlike(given, function)).collect();
         if unfit.is_empty() {
             return;
         }
-        let message = format!("box `{}` imports `{name}` with functions that the node's `{own}` does not have so", spec.name);
+        let message =
+            format!("box `{}` imports `{name}` with functions that the node's `{own}` does not have so", spec.name);
         let fault = self.fault(spec, spec.component_at, message);
         fault.interface = Some(name.to_string());
         fault.notes = unfit;

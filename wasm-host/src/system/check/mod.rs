@@ -100,7 +100,12 @@ impl<'a> Check<'a> {
         };
         let service_number = other.end.peers.len() as u32;
         // each end knows the other by its own numbering, and tells it the number it is known by
-        other.end.peers.push(Peer { box_index: client, number: client_number, attach: attach.clone(), net: net.clone() });
+        other.end.peers.push(Peer {
+            box_index: client,
+            number: client_number,
+            attach: attach.clone(),
+            net: net.clone(),
+        });
         let peer = Peer { box_index: service, number: service_number, attach, net };
         self.routes.boxes[client].clients[at].peers.push(peer);
     }
@@ -119,7 +124,8 @@ impl<'a> Check<'a> {
                 [] => "its component exports nothing".into(),
                 _ => format!("its component exports `{}`", exports.join("`, `")),
             };
-            let message = format!("nothing ever runs box `{}`: no arrow leads to it, and it has no run of its own", spec.name);
+            let message =
+                format!("nothing ever runs box `{}`: no arrow leads to it, and it has no run of its own", spec.name);
             let warning = system.diagnostic(spec.at, message).of_box(&spec.name).note(note).warning();
             self.routes.warnings.push(warning);
         }

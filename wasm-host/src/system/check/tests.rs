@@ -36,7 +36,10 @@ fn components() -> BTreeMap<String, Description> {
         ("http", service(&["pearwood:net/tcp", "pearwood:http/handler"])),
         ("site", service(&["pearwood:http/handler-service", "pearwood:box/assets"])),
         ("tls", service(&["pearwood:net/tcp", "pearwood:net/tcp-service"])),
-        ("./wiki", describe(&["wasi:io/streams@0.2.6", "my:store/objects@1.1.0"], &["wasi:http/incoming-handler@0.2.6"])),
+        (
+            "./wiki",
+            describe(&["wasi:io/streams@0.2.6", "my:store/objects@1.1.0"], &["wasi:http/incoming-handler@0.2.6"]),
+        ),
         ("./wiki3", describe(&["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.2"])),
         ("store", describe(&[], &["my:store/objects@1.4.2"])),
         ("caller", describe(&["my:store/objects@1.1.0"], &["my:store/objects@1.1.0"])),
@@ -105,11 +108,8 @@ fn a_website() {
     let export = |routes: &BoxRoutes| routes.service(Channel::Handler).unwrap().provider.clone();
     assert_eq!(export(wiki), Provider::Export("wasi:http/incoming-handler@0.2.6".into()));
     assert_eq!(export(wiki3), Provider::Export("wasi:http/handler@0.3.2".into()));
-    let call = CallRoute {
-        interface: "my:store/objects@1.1.0".into(),
-        box_index: 5,
-        export: "my:store/objects@1.4.2".into(),
-    };
+    let call =
+        CallRoute { interface: "my:store/objects@1.1.0".into(), box_index: 5, export: "my:store/objects@1.4.2".into() };
     assert_eq!(wiki.calls, [call]);
     assert!(store.calls.is_empty() && store.services.is_empty());
 }
@@ -117,7 +117,8 @@ fn a_website() {
 #[test]
 fn both_ends_of_a_channel_number_each_other() {
     let handlers = "[{ box = \"site\", path = \"/a\" }, { box = \"site\", path = \"/b\" }]";
-    let boxes = [NET, &http("x", TCP, HANDLER), SITE, &http("y", "{ box = \"net\", listen = [81] }", handlers)].concat();
+    let boxes =
+        [NET, &http("x", TCP, HANDLER), SITE, &http("y", "{ box = \"net\", listen = [81] }", handlers)].concat();
     let routes = routes(&boxes);
     for (index, end) in routes.boxes.iter().enumerate().flat_map(|(i, b)| b.clients.iter().map(move |end| (i, end))) {
         for (number, peer) in end.peers.iter().enumerate() {
@@ -126,14 +127,18 @@ fn both_ends_of_a_channel_number_each_other() {
             assert_eq!((&other.attach, &other.net), (&peer.attach, &peer.net));
         }
     }
-    let attached: Vec<_> = routes.boxes[2].service(Channel::Handler).unwrap().end.peers.iter().map(|p| p.attach.clone()).collect();
+    let attached: Vec<_> =
+        routes.boxes[2].service(Channel::Handler).unwrap().end.peers.iter().map(|p| p.attach.clone()).collect();
     let grant = |path: &str| HttpGrant { path: path.into(), ..HttpGrant::default() }.encode();
     assert_eq!(attached, [grant(""), grant("/a"), grant("/b")]);
 }
 
 #[test]
 fn an_import_without_an_arrow() {
-    let fault = fault(&[NET, SITE, "[box.http]\ncomponent = \"http\"\narrows.\"pearwood:http/handler\" = { box = \"site\" }\n"].concat());
+    let fault = fault(
+        &[NET, SITE, "[box.http]\ncomponent = \"http\"\narrows.\"pearwood:http/handler\" = { box = \"site\" }\n"]
+            .concat(),
+    );
     assert_eq!(fault.message, "box `http` imports `pearwood:net/tcp@0.1.0` and has no arrow for it");
     assert_eq!(fault.help.as_deref(), Some("add arrows.\"pearwood:net/tcp\" = { box = \"net\" }"));
     assert_eq!((fault.place.line, fault.box_name.as_deref()), (8, Some("http")));
@@ -172,14 +177,20 @@ fn targets_that_are_not_there_or_do_not_provide() {
     let handler = fault(&[NET, STORE, &http("http", TCP, "{ box = \"store\" }")].concat());
     assert!(handler.notes[0].contains("export `wasi:http/incoming-handler@0.2`"), "{handler}");
 
-    let itself = fault(&[NET, SITE, "[box.tls]\ncomponent = \"tls\"\narrows.\"pearwood:net/tcp\" = { box = \"tls\", listen = [1] }\n"].concat());
+    let itself = fault(
+        &[NET, SITE, "[box.tls]\ncomponent = \"tls\"\narrows.\"pearwood:net/tcp\" = { box = \"tls\", listen = [1] }\n"]
+            .concat(),
+    );
     assert!(itself.message.contains("leads back to itself"), "{itself}");
 
     let mut components = components();
     components.insert("store".into(), describe(&[], &["my:store/objects@2.0.0"]));
     let wiki = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = { box = \"store\" }\n";
     let version = fault_with(&[STORE, wiki].concat(), &components);
-    assert!(version.notes[0].contains("it exports `my:store/objects@2.0.0`; `my:store/objects@1.1.0` is needed"), "{version}");
+    assert!(
+        version.notes[0].contains("it exports `my:store/objects@2.0.0`; `my:store/objects@1.1.0` is needed"),
+        "{version}"
+    );
 
     let component = fault("[box.a]\ncomponent = \"nothing\"\n");
     assert_eq!(component.message, "box `a`: there is no component `nothing`");
@@ -190,7 +201,8 @@ fn types_that_do_not_fit() {
     let wiki = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = { box = \"store\" }\n";
     let notes = |functions: &[(&str, &str)], definition: Option<(&str, &str)>| {
         let mut components = components();
-        let mut import = interface("my:store/objects@1.0.0", &[("get", "func(key: key) -> list<u8>"), ("put", "func()")]);
+        let mut import =
+            interface("my:store/objects@1.0.0", &[("get", "func(key: key) -> list<u8>"), ("put", "func()")]);
         let mut export = interface("my:store/objects@1.0.0", functions);
         if let Some((ours, theirs)) = definition {
             let with = |text: &str| [Type { name: "key".into(), definition: text.into() }].into();
@@ -212,7 +224,9 @@ fn types_that_do_not_fit() {
     let hidden = notes(&same, Some(("record { a: u8 }", "record { a: u16 }")));
     assert_eq!(
         hidden,
-        ["`get` is `func(key: key) -> list<u8>` on both sides, but `key` is imported as `record { a: u8 }` and exported as `record { a: u16 }`"]
+        [
+            "`get` is `func(key: key) -> list<u8>` on both sides, but `key` is imported as `record { a: u8 }` and exported as `record { a: u16 }`"
+        ]
     );
 }
 
@@ -223,7 +237,8 @@ fn what_the_node_does_not_have() {
         components.insert("store".into(), Description { imports: [import].into(), exports: known_exports() });
         fault_with(&[STORE, WIKI].concat(), &components)
     };
-    let known_function = ("write", find_given(&InterfaceName::parse("pearwood:box/log").unwrap()).unwrap().functions[0].1);
+    let known_function =
+        ("write", find_given(&InterfaceName::parse("pearwood:box/log").unwrap()).unwrap().functions[0].1);
     let name = with(interface("pearwood:box/logs@0.1.0", &[known_function]));
     assert_eq!(name.help.as_deref(), Some("did you mean `pearwood:box/log`?"));
     let version = with(interface("pearwood:box/log@0.2.0", &[known_function]));
@@ -249,7 +264,10 @@ fn grants_given_twice() {
 
     let other = http("other", "{ box = \"net\", listen = [443, \"70-90\"] }", HANDLER);
     let port = fault(&[NET, SITE, &http("http", TCP, HANDLER), &other].concat());
-    assert_eq!(port.message, "box `other`: port 70-90 of box `net` (`pearwood:net/tcp`) is granted to box `http` already");
+    assert_eq!(
+        port.message,
+        "box `other`: port 70-90 of box `net` (`pearwood:net/tcp`) is granted to box `http` already"
+    );
     assert_eq!((port.place.line, port.notes[0].as_str()), (14, "line 10 grants 80"));
 
     let twice = "[{ box = \"site\", path = \"/a\" }, { box = \"site\", path = \"/a/\" }]";
@@ -263,7 +281,10 @@ fn grants_outside_their_parents() {
     let with = |grant: &str| [NET, SITE, tls, &http("http", grant, HANDLER)].concat();
     routes(&with("{ box = \"tls\", listen = [443], connect = [\"x.a.org:443\"] }"));
     let listen = fault(&with("{ box = \"tls\", listen = [443, 80] }"));
-    assert!(listen.message.contains("listen = 80 (`pearwood:net/tcp`) is outside what box `tls` has been granted"), "{listen}");
+    assert!(
+        listen.message.contains("listen = 80 (`pearwood:net/tcp`) is outside what box `tls` has been granted"),
+        "{listen}"
+    );
     assert_eq!(listen.notes, ["its own grant is listen = [443]"]);
     let connect = fault(&with("{ box = \"tls\", listen = [443], connect = [\"*:443\"] }"));
     assert_eq!(connect.notes, ["its own grant is connect = [*.a.org:443]"]);
@@ -304,7 +325,8 @@ fn warnings() {
 
 #[test]
 fn all_faults_are_found_in_the_order_of_the_file() {
-    let boxes = [&http("http", "{ box = \"nett\", listen = [80] }", "{ box = \"store\" }"), NET, NET, "", STORE].concat();
+    let boxes =
+        [&http("http", "{ box = \"nett\", listen = [80] }", "{ box = \"store\" }"), NET, NET, "", STORE].concat();
     let boxes = boxes.replacen("[box.net]", "[box.net2]", 1) + "[box.x]\ncomponent = \"nothing\"\n";
     let faults = check(&parse(&boxes), &components()).unwrap_err();
     let lines: Vec<u32> = faults.iter().map(|fault| fault.place.line).collect();

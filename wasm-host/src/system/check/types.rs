@@ -40,7 +40,9 @@ fn words(signature: &str) -> impl Iterator<Item = &str> {
 pub(super) fn unlike(given: &Given, wanted: &Function) -> Option<String> {
     let name = &wanted.name;
     match given.functions.iter().find(|(own, _)| own == name) {
-        None => Some(format!("`{name}` is imported as `{}`, and the node has no function of that name", wanted.signature)),
+        None => {
+            Some(format!("`{name}` is imported as `{}`, and the node has no function of that name", wanted.signature))
+        }
         Some((_, own)) if shape(own) != wanted.shape => {
             Some(format!("`{name}` is imported as `{}`, and the node's is `{own}`", wanted.signature))
         }

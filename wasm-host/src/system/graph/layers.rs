@@ -138,7 +138,8 @@ fn depths(picture: &Picture, reversed: &[bool]) -> Vec<usize> {
     }
     // the world's clients have the top for themselves
     let first = usize::from(picture.nodes.contains(&Node::Clients));
-    let mut depth: Vec<usize> = picture.nodes.iter().map(|node| if *node == Node::Clients { 0 } else { first }).collect();
+    let mut depth: Vec<usize> =
+        picture.nodes.iter().map(|node| if *node == Node::Clients { 0 } else { first }).collect();
     let mut order: Vec<usize> = (0..count).filter(|node| waiting[*node] == 0).collect();
     let has_above: Vec<bool> = waiting.iter().map(|count| *count > 0).collect();
     let mut next = 0;

@@ -74,7 +74,8 @@ impl Picture {
     fn outside(&mut self, index: usize, interface: &str, grant: &NetGrant) {
         if !grant.listen.is_empty() {
             let clients = self.node(Node::Clients);
-            let label = Label::new(interface, &ports(grant, SHOWN), format!("{interface} {}", ports(grant, usize::MAX)));
+            let label =
+                Label::new(interface, &ports(grant, SHOWN), format!("{interface} {}", ports(grant, usize::MAX)));
             self.join(clients, index, label, true);
         }
         if !grant.connect.is_empty() {
@@ -83,10 +84,20 @@ impl Picture {
                 let left = grant.connect.len() - i;
                 if i + 1 == SHOWN && left > 1 {
                     let titles: Vec<_> = grant.connect[i..].iter().map(ToString::to_string).collect();
-                    self.join(index, hosts, Label::new(interface, &format!("and {left} more"), titles.join(", ")), true);
+                    self.join(
+                        index,
+                        hosts,
+                        Label::new(interface, &format!("and {left} more"), titles.join(", ")),
+                        true,
+                    );
                     break;
                 }
-                self.join(index, hosts, Label::new(interface, &remote.to_string(), format!("{interface} {remote}")), true);
+                self.join(
+                    index,
+                    hosts,
+                    Label::new(interface, &remote.to_string(), format!("{interface} {remote}")),
+                    true,
+                );
             }
         }
     }

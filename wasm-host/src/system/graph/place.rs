@@ -32,7 +32,7 @@ impl Layers {
         for round in 0..=ROUNDS {
             let down = round % 2 == 0;
             // the last one, downwards, takes what hangs on a long line to where the line begins
-            let both = round >= COARSE && round < ROUNDS;
+            let both = (COARSE..ROUNDS).contains(&round);
             for step in 0..self.ranks.len() {
                 let rank = if down { step } else { self.ranks.len() - 1 - step };
                 self.align(rank, down || both, !down || both, &mut x);

@@ -18,9 +18,16 @@ const LINE: i64 = 18;
 /// Between the ends of two lines at one side of a node.
 const PORT_GAP: i64 = 26;
 
-/// Draws a system. `note` goes below its name: what it runs on, or when it was drawn.
+/// A drawing of more helps nobody, and takes long to lay out.
+const MAX_BOXES: usize = 300;
+const MAX_LINES: usize = 1000;
+
+/// Draws a system, or lists it if it is too large to be drawn. `note` goes below its name: what it runs on, or when it was drawn.
 pub fn svg(system: &System, note: &str) -> String {
     let picture = Picture::of(system);
+    if picture.nodes.len() > MAX_BOXES || picture.edges.len() > MAX_LINES {
+        return listing(system, note);
+    }
     let nodes: Vec<_> = picture.nodes.iter().map(|node| node_size(system, node)).collect();
     let labels: Vec<_> = picture.edges.iter().map(|edge| label_size(&edge.labels)).collect();
     let mut layers = Layers::of(&picture, &nodes, &labels);
@@ -28,6 +35,26 @@ pub fn svg(system: &System, note: &str) -> String {
     let places = layers.places();
     let drawing = Drawing { system, picture, layers, places, out: String::new() };
     drawing.draw(note)
+}
+
+/// The system as text, in SVG.
+fn listing(system: &System, note: &str) -> String {
+    let text = format!("{} {note}\n\n{}", system.name, super::text(system));
+    let width = text.lines().map(|line| measure::text(line, 13)).max().unwrap_or(0) + 2 * MARGIN;
+    let height = LINE * text.lines().count() as i64 + 2 * MARGIN;
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
+         <title>{}</title>\n{}<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n",
+        Escaped(&system.name),
+        shapes::STYLE
+    );
+    for (i, line) in text.lines().enumerate() {
+        let y = MARGIN + LINE * (i as i64 + 1);
+        let indent = 12 * (line.len() - line.trim_start().len()) as i64;
+        let line = Escaped(line.trim_start());
+        out += &format!("<text class=\"small\" x=\"{}\" y=\"{y}\">{line}</text>\n", MARGIN + indent);
+    }
+    out + "</svg>\n"
 }
 
 fn node_size(system: &System, node: &Node) -> (i64, i64) {
@@ -73,7 +100,8 @@ impl Drawing<'_> {
     fn draw(mut self, note: &str) -> String {
         let name = &self.system.name;
         let arrows: usize = self.picture.edges.iter().filter(|edge| !edge.outside).map(|edge| edge.labels.len()).sum();
-        let counts = format!("{} · {}", plural(self.system.boxes.len(), "box", "boxes"), plural(arrows, "arrow", "arrows"));
+        let counts =
+            format!("{} · {}", plural(self.system.boxes.len(), "box", "boxes"), plural(arrows, "arrow", "arrows"));
         let note = if note.is_empty() { counts } else { format!("{counts} · {note}") };
         let heading = measure::text(name, 24).max(measure::text(&note, 13));
         let width = self.places.width.max(heading) + 2 * MARGIN;
@@ -195,7 +223,8 @@ impl Drawing<'_> {
     }
 
     fn label(&mut self, index: usize) {
-        let Some(item) = self.layers.ways[index].iter().copied().find(|i| self.layers.items[*i].what == What::Label) else {
+        let Some(item) = self.layers.ways[index].iter().copied().find(|i| self.layers.items[*i].what == What::Label)
+        else {
             return;
         };
         let (x, y) = (self.places.x[item], self.places.y[item]);
@@ -249,9 +278,12 @@ impl Drawing<'_> {
         self.write(format_args!("<title>{}</title>", Escaped(&title)));
         self.write(format_args!("<rect class=\"card\" width=\"{width}\" height=\"{height}\" rx=\"12\"/>"));
         let accent_height = height - 24;
-        self.write(format_args!("<rect class=\"{class}\" x=\"10\" y=\"12\" width=\"4\" height=\"{accent_height}\" rx=\"2\"/>"));
+        self.write(format_args!(
+            "<rect class=\"{class}\" x=\"10\" y=\"12\" width=\"4\" height=\"{accent_height}\" rx=\"2\"/>"
+        ));
         let space = width - 40;
-        let lines = [("name", 28, 16, spec.name.clone()), ("detail", 47, 12, component), ("detail", 64, 12, limits(spec))];
+        let lines =
+            [("name", 28, 16, spec.name.clone()), ("detail", 47, 12, component), ("detail", 64, 12, limits(spec))];
         for (class, y, font, text) in lines {
             let text = measure::fit(&text, font, space);
             self.write(format_args!("<text class=\"{class}\" x=\"26\" y=\"{y}\">{}</text>", Escaped(&text)));
@@ -268,7 +300,9 @@ impl Drawing<'_> {
         let name = small_name(node);
         self.write(format_args!("<title>{}: {about}</title>", Escaped(&name)));
         let round = if class == "world" { height / 2 } else { 6 };
-        self.write(format_args!("<rect class=\"card {class}-edge\" width=\"{width}\" height=\"{height}\" rx=\"{round}\"/>"));
+        self.write(format_args!(
+            "<rect class=\"card {class}-edge\" width=\"{width}\" height=\"{height}\" rx=\"{round}\"/>"
+        ));
         self.write(format_args!("<g class=\"icon {class}-edge\" transform=\"translate(14,12)\">{icon}</g>"));
         self.write(format_args!("<text class=\"small\" x=\"40\" y=\"25\">{}</text>", Escaped(&name)));
     }

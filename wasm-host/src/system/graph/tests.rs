@@ -38,7 +38,9 @@ fn well_formed(svg: &str) {
 fn three_boxes() {
     let svg = svg(&system(THREE), "QEMU");
     well_formed(&svg);
-    for expected in ["<title>http → site: pearwood:http/handler</title>", "3 boxes · 3 arrows · QEMU", ">clients<", ">nic0<"] {
+    for expected in
+        ["<title>http → site: pearwood:http/handler</title>", "3 boxes · 3 arrows · QEMU", ">clients<", ">nic0<"]
+    {
         assert!(svg.contains(expected), "{expected} in {svg}");
     }
     keep("three.svg", &svg);
@@ -102,15 +104,29 @@ fn circles_and_missing_boxes_are_drawn() {
     }
 }
 
-#[test]
-fn a_large_system_is_drawn() {
+/// Boxes of which each second is a client of the one before, and all others of the net.
+fn large(boxes: usize) -> System {
     let mut text = String::from("[system]\nname = \"large\"\n[box.net]\ncomponent = \"net\"\n");
-    for i in 0..150 {
+    for i in 0..boxes {
         let arrow = if i % 2 == 0 { "net".into() } else { format!("b{}", i - 1) };
         text += &format!(
             "[box.b{i}]\ncomponent = \"x\"\narrows.\"pearwood:net/tcp\" = {{ box = \"{arrow}\", listen = [{}] }}\n",
             i + 1
         );
     }
-    well_formed(&svg(&system(&text), ""));
+    system(&text)
+}
+
+#[test]
+fn a_large_system_is_drawn() {
+    let svg = svg(&large(100), "");
+    well_formed(&svg);
+    assert!(svg.contains("marker-end") && svg.contains("b99 → b98"));
+}
+
+#[test]
+fn a_larger_system_is_listed() {
+    let svg = svg(&large(2_000), "on paper");
+    well_formed(&svg);
+    assert!(!svg.contains("marker-end=") && svg.contains("large on paper") && svg.contains(">b1999"));
 }

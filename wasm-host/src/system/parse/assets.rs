@@ -63,7 +63,8 @@ impl Reader {
         self.unknown_keys(table, what, KEYS);
         let Ok([source]) = <[AssetSource; 1]>::try_from(sources) else {
             let message = format!("{what}: a part is one of folder, file, rustdoc or graph");
-            self.fault(value.span(), message).help = Some("write for example { folder = \"./public\", at = \"www\" }".into());
+            self.fault(value.span(), message).help =
+                Some("write for example { folder = \"./public\", at = \"www\" }".into());
             return None;
         };
         let to = match &source {

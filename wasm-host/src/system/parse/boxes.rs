@@ -11,8 +11,7 @@ use alloc::{
 use core::time::Duration;
 use toml::de::DeValue;
 
-const KEYS: &[&str] =
-    &["component", "memory", "cpu", "queue", "concurrency", "restart", "config", "assets", "arrows"];
+const KEYS: &[&str] = &["component", "memory", "cpu", "queue", "concurrency", "restart", "config", "assets", "arrows"];
 
 /// A component cannot do with less than a page, nor a 32-bit memory with more.
 const MEMORY: core::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 30);

@@ -11,8 +11,8 @@ use super::model::{BoxSpec, Source, System};
 use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 use table::Table;
-pub(crate) use units::size;
 use toml::de::{DeTable, DeValue};
+pub(crate) use units::size;
 
 /// The longest declaration that is read, in bytes.
 pub const MAX_SOURCE: usize = 1 << 20;
@@ -26,11 +26,8 @@ impl System {
     /// # Errors
     /// All faults found. Whether the arrows fit the components is another question, for [`check`](super::check).
     pub fn parse(file: &str, text: &str) -> Result<System, Vec<Diagnostic>> {
-        let mut reader = Reader {
-            source: Source { file: file.into(), text: text.into() },
-            faults: Vec::new(),
-            box_name: None,
-        };
+        let mut reader =
+            Reader { source: Source { file: file.into(), text: text.into() }, faults: Vec::new(), box_name: None };
         if text.len() > MAX_SOURCE {
             let size = text.len();
             reader.source.text.clear();

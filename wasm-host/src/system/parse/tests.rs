@@ -134,7 +134,11 @@ fn faults_say_what_is_meant() {
         ("arrows.\"pearwood:hardware/nic\" = { box = \"net\" }", "it goes to a device", ""),
         ("arrows.\"pearwood:hardware/nic\" = { device = \"eth0\" }", "the device `eth0` is no nic", ""),
         ("arrows.\"a:b/c\" = [{ box = \"x\" }, { box = \"y\" }]", "has 2 targets; this interface can have one", ""),
-        ("arrows.\"a:b/c\" = { box = \"x\", listen = [80] }", "a grant of `listen` does not belong to this interface", ""),
+        (
+            "arrows.\"a:b/c\" = { box = \"x\", listen = [80] }",
+            "a grant of `listen` does not belong to this interface",
+            "",
+        ),
         ("arrows.\"a:b/c\" = { node = true }", "the node gives no such interface", ""),
         ("arrows.\"a:b/c\" = { bx = \"x\", box = \"x\" }", "has no key `bx`", "did you mean `box`?"),
         ("arrows.\"a:b/c\" = {}", "has no target", "{ box = \"…\" }"),

@@ -1,6 +1,6 @@
 //! What calls cost: `cargo test --release -p wasm-host figures -- --ignored --nocapture`.
 
-use super::{Limits, Node, guests, std};
+use super::{Limits, Node, guests};
 use std::{println, time::Instant};
 use wasmtime::component::Val;
 

@@ -1,6 +1,6 @@
 //! Guests, in WIT and core wasm.
 
-use super::std;
+
 use alloc::{format, string::String, vec::Vec};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -28,6 +28,8 @@ pub const MEMORY: &str = r#"
     (func $realloc (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32)
         (result i32)
         (local $at i32)
+        (if (i32.and (i32.ne (local.get $old) (i32.const 0)) (i32.le_u (local.get $size) (local.get $old-size)))
+            (then (return (local.get $old))))
         (local.set $at
             (i32.and
                 (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
@@ -38,6 +40,7 @@ pub const MEMORY: &str = r#"
                 (br_if $fits (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
                 (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then (unreachable)))
                 (br $grow)))
+        (memory.copy (local.get $at) (local.get $old) (local.get $old-size))
         (local.get $at))
     ;; everything allocated is free again
     (func $reset (global.set $next (i32.const 65536)))
@@ -55,18 +58,18 @@ pub const API: &str = r#"
         variant shape { point, circle(f32), rect(tuple<u16, u64>), name(string) }
         record pair { a: u8, b: option<string> }
         record all {
-            bool: bool, u8: u8, s8: s8, u16: u16, s16: s16, u32: u32, s32: s32, u64: u64, s64: s64,
-            f32: f32, f64: f64, char: char, text: string, bytes: list<u8>, words: list<u32>, floats: list<f64>,
+            %bool: bool, %u8: u8, %s8: s8, %u16: u16, %s16: s16, %u32: u32, %s32: s32, %u64: u64, %s64: s64,
+            %f32: f32, %f64: f64, %char: char, text: string, bytes: list<u8>, words: list<u32>, floats: list<f64>,
             chars: list<char>, bools: list<bool>, pairs: list<pair>, lists: list<list<string>>,
             color: color, perms: perms, many: many, shape: shape, shapes: list<shape>,
-            option: option<option<u8>>, result: result<u32, string>, bare: result, half: result<_, u64>,
-            tuple: tuple<s64, bool>,
+            %option: option<option<u8>>, %result: result<u32, string>, bare: result, half: result<_, u64>,
+            %tuple: tuple<s64, bool>,
         }
-        record flat {
+        record mixed {
             a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>,
         }
         echo: func(value: all) -> all;
-        flat: func(a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>) -> flat;
+        flat: func(a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>) -> mixed;
         blob: func(bytes: list<u8>) -> list<u8>;
         text: func(text: string) -> string;
         nothing: func();
@@ -84,10 +87,10 @@ pub const API: &str = r#"
         export api;
     }
     world caller {
-        use api.{all, flat, perms, shape};
+        use api.{all, mixed, perms, shape};
         import api;
         export echo: func(value: all) -> all;
-        export flat: func(a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>) -> flat;
+        export flat: func(a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>) -> mixed;
         export blob: func(bytes: list<u8>) -> list<u8>;
         export text: func(text: string) -> string;
         export nothing: func();
@@ -97,6 +100,7 @@ pub const API: &str = r#"
         export bare: func(n: u32) -> result<u32>;
         export only-bare: func(n: u32) -> result;
         export zeros: func(n: u32) -> list<u8>;
+        export count-zeros: func(n: u32) -> u32;
         export repeat: func(n: u32);
         export repeat-blob: func(n: u32, size: u32);
     }
@@ -214,6 +218,11 @@ pub fn api_caller_core() -> String {
     }
     export("only-bare", "(param i32) (result i32) (call $only-bare (local.get 0))");
     export(
+        "count-zeros",
+        "(param i32) (result i32)
+            (call $zeros (local.get 0) (i32.const 512)) (call $reset) (i32.load (i32.const 516))",
+    );
+    export(
         "repeat",
         "(param $n i32) (loop $again
             (drop (call $number (i32.const 1)))
@@ -221,10 +230,13 @@ pub fn api_caller_core() -> String {
     );
     export(
         "repeat-blob",
-        "(param $n i32) (param $size i32) (loop $again
-            (call $blob (i32.const 65536) (local.get $size) (i32.const 512))
-            (call $reset)
-            (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
+        "(param $n i32) (param $size i32) (local $at i32) (local $free i32)
+            (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $size)))
+            (local.set $free (global.get $next))
+            (loop $again
+                (call $blob (local.get $at) (local.get $size) (i32.const 512))
+                (global.set $next (local.get $free))
+                (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
     );
     core + ")"
 }

@@ -23,7 +23,6 @@ fn caller(version: &str, interfaces: &str, imports: &str) -> Vec<u8> {
 fn joined(caller: &[u8], callee: &[u8], name: &str, limits: Limits) -> Result<Caller> {
     let mut node = Node::new();
     let b = node.guest("b", callee, limits);
-    let _ended = node.serve(&b, &[]);
     node.try_caller("a", caller, &[(name, &b.queue)])
 }
 

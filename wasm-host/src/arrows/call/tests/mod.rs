@@ -9,7 +9,6 @@ mod swap;
 mod values;
 mod waiting;
 
-extern crate std;
 
 use super::{CallQueue, Calls, Ended, Host, Limits, link, serve};
 use crate::{

@@ -1,0 +1,46 @@
+//! Grants: what an arrow carries beyond its type.
+
+mod http;
+mod ports;
+mod remote;
+
+pub use http::{HttpGrant, http_host, http_path};
+pub use ports::Ports;
+pub use remote::{Host, Remote};
+
+use alloc::vec::Vec;
+use wit::tcp::Endpoint;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Grant {
+    /// The type says all.
+    #[default]
+    None,
+    /// For `pearwood:net/tcp` and `pearwood:net/udp`.
+    Net(NetGrant),
+    /// For `pearwood:http/handler`: which requests go that way.
+    Http(HttpGrant),
+}
+
+/// The ports that a box may listen at (or bind, with UDP), and whom it may talk to by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NetGrant {
+    pub listen: Vec<Ports>,
+    pub connect: Vec<Remote>,
+}
+
+impl NetGrant {
+    pub fn may_listen(&self, port: u16) -> bool {
+        self.listen.iter().any(|ports| ports.contains(port))
+    }
+
+    /// `names` are those that the box has found this address under.
+    pub fn may_connect(&self, to: Endpoint, names: &[&str]) -> bool {
+        self.connect.iter().any(|remote| remote.admits(to, names))
+    }
+
+    /// Whether looking this name up can be of use.
+    pub fn may_look_up(&self, name: &str) -> bool {
+        self.connect.iter().any(|remote| remote.host == Host::Any || remote.host.admits_name(name))
+    }
+}
