@@ -77,7 +77,9 @@ impl Batch {
     pub fn extend<const PARTS: usize>(&mut self, position: usize, parts: [&[u8]; PARTS]) {
         self.0.reserve(parts.iter().map(|part| part.len()).sum());
         for part in parts {
-            self.0.extend_from_slice(part);
+            if !part.is_empty() {
+                self.0.extend_from_slice(part);
+            }
         }
         let length = self.0.len() - position - HEADER;
         assert!(length <= MAX_RECORD, "a record of {length} bytes");

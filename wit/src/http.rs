@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Fields, Malformed, Record};
 use core::net::Ipv6Addr;
 
-/// The head of a request. `headers` are lines `name: value\r\n`, each valid, hop-by-hop ones left out.
+/// The head of a request. `headers` are lines `name: value\r\n`, each valid, without `host` and hop-by-hop ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
     pub method: &'a str,

@@ -50,7 +50,7 @@ impl Echo {
     }
 
     /// Takes in what has come, and sends what follows from it.
-    pub fn turn(&mut self, wake: Wake<'_>, outside: &mut dyn Outside) {
+    pub fn turn(&mut self, wake: Wake<'_>, outside: &mut impl Outside) {
         self.now = wake.now;
         if wake.room {
             self.flush(true, outside);
@@ -68,7 +68,7 @@ impl Echo {
         }
     }
 
-    fn flush(&mut self, room: bool, outside: &mut dyn Outside) {
+    fn flush(&mut self, room: bool, outside: &mut impl Outside) {
         for (&number, out) in &mut self.peers {
             if room || !out.is_full() {
                 out.flush(|batch| outside.send(number, batch));
@@ -76,7 +76,7 @@ impl Echo {
         }
     }
 
-    fn commands(&mut self, batch: &[u8], outside: &mut dyn Outside) {
+    fn commands(&mut self, batch: &[u8], outside: &mut impl Outside) {
         let mut from = None;
         for record in Records::new(batch).flatten() {
             match (Peer::decode(&record), from) {
@@ -99,7 +99,7 @@ impl Echo {
         self.answers.retain(|key, _| key.0 != peer);
     }
 
-    fn command(&mut self, peer: u32, record: &Record<'_>, outside: &mut dyn Outside) {
+    fn command(&mut self, peer: u32, record: &Record<'_>, outside: &mut impl Outside) {
         let Some(out) = self.peers.get_mut(&peer) else { return };
         let key = (peer, record.id);
         match Command::decode(record) {
@@ -132,7 +132,7 @@ impl Echo {
         }
     }
 
-    fn request(&mut self, peer: u32, request: u32, head: &Head<'_>, outside: &mut dyn Outside) {
+    fn request(&mut self, peer: u32, request: u32, head: &Head<'_>, outside: &mut impl Outside) {
         let Some(out) = self.peers.get_mut(&peer) else { return };
         if self.answers.len() >= MOST {
             return answer::whole(request, 503, b"too many requests are under way\n", head.method == "HEAD", out);

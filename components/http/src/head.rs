@@ -6,7 +6,6 @@ use crate::target::{self, Target};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use httparse::{Error, Status};
-use support::same;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -44,30 +43,7 @@ const fn refuse(status: u16, why: &'static str) -> Refusal {
     Refusal { status, why }
 }
 
-const MAX_METHOD: usize = 32;
-
-/// Reads heads. It keeps header blocks that it has read, since the requests of one client mostly have the same.
-#[derive(Debug, Default)]
-pub struct Reader {
-    scratch: Vec<u8>,
-    known: Vec<Known>,
-    /// the place of the next block to keep
-    next: usize,
-}
-
-/// The headers of an HTTP/1.1 request, from the end of its first line to the end of its head.
-#[derive(Debug)]
-struct Known {
-    block: Box<[u8]>,
-    host: Option<Box<str>>,
-    lines: Box<[u8]>,
-    framing: Framing,
-    keep_alive: bool,
-    expects_continue: bool,
-}
-
-const MAX_KNOWN: usize = 32;
-const MAX_KNOWN_BYTES: usize = 2048;
+pub const MAX_METHOD: usize = 32;
 
 /// What the headers say.
 struct Headers<'a> {
@@ -78,102 +54,53 @@ struct Headers<'a> {
     expects_continue: bool,
 }
 
-impl Reader {
-    /// Where the headers that were kept last are.
-    pub fn latest(&self) -> u8 {
-        self.next.checked_sub(1).unwrap_or(MAX_KNOWN - 1) as u8
-    }
-
-    /// Reads a head from the start of `input`; `None` if it is not whole yet. `hint` is where the headers of the
-    /// connection's last request were kept, and becomes that of this one.
-    pub fn read<'a>(
-        &'a mut self,
-        input: &'a [u8],
-        hint: &mut u8,
-        config: &Config,
-    ) -> Result<Option<Head<'a>>, Refusal> {
-        let known = self.known.get(usize::from(*hint)).and_then(|known| known_head(input, known, config));
-        if let Some((method, target, length)) = known {
-            let known = &self.known[usize::from(*hint)];
-            let headers = Headers {
-                host: known.host.as_deref(),
-                lines: &known.lines,
-                framing: known.framing,
-                keep_alive: known.keep_alive,
-                expects_continue: known.expects_continue,
-            };
-            return assemble(method, target, true, headers, length).map(Some);
-        }
-
-        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut []);
-        let status = request.parse_with_uninit_headers(input, &mut headers[..config.headers]);
-        let length = match status {
-            Ok(Status::Complete(length)) => length,
-            Ok(Status::Partial) => return within_limits(input, config).map(|()| None),
-            Err(error) => return Err(within_limits(input, config).err().unwrap_or(refusal_of(error, input))),
-        };
-        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-            return Err(refuse(400, "the request line is not complete"));
-        };
-        check_line(method, target, config)?;
-        if length > config.header_bytes {
-            return Err(refuse(431, "the headers are too large"));
-        }
-        let head = &input[..length];
-        // httparse takes a bare LF for the end of a line. A CR that no LF follows it does not take at all.
-        if count(head, b'\n') != count(head, b'\r') {
-            return Err(refuse(400, "a line does not end in CRLF"));
-        }
-        let is_11 = version == 1;
-        let headers = read_headers(head, request.headers, is_11, &mut self.scratch)?;
-        let block_start = target.as_ptr() as usize - head.as_ptr() as usize + target.len() + " HTTP/1.1\r\n".len();
-        if is_11 && length - block_start <= MAX_KNOWN_BYTES {
-            *hint = self.next as u8;
-            let known = Known {
-                block: head[block_start..].into(),
-                host: headers.host.map(Into::into),
-                lines: headers.lines.into(),
-                framing: headers.framing,
-                keep_alive: headers.keep_alive,
-                expects_continue: headers.expects_continue,
-            };
-            match self.known.get_mut(self.next) {
-                Some(place) => *place = known,
-                None => self.known.push(known),
-            }
-            self.next = (self.next + 1) % MAX_KNOWN;
-        }
-        assemble(method, target, is_11, headers, length).map(Some)
-    }
-}
-
-/// The method, target and length of a head whose headers are the known ones.
-#[inline]
-fn known_head<'a>(input: &'a [u8], known: &Known, config: &Config) -> Option<(&'a str, &'a str, usize)> {
-    let line_length = memchr::memchr(b'\n', input)? + 1;
-    // What is equal up to its empty line has no empty line before that.
-    if !same(input.get(line_length..line_length + known.block.len())?, &known.block) {
-        return None;
-    }
+/// Reads a head from the start of `input`, and tells what its headers say and where they start; `None` if it is not
+/// whole yet. Lines for the handler that are not all in one piece in `input` are collected in `scratch`.
+pub fn parse<'a>(
+    input: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+    config: &Config,
+) -> Result<Option<(Head<'a>, usize)>, Refusal> {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
-    // The line alone is a part of a head: what could be read of it is there.
-    let Ok(Status::Partial) = request.parse(&input[..line_length]) else { return None };
-    let (method, target) = (request.method?, request.path?);
-    let length = line_length + known.block.len();
-    let plain = request.version? == 1 && input[..line_length].ends_with(b"\r\n") && length <= config.header_bytes;
-    (plain && check_line(method, target, config).is_ok()).then_some((method, target, length))
-}
-
-#[inline]
-fn check_line(method: &str, target: &str, config: &Config) -> Result<(), Refusal> {
+    let status = request.parse_with_uninit_headers(input, &mut headers[..config.headers]);
+    let length = match status {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return within_limits(input, config).map(|()| None),
+        Err(error) => return Err(within_limits(input, config).err().unwrap_or(refusal_of(error, input))),
+    };
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(refuse(400, "the request line is not complete"));
+    };
     if target.len() > config.target_bytes {
         return Err(refuse(414, "the target is too long"));
+    }
+    if length > config.header_bytes {
+        return Err(refuse(431, "the headers are too large"));
     }
     if method.len() > MAX_METHOD || method == "CONNECT" {
         return Err(refuse(501, "no such method here"));
     }
-    Ok(())
+    let head = &input[..length];
+    // httparse takes a bare LF for the end of a line. A CR that no LF follows it does not take at all.
+    if count(head, b'\n') != count(head, b'\r') {
+        return Err(refuse(400, "a line does not end in CRLF"));
+    }
+    let is_11 = version == 1;
+    let headers_start = target.as_ptr() as usize - head.as_ptr() as usize + target.len() + " HTTP/1.1\r\n".len();
+    let headers = read_headers(head, request.headers, is_11, scratch)?;
+    let target = target::parse(target, method == "OPTIONS").map_err(|why| refuse(400, why))?;
+    let host = match headers.host {
+        None if is_11 => return Err(refuse(400, "no Host")),
+        host => host.unwrap_or_default(),
+    };
+    let authority = match target {
+        Target::Path { authority: Some(authority), .. } => authority,
+        _ => host,
+    };
+    let Headers { lines, framing, keep_alive, expects_continue, .. } = headers;
+    let head = Head { method, target, authority, is_11, headers: lines, framing, keep_alive, expects_continue, length };
+    Ok(Some((head, headers_start)))
 }
 
 fn count(bytes: &[u8], wanted: u8) -> usize {
@@ -215,27 +142,6 @@ fn read_headers<'a>(
         keep_alive: !found.close && (is_11 || found.keep_alive),
         expects_continue: found.expects_continue && is_11,
     })
-}
-
-#[inline]
-fn assemble<'a>(
-    method: &'a str,
-    target: &'a str,
-    is_11: bool,
-    headers: Headers<'a>,
-    length: usize,
-) -> Result<Head<'a>, Refusal> {
-    let target = target::parse(target, method == "OPTIONS").map_err(|why| refuse(400, why))?;
-    let host = match headers.host {
-        None if is_11 => return Err(refuse(400, "no Host")),
-        host => host.unwrap_or_default(),
-    };
-    let authority = match target {
-        Target::Path { authority: Some(authority), .. } => authority,
-        _ => host,
-    };
-    let Headers { lines, framing, keep_alive, expects_continue, .. } = headers;
-    Ok(Head { method, target, authority, is_11, headers: lines, framing, keep_alive, expects_continue, length })
 }
 
 /// A head that is not whole must not grow for ever, and its first line less.

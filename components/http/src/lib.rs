@@ -12,11 +12,13 @@ mod exchange;
 mod head;
 mod lines;
 mod peers;
+mod reader;
 mod response;
 mod route;
 mod server;
 #[cfg(target_arch = "wasm32")]
 mod shim;
+mod status;
 mod target;
 
 pub use config::Config;

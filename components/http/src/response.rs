@@ -3,6 +3,7 @@
 use crate::date::Common;
 use crate::exchange::{Body, Exchange};
 use crate::lines::{Name, content_length, lines};
+use crate::status::{reason, status_line};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use httparse::Status;
@@ -18,6 +19,8 @@ pub type Invalid = &'static str;
 #[derive(Debug, Default)]
 pub struct Heads {
     known: Vec<Option<Head>>,
+    /// the place of the last one
+    last: usize,
 }
 
 /// A head for the wire, but for the headers that every response has and the empty line.
@@ -57,13 +60,15 @@ impl Heads {
             self.known.resize_with(MAX_KNOWN + 1, || None);
         }
         let given = Given { status, is_head: exchange.method.is_head, is_11: exchange.is_11, close: exchange.close };
-        // The last place is for what is too large to keep.
-        let place = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers) } else { MAX_KNOWN };
-        let known = &mut self.known[place];
-        if known.as_ref().is_some_and(|head| head.given == given && same(&head.headers, headers)) {
-            return known.as_ref().ok_or("");
+        let is_same = |head: &Head| head.given == given && same(&head.headers, headers);
+        if !self.known[self.last].as_ref().is_some_and(is_same) {
+            // The place past the others is for what is too large to keep.
+            self.last = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers) } else { MAX_KNOWN };
+            if !self.known[self.last].as_ref().is_some_and(is_same) {
+                self.known[self.last] = Some(write(given, headers)?);
+            }
         }
-        Ok(known.insert(write(given, headers)?))
+        self.known[self.last].as_ref().ok_or("there is no head")
     }
 }
 
@@ -189,81 +194,6 @@ pub const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After:
     503 Service Unavailable: too many connections\r\n";
 
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-fn status_line(out: &mut Vec<u8>, status: u16) {
-    if status == 200 {
-        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    }
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(reason(status).as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The phrases of RFC 9110, section 15, and of the other RFCs in IANA's registry.
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        208 => "Already Reported",
-        226 => "IM Used",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        305 => "Use Proxy",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        506 => "Variant Also Negotiates",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,8 @@ pub enum Packet {
     Tcp(Segment),
     /// The payload of an ICMPv6 Router Advertisement is in this range of the frame; its checksum is not yet verified.
     RouterAdvertisement(Range<usize>),
+    /// A Multicast Listener Query.
+    GroupQuery,
     /// ARP or neighbour discovery: connections that wait for a neighbour may go on after it.
     Neighbour,
     Udp {
@@ -191,6 +193,7 @@ fn ipv6(frame: &[u8]) -> Option<Packet> {
         }
         UDP => Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: destination[0] == 0xff }),
         ICMPV6 if start < end => Some(match frame[start] {
+            130 => Packet::GroupQuery,
             134 => Packet::RouterAdvertisement(start..end),
             135 | 136 => Packet::Neighbour,
             _ => Packet::Other,

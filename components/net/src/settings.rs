@@ -102,7 +102,10 @@ impl Settings {
             "gateway" => self.gateway = Some(parse(value, unicast4, "an IPv4 address")?),
             "address6" => self.address6 = Some(cidr6(value)?),
             "gateway6" => self.gateway6 = Some(parse(value, unicast6, "an IPv6 address")?),
-            "hostname" => self.hostname = Some(parse(value, is_label, "1 to 63 letters, digits and hyphens")?),
+            "hostname" => {
+                self.hostname =
+                    Some(parse(value, |name: &String| is_label(name), "1 to 63 letters, digits and hyphens")?)
+            }
             "connections" => {
                 self.connections = parse(value, |n| (1..=32_768).contains(n), "a number from 1 to 32768")?;
             }
@@ -150,7 +153,7 @@ fn unicast6(address: &Ipv6Addr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback())
 }
 
-fn is_label(name: &String) -> bool {
+fn is_label(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 

@@ -28,6 +28,8 @@ pub struct Stack {
     udp: Udp,
     names: Names,
     journal: Journal,
+    /// somebody asks which multicast groups this machine listens to
+    group_query: bool,
     /// when anything but TCP has something to do
     others_at: u64,
     counters: Counters,
@@ -63,6 +65,7 @@ impl Stack {
             udp: Udp::default(),
             names: Names::default(),
             journal: Journal::default(),
+            group_query: false,
             others_at: 0,
             counters: Counters::default(),
             reported: Counters::default(),
@@ -83,7 +86,7 @@ impl Stack {
     #[inline]
     fn frame(&mut self, now: u64, frame: &[u8]) {
         self.counters.received += 1;
-        let Stack { link, tcp, datagrams, addresses, counters, others_at, .. } = self;
+        let Stack { link, tcp, datagrams, addresses, counters, others_at, group_query, .. } = self;
         // The first bit of an Ethernet address says that it is a group's.
         let group = frame.first().is_some_and(|octet| octet & 1 != 0);
         if !group && frame.get(..6) != Some(&link.card.address) {
@@ -101,6 +104,8 @@ impl Stack {
         *others_at = 0;
         match packet {
             Packet::RouterAdvertisement(message) => addresses.advertisement(now, frame, message),
+            // One answer per batch of frames is enough for any number of questions.
+            Packet::GroupQuery => *group_query = true,
             Packet::Neighbour => {
                 datagrams.receive(now, frame, link);
                 datagrams.neighbour_found();
@@ -149,6 +154,9 @@ impl Stack {
 
     fn step_others(&mut self, now: u64) {
         let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
+        if core::mem::take(&mut self.group_query) {
+            addresses.report_groups(link);
+        }
         datagrams.transmit(now, link);
         if addresses.step(now, link, datagrams, journal) {
             tcp.network_changed(link);

@@ -267,6 +267,30 @@ fn datagrams_to_nobody_are_unreachable_unless_they_went_to_a_group() {
 }
 
 #[test]
+fn switches_and_neighbours_are_told() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.pass(1);
+    // A gratuitous ARP request.
+    let claims = world.sent.iter().filter(|frame| frame[12..14] == [8, 6] && frame[28..32] == frame[38..42]).count();
+    assert_eq!(claims, 1);
+    // An MLDv2 report: hop-by-hop options, then message 143 with the groups of both addresses.
+    let is_report = |frame: &&Vec<u8>| frame[12..14] == [0x86, 0xdd] && frame[20] == 0 && frame[62] == 143;
+    assert_eq!(world.sent.iter().filter(is_report).count(), 1);
+    world.sent.clear();
+    world.to_stack.send(world.now, &frames::icmp6("fe80::1", "ff02::1", &[&[130, 0, 0, 0][..], &[0; 24]].concat()));
+    world.pass(1);
+    let report = world.sent.iter().find(is_report).expect("no report");
+    let groups: Vec<Ipv6Address> =
+        report[70..].chunks(20).map(|r| <[u8; 16]>::try_from(&r[4..]).unwrap().into()).collect();
+    // Of fd00::2 and fe80::ff:fe00:2 it is the same.
+    assert_eq!(groups, ["ff02::1:ff00:2".parse::<Ipv6Address>().unwrap()]);
+    assert_eq!(report[18..20], [0, 36]);
+    let packet = Icmpv6Packet::new_checked(&report[62..]).unwrap();
+    let source = <[u8; 16]>::try_from(&report[22..38]).unwrap().into();
+    assert!(packet.verify_checksum(&source, &"ff02::16".parse().unwrap()));
+}
+
+#[test]
 fn packets_for_other_machines_are_not_taken() {
     let mut world = World::new(Quality::CLEAN, 1);
     let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];

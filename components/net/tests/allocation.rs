@@ -80,7 +80,7 @@ fn the_steady_state_allocates_nothing() {
         world.stack.step(world.now);
         world.stack.transmit(|packed| sent += packed.len());
         // The first rounds find the sizes of the batches.
-        if round >= 10 {
+        if round >= 100 {
             counted += COUNT.get() - before;
         }
         assert!(data > REQUEST.len() && sent > answer.len(), "round {round}");

@@ -69,8 +69,11 @@ impl Settings {
                 ("cache-control", "html") => field_value(value).map(|value| settings.cache_control_html = value),
                 ("cache-control", "other") => field_value(value).map(|value| settings.cache_control_other = value),
                 ("cache-control", rest) if rest.starts_with("paths.") => match rest["paths.".len()..].split_once('.') {
-                    Some((at, "prefix")) => Ok(paths.entry(at).or_default().0 = Some(value)),
-                    Some((at, "value")) => Ok(paths.entry(at).or_default().1 = Some(value)),
+                    Some((at, part @ ("prefix" | "value"))) => {
+                        let path = paths.entry(at).or_default();
+                        *(if part == "prefix" { &mut path.0 } else { &mut path.1 }) = Some(value);
+                        Ok(())
+                    }
                     _ => Err("a path has `prefix` and `value`".to_owned()),
                 },
                 ("headers", name) => header(name, value).map(|line| settings.headers.push_str(&line)),

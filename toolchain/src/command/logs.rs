@@ -37,7 +37,7 @@ impl Logs {
             }
             None => latest(&workspace.target.join("pearwood"))?,
         };
-        print(&path, self.name.as_deref(), self.follow)?;
+        print(&path, self.name.as_deref(), self.follow, &mut std::io::stdout().lock())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -55,10 +55,9 @@ fn latest(directory: &Path) -> Result<PathBuf> {
     }
 }
 
-fn print(path: &Path, name: Option<&str>, follow: bool) -> Result<()> {
+fn print(path: &Path, name: Option<&str>, follow: bool, output: &mut impl Write) -> Result<()> {
     let open = || File::open(path).with_context(|| format!("cannot open {}", path.display()));
     let mut log = BufReader::new(open()?);
-    let mut stdout = std::io::stdout().lock();
     let mut line = Vec::new();
     loop {
         let n = log.read_until(b'\n', &mut line)?;
@@ -66,7 +65,7 @@ fn print(path: &Path, name: Option<&str>, follow: bool) -> Result<()> {
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end();
             if name.is_none_or(|name| says(text, name)) {
-                writeln!(stdout, "{text}")?;
+                writeln!(output, "{text}")?;
             }
             line.clear();
         } else if n == 0 {
@@ -92,6 +91,21 @@ fn says(line: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_picked_and_the_last_one_needs_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        fs::write(&path, "kernel 0.1.0\n[    0.1] net: up\r\n[    0.2] http: one\n[    0.3] http: two").unwrap();
+        let picked = |name| {
+            let mut output = Vec::new();
+            print(&path, name, false, &mut output).unwrap();
+            String::from_utf8(output).unwrap()
+        };
+        assert_eq!(picked(Some("http")), "[    0.2] http: one\n[    0.3] http: two\n");
+        assert_eq!(picked(Some("net")), "[    0.1] net: up\n");
+        assert_eq!(picked(None).lines().count(), 4);
+    }
 
     #[test]
     fn whose_line_it_is() {

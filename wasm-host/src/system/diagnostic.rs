@@ -4,7 +4,6 @@ use super::System;
 use super::model::Source;
 use alloc::{string::String, vec::Vec};
 use core::fmt;
-use core::ops::Range;
 
 /// A place in the declaration's file. Lines and columns count from 1; columns and lengths count characters.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,20 +21,6 @@ impl PartialEq for Place {
 }
 
 impl Eq for Place {}
-
-impl Place {
-    /// The place of a range of bytes. What spans lines is shown by its first.
-    pub(super) fn of(text: &str, span: Range<usize>) -> Self {
-        let before = text.get(..span.start).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let shown = text.get(span).unwrap_or_default().lines().next().unwrap_or_default();
-        Place {
-            line: 1 + before.bytes().filter(|b| *b == b'\n').count() as u32,
-            column: 1 + before[line_start..].chars().count() as u32,
-            length: shown.chars().count().max(1) as u32,
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -67,12 +52,11 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub(super) fn new(source: &Source, place: Place, message: String) -> Self {
-        let line = (place.line as usize).saturating_sub(1);
         Diagnostic {
             severity: Severity::Error,
             file: source.file.clone(),
             place,
-            excerpt: source.text.lines().nth(line).unwrap_or_default().into(),
+            excerpt: source.line(place.line).into(),
             box_name: None,
             interface: None,
             message,
@@ -113,7 +97,14 @@ impl fmt::Display for Diagnostic {
         writeln!(f, "{:margin$} |", "")?;
         writeln!(f, "{line} | {}", shown.trim_end())?;
         if marks > 0 {
-            writeln!(f, "{:margin$} | {:indent$}{:^<marks$}", "", "", "", indent = column as usize - 1)?;
+            writeln!(
+                f,
+                "{:margin$} | {:indent$}{:^<marks$}",
+                "",
+                "",
+                "",
+                indent = (column as usize).saturating_sub(1)
+            )?;
         }
         for note in &self.notes {
             writeln!(f, "{:margin$} = {note}", "")?;
@@ -156,10 +147,10 @@ mod tests {
     #[test]
     fn a_diagnostic_shows_its_line() {
         let text = "[system]\nname = \"é\" # x\n[box.a]\n";
-        let source = Source { file: "system.toml".into(), text: text.into() };
+        let source = Source::new("system.toml", text);
         let start = text.find("# x").unwrap();
         let diagnostic =
-            Diagnostic::new(&source, Place::of(text, start..start + 3), "wrong".into()).note("because".into());
+            Diagnostic::new(&source, source.place(start..start + 3), "wrong".into()).note("because".into());
         let diagnostic = Diagnostic { help: Some("write it right".into()), ..diagnostic };
         let expected = "error: wrong\n --> system.toml:2:12\n  |\n2 | name = \"é\" # x\n  |            ^^^\n  = because\n  = help: write it right\n";
         assert_eq!(diagnostic.to_string(), expected);
@@ -168,7 +159,7 @@ mod tests {
     #[test]
     fn places_at_the_edges() {
         let place = |text: &str, span| {
-            let place = Place::of(text, span);
+            let place = Source::new("", text).place(span);
             (place.line, place.column, place.length)
         };
         assert_eq!(place("", 0..0), (1, 1, 1));

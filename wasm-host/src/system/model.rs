@@ -2,6 +2,7 @@
 
 use super::{InterfaceName, Place, grant::Grant};
 use alloc::{string::String, vec::Vec};
+use core::ops::Range;
 use core::time::Duration;
 
 /// A system as `system.toml` declares it.
@@ -21,6 +22,35 @@ pub struct Source {
     /// As messages name it.
     pub file: String,
     pub text: String,
+    /// Where each line begins, in bytes.
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    pub fn new(file: &str, text: &str) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = core::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
+        Source { file: file.into(), text: text.into(), line_starts }
+    }
+
+    /// The place of a range of bytes. What spans lines is shown by its first.
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
+        let start = span.start.min(self.text.len());
+        let line = self.line_starts.partition_point(|line_start| *line_start <= start);
+        let before = self.text.get(self.line_starts[line - 1]..start).unwrap_or_default();
+        let shown = self.text.get(span).unwrap_or_default().lines().next().unwrap_or_default();
+        Place {
+            line: line as u32,
+            column: 1 + before.chars().count() as u32,
+            length: shown.chars().count().max(1) as u32,
+        }
+    }
+
+    /// The text of a line, counted from 1.
+    pub(super) fn line(&self, line: u32) -> &str {
+        let start = (line as usize).checked_sub(1).and_then(|index| self.line_starts.get(index));
+        start.and_then(|start| self.text[*start..].lines().next()).unwrap_or_default()
+    }
 }
 
 impl PartialEq for Source {

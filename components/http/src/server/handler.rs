@@ -12,6 +12,7 @@ const CREDIT_STEP: u32 = 16 << 10;
 
 impl Http {
     /// A handler is there, and knows of no request.
+    #[cold]
     pub(super) fn handler_attached(&mut self, peer: u32, grant: &[u8]) {
         self.fail_all(peer, "it was replaced");
         match Route::decode(grant) {
@@ -24,12 +25,14 @@ impl Http {
         }
     }
 
+    #[cold]
     pub(super) fn handler_detached(&mut self, peer: u32, why: &[u8]) {
         self.handlers.detach(peer);
         self.fail_all(peer, &String::from_utf8_lossy(why));
         self.carry_on();
     }
 
+    #[cold]
     fn fail_all(&mut self, peer: u32, why: &str) {
         let lost = self.exchanges.of_handler(peer);
         if !lost.is_empty() {
@@ -77,6 +80,7 @@ impl Http {
     }
 
     /// The handler does what no handler may: its response is not to be trusted further.
+    #[cold]
     fn misbehaves(&mut self, peer: u32, id: u32, what: &str) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let key = exchange.connection;
@@ -137,6 +141,7 @@ impl Http {
     }
 
     /// The client has the body that was announced, and gets nothing of what is too much.
+    #[cold]
     fn too_much(&mut self, peer: u32, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         exchange.close = true;

@@ -1,9 +1,11 @@
 //! The server: what it knows, and one turn of it.
 
+mod body;
 mod handler;
 mod input;
 mod limits;
 mod output;
+mod request;
 mod tcp;
 mod timers;
 
@@ -11,8 +13,8 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::date::Common;
 use crate::exchange::Exchanges;
-use crate::head::Reader;
 use crate::peers::Peers;
+use crate::reader::Reader;
 use crate::response::Heads;
 use crate::route::Routes;
 use wit::{Peer, Records};
@@ -112,7 +114,7 @@ impl Http {
     }
 
     /// Takes in what has come, and sends what follows from it.
-    pub fn turn(&mut self, wake: Wake<'_>, outside: &mut dyn Outside) {
+    pub fn turn(&mut self, wake: Wake<'_>, outside: &mut impl Outside) {
         self.now = wake.now;
         if self.common.is_stale(wake.now) {
             self.common.refresh(wake.now, outside.wall_clock());
@@ -135,7 +137,7 @@ impl Http {
         self.write_log(outside);
     }
 
-    fn flush(&mut self, room: bool, outside: &mut dyn Outside) {
+    fn flush(&mut self, room: bool, outside: &mut impl Outside) {
         self.batched = 0;
         let mut freed = self.handlers.flush(room, |peer, batch| outside.send_handler(peer, batch));
         freed |= self.tcp.flush(room, |peer, batch| outside.send_tcp(peer, batch));
@@ -145,22 +147,29 @@ impl Http {
     }
 
     /// Has every connection go on that can: a peer has room again, or another has taken its place.
+    #[cold]
+    #[inline(never)]
     fn carry_on(&mut self) {
         for key in self.connections.keys() {
             self.advance(key);
         }
     }
 
-    fn tcp_events(&mut self, batch: &[u8], outside: &mut dyn Outside) {
+    fn tcp_events(&mut self, batch: &[u8], outside: &mut impl Outside) {
         let mut from = None;
         for record in Records::new(batch) {
             let Ok(record) = record else { return self.say(Level::Error, "tcp: a malformed batch".into()) };
-            match (Peer::decode(&record), from) {
-                (Some(Peer::Is(peer)), _) => from = Some(peer),
-                (Some(Peer::Attach(peer, _)), _) => self.tcp_attached(peer),
-                (Some(Peer::Detach(peer, why)), _) => self.tcp_detached(peer, why),
-                (None, Some(peer)) => self.tcp_event(peer, &record),
-                (None, None) => {}
+            if record.kind < Peer::FIRST_KIND {
+                if let Some(peer) = from {
+                    self.tcp_event(peer, &record);
+                }
+            } else {
+                match Peer::decode(&record) {
+                    Some(Peer::Is(peer)) => from = Some(peer),
+                    Some(Peer::Attach(peer, _)) => self.tcp_attached(peer),
+                    Some(Peer::Detach(peer, why)) => self.tcp_detached(peer, why),
+                    None => {}
+                }
             }
             if self.batched > BATCHED {
                 self.flush(false, outside);
@@ -168,16 +177,21 @@ impl Http {
         }
     }
 
-    fn handler_events(&mut self, batch: &[u8], outside: &mut dyn Outside) {
+    fn handler_events(&mut self, batch: &[u8], outside: &mut impl Outside) {
         let mut from = None;
         for record in Records::new(batch) {
             let Ok(record) = record else { return self.say(Level::Error, "handler: a malformed batch".into()) };
-            match (Peer::decode(&record), from) {
-                (Some(Peer::Is(peer)), _) => from = Some(peer),
-                (Some(Peer::Attach(peer, grant)), _) => self.handler_attached(peer, grant),
-                (Some(Peer::Detach(peer, why)), _) => self.handler_detached(peer, why),
-                (None, Some(peer)) => self.handler_event(peer, &record),
-                (None, None) => {}
+            if record.kind < Peer::FIRST_KIND {
+                if let Some(peer) = from {
+                    self.handler_event(peer, &record);
+                }
+            } else {
+                match Peer::decode(&record) {
+                    Some(Peer::Is(peer)) => from = Some(peer),
+                    Some(Peer::Attach(peer, grant)) => self.handler_attached(peer, grant),
+                    Some(Peer::Detach(peer, why)) => self.handler_detached(peer, why),
+                    None => {}
+                }
             }
             if self.batched > BATCHED {
                 self.flush(false, outside);
@@ -191,7 +205,7 @@ impl Http {
         }
     }
 
-    fn write_log(&mut self, outside: &mut dyn Outside) {
+    fn write_log(&mut self, outside: &mut impl Outside) {
         for (level, line) in self.log.drain(..) {
             outside.log(level, &line);
         }

@@ -65,6 +65,7 @@ impl Http {
     }
 
     /// Answers for a handler, or without one.
+    #[cold]
     pub(super) fn answer(&mut self, id: u32, status: u16, extra: &str, text: &str) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let mut response = core::mem::take(&mut self.head);
@@ -76,6 +77,7 @@ impl Http {
     }
 
     /// The exchange ends without the handler: with an answer in its place if there is none yet.
+    #[cold]
     pub(super) fn fail(&mut self, id: u32, status: u16, why: &str) {
         self.cancel(id);
         let Some(exchange) = self.exchanges.get(id) else { return };
@@ -197,6 +199,7 @@ impl Http {
         }
     }
 
+    #[cold]
     fn log_access(&mut self, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let record = &exchange.record;
@@ -221,6 +224,7 @@ impl Http {
         }
     }
 
+    #[cold]
     pub(super) fn abort(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         if let Some(out) = self.tcp.out(connection.peer) {

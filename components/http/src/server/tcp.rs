@@ -25,6 +25,7 @@ const TOLD: usize = 64;
 
 impl Http {
     /// TCP is there, and knows no connection and no port.
+    #[cold]
     pub(super) fn tcp_attached(&mut self, peer: u32) {
         self.forget_connections(peer);
         self.tcp.attach(peer);
@@ -33,12 +34,14 @@ impl Http {
         }
     }
 
+    #[cold]
     pub(super) fn tcp_detached(&mut self, peer: u32, why: &[u8]) {
         self.say(Level::Warn, format!("tcp peer {peer} is gone: {}", String::from_utf8_lossy(why)));
         self.tcp.detach(peer);
         self.forget_connections(peer);
     }
 
+    #[cold]
     fn forget_connections(&mut self, peer: u32) {
         self.refused.retain(|port| port.peer != peer);
         let keys: Vec<_> = self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(key, _)| key).collect();
@@ -54,6 +57,7 @@ impl Http {
     }
 
     /// Asks again for the ports that it is time for.
+    #[cold]
     pub(super) fn listen_again(&mut self) {
         for index in 0..self.refused.len() {
             let port = &mut self.refused[index];
@@ -66,6 +70,7 @@ impl Http {
         }
     }
 
+    #[cold]
     fn port_refused(&mut self, peer: u32, id: u32, why: &[u8]) {
         let Ok(port) = u16::try_from(id) else { return };
         if self.refused.iter().any(|refused| (refused.peer, refused.port) == (peer, port)) {

@@ -55,7 +55,9 @@ impl Http {
     }
 
     pub(super) fn timers(&mut self) {
-        self.listen_again();
+        if !self.refused.is_empty() {
+            self.listen_again();
+        }
         if self.now < self.earliest {
             return;
         }
@@ -79,6 +81,7 @@ impl Http {
         self.due = due;
     }
 
+    #[cold]
     fn expire(&mut self, key: usize, wait: Wait) {
         let Some(connection) = self.connections.get(key) else { return };
         let front = connection.exchanges.front().copied();

@@ -2,6 +2,7 @@
 //! advertisements.
 
 mod advertisement;
+mod announce;
 mod dhcp;
 mod routers;
 
@@ -107,13 +108,20 @@ impl Addresses {
         let six = self.six.addresses.iter().copied().chain([self.link_local]).map(IpCidr::Ipv6);
         let wanted: Vec<IpCidr> = four.chain(six).collect();
         // Setting addresses forgets the neighbours, so only for a reason.
-        if link.interface.ip_addrs() != wanted {
+        let known = link.interface.ip_addrs().to_vec();
+        if known != wanted {
             link.interface.update_ip_addrs(|addresses| {
                 addresses.clear();
                 for address in &wanted {
                     let _ = addresses.push(*address);
                 }
             });
+            for new in wanted.iter().filter(|address| !known.contains(address)) {
+                if let IpCidr::Ipv4(new) = new {
+                    announce::claim(new.address(), link);
+                }
+            }
+            self.report_groups(link);
         }
         let routes = link.interface.routes_mut();
         routes.remove_default_ipv4_route();
@@ -125,6 +133,12 @@ impl Addresses {
         if let Some(gateway) = self.six.gateway {
             let _ = routes.add_default_ipv6_route(gateway);
         }
+    }
+
+    /// Tells switches and routers which multicast groups this machine listens to, as it must when they ask.
+    pub fn report_groups(&self, link: &mut Link) {
+        let addresses = self.six.addresses.iter().chain([&self.link_local]).map(Ipv6Cidr::address);
+        announce::report_groups(addresses, link);
     }
 
     /// Name servers, the preferred first.

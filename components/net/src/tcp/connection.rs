@@ -4,6 +4,7 @@
 //! segment independent of how many connections there are.
 
 use super::memory::{Memory, Rings};
+use super::outbound::Outbound;
 use super::start::SlowStart;
 use crate::link::SentSegment;
 use crate::packet::{Flow, Segment};
@@ -11,12 +12,8 @@ use crate::timers::Deadline;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
-use std::collections::VecDeque;
 use wit::tcp::Event;
 use wit::{Batch, INITIAL_CREDIT};
-
-/// Send credit is given back in portions, so that a connection does not cost an event per segment.
-const CREDIT_PORTION: u32 = INITIAL_CREDIT / 4;
 
 /// How long a handshake may take.
 const OPENING: Duration = Duration::from_secs(20);
@@ -45,27 +42,13 @@ pub struct Connection {
     pub marks: Marks,
     /// `accepted` or `connected` has been sent
     announced: bool,
-    /// the client sends no more
-    finishing: bool,
     /// `finished` has been sent
     remote_finished: bool,
     /// why it ended other than by both sides finishing
     ended: Option<&'static str>,
-    /// data of the client that the ring has no room for
-    waiting: VecDeque<u8>,
-    start: SlowStart,
-    /// bytes in the send ring when last looked at
-    in_ring: usize,
-    /// the sequence number after the last byte that was put into the ring
-    ring_end: u32,
-    /// something has been put into the ring since it was last polled
-    pub filled: bool,
+    pub outbound: Outbound,
     /// bytes of data that the client takes
     receive_credit: u32,
-    /// bytes that the client may send
-    send_credit: u32,
-    /// bytes of send credit to be given back
-    used_credit: u32,
     /// the acknowledgement number that covers the remote side's FIN
     fin_acknowledgement: Option<u32>,
     last_sent: Option<SentSegment>,
@@ -102,17 +85,10 @@ impl Connection {
             deadline: Deadline::default(),
             marks: Marks::default(),
             announced: false,
-            finishing: false,
             remote_finished: false,
             ended: None,
-            waiting: VecDeque::new(),
-            start: SlowStart::new(),
-            in_ring: 0,
-            ring_end: 0,
-            filled: false,
+            outbound: Outbound::new(),
             receive_credit: INITIAL_CREDIT,
-            send_credit: INITIAL_CREDIT,
-            used_credit: 0,
             fin_acknowledgement: None,
             last_sent: None,
         }
@@ -143,76 +119,23 @@ impl Connection {
 
     /// Bytes of buffer memory to give back when this is dropped.
     pub fn memory(&self) -> usize {
-        self.rings.total() + self.waiting.len()
+        self.rings.total() + self.outbound.waiting()
     }
 
-    /// Takes data from the client. Ends the connection if it is more than its credit allows.
+    /// Takes data from the client. Ends the connection if it cannot be sent.
     pub fn send(&mut self, data: &[u8], memory: &mut Memory) {
-        if self.finishing || self.ended.is_some() {
-            return;
-        }
-        if data.len() as u64 > u64::from(self.send_credit) {
-            return self.abort("the box sent more than its credit");
-        }
-        self.send_credit -= data.len() as u32;
-        let taken = if self.waiting.is_empty() { self.into_ring(data) } else { 0 };
-        let rest = &data[taken..];
-        if !rest.is_empty() {
-            if !memory.take(rest.len()) {
-                return self.abort("out of buffer memory");
+        if self.ended.is_none() {
+            let socket = self.sockets.get_mut::<Socket>(self.handle);
+            if let Err(why) = self.outbound.send(data, socket, memory) {
+                self.abort(why);
             }
-            self.waiting.extend(rest);
         }
     }
 
-    /// Copies as much into the send ring as it and the congestion window take.
-    fn into_ring(&mut self, data: &[u8]) -> usize {
-        let window = self.window();
-        let taken = self.socket().send_slice(&data[..data.len().min(window)]).unwrap_or(0);
-        self.put(taken);
-        taken
-    }
-
-    fn put(&mut self, bytes: usize) {
-        self.in_ring += bytes;
-        self.ring_end = self.ring_end.wrapping_add(bytes as u32);
-        self.used_credit += bytes as u32;
-        self.filled |= bytes > 0;
-    }
-
-    /// Whether nothing follows this segment.
-    pub fn ends_with(&self, segment: Option<SentSegment>) -> bool {
-        !self.finishing && segment.is_some_and(|segment| segment.next == self.ring_end)
-    }
-
-    /// Bytes that may go into the ring now.
-    fn window(&mut self) -> usize {
-        let in_ring = self.socket().send_queue();
-        self.start.acknowledged(self.in_ring - in_ring);
-        self.in_ring = in_ring;
-        self.start.window().saturating_sub(in_ring)
-    }
-
-    /// Moves what waits into the ring, and closes this side after the last of it.
+    /// Sees to it that what waits is sent, as far as it can be.
+    #[inline]
     pub fn feed(&mut self, memory: &mut Memory) {
-        while !self.waiting.is_empty() {
-            let window = self.window();
-            let data = self.waiting.as_slices().0;
-            let data = &data[..data.len().min(window)];
-            let taken = self.sockets.get_mut::<Socket>(self.handle).send_slice(data).unwrap_or(0);
-            if taken == 0 {
-                break;
-            }
-            self.put(taken);
-            self.waiting.drain(..taken);
-            memory.give_back(taken);
-            if self.waiting.is_empty() {
-                self.waiting = VecDeque::new();
-            }
-        }
-        if self.finishing && self.waiting.is_empty() {
-            self.socket().close();
-        }
+        self.outbound.feed(self.sockets.get_mut::<Socket>(self.handle), memory);
     }
 
     /// The client has used that many received bytes. More than were outstanding count as all of them.
@@ -221,7 +144,7 @@ impl Connection {
     }
 
     pub fn finish(&mut self) {
-        self.finishing = true;
+        self.outbound.finish();
     }
 
     pub fn abort(&mut self, why: &'static str) {
@@ -239,15 +162,15 @@ impl Connection {
         {
             self.fin_acknowledgement = Some(segment.next());
         }
-        self.window();
+        self.outbound.observe(self.sockets.get::<Socket>(self.handle));
         self.sent(answered);
     }
 
-    /// What has been transmitted. A segment sent again means loss, unless it is a keep-alive probe.
+    /// What has been transmitted.
     pub fn sent(&mut self, segment: Option<SentSegment>) {
         let Some(segment) = segment else { return };
         let again = self.last_sent.is_some_and(|last| (segment.next.wrapping_sub(last.next) as i32) <= 0);
-        if again && segment.sequence != segment.next && self.in_ring > 0 && self.start.lost() {
+        if again && segment.sequence != segment.next && self.outbound.sent_again() {
             self.socket().set_congestion_control(SlowStart::AFTER_LOSS);
         }
         match &mut self.last_sent {
@@ -285,9 +208,8 @@ impl Connection {
             return false;
         }
         self.deliver(events);
-        if self.used_credit >= CREDIT_PORTION {
-            Event::Sent { connection: self.number, bytes: self.used_credit }.encode(events);
-            self.send_credit += core::mem::take(&mut self.used_credit);
+        if let Some(bytes) = self.outbound.credit_due() {
+            Event::Sent { connection: self.number, bytes }.encode(events);
         }
         if !self.remote_finished && self.fin_acknowledgement.is_some() && self.socket().recv_queue() == 0 {
             self.remote_finished = true;
@@ -302,7 +224,7 @@ impl Connection {
         }
         self.announced = true;
         // So far nothing but a SYN has been sent.
-        self.ring_end = self.highest().unwrap_or_default();
+        self.outbound.begin(self.highest().unwrap_or_default());
         let timeout = Duration::from_secs(self.keep_alive * (PROBES + 1));
         self.socket().set_timeout(Some(timeout));
         let connection = self.number;
@@ -338,7 +260,7 @@ impl Connection {
         if self.ended.is_some() {
             return self.ended;
         }
-        let finished = self.finishing && self.fin_acknowledgement.is_some();
+        let finished = self.outbound.is_finishing() && self.fin_acknowledgement.is_some();
         match self.state() {
             State::Established => None,
             State::Closed if finished => (self.socket().recv_queue() == 0).then_some(""),

@@ -38,7 +38,7 @@ impl Memory {
     /// Rings for a new connection, of which `more` may still follow. `None`: there is not even room for small ones.
     pub fn open(&mut self, more: usize, small: bool) -> Option<Rings> {
         let free = self.budget - self.used;
-        let spare = free.saturating_sub(FLOOR.total().saturating_mul(more)).checked_sub(FLOOR.total()).unwrap_or(0);
+        let spare = free.saturating_sub(FLOOR.total().saturating_mul(more + 1));
         let share = if small { 0 } else { spare / SHARE };
         let total = self.largest.total();
         let part = |floor: usize, largest: usize| {

@@ -24,8 +24,10 @@ const PER_PAGE: usize = PAGE_SIZE / BUFFER;
 pub struct BufferQueue {
     ring: Ring,
     access: Access,
-    /// bytes of each buffer that the device may access, when it writes
+    /// bytes of each buffer that the device may write
     length: usize,
+    /// bytes of each buffer that stay zero, before what is sent
+    head: usize,
     pages: Vec<Dma>,
     free: Vec<u16>,
 }
@@ -45,11 +47,11 @@ impl From<Faulty> for SendError {
 }
 
 impl BufferQueue {
-    /// A queue of at most `most` buffers to send, made as they are needed.
-    pub fn to_send(transport: &mut impl Transport, index: u16, most: u16) -> Result<Self, Error> {
+    /// A queue of at most `most` buffers to send, made as they are needed. What is sent has `head` zero bytes before it.
+    pub fn to_send(transport: &mut impl Transport, index: u16, most: u16, head: usize) -> Result<Self, Error> {
         let ring = Ring::new(transport, index, most)?;
         let free = Vec::with_capacity(ring.size().into());
-        Ok(BufferQueue { ring, access: Access::Read, length: BUFFER, pages: Vec::new(), free })
+        Ok(BufferQueue { ring, access: Access::Read, length: 0, head, pages: Vec::new(), free })
     }
 
     /// A queue of at most `most` buffers to receive at most `length` bytes in, all of them offered to the device once
@@ -58,7 +60,7 @@ impl BufferQueue {
         let ring = Ring::new(transport, index, most)?;
         let free = Vec::with_capacity(ring.size().into());
         let length = length.min(BUFFER);
-        let mut queue = BufferQueue { ring, access: Access::Write, length, pages: Vec::new(), free };
+        let mut queue = BufferQueue { ring, access: Access::Write, length, head: 0, pages: Vec::new(), free };
         while queue.grow()? {}
         queue.offer_all();
         Ok(queue)
@@ -96,22 +98,20 @@ impl BufferQueue {
         }
     }
 
-    /// Offers a buffer to the device that holds `head` zero bytes and `body`.
+    /// Offers a buffer to the device that holds the zero bytes and `body`.
     ///
     /// # Panics
     /// If they are longer than [`BUFFER`].
     #[inline]
-    pub fn send(&mut self, head: usize, body: &[u8]) -> Result<(), SendError> {
+    pub fn send(&mut self, body: &[u8]) -> Result<(), SendError> {
         if self.free.is_empty() {
             self.refill()?;
         }
         let buffer = self.free.pop().ok_or(SendError::Full)?;
         let mut place = self.place(buffer);
-        let length = head + body.len();
+        let length = self.head + body.len();
         // SAFETY: the buffer was free, so nothing else refers to it.
-        let bytes = unsafe { &mut place.as_mut()[..length] };
-        bytes[..head].fill(0);
-        bytes[head..].copy_from_slice(body);
+        unsafe { place.as_mut()[self.head..length].copy_from_slice(body) };
         let address = place.addr().get() as u64;
         // SAFETY: memory is mapped where it is, so this is the buffer, which nothing touches until it is taken back.
         unsafe { self.ring.describe(buffer, address, length as u32, Access::Read) };

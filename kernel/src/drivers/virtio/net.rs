@@ -98,7 +98,7 @@ impl<T: Transport> VirtioNet<T> {
         };
         let header = if features.contains(Features::VERSION_1) { HEADER } else { HEADER_LEGACY };
         let mut receive = BufferQueue::to_receive(&mut transport, RECEIVE, RECEIVE_BUFFERS, BUFFER)?;
-        let transmit = BufferQueue::to_send(&mut transport, TRANSMIT, TRANSMIT_BUFFERS)?;
+        let transmit = BufferQueue::to_send(&mut transport, TRANSMIT, TRANSMIT_BUFFERS, header)?;
         transport.finish_init();
         receive.publish(&mut transport);
         let statistics = CardStatistics::default();
@@ -142,13 +142,13 @@ impl<T: Transport> Queues<T> {
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<(), SendError> {
-        let sent = self.transmit.send(self.header, frame);
+        let sent = self.transmit.send(frame);
         if sent != Err(SendError::Full) {
             return sent;
         }
         // The card may not know yet what is waiting for it.
         self.transmit.publish(&mut self.transport);
-        self.transmit.send(self.header, frame)
+        self.transmit.send(frame)
     }
 }
 

@@ -9,27 +9,50 @@ use core::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallError {
     /// As many calls wait as may.
-    Full { waiting: usize },
+    Full {
+        waiting: usize,
+    },
     /// The calls that wait hold as many bytes as they may.
-    FullOfBytes { limit: usize },
+    FullOfBytes {
+        limit: usize,
+    },
     /// The callee has ended, and its successor did not come in time.
-    Restarting { reason: Arc<str> },
+    Restarting {
+        reason: Arc<str>,
+    },
     /// The callee ended during the call.
-    Ended { reason: Arc<str> },
+    Ended {
+        reason: Arc<str>,
+    },
     /// There will be no successor.
-    Closed { reason: Arc<str> },
+    Closed {
+        reason: Arc<str>,
+    },
     /// `running`: the callee had begun with the call.
-    TimedOut { after: Nanos, running: bool },
-    ParamsTooLarge { limit: usize },
-    ResultTooLarge { limit: usize },
+    TimedOut {
+        after: Nanos,
+        running: bool,
+    },
+    ParamsTooLarge {
+        limit: usize,
+    },
+    ResultTooLarge {
+        limit: usize,
+    },
     /// The instance that the resource lived in has ended.
-    DeadHandle { reason: Arc<str> },
+    DeadHandle {
+        reason: Arc<str>,
+    },
     /// The result holds more resources than the caller may still take.
-    TooManyHandles { limit: usize },
+    TooManyHandles {
+        limit: usize,
+    },
     /// The callee waits, through other boxes, for this very call.
     Cycle,
     /// A call that is made during a call, and so on.
-    TooDeep { limit: usize },
+    TooDeep {
+        limit: usize,
+    },
     /// A later version of the callee lacks the function.
     Missing,
 }
@@ -49,7 +72,9 @@ impl fmt::Display for CallError {
             CallError::ParamsTooLarge { limit } => write!(f, "parameters of more than {limit} bytes"),
             CallError::ResultTooLarge { limit } => write!(f, "a result of more than {limit} bytes"),
             CallError::DeadHandle { reason } => write!(f, "the resource is gone with the instance it was in: {reason}"),
-            CallError::TooManyHandles { limit } => write!(f, "the caller holds {limit} resources, and may not hold more"),
+            CallError::TooManyHandles { limit } => {
+                write!(f, "the caller holds {limit} resources, and may not hold more")
+            }
             CallError::Cycle => f.write_str("it waits for this call itself, through other boxes"),
             CallError::TooDeep { limit } => write!(f, "a call within a call, {limit} deep"),
             CallError::Missing => f.write_str("it no longer has this function"),

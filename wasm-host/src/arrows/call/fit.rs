@@ -36,7 +36,8 @@ pub(super) struct Origin {
 
 /// The interfaces that a component exports: as names, and as it spells them. The latest version is first.
 pub(super) fn exports(engine: &Engine, component: &types::Component) -> Vec<(InterfaceName, String)> {
-    let instances = component.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)));
+    let instances =
+        component.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)));
     let mut names: Vec<_> =
         instances.filter_map(|(name, _)| Some((InterfaceName::parse(name)?, name.to_string()))).collect();
     names.sort_by(|(a, _), (b, _)| b.cmp(a));
@@ -126,11 +127,13 @@ impl Link {
         for (interface, import, export) in &both {
             for (name, item) in import.exports(engine) {
                 let ComponentItem::ComponentFunc(ours) = item.ty else { continue };
-                let Some(ComponentItem::ComponentFunc(theirs)) = export.get_export(engine, name).map(|item| item.ty) else {
+                let Some(ComponentItem::ComponentFunc(theirs)) = export.get_export(engine, name).map(|item| item.ty)
+                else {
                     bail!("box {caller} imports {interface}#{name}, which box {callee} does not export");
                 };
-                fit.function(&ours, &theirs)
-                    .map_err(|why| Error::msg(format!("{interface}#{name} of box {caller} does not fit box {callee}: {why}")))?;
+                fit.function(&ours, &theirs).map_err(|why| {
+                    Error::msg(format!("{interface}#{name} of box {caller} does not fit box {callee}: {why}"))
+                })?;
             }
         }
         Ok(())
@@ -202,14 +205,24 @@ impl Fit {
             }
             (Type::Own(a), Type::Own(b)) | (Type::Borrow(a), Type::Borrow(b)) => self.resource(*a, *b),
             (
-                Type::Bool | Type::Char | Type::String | Type::Float32 | Type::Float64
-                | Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::S8 | Type::S16 | Type::S32 | Type::S64,
+                Type::Bool
+                | Type::Char
+                | Type::String
+                | Type::Float32
+                | Type::Float64
+                | Type::U8
+                | Type::U16
+                | Type::U32
+                | Type::U64
+                | Type::S8
+                | Type::S16
+                | Type::S32
+                | Type::S64,
                 _,
             ) if ours == theirs => Ok(()),
-            (
-                Type::Future(_) | Type::Stream(_) | Type::ErrorContext | Type::Map(_) | Type::FixedLengthList(_),
-                _,
-            ) => Err(format!("a {} does not pass between boxes", kind(ours))),
+            (Type::Future(_) | Type::Stream(_) | Type::ErrorContext | Type::Map(_) | Type::FixedLengthList(_), _) => {
+                Err(format!("a {} does not pass between boxes", kind(ours)))
+            }
             _ => Err(format!("{} against {}", kind(ours), kind(theirs))),
         }
     }
@@ -230,9 +243,10 @@ impl Fit {
             Some(pair) if pair.export == theirs => Ok(()),
             Some(_) => Err("different resources".into()),
             None => Err(match self.origins.iter().find(|origin| origin.ty == ours) {
-                Some(Origin { interface, name, .. }) => {
-                    format!("resource `{name}` of {interface} does not come from there, and only resources that the callee made pass")
-                }
+                Some(Origin { interface, name, .. }) => format!(
+                    "resource `{name}` of {interface} does not come from there, and only resources that the callee \
+                     made pass"
+                ),
                 None => "the caller's own resources do not pass".into(),
             }),
         }
@@ -277,22 +291,5 @@ fn kind(ty: &Type) -> &'static str {
         Type::Stream(_) => "stream",
         Type::ErrorContext => "error-context",
         Type::FixedLengthList(_) => "list of fixed length",
-    }
-}
-
-/// Core values that a value takes where it is not in memory, as the canonical ABI flattens it.
-pub(super) fn flat_count(ty: &Type) -> usize {
-    let payloads = |payloads: &mut dyn Iterator<Item = Option<Type>>| {
-        1 + payloads.map(|ty| ty.as_ref().map_or(0, flat_count)).max().unwrap_or(0)
-    };
-    match ty {
-        Type::String | Type::List(_) => 2,
-        Type::Record(record) => record.fields().map(|field| flat_count(&field.ty)).sum(),
-        Type::Tuple(tuple) => tuple.types().map(|ty| flat_count(&ty)).sum(),
-        Type::Flags(flags) => flags.names().len().div_ceil(32),
-        Type::Variant(variant) => payloads(&mut variant.cases().map(|case| case.ty)),
-        Type::Option(option) => payloads(&mut [Some(option.ty())].into_iter()),
-        Type::Result(result) => payloads(&mut [result.ok(), result.err()].into_iter()),
-        _ => 1,
     }
 }

@@ -29,7 +29,7 @@ pub fn values<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, values
 /// Lifts a tuple from memory.
 pub fn memory<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, offset: usize) -> Result<Message<H>> {
     let align = cx.types.canonical_abi(&ty).align32 as usize;
-    if offset % align != 0 {
+    if !offset.is_multiple_of(align) {
         bail!("pointer to values is not aligned");
     }
     Lifter::run(cx, ty, |lifter| lifter.memory(ty, offset))
@@ -66,11 +66,7 @@ fn invalid(what: &'static str) -> Failure {
 type Done = Result<(), Failure>;
 
 impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
-    fn run(
-        cx: &'a mut LiftContext<'b>,
-        ty: InterfaceType,
-        lift: impl FnOnce(&mut Self) -> Done,
-    ) -> Result<Message<H>> {
+    fn run(cx: &'a mut LiftContext<'b>, ty: InterfaceType, lift: impl FnOnce(&mut Self) -> Done) -> Result<Message<H>> {
         let types = cx.types;
         // As large as values without strings and lists get.
         let bytes = alloc::vec::Vec::with_capacity(types.canonical_abi(&ty).size32 as usize);
@@ -115,7 +111,7 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
             InterfaceType::Record(i) => self.types[i].fields.iter().try_for_each(|field| self.flat(field.ty, values)),
             InterfaceType::Tuple(i) => self.types[i].types.iter().try_for_each(|&ty| self.flat(ty, values)),
             InterfaceType::Flags(_) => {
-                let (count, size) = flags(self.types, ty).ok_or_else(|| unsupported())?;
+                let (count, size) = flags(self.types, ty).ok_or_else(unsupported)?;
                 let start = self.message.bytes.len();
                 for _ in 0..flat_count(self.types, ty) {
                     let word = next(values)?.get_u32().to_le_bytes();
@@ -126,9 +122,11 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
                 Ok(())
             }
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => self.handle(ty, next(values)?.get_u32()),
-            InterfaceType::Variant(_) | InterfaceType::Enum(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
-                let (mut mine, rest) =
-                    values.split_at_checked(flat_count(self.types, ty)).ok_or_else(|| missing())?;
+            InterfaceType::Variant(_)
+            | InterfaceType::Enum(_)
+            | InterfaceType::Option(_)
+            | InterfaceType::Result(_) => {
+                let (mut mine, rest) = values.split_at_checked(flat_count(self.types, ty)).ok_or_else(missing)?;
                 *values = rest;
                 match self.case(ty, next(&mut mine)?.get_u32())? {
                     // A case may need fewer values than the largest.
@@ -168,7 +166,7 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
                 self.types[i].types.iter().try_for_each(|&ty| self.field(ty, &mut offset))
             }
             InterfaceType::Flags(_) => {
-                let (count, size) = flags(self.types, ty).ok_or_else(|| unsupported())?;
+                let (count, size) = flags(self.types, ty).ok_or_else(unsupported)?;
                 let bytes = self.slice(at, size)?;
                 let start = self.message.bytes.len();
                 self.put(bytes)?;
@@ -178,8 +176,11 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
                 self.load(at).and_then(|bytes| self.handle(ty, u32::from_le_bytes(bytes)))
             }
-            InterfaceType::Variant(_) | InterfaceType::Enum(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
-                let cases = Cases::of(self.types, ty).ok_or_else(|| unsupported())?;
+            InterfaceType::Variant(_)
+            | InterfaceType::Enum(_)
+            | InterfaceType::Option(_)
+            | InterfaceType::Result(_) => {
+                let cases = Cases::of(self.types, ty).ok_or_else(unsupported)?;
                 let mut case = [0; 4];
                 case[..cases.width()].copy_from_slice(self.slice(at, cases.width())?);
                 match self.case(ty, u32::from_le_bytes(case))? {
@@ -198,7 +199,7 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
 
     /// Writes the discriminant; what the case carries.
     fn case(&mut self, ty: InterfaceType, case: u32) -> Result<Option<InterfaceType>, Failure> {
-        let cases = Cases::of(self.types, ty).ok_or_else(|| unsupported())?;
+        let cases = Cases::of(self.types, ty).ok_or_else(unsupported)?;
         let payload = cases.payload(case).ok_or_else(|| invalid("discriminant of no case"))?;
         self.put(&case.to_le_bytes()[..cases.width()])?;
         Ok(payload)
@@ -245,7 +246,7 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
         let size = abi.size32 as usize;
         let total = len.checked_mul(size).ok_or_else(|| invalid("list is longer than memory"))?;
         let bytes = self.slice(pointer, total)?;
-        if pointer % abi.align32 as usize != 0 {
+        if !pointer.is_multiple_of(abi.align32 as usize) {
             return Err(invalid("list is not aligned"));
         }
         self.count(len)?;

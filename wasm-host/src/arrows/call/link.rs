@@ -2,10 +2,10 @@
 
 use super::{
     CallError, CallQueue, Failed, Host,
-    fit::{self, Link, flat_count},
+    fit::{self, Link},
     handles::{Held, Passed},
     message::Message,
-    shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS},
+    shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, flat_count_of},
     typed::{CallerParams, CallerResults},
 };
 use crate::system::InterfaceName;
@@ -186,8 +186,8 @@ fn define<T: Host>(
     ty: &ComponentFunc,
     import: Arc<Import>,
 ) -> Result<()> {
-    let params = ty.params().map(|(_, ty)| flat_count(&ty)).sum();
-    let results = ty.results().map(|ty| flat_count(&ty)).sum();
+    let params = ty.params().map(|(_, ty)| flat_count_of(&ty)).sum();
+    let results = ty.results().map(|ty| flat_count_of(&ty)).sum();
     let in_values = |count, max| if count <= max { count } else { 0 };
     // wasmtime takes functions by the number of their core values, known when the node is compiled.
     let define = match in_values(params, MAX_FLAT_PARAMS) {

@@ -106,7 +106,10 @@ impl<'b, T: 'static, H: LowerHandle> Lowerer<'_, 'b, '_, T, H> {
                 let slot = slots.split_off_first_mut().ok_or(Misread)?;
                 self.from.handle()?.lower(self.cx, ty, slot)
             }
-            InterfaceType::Variant(_) | InterfaceType::Enum(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
+            InterfaceType::Variant(_)
+            | InterfaceType::Enum(_)
+            | InterfaceType::Option(_)
+            | InterfaceType::Result(_) => {
                 let cases = Cases::of(self.types(), ty).ok_or_else(unsupported)?;
                 let mut mine = slots.split_off_mut(..flat_count(self.types(), ty)).ok_or(Misread)?;
                 let case = self.from.small(cases.width())?;
@@ -152,7 +155,10 @@ impl<'b, T: 'static, H: LowerHandle> Lowerer<'_, 'b, '_, T, H> {
                 self.store(at, bytes)
             }
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => self.from.handle()?.store(self.cx, ty, at),
-            InterfaceType::Variant(_) | InterfaceType::Enum(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
+            InterfaceType::Variant(_)
+            | InterfaceType::Enum(_)
+            | InterfaceType::Option(_)
+            | InterfaceType::Result(_) => {
                 let cases = Cases::of(self.types(), ty).ok_or_else(unsupported)?;
                 let case = self.from.small(cases.width())?;
                 self.store(at, &case.to_le_bytes()[..cases.width()])?;

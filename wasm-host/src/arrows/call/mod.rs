@@ -14,11 +14,11 @@
 //! **Resources** that B exports may be used by A: they live in B's instance and A holds a number. They die with the
 //! instance; what A held is dropped when A ends. Resources of a third box, or of the host, do not pass.
 //!
-//! **Bounds**: calls that wait or run, bytes of one call and of all, resources that a caller holds ([`Calls::new`]), time
-//! ([`Limits`]), depth of calls within calls. A call that would wait for itself fails at once.
+//! **Bounds**: calls that wait or run, bytes of one call and of all, resources that a caller holds ([`Calls::new`]),
+//! time ([`Limits`]), depth of calls within calls. A call that would wait for itself fails at once.
 //!
-//! B's memory is charged for what enters it: parameters are allocated by B's own `realloc`, within B's limit. A box with
-//! little memory wants a small [`Limits::bytes`], or one caller's large call ends it for all.
+//! B's memory is charged for what enters it: parameters are allocated by B's own `realloc`, within B's limit. A box
+//! with little memory wants a small [`Limits::bytes`], or one caller's large call ends it for all.
 
 mod error;
 mod fit;

@@ -141,9 +141,9 @@ impl Known<'_> {
 
     fn label(&self, number: usize) -> Arc<str> {
         let functions = self.queue.0.functions.lock();
-        functions.all.get(number).map_or_else(
-            || "a function".into(),
-            |function| format!("{}#{}", function.interface, function.name).into(),
-        )
+        functions
+            .all
+            .get(number)
+            .map_or_else(|| "a function".into(), |function| format!("{}#{}", function.interface, function.name).into())
     }
 }

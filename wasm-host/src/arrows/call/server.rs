@@ -19,7 +19,12 @@ pub(super) struct Seat {
 }
 
 pub(super) enum Work {
-    Call { index: usize, function: usize, path: Path, params: Message<Argument> },
+    Call {
+        index: usize,
+        function: usize,
+        path: Path,
+        params: Message<Argument>,
+    },
     Drop(ResourceAny),
     /// Another instance has taken the place of this one.
     Replaced,

@@ -1,6 +1,9 @@
 //! What lifting and lowering both ask of a type's layout.
 
-use wasmtime::component::__internal::{ComponentTypes, InterfaceType, wasmtime_environ};
+use wasmtime::component::{
+    __internal::{ComponentTypes, InterfaceType, wasmtime_environ},
+    types::Type,
+};
 use wasmtime_environ::component::VariantInfo;
 
 /// Parameters beyond this many core values are passed in memory.
@@ -83,5 +86,22 @@ pub fn clear_unused_flags(bytes: &mut [u8], count: usize) {
         if used < 8 {
             *byte &= (1 << used) - 1;
         }
+    }
+}
+
+/// The same before there is an instance.
+pub fn flat_count_of(ty: &Type) -> usize {
+    let payloads = |payloads: &mut dyn Iterator<Item = Option<Type>>| {
+        1 + payloads.map(|ty| ty.as_ref().map_or(0, flat_count_of)).max().unwrap_or(0)
+    };
+    match ty {
+        Type::String | Type::List(_) => 2,
+        Type::Record(record) => record.fields().map(|field| flat_count_of(&field.ty)).sum(),
+        Type::Tuple(tuple) => tuple.types().map(|ty| flat_count_of(&ty)).sum(),
+        Type::Flags(flags) => flags.names().len().div_ceil(32),
+        Type::Variant(variant) => payloads(&mut variant.cases().map(|case| case.ty)),
+        Type::Option(option) => payloads(&mut [Some(option.ty())].into_iter()),
+        Type::Result(result) => payloads(&mut [result.ok(), result.err()].into_iter()),
+        _ => 1,
     }
 }

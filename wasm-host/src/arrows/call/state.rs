@@ -9,11 +9,7 @@ use super::{
     queue::Path,
 };
 use crate::platform::Nanos;
-use alloc::{
-    collections::VecDeque,
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::task::Waker;
 use slab::Slab;
 use wasmtime::component::ResourceAny;
@@ -38,8 +34,13 @@ pub(super) enum Life {
     /// No instance has served yet.
     Starting,
     Up,
-    Down { reason: Arc<str>, since: Nanos },
-    Closed { reason: Arc<str> },
+    Down {
+        reason: Arc<str>,
+        since: Nanos,
+    },
+    Closed {
+        reason: Arc<str>,
+    },
 }
 
 pub(super) struct Call {
@@ -54,8 +55,13 @@ pub(super) struct Call {
 
 pub(super) enum Phase {
     /// `server`: where the resources among the parameters live
-    Waiting { params: Message<Argument>, server: Option<u64> },
-    Running { expired: bool },
+    Waiting {
+        params: Message<Argument>,
+        server: Option<u64>,
+    },
+    Running {
+        expired: bool,
+    },
     /// An instance works on it, but nobody waits for the result.
     Abandoned,
     Done(Result<Answer, CallError>),

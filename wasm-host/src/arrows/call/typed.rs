@@ -1,8 +1,8 @@
 //! Messages as wasmtime's typed calls take and give them, so that `list<u8>` and `string` move as blocks.
 //!
-//! wasmtime's dynamic values cost an allocation or more each, a byte of a list included. Its typed interface asks for Rust
-//! types known when the node is compiled; these four know their type only when they are lifted or lowered, from the
-//! component's own type information that wasmtime passes to either.
+//! wasmtime's dynamic values cost an allocation or more each, a byte of a list included. Its typed interface asks for
+//! Rust types known when the node is compiled; these four know their type only when they are lifted or lowered, from
+//! the component's own type information that wasmtime passes to either.
 //!
 //! What wasmtime asks of such types, beyond what `derive` gives: `Lower` is a sequence of `ValRaw`, at most as long as
 //! the slots that there are; lowering fills those that the callee's core function reads; lifting reads only those that

@@ -10,8 +10,8 @@ use alloc::{sync::Arc, vec::Vec};
 use core::task::{Poll, Waker};
 
 impl CallQueue {
-    /// Ends what has taken too long. A node runs this as a task of its own, one for each queue; it returns when the queue
-    /// is closed and empty. It wakes seldom: once for each `deadline` while there are calls, not for each call.
+    /// Ends what has taken too long. A node runs this as a task of its own, one for each queue; it returns when the
+    /// queue is closed and empty. It wakes seldom: once for each `deadline` while there are calls, not for each call.
     pub async fn watch(&self, timer: Arc<Timer>) {
         core::future::poll_fn(|cx| {
             let now = self.now();

@@ -25,8 +25,7 @@ impl HttpGrant {
 
     /// Whether both are for exactly the same requests.
     pub fn same_requests(&self, other: &HttpGrant) -> bool {
-        let path = |grant: &HttpGrant| grant.path.trim_end_matches('/').to_string();
-        self.host == other.host && path(self) == path(other)
+        self.host == other.host && self.path.trim_end_matches('/') == other.path.trim_end_matches('/')
     }
 }
 

@@ -26,14 +26,13 @@ impl System {
     /// # Errors
     /// All faults found. Whether the arrows fit the components is another question, for [`check`](super::check).
     pub fn parse(file: &str, text: &str) -> Result<System, Vec<Diagnostic>> {
-        let mut reader =
-            Reader { source: Source { file: file.into(), text: text.into() }, faults: Vec::new(), box_name: None };
-        if text.len() > MAX_SOURCE {
-            let size = text.len();
-            reader.source.text.clear();
-            reader.fault(0..0, format!("the declaration has {size} bytes; at most {MAX_SOURCE} are read"));
-            return Err(reader.faults);
+        let size = text.len();
+        if size > MAX_SOURCE {
+            let message = format!("the declaration has {size} bytes; at most {MAX_SOURCE} are read");
+            let source = Source::new(file, "");
+            return Err([Diagnostic::new(&source, source.place(0..0), message)].into());
         }
+        let mut reader = Reader { source: Source::new(file, text), faults: Vec::new(), box_name: None };
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             reader.fault(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()));
@@ -61,7 +60,7 @@ struct Reader {
 
 impl Reader {
     fn place(&self, span: Range<usize>) -> Place {
-        Place::of(&self.source.text, span)
+        self.source.place(span)
     }
 
     /// Notes a fault, and gives it back to be made more precise.

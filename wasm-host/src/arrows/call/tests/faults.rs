@@ -2,7 +2,7 @@
 
 use super::{Caller, Guest, Limits, MS, Node, Outcome, guests, text};
 use crate::arrows::call::{Ended, MAX_CALL_BYTES};
-use alloc::{boxed::Box, string::String};
+use alloc::{boxed::Box, format, string::String};
 use wasmtime::component::Val;
 
 fn boxes(limits: Limits) -> (Node, Guest, Outcome<Ended>, Caller) {
@@ -134,8 +134,9 @@ fn a_callee_without_room_for_the_parameters_fails() {
 
 #[test]
 fn a_result_that_breaks_the_canonical_abi_ends_the_callee() {
-    let code = "#text\") (param i32 i32) (result i32) (i32.const 513)) (func (export \"old-text\") (param i32 i32) (result i32)";
-    let core = guests::api_callee_core().replace("#text\") (param i32 i32) (result i32)", code);
+    let start = "#text\") (param i32 i32) (result i32)";
+    let code = format!("{start} (i32.const 513)) (func (export \"old-text\") (param i32 i32) (result i32)");
+    let core = guests::api_callee_core().replace(start, &code);
     let mut node = Node::new();
     let b = node.guest("b", &guests::component(guests::API, "callee", &core), Limits::default());
     let ended = node.serve(&b, &[]);

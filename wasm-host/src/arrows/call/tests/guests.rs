@@ -1,6 +1,5 @@
 //! Guests, in WIT and core wasm.
 
-
 use alloc::{format, string::String, vec::Vec};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -69,7 +68,9 @@ pub const API: &str = r#"
             a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>,
         }
         echo: func(value: all) -> all;
-        flat: func(a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>) -> mixed;
+        flat: func(
+            a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>,
+        ) -> mixed;
         blob: func(bytes: list<u8>) -> list<u8>;
         text: func(text: string) -> string;
         nothing: func();
@@ -90,7 +91,9 @@ pub const API: &str = r#"
         use api.{all, mixed, perms, shape};
         import api;
         export echo: func(value: all) -> all;
-        export flat: func(a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>) -> mixed;
+        export flat: func(
+            a: bool, b: s8, c: u16, d: s64, e: f32, f: f64, g: char, h: perms, i: shape, j: option<s16>,
+        ) -> mixed;
         export blob: func(bytes: list<u8>) -> list<u8>;
         export text: func(text: string) -> string;
         export nothing: func();

@@ -6,7 +6,9 @@ use wasmtime::{Result, component::Val};
 
 /// A core module with functions that are called by nobody: what is tested is whether they link.
 fn package(version: &str, interfaces: &str) -> String {
-    format!("package acme:thing@{version};\n{interfaces}\nworld imports {{ import api; }}\nworld exports {{ export api; }}")
+    format!(
+        "package acme:thing@{version};\n{interfaces}\nworld imports {{ import api; }}\nworld exports {{ export api; }}"
+    )
 }
 
 /// Core code for a `number` that adds one, and its caller.
@@ -76,10 +78,7 @@ fn types_that_do_not_fit_are_named() {
     let number = |ty: &str| format!("number: func(n: {ty}) -> u32;");
     let one = "(param i32) (result i32)";
     assert_eq!(refused(&number("s32"), one), format!("{start}parameter `n`: u32 against s32"));
-    assert_eq!(
-        refused("number: func(m: u32) -> u32;", one),
-        format!("{start}parameter `n` against `m`")
-    );
+    assert_eq!(refused("number: func(m: u32) -> u32;", one), format!("{start}parameter `n` against `m`"));
     assert_eq!(refused("number: func() -> u32;", "(result i32)"), format!("{start}1 parameters against 0"));
     assert_eq!(refused("number: func(n: u32);", "(param i32)"), format!("{start}only one of them has a result"));
     assert_eq!(refused("number: func(n: u32) -> bool;", one), format!("{start}result: u32 against bool"));

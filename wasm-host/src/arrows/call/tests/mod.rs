@@ -9,12 +9,8 @@ mod swap;
 mod values;
 mod waiting;
 
-
 use super::{CallQueue, Calls, Ended, Host, Limits, link, serve};
-use crate::{
-    executor::Timers,
-    platform::Nanos,
-};
+use crate::{executor::Timers, platform::Nanos};
 use alloc::{
     boxed::Box,
     collections::BTreeMap,

@@ -151,7 +151,8 @@ pub fn caller() -> Vec<u8> {
     for (name, ..) in forwarded {
         core += &format!("(export \"{name}\" (func ${name}))\n");
     }
-    core += "(func (export \"peek\") (param i32) (result i32) (call $peek (local.get 0) (i32.const 512)) (i32.const 512))
+    core +=
+        "(func (export \"peek\") (param i32) (result i32) (call $peek (local.get 0) (i32.const 512)) (i32.const 512))
         (func (export \"many\") (param i32) (result i32)
             (call $many (local.get 0) (i32.const 512)) (i32.load (i32.load (i32.const 512)))))";
     guests::component(STORE, "caller", &core)
@@ -229,7 +230,7 @@ fn a_resource_moves_there_and_back() {
 #[test]
 fn forged_and_used_twice() {
     let attempts: [(&str, &[u32]); 5] =
-        [("id", &[99]), ("drop", &[99]), ("eat", &[1, 0][..1].as_ref()), ("merge", &[1, 1]), ("mix", &[1, 1])];
+        [("id", &[99]), ("drop", &[99]), ("eat", &[1]), ("merge", &[1, 1]), ("mix", &[1, 1])];
     for (function, params) in attempts {
         let (mut node, b, ended, a) = boxes(Limits::default());
         let thing = call(&mut node, &a, "make", &[5]);

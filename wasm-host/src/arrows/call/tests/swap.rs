@@ -42,9 +42,7 @@ fn another_version_of_the_component() {
     let _old = node.serve(&b, &[]);
     let a = node.caller("a", &guests::api_caller(), &[(guests::NAME, &b.queue)]);
     assert_eq!(node.call(&a, "number", &[Val::U32(1)]), Ok(Some(Val::U32(2))));
-    let version = |wit: &str, core: &str| {
-        Component::new(&node.engine, guests::component(wit, "callee", core)).unwrap()
-    };
+    let version = |wit: &str, core: &str| Component::new(&node.engine, guests::component(wit, "callee", core)).unwrap();
     let core = guests::api_callee_core();
     let newer = version(
         &guests::API.replace("acme:thing@0.1.0", "acme:thing@0.1.7"),

@@ -8,6 +8,7 @@ use alloc::{
     vec,
     vec::Vec,
 };
+use core::slice::from_ref;
 use wasmtime::component::Val;
 use wit_component::StringEncoding;
 
@@ -101,7 +102,7 @@ fn all(full: bool) -> Val {
 fn every_kind_in_memory() {
     let (mut node, a) = pair();
     for value in [all(true), all(false), all(true)] {
-        assert_eq!(node.call(&a, "echo", &[value.clone()]), Ok(Some(value)));
+        assert_eq!(node.call(&a, "echo", from_ref(&value)), Ok(Some(value)));
     }
 }
 
@@ -114,7 +115,9 @@ fn core_values_and_joined_cases() {
         rect(),
         variant("name", Some(string("a name"))),
     ];
-    for (shape, last) in shapes.into_iter().zip([option(None), some(Val::S16(-2)), some(Val::S16(i16::MAX)), option(None)]) {
+    for (shape, last) in
+        shapes.into_iter().zip([option(None), some(Val::S16(-2)), some(Val::S16(i16::MAX)), option(None)])
+    {
         let fields = [
             ("a", Val::Bool(true)),
             ("b", Val::S8(-3)),
@@ -147,15 +150,14 @@ fn single_results_and_none() {
 fn bulk() {
     let (mut node, a) = pair();
     let bytes = Val::List((0..100_000u32).map(|n| Val::U8((n * 7) as u8)).collect());
-    assert_eq!(node.call(&a, "blob", &[bytes.clone()]), Ok(Some(bytes)));
+    assert_eq!(node.call(&a, "blob", from_ref(&bytes)), Ok(Some(bytes)));
     let text: String = "Mit Füßen, Luggage 🧳. ".repeat(5_000);
     assert_eq!(node.call(&a, "text", &[string(&text)]), Ok(Some(string(&text))));
 }
 
 #[test]
 fn every_pair_of_string_encodings() {
-    const ENCODINGS: [StringEncoding; 3] =
-        [StringEncoding::UTF8, StringEncoding::UTF16, StringEncoding::CompactUTF16];
+    const ENCODINGS: [StringEncoding; 3] = [StringEncoding::UTF8, StringEncoding::UTF16, StringEncoding::CompactUTF16];
     for (from, to) in ENCODINGS.into_iter().flat_map(|from| ENCODINGS.map(|to| (from, to))) {
         let caller = guests::encoded(guests::API, "caller", &guests::api_caller_core(), from);
         let callee = guests::encoded(guests::API, "callee", &guests::api_callee_core(), to);
@@ -202,8 +204,10 @@ fn what_breaks_the_canonical_abi_traps_in_the_caller() {
     assert!(call("blob", 0xffff_fff0, 0x20).contains("out of bounds"));
     assert!(call("blob", 0xffff_ffff, 0xffff_ffff).contains("out of bounds"));
     assert!(call("text", 131_071, 2).contains("out of bounds"));
-    assert!(refused("(i32.store8 (i32.const 9) (i32.const 255)) (call $text (i32.const 9) (i32.const 1) (i32.const 512))")
-        .contains("not UTF-8"));
+    assert!(
+        refused("(i32.store8 (i32.const 9) (i32.const 255)) (call $text (i32.const 9) (i32.const 1) (i32.const 512))")
+            .contains("not UTF-8")
+    );
     assert!(refused("(call $echo (i32.const 1025) (i32.const 512))").contains("aligned"));
     assert!(refused("(call $echo (i32.const 131064) (i32.const 512))").contains("out of bounds"));
     let flat = |case: u32, char: u32| {

@@ -54,7 +54,7 @@ fn waiting_calls_hold_so_many_bytes_and_no_more() {
     let (mut node, b, _ended, a) = boxes(Limits { held_bytes: 10_000, ..Limits::default() }, 1, 3);
     let _running = number(&mut node, &a[0], 7);
     let blob = Val::List(alloc::vec![Val::U8(0); 6_000]);
-    let waits = node.start(&a[1], "blob", &[blob.clone()]);
+    let waits = node.start(&a[1], "blob", core::slice::from_ref(&blob));
     assert!(b.queue.stats().bytes >= 6_000);
     assert!(text(node.call(&a[2], "blob", &[blob])).contains("its queue is full (calls hold 10000 bytes)"));
     node.gate.open(1);

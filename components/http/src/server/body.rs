@@ -1,0 +1,139 @@
+//! Bodies of requests, on their way to the handlers that have the requests.
+
+use super::{Http, input::Next};
+use crate::chunked::{Decoder, Step};
+use crate::connection::Reading;
+use wit::http::Command;
+
+/// The kind of `wit::http::Command::Body`.
+const BODY: u8 = 2;
+
+/// Bytes of a body that nobody wants which are read to keep the connection.
+const PATIENCE: u64 = 256 << 10;
+
+impl Http {
+    pub(super) fn read_length(&mut self, key: usize, input: &[u8], left: u64) -> Next {
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        let body_of = connection.body_of;
+        let length = input.len().min(self.room_for_body(body_of)).min(usize::try_from(left).unwrap_or(usize::MAX));
+        if length == 0 {
+            return Next::Wait(0);
+        }
+        if self.body(key, &input[..length]) {
+            let left = left - length as u64;
+            match self.connections.get(key) {
+                Some(connection) if left > 0 => connection.reading = Reading::Length(left),
+                _ => self.end_of_body(key),
+            }
+        }
+        Next::On(length)
+    }
+
+    pub(super) fn read_chunked(&mut self, key: usize, input: &[u8], mut decoder: Decoder) -> Next {
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        let body_of = connection.body_of;
+        let step = decoder.step(input, self.room_for_body(body_of));
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        connection.reading = Reading::Chunked(decoder);
+        match step {
+            Ok((used, Step::Pause)) => Next::Wait(used),
+            Ok((used, Step::End)) => {
+                self.end_of_body(key);
+                Next::On(used)
+            }
+            Ok((used, Step::Data(data))) => {
+                connection.body_bytes += data.len() as u64;
+                if body_of.is_some() && connection.body_bytes > self.config.body_bytes {
+                    self.refuse_body(key, 413, "the body is too large");
+                } else {
+                    self.body(key, data);
+                }
+                Next::On(used)
+            }
+            Err(_) => {
+                self.refuse_body(key, 400, "the body is not chunked as it should be");
+                Next::On(input.len())
+            }
+        }
+    }
+
+    /// Bytes of the body being read that can go on now.
+    fn room_for_body(&mut self, body_of: Option<u32>) -> usize {
+        let Some(id) = body_of else { return usize::MAX };
+        let Some(exchange) = self.exchanges.get(id) else { return usize::MAX };
+        let Some(peer) = exchange.handler else { return usize::MAX };
+        if self.handlers.out_for_data(peer).is_some() { exchange.request_credit as usize } else { 0 }
+    }
+
+    /// Passes a part of the body to its handler, if one wants it. False: too much of it is unwanted.
+    fn body(&mut self, key: usize, data: &[u8]) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        let exchange = connection.body_of.and_then(|id| self.exchanges.get(id));
+        if let Some(exchange) = exchange
+            && let Some(out) = exchange.handler.and_then(|peer| self.handlers.out_for_data(peer))
+        {
+            out.stream(BODY, exchange.id(), [data]);
+            exchange.request_credit -= data.len() as u32;
+            exchange.progress_at = self.now;
+            return true;
+        }
+        match connection.patience.checked_sub(data.len() as u64) {
+            Some(patience) => {
+                connection.patience = patience;
+                true
+            }
+            None => {
+                connection.stop_reading();
+                false
+            }
+        }
+    }
+
+    fn end_of_body(&mut self, key: usize) {
+        let Some(connection) = self.connections.get(key) else { return };
+        connection.reading = if connection.closing { Reading::Nothing } else { Reading::Head };
+        let Some(exchange) = connection.body_of.take().and_then(|id| self.exchanges.get(id)) else { return };
+        exchange.request_open = false;
+        exchange.progress_at = self.now;
+        if let Some(out) = exchange.handler.and_then(|peer| self.handlers.out(peer)) {
+            Command::End { request: exchange.id() }.encode(out.batch());
+        }
+    }
+
+    /// The body being read cannot be used: its exchange fails, and the connection with it.
+    #[cold]
+    pub(super) fn refuse_body(&mut self, key: usize, status: u16, why: &'static str) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let body_of = connection.body_of;
+        connection.stop_reading();
+        if let Some(id) = body_of {
+            self.fail(id, status, why);
+        }
+    }
+
+    /// Nobody wants the rest of the body of an exchange.
+    #[cold]
+    pub(super) fn abandon_body(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        exchange.request_open = false;
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
+        if connection.body_of == Some(id) {
+            connection.body_of = None;
+            connection.patience = PATIENCE;
+            if matches!(connection.reading, Reading::Length(left) if left > PATIENCE) {
+                connection.stop_reading();
+            }
+        }
+    }
+
+    /// The client has finished in the middle of a body. True: that changed something.
+    pub(super) fn lacks_body(&mut self, key: usize) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        let in_body = matches!(connection.reading, Reading::Length(_) | Reading::Chunked(_));
+        if !connection.client_finished || !in_body || !connection.input.is_empty() {
+            return false;
+        }
+        self.refuse_body(key, 400, "the body is not whole");
+        true
+    }
+}

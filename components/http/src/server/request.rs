@@ -1,0 +1,148 @@
+//! Heads become requests for handlers, or are answered here.
+
+use super::{Http, input::Next};
+use crate::chunked::Decoder;
+use crate::connection::Reading;
+use crate::exchange::{Method, Response};
+use crate::head::{Framing, Head, Refusal};
+use crate::response::CONTINUE;
+use crate::target::Target;
+use std::fmt::Write;
+use wit::http::{self, Command};
+
+/// What is to be done about a request.
+enum Choice {
+    Handler(u32),
+    Answer { status: u16, extra: &'static str, text: &'static str },
+    /// Its handler is there and has no room.
+    Later,
+}
+
+impl Http {
+    /// A whole head has come; `more` came after it.
+    pub(super) fn request(&mut self, key: usize, head: &Head<'_>, more: bool) -> Next {
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        let method = Method::of(head.method);
+        let has_body = head.framing != Framing::None;
+        let waits_for_continue = has_body && head.expects_continue && !more;
+        let exclusive = !method.is_safe || waits_for_continue;
+        if exclusive && !connection.exchanges.is_empty() {
+            return Next::Wait(0);
+        }
+        let remote = connection.remote;
+        connection.awaits_room = false;
+        let choice = self.choose(head);
+        if matches!(choice, Choice::Later) {
+            let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+            connection.awaits_room = true;
+            return Next::Wait(0);
+        }
+        let (Some(exchange), Some(connection)) = (self.exchanges.insert(), self.connections.get(key)) else {
+            self.abort(key);
+            return Next::Wait(0);
+        };
+        let id = exchange.id();
+        exchange.connection = key;
+        exchange.method = method;
+        exchange.is_11 = head.is_11;
+        exchange.request_open = has_body;
+        exchange.close = !head.keep_alive;
+        exchange.progress_at = self.now;
+        exchange.handler = None;
+        exchange.record.started_at = self.now;
+        if self.config.access_log {
+            let target = match head.target {
+                Target::Path { target, .. } => target,
+                Target::Server => "*",
+            };
+            let version = if head.is_11 { 1 } else { 0 };
+            let _ = write!(exchange.record.request, "{} {} HTTP/1.{version}", head.method, target.replace('"', "%22"));
+        }
+        connection.exchanges.push_back(id);
+        connection.exclusive = exclusive;
+        connection.is_new = false;
+        connection.scanned = 0;
+        connection.closing = !head.keep_alive;
+        connection.reading = match head.framing {
+            Framing::Length(length) => Reading::Length(length),
+            Framing::Chunked => Reading::Chunked(Decoder::new()),
+            Framing::None if connection.closing => Reading::Nothing,
+            Framing::None => Reading::Head,
+        };
+        connection.body_of = has_body.then_some(id);
+        connection.body_bytes = 0;
+
+        match (choice, head.target) {
+            (Choice::Handler(peer), Target::Path { target, .. }) => {
+                exchange.handler = Some(peer);
+                if let Some(out) = self.handlers.out(peer) {
+                    let head = http::Head {
+                        method: head.method,
+                        target,
+                        authority: head.authority,
+                        remote: remote.address,
+                        headers: head.headers,
+                    };
+                    Command::Request { request: id, head }.encode(out.batch());
+                    if !has_body {
+                        Command::End { request: id }.encode(out.batch());
+                    }
+                }
+                if waits_for_continue {
+                    self.put(id, CONTINUE);
+                }
+            }
+            (Choice::Answer { status, extra, text }, _) => {
+                if has_body {
+                    exchange.close = true;
+                    exchange.request_open = false;
+                    connection.stop_reading();
+                }
+                self.answer(id, status, extra, text);
+            }
+            _ => {}
+        }
+        Next::On(head.length)
+    }
+
+    fn choose(&mut self, head: &Head<'_>) -> Choice {
+        let answer = |status, extra, text| Choice::Answer { status, extra, text };
+        let Target::Path { target, .. } = head.target else {
+            return answer(204, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "");
+        };
+        if matches!(head.framing, Framing::Length(length) if length > self.config.body_bytes) {
+            return answer(413, "", "the body is too large");
+        }
+        let again = "Retry-After: 2\r\n";
+        match self.routes.find(head.authority, target) {
+            None if self.routes.is_empty() => answer(503, again, "no handler is there yet"),
+            None => answer(404, "", "no handler is for this"),
+            Some(peer) if !self.handlers.is_attached(peer) => answer(503, again, "the handler is being restarted"),
+            Some(peer) if self.handlers.out_for_data(peer).is_none() => Choice::Later,
+            Some(peer) => Choice::Handler(peer),
+        }
+    }
+
+    /// Answers what is no request, and reads no further.
+    #[cold]
+    pub(super) fn refuse(&mut self, key: usize, refusal: Refusal) {
+        let (Some(connection), Some(exchange)) = (self.connections.get(key), self.exchanges.insert()) else {
+            return self.abort(key);
+        };
+        let id = exchange.id();
+        exchange.connection = key;
+        exchange.handler = None;
+        exchange.method = Method::default();
+        exchange.is_11 = true;
+        exchange.request_open = false;
+        exchange.close = true;
+        exchange.record.started_at = self.now;
+        exchange.response = Response::Awaited;
+        if self.config.access_log {
+            exchange.record.request.push('-');
+        }
+        connection.exchanges.push_back(id);
+        connection.stop_reading();
+        self.answer(id, refusal.status, "", refusal.why);
+    }
+}

@@ -1,0 +1,108 @@
+//! What is done for a connection that something has happened to: it reports, and transmits.
+
+use super::connection::{Connection, Origin};
+use super::{NOBODY, Tcp};
+use crate::link::Link;
+use crate::timers::NEVER;
+use smoltcp::socket::tcp::State;
+
+/// Nanoseconds until a connection is tried again that wants to send and cannot.
+const RETRY: u64 = 10_000_000;
+
+impl Tcp {
+    pub(super) fn drive(&mut self, slot: u16, now: u64, link: &mut Link) {
+        let Tcp { table, peers, memory, listeners, timers, stalled, .. } = self;
+        let Some(connection) = table.get(slot) else { return };
+        connection.marks.touched = false;
+        connection.feed(memory);
+        let mut hold = false;
+        if connection.peer != NOBODY && !connection.is_half_open() {
+            match peers.room(connection.peer) {
+                Some(events) => {
+                    if connection.report(events)
+                        && let Origin::Listener(port) = connection.origin
+                        && let Some(listener) = listeners.get(port)
+                    {
+                        listener.settled();
+                    }
+                }
+                None => hold = true,
+            }
+        }
+        let (at, is_stalled) = transmit(connection, now, link);
+        timers.set(slot.into(), &mut connection.deadline, at);
+        if is_stalled && !core::mem::replace(&mut connection.marks.stalled, true) {
+            push(stalled, slot);
+        }
+        if let Some(why) = connection.over() {
+            let somebody = connection.is_known() && peers.is_attached(connection.peer);
+            match peers.room(connection.peer) {
+                Some(events) => connection.conclude(why, events),
+                None if !somebody => {}
+                None => return self.hold(slot),
+            }
+            return self.remove(slot, now);
+        }
+        if hold {
+            self.hold(slot);
+        }
+    }
+
+    fn hold(&mut self, slot: u16) {
+        if let Some(connection) = self.table.get(slot)
+            && !core::mem::replace(&mut connection.marks.held, true)
+        {
+            push(&mut self.held, slot);
+        }
+    }
+}
+
+/// Sends what a connection has to send. When to look at it next, and whether it wants to send and cannot.
+fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, bool) {
+    let state = connection.state();
+    if connection.is_frozen(state) {
+        return (NEVER, false);
+    }
+    let mut idle = 0;
+    let mut ready = connection.outbound.was_filled();
+    let at = loop {
+        if !ready {
+            let at = link.poll_at(now, &connection.sockets);
+            if at > now {
+                break at;
+            }
+        }
+        ready = false;
+        if !link.has_room() {
+            break now;
+        }
+        if idle == 2 {
+            break now + RETRY;
+        }
+        link.sent.segment = None;
+        link.sent.highest = connection.highest();
+        if !link.egress(now, &mut connection.sockets) {
+            idle += 1;
+            continue;
+        }
+        connection.sent(link.sent.segment);
+        if link.sent.segment.is_some_and(|segment| connection.outbound.ends_with(&segment)) {
+            // smoltcp's timers are no shorter than this. Mostly something happens before, and they are never asked.
+            break now + RETRY;
+        }
+    };
+    link.sent.highest = None;
+    if state != State::Closed && connection.state() == State::Closed {
+        connection.lost(if link.owns(connection.flow.local) { "timed out" } else { "this machine's address changed" });
+    }
+    (at, idle > 0)
+}
+
+/// Adds a slot to a list that slots do not leave when their connection ends. It may be in it, but not for ever more times.
+fn push(list: &mut Vec<u16>, slot: u16) {
+    if list.len() > 2 * usize::from(u16::MAX) {
+        list.sort_unstable();
+        list.dedup();
+    }
+    list.push(slot);
+}

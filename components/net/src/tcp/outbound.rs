@@ -1,0 +1,152 @@
+//! Data on its way from the client to the remote side: what waits, what is in the send ring, and the client's credit.
+
+use super::memory::Memory;
+use super::start::SlowStart;
+use crate::link::SentSegment;
+use smoltcp::socket::tcp::Socket;
+use std::collections::VecDeque;
+use wit::INITIAL_CREDIT;
+
+/// Credit is given back in portions, so that a connection does not cost an event per segment.
+const PORTION: u32 = INITIAL_CREDIT / 4;
+
+pub struct Outbound {
+    /// what the ring has no room for
+    waiting: VecDeque<u8>,
+    start: SlowStart,
+    /// bytes in the ring when last looked at
+    in_ring: usize,
+    /// the sequence number after the last byte that was put into the ring
+    end: u32,
+    /// something has been put into the ring since this was last asked
+    filled: bool,
+    /// bytes that the client may send
+    credit: u32,
+    /// bytes of credit to be given back
+    used: u32,
+    /// the client sends no more
+    finishing: bool,
+}
+
+impl Outbound {
+    pub fn new() -> Self {
+        Outbound {
+            waiting: VecDeque::new(),
+            start: SlowStart::new(),
+            in_ring: 0,
+            end: 0,
+            filled: false,
+            credit: INITIAL_CREDIT,
+            used: 0,
+            finishing: false,
+        }
+    }
+
+    /// The handshake is done, and the first byte will have this sequence number.
+    pub fn begin(&mut self, sequence: u32) {
+        self.end = sequence;
+    }
+
+    /// Takes data from the client. The error is why it cannot go on.
+    pub fn send(&mut self, data: &[u8], socket: &mut Socket<'_>, memory: &mut Memory) -> Result<(), &'static str> {
+        if self.finishing {
+            return Ok(());
+        }
+        if data.len() as u64 > u64::from(self.credit) {
+            return Err("the box sent more than its credit");
+        }
+        self.credit -= data.len() as u32;
+        let taken = if self.waiting.is_empty() { self.put(data, socket) } else { 0 };
+        let rest = &data[taken..];
+        if !rest.is_empty() {
+            if !memory.take(rest.len()) {
+                return Err("out of buffer memory");
+            }
+            self.waiting.extend(rest);
+        }
+        Ok(())
+    }
+
+    /// Copies as much into the ring as it and the congestion window take.
+    fn put(&mut self, data: &[u8], socket: &mut Socket<'_>) -> usize {
+        self.observe(socket);
+        let window = self.start.window().saturating_sub(self.in_ring);
+        let taken = socket.send_slice(&data[..data.len().min(window)]).unwrap_or(0);
+        self.in_ring += taken;
+        self.end = self.end.wrapping_add(taken as u32);
+        self.used += taken as u32;
+        self.filled |= taken > 0;
+        taken
+    }
+
+    /// Looks at what the remote side has acknowledged.
+    #[inline]
+    pub fn observe(&mut self, socket: &Socket<'_>) {
+        let in_ring = socket.send_queue();
+        self.start.acknowledged(self.in_ring.saturating_sub(in_ring));
+        self.in_ring = in_ring;
+    }
+
+    /// Moves what waits into the ring, and closes this side after the last of it.
+    #[inline]
+    pub fn feed(&mut self, socket: &mut Socket<'_>, memory: &mut Memory) {
+        if !self.waiting.is_empty() {
+            self.feed_waiting(socket, memory);
+        }
+        if self.finishing && self.waiting.is_empty() {
+            socket.close();
+        }
+    }
+
+    fn feed_waiting(&mut self, socket: &mut Socket<'_>, memory: &mut Memory) {
+        let mut waiting = core::mem::take(&mut self.waiting);
+        while !waiting.is_empty() {
+            let taken = self.put(waiting.as_slices().0, socket);
+            if taken == 0 {
+                self.waiting = waiting;
+                return;
+            }
+            waiting.drain(..taken);
+            memory.give_back(taken);
+        }
+    }
+
+    pub fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    pub fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    /// Credit to give back to the client, when it is enough to tell it.
+    #[inline]
+    pub fn credit_due(&mut self) -> Option<u32> {
+        if self.used < PORTION {
+            return None;
+        }
+        let due = core::mem::take(&mut self.used);
+        self.credit += due;
+        Some(due)
+    }
+
+    /// Whether something has been put into the ring since the last call.
+    pub fn was_filled(&mut self) -> bool {
+        core::mem::take(&mut self.filled)
+    }
+
+    /// Whether nothing follows this segment.
+    pub fn ends_with(&self, segment: &SentSegment) -> bool {
+        !self.finishing && segment.next == self.end
+    }
+
+    /// A segment has been sent again. True if that is the first sign of loss; a keep-alive probe is none.
+    pub fn sent_again(&mut self) -> bool {
+        self.in_ring > 0 && self.start.lost()
+    }
+
+    /// Bytes that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
