@@ -12,7 +12,10 @@ use core::{
 
 use x86_64::instructions::port::Port;
 
-use crate::cpu::{interrupts, ioapic, lock::Lock};
+use crate::{
+    clock,
+    cpu::{interrupts, ioapic, lock::Lock},
+};
 
 const BASE: u16 = 0x3f8;
 /// Its line on the ISA bus.
@@ -163,7 +166,9 @@ impl log::Log for Log {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            let _ = fmt::write(&mut Writer, format_args!("{}\n", record.args()));
+            let micros = clock::now() / 1000;
+            let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+            let _ = fmt::write(&mut Writer, format_args!("[{seconds:5}.{micros:06}] {}\n", record.args()));
         }
     }
 

@@ -3,9 +3,28 @@
 //! Each test file in `tests/` is one subject. This library has what they share: systems that are built once, nodes that
 //! are waited for, and clients that keep what they saw for the error message.
 
+pub mod browser;
 pub mod client;
-pub mod frames;
 pub mod load;
 pub mod node;
+pub mod wire;
 
 pub use node::{On, TestNode};
+
+/// Makes two tests of a function that takes an [`On`]: `NAME::on_linux` and `NAME::on_the_bare_node`.
+#[macro_export]
+macro_rules! on_each {
+    ($($name:ident),* $(,)?) => { $(
+        mod $name {
+            #[test]
+            fn on_linux() {
+                super::$name($crate::On::Linux);
+            }
+
+            #[test]
+            fn on_the_bare_node() {
+                super::$name($crate::On::Qemu);
+            }
+        }
+    )* };
+}

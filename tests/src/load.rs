@@ -21,9 +21,13 @@ pub struct Running(Child);
 
 fn command(url: &str, connections: u32, time: Duration) -> Command {
     let mut command = Command::new("wrk");
-    command
-        .args(["--threads", "1", "--connections", &connections.to_string()])
-        .args(["--duration", &format!("{}s", time.as_secs()), "--timeout", "60s", url]);
+    command.args(["--threads", "1", "--connections", &connections.to_string()]).args([
+        "--duration",
+        &format!("{}s", time.as_secs()),
+        "--timeout",
+        "60s",
+        url,
+    ]);
     command
 }
 

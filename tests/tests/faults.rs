@@ -4,8 +4,10 @@ use std::time::Duration;
 use tests::{
     On, TestNode,
     client::{Raw, curl},
-    load,
+    load, on_each,
 };
+
+on_each!(only_the_guilty_suffer, every_box_recovers);
 
 /// What the box `rogue` does, and what the log then says.
 const MISDEEDS: &[(&str, &str)] = &[
@@ -52,20 +54,9 @@ fn only_the_guilty_suffer(on: On) {
     node.power_off();
 }
 
-#[test]
-fn only_the_guilty_suffer_on_the_bare_node() {
-    only_the_guilty_suffer(On::Qemu);
-}
-
-#[test]
-fn only_the_guilty_suffer_on_linux() {
-    only_the_guilty_suffer(On::Linux);
-}
-
 /// Any box can be restarted, `net` itself too: new connections work.
-#[test]
-fn every_box_recovers() {
-    let node = TestNode::start("boxes", On::Qemu);
+fn every_box_recovers(on: On) {
+    let node = TestNode::start("boxes", on);
     for name in ["site", "http", "net"] {
         node.node.type_line(&format!("restart {name}")).expect("typed");
         let answer = curl(&["--retry", "30", "--retry-delay", "1", "--retry-all-errors"], &node.url("/"));

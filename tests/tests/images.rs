@@ -30,7 +30,12 @@ fn bad_images_are_refused_with_a_reason() {
 
     for (name, image, trust, reason) in [
         ("truncated", &good[..good.len() / 2], &launch.trust, "ends early"),
-        ("no image", b"not an image, but long enough to be looked at as if it were one of those".as_slice(), &launch.trust, "not a Pearwood image"),
+        (
+            "no image",
+            b"not an image, but long enough to be looked at as if it were one of those".as_slice(),
+            &launch.trust,
+            "not a Pearwood image",
+        ),
         ("unsigned", &unsigned, &launch.trust, "sign"),
         ("wrongly signed", &good, &stranger, "trusted"),
         ("corrupt", &corrupt, &launch.trust, "not what was signed"),

@@ -24,7 +24,7 @@ mod wall;
 
 /// What these parts use of the rest of the kernel.
 mod drivers {
-    pub use super::dsdt;
+    pub(crate) use super::dsdt;
 
     pub mod machine {
         use std::alloc::{Layout, alloc_zeroed, dealloc};

@@ -1,7 +1,9 @@
 //! The example website, as its readers get it.
 
 use std::path::PathBuf;
-use tests::{On, TestNode, client::curl, node::example};
+use tests::{On, TestNode, client::curl, node::example, on_each};
+
+on_each!(every_file_arrives, the_site_speaks_http);
 
 /// All files that the image holds for the site, with their content.
 fn files() -> Vec<(String, Vec<u8>)> {
@@ -25,9 +27,14 @@ fn every_file_arrives(on: On) {
     });
     std::fs::write(&list, entries.collect::<String>()).expect("the list");
     let list = list.to_string_lossy();
-    tests::client::run(
-        std::process::Command::new("curl").args(["--silent", "--show-error", "--fail", "--http1.1", "--config", &list]),
-    );
+    tests::client::run(std::process::Command::new("curl").args([
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--http1.1",
+        "--config",
+        &list,
+    ]));
     for (index, (path, content)) in files.iter().enumerate() {
         let fetched = std::fs::read(place(index)).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert!(fetched == *content, "{path}: {} bytes of {} are right", common(&fetched, content), content.len());
@@ -43,16 +50,6 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 fn escape(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     path.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-#[test]
-fn every_file_arrives_from_the_bare_node() {
-    every_file_arrives(On::Qemu);
-}
-
-#[test]
-fn every_file_arrives_from_a_node_on_linux() {
-    every_file_arrives(On::Linux);
 }
 
 /// What browsers ask of a site: see `components/site` for all cases; these show that nothing on the way is in between.
@@ -95,14 +92,4 @@ fn the_site_speaks_http(on: On) {
     assert_eq!(graph.header("content-type"), Some("image/svg+xml"));
     assert!(["net", "http", "site"].iter().all(|name| graph.text().contains(name)));
     node.power_off();
-}
-
-#[test]
-fn the_site_speaks_http_on_the_bare_node() {
-    the_site_speaks_http(On::Qemu);
-}
-
-#[test]
-fn the_site_speaks_http_on_linux() {
-    the_site_speaks_http(On::Linux);
 }

@@ -31,7 +31,6 @@ pub fn settings() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        .wasm_component_model_async(false)
         .concurrency_support(false)
         .epoch_interruption(true)
         .gc_support(false)

@@ -35,11 +35,9 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for EchoBox {
     fn run() {
         let mut echo = Echo::new();
         loop {
-            let wake = schedule::wait(echo.deadline());
-            let has_commands = wake.ready.contains(Ready::HANDLER_SERVICE);
-            let handler = if has_commands { handler_service::receive() } else { Vec::new() };
+            let schedule::Turn { wake, received } = schedule::wait_and_receive(echo.deadline());
             let room = wake.ready.contains(Ready::ROOM);
-            echo.turn(Wake { now: wake.now, handler: &handler, room }, &mut Arrows);
+            echo.turn(Wake { now: wake.now, handler: &received, room }, &mut Arrows);
         }
     }
 }

@@ -43,9 +43,12 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
             Err(error) => return log::write(log::Level::Error, &error),
         };
         loop {
-            let wake = schedule::wait(http.deadline());
-            let tcp = if wake.ready.contains(Ready::TCP) { tcp::receive() } else { Vec::new() };
-            let handler = if wake.ready.contains(Ready::HANDLER) { handler::receive() } else { Vec::new() };
+            let schedule::Turn { wake, received } = schedule::wait_and_receive(http.deadline());
+            let (tcp, handler) = match (wake.ready.contains(Ready::TCP), wake.ready.contains(Ready::HANDLER)) {
+                (true, true) => (received, handler::receive()),
+                (true, false) => (received, Vec::new()),
+                (false, _) => (Vec::new(), received),
+            };
             let room = wake.ready.contains(Ready::ROOM);
             http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut Arrows);
         }

@@ -75,4 +75,3 @@ fn far_too_many_are_reset() {
     assert!(rest.iter().all(|&client| bench.client(client).closed));
     assert_eq!(bench.requests().iter().filter(|r| !r.cancelled).count(), 2);
 }
-

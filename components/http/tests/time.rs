@@ -147,4 +147,3 @@ fn the_deadline_says_when() {
     bench.turn();
     assert_eq!(bench.http.deadline(), u64::MAX);
 }
-

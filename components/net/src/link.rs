@@ -102,7 +102,7 @@ impl Link {
     #[inline]
     pub fn poll_at(&mut self, now: u64, set: &SocketSet<'static>) -> u64 {
         match self.interface.poll_at(instant(now), set) {
-            Some(at) => (at.total_micros() as u64).saturating_mul(1000),
+            Some(at) => nanoseconds(at),
             None => NEVER,
         }
     }
@@ -142,6 +142,12 @@ impl Link {
 
 fn instant(now: u64) -> Instant {
     Instant::from_micros((now / 1000) as i64)
+}
+
+fn nanoseconds(at: Instant) -> u64 {
+    // Not `saturating_mul`, which wasm does with a multiplication of 128 bits.
+    let micros = at.total_micros() as u64;
+    if micros > NEVER / 1000 { NEVER } else { micros * 1000 }
 }
 
 /// IPv4 addresses are in their IPv6-mapped form outside smoltcp (RFC 4291 section 2.5.5.2).

@@ -14,6 +14,8 @@ struct Peer {
     attached: bool,
     /// the last `send` was refused
     full: bool,
+    /// it is in the list of those with events
+    pending: bool,
     events: Batch,
 }
 
@@ -46,6 +48,7 @@ impl Peers {
         self.pending.retain(|&p| p != peer);
         let peer = &mut self.peers[peer as usize];
         peer.full = false;
+        peer.pending = false;
         peer.events = Batch::new();
     }
 
@@ -60,7 +63,7 @@ impl Peers {
         if p.full || !p.attached || p.events.len() >= ROOM {
             return None;
         }
-        if p.events.is_empty() && !self.pending.contains(&peer) {
+        if !core::mem::replace(&mut p.pending, true) {
             self.pending.push(peer);
         }
         Some(&mut p.events)
@@ -72,7 +75,7 @@ impl Peers {
         if !p.attached || p.events.len() >= LIMIT {
             return None;
         }
-        if p.events.is_empty() && !self.pending.contains(&peer) {
+        if !core::mem::replace(&mut p.pending, true) {
             self.pending.push(peer);
         }
         Some(&mut p.events)
@@ -84,12 +87,13 @@ impl Peers {
         let peers = &mut self.peers;
         self.pending.retain(|&peer| {
             let p = &mut peers[peer as usize];
-            if p.events.is_empty() || p.full {
-                return !p.events.is_empty();
+            if p.full {
+                return true;
             }
-            if send(peer, p.events.as_bytes()) {
+            if p.events.is_empty() || send(peer, p.events.as_bytes()) {
                 room |= p.events.len() >= ROOM;
                 p.events.clear();
+                p.pending = false;
                 return false;
             }
             p.full = true;

@@ -2,7 +2,7 @@
 
 use crate::{Card, Level, Seed, Settings, Stack};
 use bindings::pearwood::{
-    box0_1_0::{config, entropy, log, schedule, schedule::Ready},
+    box0_1_0::{config, entropy, log, schedule, schedule::{Ready, Turn}},
     hardware::nic,
     net::{names_service, tcp_service, udp_service},
 };
@@ -40,13 +40,14 @@ struct Net;
 impl bindings::exports::pearwood::box0_1_0::service::Guest for Net {
     fn run() {
         match start() {
-            Ok(stack) => serve(stack),
+            Ok((stack, turn)) => serve(stack, turn),
             Err(why) => log::write(log::Level::Error, &why),
         }
     }
 }
 
-fn start() -> Result<Stack, String> {
+/// The stack, and its first turn.
+fn start() -> Result<(Stack, Turn), String> {
     let pairs = config::get();
     let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let settings = Settings::read(pairs).map_err(|invalid| invalid.to_string())?;
@@ -57,25 +58,27 @@ fn start() -> Result<Stack, String> {
     }
     let seed = entropy::get(size_of::<Seed>() as u32);
     let seed = seed.try_into().map_err(|_| "pearwood:box/entropy: fewer bytes than asked for")?;
-    Ok(Stack::new(&settings, Card { address, mtu }, seed, schedule::wait(0).now))
+    let turn = schedule::wait_and_receive(0);
+    Ok((Stack::new(&settings, Card { address, mtu }, seed, turn.wake.now), turn))
 }
 
-fn serve(mut stack: Stack) {
-    let mut deadline = 0;
+fn serve(mut stack: Stack, mut turn: Turn) {
     loop {
-        let wake = schedule::wait(deadline);
-        let (now, ready) = (wake.now, wake.ready);
+        let (now, ready) = (turn.wake.now, turn.wake.ready);
+        // the first ready arrow's batch is there already
+        let mut received = Some(turn.received);
+        let mut take = |receive: fn() -> Vec<u8>| received.take().unwrap_or_else(receive);
         if ready.contains(Ready::NIC) {
-            stack.frames(now, &nic::receive());
+            stack.frames(now, &take(nic::receive));
         }
         if ready.contains(Ready::TCP_SERVICE) {
-            stack.tcp_commands(&tcp_service::receive());
+            stack.tcp_commands(&take(tcp_service::receive));
         }
         if ready.contains(Ready::UDP_SERVICE) {
-            stack.udp_commands(now, &udp_service::receive());
+            stack.udp_commands(now, &take(udp_service::receive));
         }
         if ready.contains(Ready::NAMES_SERVICE) {
-            stack.names_commands(now, &names_service::receive());
+            stack.names_commands(now, &take(names_service::receive));
         }
         if ready.contains(Ready::ROOM) {
             stack.room();
@@ -88,7 +91,7 @@ fn serve(mut stack: Stack) {
         for (level, line) in stack.log() {
             log::write(level.into(), &line);
         }
-        deadline = stack.deadline();
+        turn = schedule::wait_and_receive(stack.deadline());
     }
 }
 

@@ -86,17 +86,24 @@ impl Stack {
     #[inline]
     fn frame(&mut self, now: u64, frame: &[u8]) {
         self.counters.received += 1;
-        let Stack { link, tcp, datagrams, addresses, counters, others_at, group_query, .. } = self;
+        let Stack { link, tcp, counters, .. } = self;
         // The first bit of an Ethernet address says that it is a group's.
         let group = frame.first().is_some_and(|octet| octet & 1 != 0);
         if !group && frame.get(..6) != Some(&link.card.address) {
             counters.ignored += 1;
             return;
         }
-        let packet = Packet::classify(frame);
-        if let (Packet::Tcp(segment), false) = (&packet, group) {
-            return tcp.receive(now, frame, segment, link);
+        match Packet::classify(frame) {
+            Packet::Tcp(segment) if !group => tcp.receive(now, frame, &segment, link),
+            packet => self.other(now, frame, group, packet),
         }
+    }
+
+    /// Takes a frame that is not a TCP segment to this card.
+    #[cold]
+    #[inline(never)]
+    fn other(&mut self, now: u64, frame: &[u8], group: bool, packet: Packet) {
+        let Stack { link, tcp, datagrams, addresses, counters, others_at, group_query, .. } = self;
         if packet::to_stranger(frame, |address| link.owns(address)) {
             counters.ignored += 1;
             return;
@@ -113,7 +120,7 @@ impl Stack {
             }
             // smoltcp would answer a datagram that nobody wants with an ICMP error even when it went to a group.
             Packet::Udp { port, multicast } if (multicast || group) && !datagrams.is_bound(port) => {
-                counters.ignored += 1
+                counters.ignored += 1;
             }
             Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
             Packet::Tcp(_) | Packet::Drop(_) => counters.ignored += 1,
@@ -152,6 +159,8 @@ impl Stack {
         self.tcp.step(now, &mut self.link);
     }
 
+    #[cold]
+    #[inline(never)]
     fn step_others(&mut self, now: u64) {
         let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
         if core::mem::take(&mut self.group_query) {
@@ -221,6 +230,8 @@ impl Stack {
         self.journal.take()
     }
 
+    #[cold]
+    #[inline(never)]
     fn report(&mut self, now: u64) {
         self.report_at = now + REPORT_INTERVAL;
         let (new, old) = (self.counters(), self.reported);

@@ -48,8 +48,9 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
         }
         let mut deadline = u64::MAX;
         loop {
-            if schedule::wait(deadline).ready.contains(schedule::Ready::HANDLER_SERVICE) {
-                site.receive(&handler_service::receive());
+            let received = schedule::wait_and_receive(deadline).received;
+            if !received.is_empty() {
+                site.receive(&received);
             }
             deadline = match site.transmit(handler_service::send) {
                 Progress::More => 0,

@@ -257,8 +257,7 @@ mod tests {
         fake.registers[usize::from(STATUS_B)] = HOURS_24;
         fake.at = 7;
         fake.then = |registers| {
-            for (register, value) in
-                [(SECONDS, 0), (MINUTES, 0), (HOURS, 0), (DAY, 0x01), (MONTH, 0x01), (YEAR, 0x27)]
+            for (register, value) in [(SECONDS, 0), (MINUTES, 0), (HOURS, 0), (DAY, 0x01), (MONTH, 0x01), (YEAR, 0x27)]
             {
                 registers[usize::from(register)] = value;
             }

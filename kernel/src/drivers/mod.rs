@@ -26,9 +26,6 @@ pub enum Found {
 
 /// A network card, as the platform looks after it. The methods are for the CPU that runs the node.
 pub trait Card: Nic {
-    /// Where it is in the machine.
-    fn name(&self) -> &str;
-
     /// Wakes whoever waits for frames, if there are any.
     fn poll(&self);
 
@@ -37,21 +34,6 @@ pub trait Card: Nic {
 
     /// Turns the interrupt off again.
     fn disarm(&self);
-
-    fn statistics(&self) -> CardStatistics;
-}
-
-/// Frames, by what became of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CardStatistics {
-    pub received: u64,
-    /// received with a length that cannot be
-    pub refused: u64,
-    pub transmitted: u64,
-    /// not sent since the card's queue was full
-    pub dropped: u64,
-    /// not sent since it was no frame that the card could carry
-    pub unsendable: u64,
 }
 
 /// The devices that are driven.
@@ -90,7 +72,7 @@ impl Devices {
         let Some(mut config) = pci::ConfigSpace::new(windows) else { return };
         let window = dsdt::memory_window(dsdt);
         pci::enumerate(&mut config, window, |function| {
-            match PCI.iter().find(|driver| driver.matches.iter().any(|what| function.is(what))) {
+            match PCI.iter().find(|driver| driver.ids.contains(&function.id())) {
                 Some(driver) => self.add(driver.name, function, (driver.probe)(function)),
                 None => log::debug!("{function}: no driver"),
             }
@@ -98,7 +80,8 @@ impl Devices {
     }
 
     fn probe_mmio(&mut self, firmware: &Firmware<'_>) {
-        let (named, nonsense): (Vec<_>, Vec<_>) = mmio::from_command_line(firmware.command_line).partition(Result::is_ok);
+        let (named, nonsense): (Vec<_>, Vec<_>) =
+            mmio::from_command_line(firmware.command_line).partition(Result::is_ok);
         for word in nonsense.into_iter().filter_map(Result::err) {
             log::warn!("kernel command line: {word:?} says no place of a device");
         }
@@ -146,8 +129,11 @@ impl Devices {
     /// Before the CPU sleeps, with its interrupts off: turns the devices' interrupts on. False if a device needs
     /// attention already, so there must be no sleep.
     pub fn arm(&self) -> bool {
-        // all of them, even after a false
-        self.cards.iter().fold(true, |quiet, card| card.arm() && quiet)
+        let mut quiet = true;
+        for card in &self.cards {
+            quiet &= card.arm();
+        }
+        quiet
     }
 
     /// After the sleep: turns them off again.

@@ -10,7 +10,13 @@
 //! and the fault takes what was promised: `free >= promised`, always. There is no overcommit and no box is killed for
 //! another's growth.
 //!
-//! Invariant: a frame is on exactly one of: a free list (inside a block), the stack, or in the hands of whoever got it.
+//! RAM that was never used is not even looked at: it becomes blocks 4 MiB at a time, when those before it are used up. A
+//! virtual machine's host need not provide what its guest has not touched.
+//!
+//! Invariant: a frame is in exactly one of: a fresh range, a free list (inside a block), the stack, or the hands of
+//! whoever got it.
+
+use core::ops::Range;
 
 use super::layout::{PAGE, pages};
 use crate::cpu::lock::Lock;
@@ -52,6 +58,8 @@ const OWNERS: usize = 6;
 /// Blocks of up to 4 MiB.
 const ORDERS: usize = 11;
 const CACHED: usize = 64;
+/// Ranges of RAM; what does not fit becomes blocks at once.
+const FRESH: usize = 16;
 /// Frames that promises leave alone, for the heap and page tables of what is running: 1/64 of RAM, but at least this.
 const LEAST_MARGIN: usize = 32;
 
@@ -60,6 +68,7 @@ static FRAMES: Lock<Frames> = Lock::new(Frames {
     lists: [0; ORDERS],
     cache: [0; CACHED],
     cached: 0,
+    fresh: [const { 0..0 }; FRESH],
     usage: Usage { total: 0, free: 0, promised: 0, by_owner: [0; OWNERS] },
 });
 
@@ -170,20 +179,12 @@ pub unsafe fn init(table: &'static mut [u8]) {
 #[allow(unsafe_code)]
 pub unsafe fn add(start: usize, end: usize) {
     let mut frames = FRAMES.lock();
-    let (mut index, end) = (pages(start), end / PAGE);
-    if index >= end {
-        return;
-    }
-    frames.usage.total += end - index;
-    frames.usage.free += end - index;
-    while index < end {
-        // the largest block that is aligned and fits
-        let mut order = ORDERS - 1;
-        while index & ((1 << order) - 1) != 0 || index + (1 << order) > end {
-            order -= 1;
-        }
-        frames.insert(index, order);
-        index += 1 << order;
+    let range = pages(start)..end / PAGE;
+    frames.usage.total += range.len();
+    frames.usage.free += range.len();
+    match frames.fresh.iter_mut().find(|fresh| fresh.is_empty()) {
+        Some(empty) => *empty = range,
+        None => frames.divide(range),
     }
 }
 
@@ -194,6 +195,8 @@ struct Frames {
     lists: [usize; ORDERS],
     cache: [usize; CACHED],
     cached: usize,
+    /// frames that never were in a block, by number
+    fresh: [Range<usize>; FRESH],
     usage: Usage,
 }
 
@@ -232,16 +235,44 @@ impl Frames {
 
     fn take_run(&mut self, count: usize, owner: Owner) -> Option<Frame> {
         let wanted = count.next_power_of_two().trailing_zeros() as usize;
-        let index = self.split(wanted).or_else(|| {
-            self.flush();
-            self.split(wanted)
-        })?;
+        let index = loop {
+            if let Some(index) = self.split(wanted) {
+                break index;
+            }
+            if !self.open() {
+                self.flush();
+                break self.split(wanted)?;
+            }
+        };
         // what was rounded up goes back at once
         for spare in index + count..index + (1 << wanted) {
             self.merge(spare);
         }
         self.account(count, owner);
         Some(Frame(index * PAGE))
+    }
+
+    /// Makes blocks of the next 4 MiB of fresh RAM. False if there is none.
+    fn open(&mut self) -> bool {
+        let Some(fresh) = self.fresh.iter_mut().find(|fresh| !fresh.is_empty()) else { return false };
+        let end = (fresh.start + 1).next_multiple_of(1 << (ORDERS - 1)).min(fresh.end);
+        let range = fresh.start..end;
+        fresh.start = end;
+        self.divide(range);
+        true
+    }
+
+    /// Makes free blocks of frames, as large as alignment permits.
+    fn divide(&mut self, range: Range<usize>) {
+        let mut index = range.start;
+        while index < range.end {
+            let mut order = ORDERS - 1;
+            while index & ((1 << order) - 1) != 0 || index + (1 << order) > range.end {
+                order -= 1;
+            }
+            self.insert(index, order);
+            index += 1 << order;
+        }
     }
 
     fn account(&mut self, count: usize, owner: Owner) {

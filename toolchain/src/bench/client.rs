@@ -40,7 +40,6 @@ impl Client {
     }
 }
 
-
 /// Reads one answer, which must be a 200 with a length.
 fn read_answer(stream: &mut TcpStream) -> Result<()> {
     let mut answer = Vec::new();

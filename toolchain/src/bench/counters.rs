@@ -21,10 +21,7 @@ pub struct Counters {
 
 impl Counters {
     pub fn since(self, before: Counters) -> Counters {
-        Counters {
-            instructions: self.instructions - before.instructions,
-            repeats: self.repeats - before.repeats,
-        }
+        Counters { instructions: self.instructions - before.instructions, repeats: self.repeats - before.repeats }
     }
 }
 

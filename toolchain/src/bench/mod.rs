@@ -82,10 +82,8 @@ impl Counted {
         let directory = tempfile::tempdir()?;
         let plugin = counters::plugin(directory.path())?;
         let socket = directory.path().join("counters");
-        let node = machine
-            .arguments(counters::arguments(&plugin, &socket))
-            .arguments(["-icount", "shift=0"])
-            .start()?;
+        let node =
+            machine.arguments(counters::arguments(&plugin, &socket)).arguments(["-icount", "shift=0"]).start()?;
         let port = node.port(port);
         if !first_answer(port, || node.ended().is_some()) {
             bail!("the node ended; its console ends with:\n{}", node.console().end());
@@ -141,11 +139,7 @@ fn shares(
                 bytes: grown(before, after, "bytes"),
             });
         }
-        boxes.push(BoxShare {
-            name,
-            instructions: grown(before, after, "cpu"),
-            turns: grown(before, after, "turns"),
-        });
+        boxes.push(BoxShare { name, instructions: grown(before, after, "cpu"), turns: grown(before, after, "turns") });
     }
     Ok((boxes, arrows))
 }

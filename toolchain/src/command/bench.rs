@@ -29,9 +29,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
-        let baseline = self.baseline.as_ref().map(|path| {
-            Baseline::read(path).with_context(|| format!("cannot read {}", path.display()))
-        });
+        let baseline = self
+            .baseline
+            .as_ref()
+            .map(|path| Baseline::read(path).with_context(|| format!("cannot read {}", path.display())));
         let baseline = baseline.transpose()?;
         let launch = Launch::prepare(&Workspace::find()?.root.join("examples/bench"))?;
         let port = *launch.http_ports().first().context("the bench's system has no HTTP port")?;

@@ -23,7 +23,8 @@ impl Lint {
         };
         lint("the native crates", Toolchain::native_cargo(), &["--all-targets"])?;
         lint("the kernel", toolchain.command("cargo-clippy"), &["--package", "kernel", "--target", KERNEL])?;
-        let names = workspace.component_crates().iter().map(|folder| package_name(folder)).collect::<Result<Vec<_>>>()?;
+        let names =
+            workspace.component_crates().iter().map(|folder| package_name(folder)).collect::<Result<Vec<_>>>()?;
         let mut arguments = vec!["--target", COMPONENT];
         arguments.extend(names.iter().flat_map(|name| ["--package", name]));
         lint("the components", toolchain.command("cargo-clippy"), &arguments)?;

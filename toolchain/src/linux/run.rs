@@ -19,7 +19,11 @@ const NET: &str = "net";
 ///
 /// Ports that are not in `forwards` get familiar ones. `ready` is told which port of this machine leads to which of
 /// the node's, before the node runs.
-pub fn run(path: &Path, forwards: &[Forward], ready: impl FnOnce(&build::Components, &[(Protocol, u16, u16)])) -> Result<()> {
+pub fn run(
+    path: &Path,
+    forwards: &[Forward],
+    ready: impl FnOnce(&build::Components, &[(Protocol, u16, u16)]),
+) -> Result<()> {
     let system = build::components(path)?;
     let key = build::development_key()?;
     let image = build::image(&system, Target::Native, &key)?;
@@ -30,14 +34,9 @@ pub fn run(path: &Path, forwards: &[Forward], ready: impl FnOnce(&build::Compone
     let linux = Linux::new(Some(log));
     // the node lives as long as the process
     let image: &'static Image<'static> = Box::leak(Box::new(Image::open(Box::leak(image.into()), &[key.public()])?));
-    let node = Node::start(Setup {
-        platform: linux,
-        image,
-        target: LINUX_TRIPLE,
-        configure: &mut |_| {},
-        stand_ins: &[NET],
-    })
-    .map_err(|error| anyhow!("{error}"))?;
+    let node =
+        Node::start(Setup { platform: linux, image, target: LINUX_TRIPLE, configure: &mut |_| {}, stand_ins: &[NET] })
+            .map_err(|error| anyhow!("{error}"))?;
     linux.tick(node.engine());
     let addresses = |(_, host, guest): &(Protocol, u16, u16)| (*guest, SocketAddr::from((Ipv4Addr::LOCALHOST, *host)));
     for spec in system.system.boxes.iter().filter(|spec| spec.component == [NET]) {

@@ -68,13 +68,13 @@ pub fn checks(group: Group) -> Vec<Box<dyn Check>> {
 
 /// Sees to it that a group's things are there. Costs little when they are.
 pub fn ensure(group: Group) -> Result<()> {
-    let wanting = |check: &Box<dyn Check>| !matches!(check.state(), State::Ready(_));
-    if !checks(group).iter().any(wanting) {
+    let wanting = |check: &dyn Check| !matches!(check.state(), State::Ready(_));
+    if !checks(group).iter().any(|check| wanting(check.as_ref())) {
         return Ok(());
     }
     // another process may be at the same: look again once it is done
     let _lock = Lock::hold("setup")?;
-    let missing: Vec<_> = checks(group).into_iter().filter(wanting).collect();
+    let missing: Vec<_> = checks(group).into_iter().filter(|check| wanting(check.as_ref())).collect();
     let packages: Vec<&str> = missing.iter().flat_map(|check| check.packages()).collect();
     if !packages.is_empty() {
         // all at once: each run of apt costs seconds
@@ -84,7 +84,7 @@ pub fn ensure(group: Group) -> Result<()> {
             installed?;
         }
     }
-    for check in missing.iter().filter(|check| wanting(check)) {
+    for check in missing.iter().filter(|check| wanting(check.as_ref())) {
         check.fix().with_context(|| format!("{} could not be set up", check.name()))?;
         if let State::Missing | State::Wrong(_) = check.state() {
             anyhow::bail!("{} is still not there after it was set up; {}", check.name(), check.remedy());

@@ -26,9 +26,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         Ok((Info { address: nic.address().to_vec(), mtu: nic.mtu() },))
     })?;
     interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| {
-        let mut batch = wit::Batch::new();
-        card(cx.data())?.receive(&mut batch, BATCH);
-        Ok((Bytes::from(batch.into_bytes()),))
+        Ok((receive(&**card(cx.data())?),))
     })?;
     interface.func_wrap("transmit", |cx: StoreContextMut<'_, State>, (frames,): (WasmList<u8>,)| {
         let frames = frames.as_le_slice(&cx);
@@ -41,6 +39,13 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         card(cx.data())?.transmit(wit::Records::new(frames));
         Ok(())
     })
+}
+
+/// The frames that have arrived.
+pub fn receive(nic: &dyn Nic) -> Bytes {
+    let mut batch = wit::Batch::new();
+    nic.receive(&mut batch, BATCH);
+    Bytes::from(batch.into_bytes())
 }
 
 fn card(state: &State) -> Result<&Arc<dyn Nic>> {

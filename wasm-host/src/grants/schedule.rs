@@ -1,7 +1,10 @@
 //! `pearwood:box/schedule`: how a box sleeps.
 
-use crate::{arrows::channel::Ready, boxes::State};
-use alloc::boxed::Box;
+use crate::{
+    arrows::{Bytes, channel::Ready},
+    boxes::State,
+};
+use alloc::{boxed::Box, vec::Vec};
 use core::task::Poll;
 use wasmtime::{
     Result, StoreContextMut,
@@ -59,6 +62,13 @@ struct Wake {
     ready: Flags,
 }
 
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Turn {
+    wake: Wake,
+    received: Bytes,
+}
+
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut schedule = linker.instance("pearwood:box/schedule@0.1.0")?;
     schedule.func_wrap_async("wait", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
@@ -66,9 +76,34 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
             let state = cx.data_mut();
             state.waits();
             let ready = wait(state, deadline).await;
-            Ok((Wake { now: state.platform.now(), ready: Flags::from_bits(ready) },))
+            Ok((wake(state, ready),))
+        })
+    })?;
+    schedule.func_wrap_async("wait-and-receive", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
+        Box::new(async move {
+            let state = cx.data_mut();
+            state.waits();
+            let ready = wait(state, deadline).await;
+            Ok((Turn { wake: wake(state, ready), received: first(state, ready) },))
         })
     })
+}
+
+fn wake(state: &State, ready: u32) -> Wake {
+    Wake { now: state.platform.now(), ready: Flags::from_bits(ready) }
+}
+
+/// What the first of the ready arrows has received.
+fn first(state: &State, ready: u32) -> Bytes {
+    let arrows = ready & !(Ready::Deadline as u32);
+    let first = arrows & arrows.wrapping_neg();
+    if first == Ready::Nic as u32
+        && let Some(nic) = state.handle.nics.first()
+    {
+        return super::nic::receive(&**nic);
+    }
+    let port = state.handle.ports.iter().find(|port| port.ready() as u32 == first);
+    port.map_or_else(|| Bytes::from(Vec::new()), |port| port.receive())
 }
 
 async fn wait(state: &State, deadline: u64) -> u32 {

@@ -80,11 +80,19 @@ const fn given(path: &'static str, functions: &'static [(&'static str, &'static 
 pub const GIVEN: &[Given] = &[
     given(
         "pearwood:box/schedule",
-        &[(
-            "wait",
-            "func(deadline: u64) -> record { now: u64, ready: flags { deadline, nic, tcp, tcp-service, udp, \
-             udp-service, names, names-service, handler, handler-service, room } }",
-        )],
+        &[
+            (
+                "wait",
+                "func(deadline: u64) -> record { now: u64, ready: flags { deadline, nic, tcp, tcp-service, udp, \
+                 udp-service, names, names-service, handler, handler-service, room } }",
+            ),
+            (
+                "wait-and-receive",
+                "func(deadline: u64) -> record { wake: record { now: u64, ready: flags { deadline, nic, tcp, \
+                 tcp-service, udp, udp-service, names, names-service, handler, handler-service, room } }, received: \
+                 list<u8> }",
+            ),
+        ],
     ),
     given("pearwood:box/log", &[("write", "func(level: enum { error, warn, info, debug }, line: string)")]),
     given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>")]),

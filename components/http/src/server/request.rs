@@ -13,7 +13,11 @@ use wit::http::{self, Command};
 /// What is to be done about a request.
 enum Choice {
     Handler(u32),
-    Answer { status: u16, extra: &'static str, text: &'static str },
+    Answer {
+        status: u16,
+        extra: &'static str,
+        text: &'static str,
+    },
     /// Its handler is there and has no room.
     Later,
 }

@@ -1,7 +1,8 @@
 //! Commands of the clients.
 
 use super::Tcp;
-use super::connection::Origin;
+use super::connection::{Connection, Origin};
+use super::memory::Memory;
 use crate::link::Link;
 use crate::random::Random;
 use wit::tcp::{Command, Event};
@@ -16,17 +17,28 @@ impl Tcp {
                 self.counters.malformed += 1;
                 return;
             };
-            if let Some(peer) = Peer::decode(&record) {
-                from = self.peer(peer);
+            if record.kind >= Peer::FIRST_KIND {
+                from = Peer::decode(&record).and_then(|peer| self.peer(peer));
                 continue;
             }
             match (from, Command::decode(&record)) {
+                (Some(peer), Ok(Command::Send { connection, data })) => {
+                    if let Some((connection, memory)) = self.named(connection, peer) {
+                        connection.send(data, memory);
+                    }
+                }
+                (Some(peer), Ok(Command::Credit { connection, bytes })) => {
+                    if let Some((connection, _)) = self.named(connection, peer) {
+                        connection.credit(bytes);
+                    }
+                }
                 (Some(peer), Ok(command)) => self.command(peer, command, link, random),
                 _ => self.counters.malformed += 1,
             }
         }
     }
 
+    #[inline]
     fn peer(&mut self, peer: Peer<'_>) -> Option<u32> {
         match peer {
             Peer::Is(peer) => self.peers.is_attached(peer).then_some(peer),
@@ -43,6 +55,8 @@ impl Tcp {
     }
 
     /// Frees everything that a peer had.
+    #[cold]
+    #[inline(never)]
     fn forget(&mut self, peer: u32) {
         if self.peers.is_attached(peer) {
             self.peers.detach(peer);
@@ -51,33 +65,17 @@ impl Tcp {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn command(&mut self, peer: u32, command: Command<'_>, link: &mut Link, random: &mut Random) {
         match command {
-            Command::Send { connection, data } => {
-                if let Some(slot) = self.named(connection, peer)
-                    && let Some(connection) = self.table.get(slot)
-                {
-                    connection.send(data, &mut self.memory);
-                }
-            }
-            Command::Credit { connection, bytes } => {
-                if let Some(slot) = self.named(connection, peer)
-                    && let Some(connection) = self.table.get(slot)
-                {
-                    connection.credit(bytes);
-                }
-            }
             Command::Finish { connection } => {
-                if let Some(slot) = self.named(connection, peer)
-                    && let Some(connection) = self.table.get(slot)
-                {
+                if let Some((connection, _)) = self.named(connection, peer) {
                     connection.finish();
                 }
             }
             Command::Abort { connection } => {
-                if let Some(slot) = self.named(connection, peer)
-                    && let Some(connection) = self.table.get(slot)
-                {
+                if let Some((connection, _)) = self.named(connection, peer) {
                     connection.abort("aborted");
                 }
             }
@@ -99,15 +97,19 @@ impl Tcp {
                     self.answer(peer, Event::Refused { id: ticket, why: why.as_bytes() });
                 }
             }
+            // Done where they are read.
+            Command::Send { .. } | Command::Credit { .. } => {}
         }
     }
 
-    /// The slot of a connection that a command is for, marked as touched.
+    /// The connection that a command is for, marked as touched, and what it takes memory from.
     #[inline]
-    fn named(&mut self, number: u32, peer: u32) -> Option<u16> {
-        let slot = self.table.named(number, peer)?;
-        self.touch(slot);
-        Some(slot)
+    fn named(&mut self, number: u32, peer: u32) -> Option<(&mut Connection, &mut Memory)> {
+        let connection = self.table.named(number, peer)?;
+        if !core::mem::replace(&mut connection.marks.touched, true) {
+            self.touched.push(number as u16);
+        }
+        Some((connection, &mut self.memory))
     }
 
     fn answer(&mut self, peer: u32, event: Event<'_>) {

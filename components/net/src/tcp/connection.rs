@@ -201,7 +201,7 @@ impl Connection {
     }
 
     /// Events for the client. True if the connection has just been announced.
-    #[inline]
+    #[inline(never)]
     pub fn report(&mut self, events: &mut Batch) -> bool {
         let announced = !self.announced && self.announce(events);
         if !self.announced {
@@ -218,6 +218,8 @@ impl Connection {
         announced
     }
 
+    #[cold]
+    #[inline(never)]
     fn announce(&mut self, events: &mut Batch) -> bool {
         if !self.socket().may_send() {
             return false;

@@ -10,58 +10,75 @@ use smoltcp::socket::tcp::State;
 const RETRY: u64 = 10_000_000;
 
 impl Tcp {
+    #[inline]
     pub(super) fn drive(&mut self, slot: u16, now: u64, link: &mut Link) {
-        let Tcp { table, peers, memory, listeners, timers, stalled, .. } = self;
+        let Tcp { table, peers, memory, timers, .. } = self;
         let Some(connection) = table.get(slot) else { return };
         connection.marks.touched = false;
         connection.feed(memory);
-        let mut hold = false;
-        if connection.peer != NOBODY && !connection.is_half_open() {
+        let mut reported = true;
+        let mut announced = false;
+        if connection.peer != NOBODY && (connection.is_announced() || !connection.is_half_open()) {
             match peers.room(connection.peer) {
-                Some(events) => {
-                    if connection.report(events)
-                        && let Origin::Listener(port) = connection.origin
-                        && let Some(listener) = listeners.get(port)
-                    {
-                        listener.settled();
-                    }
-                }
-                None => hold = true,
+                Some(events) => announced = connection.report(events),
+                None => reported = false,
             }
         }
-        let (at, is_stalled) = transmit(connection, now, link);
+        let (at, sent) = transmit(connection, now, link);
         timers.set(slot.into(), &mut connection.deadline, at);
-        if is_stalled && !core::mem::replace(&mut connection.marks.stalled, true) {
+        let over = connection.over();
+        if announced || !reported || !sent || over.is_some() {
+            self.follow_up(slot, now, announced, reported, sent, over);
+        }
+    }
+
+    /// What is seldom to be done after a connection was driven.
+    #[cold]
+    #[inline(never)]
+    fn follow_up(
+        &mut self,
+        slot: u16,
+        now: u64,
+        announced: bool,
+        reported: bool,
+        sent: bool,
+        over: Option<&'static str>,
+    ) {
+        let Tcp { table, peers, listeners, held, stalled, .. } = self;
+        let Some(connection) = table.get(slot) else { return };
+        if announced
+            && let Origin::Listener(port) = connection.origin
+            && let Some(listener) = listeners.get(port)
+        {
+            listener.settled();
+        }
+        if !sent && !core::mem::replace(&mut connection.marks.stalled, true) {
             push(stalled, slot);
         }
-        if let Some(why) = connection.over() {
+        let mut hold = !reported;
+        if let Some(why) = over {
             let somebody = connection.is_known() && peers.is_attached(connection.peer);
             match peers.room(connection.peer) {
                 Some(events) => connection.conclude(why, events),
                 None if !somebody => {}
-                None => return self.hold(slot),
+                None => hold = true,
             }
-            return self.remove(slot, now);
+            if !hold || !somebody {
+                return self.remove(slot, now);
+            }
         }
-        if hold {
-            self.hold(slot);
-        }
-    }
-
-    fn hold(&mut self, slot: u16) {
-        if let Some(connection) = self.table.get(slot)
-            && !core::mem::replace(&mut connection.marks.held, true)
-        {
-            push(&mut self.held, slot);
+        if hold && !core::mem::replace(&mut connection.marks.held, true) {
+            push(held, slot);
         }
     }
 }
 
-/// Sends what a connection has to send. When to look at it next, and whether it wants to send and cannot.
+/// Sends what a connection has to send. When to look at it next, and whether it could send all it wanted to.
+#[inline(never)]
 fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, bool) {
     let state = connection.state();
     if connection.is_frozen(state) {
-        return (NEVER, false);
+        return (NEVER, true);
     }
     let mut idle = 0;
     let mut ready = connection.outbound.was_filled();
@@ -93,9 +110,16 @@ fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, boo
     };
     link.sent.highest = None;
     if state != State::Closed && connection.state() == State::Closed {
-        connection.lost(if link.owns(connection.flow.local) { "timed out" } else { "this machine's address changed" });
+        lost(connection, link);
     }
-    (at, idle > 0)
+    (at, idle == 0)
+}
+
+/// smoltcp has closed the connection when it was polled.
+#[cold]
+#[inline(never)]
+fn lost(connection: &mut Connection, link: &Link) {
+    connection.lost(if link.owns(connection.flow.local) { "timed out" } else { "this machine's address changed" });
 }
 
 /// Adds a slot to a list that slots do not leave when their connection ends. It may be in it, but not for ever more times.

@@ -90,7 +90,7 @@ impl Tcp {
         self.memory.used()
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn receive(&mut self, now: u64, frame: &[u8], segment: &Segment, link: &mut Link) {
         if !checksum::verify(frame, segment) {
             self.counters.corrupt += 1;
@@ -105,9 +105,13 @@ impl Tcp {
         link.ingress(now, frame, &mut connection.sockets);
         link.sent.highest = None;
         connection.received(segment, link.sent.segment);
-        self.touch(slot);
+        if !core::mem::replace(&mut connection.marks.touched, true) {
+            self.touched.push(slot);
+        }
     }
 
+    #[cold]
+    #[inline(never)]
     fn receive_unknown(&mut self, now: u64, frame: &[u8], segment: &Segment, link: &mut Link) {
         let flow = &segment.flow;
         if !link.owns(flow.local) || link.owns(flow.remote) {
@@ -189,21 +193,19 @@ impl Tcp {
 
     /// Lets every connection that something has happened to report, and transmit.
     pub fn step(&mut self, now: u64, link: &mut Link) {
-        self.expire(now);
-        let mut touched = core::mem::take(&mut self.touched);
+        if self.timers.next() <= now {
+            self.expire(now);
+        }
         let mut done = 0;
-        while done < touched.len() && link.has_room() {
-            self.drive(touched[done], now, link);
+        while done < self.touched.len() && link.has_room() {
+            self.drive(self.touched[done], now, link);
             done += 1;
         }
-        touched.drain(..done);
-        if touched.is_empty() && self.touched.is_empty() {
-            self.touched = touched;
-        } else {
-            self.touched.append(&mut touched);
-        }
+        self.touched.drain(..done);
     }
 
+    #[cold]
+    #[inline(never)]
     fn expire(&mut self, now: u64) {
         let Tcp { timers, table, touched, .. } = self;
         let count = table.len();

@@ -48,6 +48,7 @@ impl Outbound {
     }
 
     /// Takes data from the client. The error is why it cannot go on.
+    #[inline(never)]
     pub fn send(&mut self, data: &[u8], socket: &mut Socket<'_>, memory: &mut Memory) -> Result<(), &'static str> {
         if self.finishing {
             return Ok(());
@@ -98,6 +99,8 @@ impl Outbound {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn feed_waiting(&mut self, socket: &mut Socket<'_>, memory: &mut Memory) {
         let mut waiting = core::mem::take(&mut self.waiting);
         while !waiting.is_empty() {

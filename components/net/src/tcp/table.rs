@@ -88,12 +88,11 @@ impl Table {
         self.slots.get_mut(usize::from(slot))?.connection.as_deref_mut()
     }
 
-    /// The slot of the connection that a peer means by a number: its own, and one that it knows of.
+    /// The connection that a peer means by a number, whose lower half is the slot: its own, and one that it knows of.
     #[inline]
-    pub fn named(&mut self, number: u32, peer: u32) -> Option<u16> {
-        let slot = number as u16;
-        let connection = self.get(slot)?;
-        (connection.number == number && connection.peer == peer && connection.is_announced()).then_some(slot)
+    pub fn named(&mut self, number: u32, peer: u32) -> Option<&mut Connection> {
+        let connection = self.get(number as u16)?;
+        (connection.number == number && connection.peer == peer && connection.is_announced()).then_some(connection)
     }
 
     /// The slots of all connections that `which` holds for.

@@ -18,17 +18,18 @@ use core::fmt;
 use pci_types::capability::PciCapability;
 use pci_types::{CommandRegister, EndpointHeader, HeaderType, PciAddress, PciHeader};
 
-/// What a driver drives.
+/// Who made a device, and which one it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Match {
-    Device { vendor: u16, device: u16 },
-    Class { base: u8, sub: u8, interface: u8 },
+pub struct Id {
+    pub vendor: u16,
+    pub device: u16,
 }
 
 /// A driver, as a value.
 pub struct Driver {
     pub name: &'static str,
-    pub matches: &'static [Match],
+    /// the devices that it drives
+    pub ids: &'static [Id],
     pub probe: fn(&Function<'_>) -> Result<Found, ProbeError>,
 }
 
@@ -36,10 +37,7 @@ pub struct Driver {
 pub struct Function<'a> {
     config: &'a ConfigSpace,
     address: PciAddress,
-    vendor: u16,
-    device: u16,
-    /// base class, subclass, interface
-    class: (u8, u8, u8),
+    id: Id,
 }
 
 /// Calls `visit` with each function there is, in the order of bus, device and function number.
@@ -104,25 +102,12 @@ fn bar_register(index: u8) -> u16 {
 
 impl<'a> Function<'a> {
     fn new(config: &'a ConfigSpace, address: PciAddress) -> Self {
-        let header = PciHeader::new(address);
-        let (vendor, device) = header.id(config);
-        let (_, base, sub, interface) = header.revision_and_class(config);
-        Function { config, address, vendor, device, class: (base, sub, interface) }
+        let (vendor, device) = PciHeader::new(address).id(config);
+        Function { config, address, id: Id { vendor, device } }
     }
 
-    pub fn vendor(&self) -> u16 {
-        self.vendor
-    }
-
-    pub fn device(&self) -> u16 {
-        self.device
-    }
-
-    pub fn is(&self, what: &Match) -> bool {
-        match *what {
-            Match::Device { vendor, device } => (self.vendor, self.device) == (vendor, device),
-            Match::Class { base, sub, interface } => self.class == (base, sub, interface),
-        }
+    pub fn id(&self) -> Id {
+        self.id
     }
 
     fn config(&self) -> &'a ConfigSpace {
@@ -224,7 +209,7 @@ impl<'a> Function<'a> {
 
 impl fmt::Display for Function<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pci {} [{:04x}:{:04x}]", self.address, self.vendor, self.device)
+        write!(f, "pci {} [{:04x}:{:04x}]", self.address, self.id.vendor, self.id.device)
     }
 }
 

@@ -20,7 +20,7 @@ const PER_PAGE: usize = PAGE_SIZE / BUFFER;
 /// Buffers on one queue, all for the device to read or all for it to write.
 ///
 /// Invariant: a buffer is in `free` at most once, and then the device does not have it. Buffers live until the queue is
-/// dropped, which its owner does after the device was reset.
+/// dropped, which its owner does before the device was started or after it was reset.
 pub struct BufferQueue {
     ring: Ring,
     access: Access,

@@ -6,12 +6,12 @@
 mod buffers;
 pub mod mmio;
 pub mod net;
-mod places;
 mod pci;
+mod places;
 mod ring;
 pub mod rng;
 
-use super::pci::Match;
+use super::pci::Id;
 
 /// Which of a device's queues interrupts. One is enough: nothing here sleeps until a frame has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Interrupt {
 /// Features that every driver here accepts: the interface of version 1.0 and later.
 const VERSION_1: u64 = 1 << 32;
 
-/// A device of that type, transitional or not (4.1.2).
-const fn matches(transitional: u16, device_type: u16) -> [Match; 2] {
+/// The PCI devices of that type, transitional or not (4.1.2).
+const fn ids(transitional: u16, device_type: u16) -> [Id; 2] {
     const VENDOR: u16 = 0x1af4;
-    [Match::Device { vendor: VENDOR, device: transitional }, Match::Device { vendor: VENDOR, device: 0x1040 + device_type }]
+    [Id { vendor: VENDOR, device: transitional }, Id { vendor: VENDOR, device: 0x1040 + device_type }]
 }

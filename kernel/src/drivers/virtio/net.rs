@@ -4,13 +4,13 @@
 //! interrupt is on only between [`Card::arm`] and [`Card::disarm`], while the CPU sleeps. What was sent is taken back
 //! when the room is needed.
 
+use super::Interrupt;
 use super::buffers::{BUFFER, BufferQueue, SendError};
 use super::mmio::{self, MmioTransport};
 use super::pci::PciTransport;
 use super::ring::Faulty;
-use super::Interrupt;
 use crate::cpu::lock::Lock;
-use crate::drivers::{Card, CardStatistics, Found, ProbeError, pci};
+use crate::drivers::{Card, Found, ProbeError, pci};
 use alloc::{format, string::String, sync::Arc};
 use bitflags::bitflags;
 use core::task::Waker;
@@ -19,7 +19,7 @@ use wasm_host::platform::Nic;
 
 pub const PCI: pci::Driver = pci::Driver {
     name: "virtio-net",
-    matches: &super::matches(0x1000, 1),
+    ids: &super::ids(0x1000, 1),
     probe: |function| {
         let transport = PciTransport::new(function, Interrupt::Queue(RECEIVE))?;
         Ok(Found::Card(Arc::new(VirtioNet::new(transport, format!("{function}"))?)))
@@ -85,7 +85,28 @@ struct Queues<T: Transport> {
     header: usize,
     /// the device has broken its rules and is not used any more
     faulty: bool,
-    statistics: CardStatistics,
+    lost: Lost,
+}
+
+/// Frames that did not get through, by why.
+#[derive(Debug, Default)]
+struct Lost {
+    /// received with a length that cannot be
+    refused: u64,
+    /// not sent since the card's queue was full
+    dropped: u64,
+    /// not sent since it was no frame that the card could carry
+    unsendable: u64,
+}
+
+/// Counts one more, and logs it if the count is a power of two: all that goes wrong is seen, and no flood of it floods
+/// the log.
+#[cold]
+fn count(lost: &mut u64, name: &str, why: &str) {
+    *lost += 1;
+    if lost.is_power_of_two() {
+        log::warn!("{name}: {why}: {lost} so far");
+    }
 }
 
 impl<T: Transport> VirtioNet<T> {
@@ -101,8 +122,7 @@ impl<T: Transport> VirtioNet<T> {
         let transmit = BufferQueue::to_send(&mut transport, TRANSMIT, TRANSMIT_BUFFERS, header)?;
         transport.finish_init();
         receive.publish(&mut transport);
-        let statistics = CardStatistics::default();
-        let queues = Lock::new(Queues { transport, receive, transmit, header, faulty: false, statistics });
+        let queues = Lock::new(Queues { transport, receive, transmit, header, faulty: false, lost: Lost::default() });
         Ok(VirtioNet { name, address, mtu, queues, waker: Lock::new(None) })
     }
 }
@@ -183,14 +203,11 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
         if queues.faulty {
             return;
         }
-        let Queues { header, statistics, .. } = queues;
+        let header = queues.header;
         while batch.len() < limit {
-            let received = queues.receive.receive(|bytes| match bytes.get(*header..) {
-                Some(frame) if frame.len() >= ETHERNET_HEADER => {
-                    batch.push(wit::nic::FRAME, 0, frame);
-                    statistics.received += 1;
-                }
-                _ => statistics.refused += 1,
+            let received = queues.receive.receive(|bytes| match bytes.get(header..) {
+                Some(frame) if frame.len() >= ETHERNET_HEADER => batch.push(wit::nic::FRAME, 0, frame),
+                _ => count(&mut queues.lost.refused, &self.name, "received a frame of impossible length"),
             });
             match received {
                 Ok(true) => {}
@@ -214,13 +231,15 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
                     bytes
                 }
                 _ => {
-                    queues.statistics.unsendable += 1;
+                    count(&mut queues.lost.unsendable, &self.name, "was given what is no frame that it can send");
                     continue;
                 }
             };
             match queues.send(frame) {
-                Ok(()) => queues.statistics.transmitted += 1,
-                Err(SendError::Full) => queues.statistics.dropped += 1,
+                Ok(()) => {}
+                Err(SendError::Full) => {
+                    count(&mut queues.lost.dropped, &self.name, "dropped a frame, its queue is full")
+                }
                 Err(SendError::Faulty) => queues.give_up(&self.name),
             }
         }
@@ -229,15 +248,11 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
 }
 
 impl<T: Transport + Send + Sync> Card for VirtioNet<T> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn poll(&self) {
-        if self.ready() {
-            if let Some(waker) = &*self.waker.lock() {
-                waker.wake_by_ref();
-            }
+        if self.ready()
+            && let Some(waker) = &*self.waker.lock()
+        {
+            waker.wake_by_ref();
         }
     }
 
@@ -249,9 +264,5 @@ impl<T: Transport + Send + Sync> Card for VirtioNet<T> {
 
     fn disarm(&self) {
         self.queues.lock().receive.set_interrupts(false);
-    }
-
-    fn statistics(&self) -> CardStatistics {
-        self.queues.lock().statistics
     }
 }

@@ -3,9 +3,9 @@
 //! In place of virtio-drivers' own transport, which has no MSI-X and takes three accesses for a notification.
 
 use super::Interrupt;
+use crate::drivers::ProbeError::{self, Device};
 use crate::drivers::machine::{self, Region};
 use crate::drivers::pci::{Function, msix::Msix};
-use crate::drivers::ProbeError::{self, Device};
 use pci_types::capability::PciCapability;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{Error, PhysAddr};
@@ -74,7 +74,7 @@ impl PciTransport {
     /// Takes the function over: maps its structures, lets it use memory, routes the interrupt of the queues that have
     /// one.
     pub fn new(function: &Function<'_>, interrupt: Interrupt) -> Result<Self, ProbeError> {
-        let device_type = device_type(function.device()).ok_or(Device("is of no known virtio type"))?;
+        let device_type = device_type(function.id().device).ok_or(Device("is of no known virtio type"))?;
         function.enable_regions();
         let find = |kind| structures(function).find(|(k, _, _)| *k == kind);
         let map = |structure: Structure, at_least: usize| -> Result<Region, ProbeError> {
@@ -110,8 +110,10 @@ impl PciTransport {
 
     /// Where the selected queue is notified, or None if the device places it outside its own structure.
     fn doorbell(&self) -> Option<usize> {
-        let offset = usize::from(self.common.read::<u16>(common::QUEUE_NOTIFY_OFF)).checked_mul(self.notify_multiplier)?;
-        let fits = offset.is_multiple_of(size_of::<u16>()) && offset.checked_add(size_of::<u16>())? <= self.notify.len();
+        let offset =
+            usize::from(self.common.read::<u16>(common::QUEUE_NOTIFY_OFF)).checked_mul(self.notify_multiplier)?;
+        let fits =
+            offset.is_multiple_of(size_of::<u16>()) && offset.checked_add(size_of::<u16>())? <= self.notify.len();
         fits.then_some(offset)
     }
 

@@ -71,8 +71,7 @@ impl Ring {
         let start = memory.physical();
         let (available, used) = (start + available_offset as u64, start + used_offset as u64);
         let offered = vec![false; count].into_boxed_slice();
-        let ring =
-            Ring { queue, size, memory, used_offset, offered, next_available: 0, published: 0, next_used: 0 };
+        let ring = Ring { queue, size, memory, used_offset, offered, next_available: 0, published: 0, next_used: 0 };
         ring.available()[FLAGS].store(NO_INTERRUPT, Ordering::Relaxed);
         transport.queue_set(queue, size.into(), start, available, used);
         Ok(ring)

@@ -1,10 +1,10 @@
 //! Entropy devices (Virtual I/O Device specification 1.2, 5.4): a queue of buffers that come back random.
 
+use super::Interrupt;
 use super::buffers::BufferQueue;
 use super::mmio;
 use super::pci::PciTransport;
 use super::ring::Faulty;
-use super::Interrupt;
 use crate::drivers::{Found, ProbeError, pci};
 use crate::entropy::Source;
 use alloc::{boxed::Box, format, string::String};
@@ -13,7 +13,7 @@ use virtio_drivers::transport::{DeviceType, Transport};
 
 pub const PCI: pci::Driver = pci::Driver {
     name: "virtio-rng",
-    matches: &super::matches(0x1005, 4),
+    ids: &super::ids(0x1005, 4),
     probe: |function| {
         let transport = PciTransport::new(function, Interrupt::Never)?;
         Ok(Found::Entropy(Box::new(VirtioRng::new(transport, format!("{function}"))?)))

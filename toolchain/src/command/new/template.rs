@@ -7,7 +7,8 @@ use std::path::Path;
 const HTTP_SOURCE: &str = include_str!("../../../../examples/hello/greeter/src/lib.rs");
 const HTTP_SYSTEM: &str = include_str!("../../../../examples/hello/system.toml");
 const SERVICE_SOURCE: &str = include_str!("service.rs.txt");
-const SERVICE_SYSTEM: &str = "[system]\nname = \"NAME\"\n\n[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
+const SERVICE_SYSTEM: &str =
+    "[system]\nname = \"NAME\"\n\n[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
 
 /// Paths and contents. `root` is Pearwood's source tree.
 pub fn files(template: Template, name: &str, root: &Path) -> Result<Vec<(String, String)>> {

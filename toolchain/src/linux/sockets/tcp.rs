@@ -132,8 +132,7 @@ impl Service {
             }
             Command::Connect { ticket, to } => {
                 let connected = TcpStream::connect(to_socket(to));
-                if let Err(error) =
-                    connected.and_then(|socket| self.open(registry, tokens, peer, socket, Some(ticket)))
+                if let Err(error) = connected.and_then(|socket| self.open(registry, tokens, peer, socket, Some(ticket)))
                 {
                     let why = error.to_string();
                     Event::Refused { id: ticket, why: why.as_bytes() }.encode(self.outbox.to(peer));
@@ -268,8 +267,12 @@ impl Service {
 
     fn drop_peer(&mut self, peer: u32) {
         self.listeners.retain(|_, listener| listener.peer != peer);
-        let gone: Vec<u32> =
-            self.connections.iter().filter(|(_, connection)| connection.peer == peer).map(|(&number, _)| number).collect();
+        let gone: Vec<u32> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.peer == peer)
+            .map(|(&number, _)| number)
+            .collect();
         for number in gone {
             self.remove(number);
         }

@@ -41,7 +41,7 @@ impl Check for Targets {
     }
 
     fn remedy(&self) -> String {
-        format!("rustup target add {}", ALL.join(" "))
+        format!("rustup target add {}; on Debian `pearwood doctor --fix` can do without rustup", ALL.join(" "))
     }
 
     fn fix(&self) -> Result<()> {

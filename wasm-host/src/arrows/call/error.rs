@@ -1,6 +1,6 @@
 //! Why a call did not happen, or did not end.
 
-use super::MAX_CALL_BYTES;
+use super::{MAX_CALL_BYTES, MAX_CALL_HANDLES};
 use crate::platform::Nanos;
 use alloc::{string::String, sync::Arc};
 use core::fmt;
@@ -69,8 +69,8 @@ impl fmt::Display for CallError {
                 let what = if *running { "no answer" } else { "its turn did not come" };
                 write!(f, "{what} within {} ms", after / 1_000_000)
             }
-            CallError::ParamsTooLarge { limit } => write!(f, "parameters of more than {limit} bytes"),
-            CallError::ResultTooLarge { limit } => write!(f, "a result of more than {limit} bytes"),
+            CallError::ParamsTooLarge { limit } => write!(f, "parameters of more than {}", Size(*limit)),
+            CallError::ResultTooLarge { limit } => write!(f, "a result of more than {}", Size(*limit)),
             CallError::DeadHandle { reason } => write!(f, "the resource is gone with the instance it was in: {reason}"),
             CallError::TooManyHandles { limit } => {
                 write!(f, "the caller holds {limit} resources, and may not hold more")
@@ -83,6 +83,14 @@ impl fmt::Display for CallError {
 }
 
 impl core::error::Error for CallError {}
+
+struct Size(usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes or {MAX_CALL_HANDLES} resources", self.0)
+    }
+}
 
 /// A call that failed, as the caller's trap shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

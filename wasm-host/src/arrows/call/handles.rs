@@ -1,8 +1,8 @@
 //! Resources that one box owns and another holds.
 //!
 //! The callee's store knows a resource as a `ResourceAny`. The caller's store knows it by a number, its place in the
-//! table that the callee's queue keeps. The caller's own handles, which its code sees, are wasmtime's matter: no code can
-//! name a resource that it was not given.
+//! table that the callee's queue keeps. The caller's own handles, which its code sees, are wasmtime's matter: no code
+//! can name a resource that it was not given.
 
 use super::{
     lift::LiftHandle,

@@ -1,7 +1,7 @@
 //! From a box's memory and arguments to a message.
 
 use super::{
-    MAX_CALL_BYTES,
+    MAX_CALL_BYTES, MAX_CALL_HANDLES,
     message::{Message, TooLarge, append},
     shape::{Cases, block_width, clear_unused_flags, flags, flat_count},
 };
@@ -212,7 +212,7 @@ impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
 
     fn handle(&mut self, ty: InterfaceType, index: u32) -> Done {
         self.cx.consume_fuel(size_of::<H>()).map_err(|_| Failure::TooLarge)?;
-        if self.message.handles.len() >= MAX_CALL_BYTES / size_of::<H>().max(1) {
+        if self.message.handles.len() >= MAX_CALL_HANDLES {
             return Err(Failure::TooLarge);
         }
         self.message.handles.try_reserve(1).map_err(|_| TooLarge)?;

@@ -47,3 +47,6 @@ pub use serve::{Ended, serve};
 
 /// The most that the parameters or the result of one call may be, as encoded. What is larger goes in pieces.
 pub const MAX_CALL_BYTES: usize = 16 << 20;
+
+/// The most resources that one call may pass, or return.
+pub const MAX_CALL_HANDLES: usize = 4096;

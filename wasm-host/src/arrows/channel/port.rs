@@ -113,7 +113,8 @@ impl Port {
         }
     }
 
-    const fn ready(&self) -> Ready {
+    /// The flag that says that something waits here.
+    pub const fn ready(&self) -> Ready {
         Ready::of(self.channel, self.end)
     }
 

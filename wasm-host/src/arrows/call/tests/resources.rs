@@ -330,6 +330,19 @@ fn so_many_and_no_more() {
 }
 
 #[test]
+fn so_many_in_one_call() {
+    let (mut node, b, ended, _a) = boxes(Limits::default());
+    let a = node.caller_with("greedy", &caller(), &[(TYPES, &b.queue), (API, &b.queue)], 10_000).unwrap();
+    call(&mut node, &a, "many", &[4096]);
+    assert_eq!(a.held(), 4096);
+    let message = trap(&mut node, &a, "many", &[4097]);
+    assert!(message.contains("a result of more than 16777216 bytes or 4096 resources"), "{message}");
+    node.run();
+    assert!(ended.take().is_none());
+    assert_eq!(b.queue.stats().handles, 0);
+}
+
+#[test]
 fn what_is_given_away_in_vain_is_destroyed() {
     let (mut node, b, _ended, a) = boxes(Limits { queue: 0, ..Limits::default() });
     let thing = call(&mut node, &a, "make", &[5]);

@@ -1,0 +1,52 @@
+//! The hot path allocates nothing.
+
+mod support;
+
+use pearwood_site::{Progress, Settings, Site};
+use std::net::Ipv6Addr;
+use support::Files;
+use wit::{
+    Batch, Peer,
+    http::{Command, Head},
+};
+
+#[test]
+fn a_small_file_asked_for_again_costs_no_allocation() {
+    let files = Files::new(&[("index.html", "home"), ("a.css", "a{}"), ("a.css.gz", "gz")]).with_pattern("64k", 65_536);
+    let reads = files.reads.clone();
+    let mut site = Site::new(files, Settings::default());
+    let browser = b"accept: */*\r\naccept-encoding: gzip, deflate, br\r\nuser-agent: x\r\n";
+    let mut batch = Batch::new();
+    Peer::Is(0).encode(&mut batch);
+    for (target, headers) in
+        [("/", &b""[..]), ("/?q", browser), ("/a.css", browser), ("/index.html", browser), ("/64k", b"")]
+    {
+        let head = Head { method: "GET", target, authority: "x", remote: Ipv6Addr::LOCALHOST, headers };
+        for request in 0..10 {
+            Command::Request { request, head }.encode(&mut batch);
+            Command::End { request }.encode(&mut batch);
+            Command::Credit { request, bytes: 4 }.encode(&mut batch);
+        }
+    }
+    let mut sent = 0;
+    let mut round = || {
+        site.receive(batch.as_bytes());
+        loop {
+            let progress = site.transmit(|_, batch| {
+                sent += batch.len();
+                true
+            });
+            if progress == Progress::Idle {
+                break;
+            }
+        }
+    };
+    round();
+    println!("after 1: {}", reads.get());
+    round();
+    println!("after 2: {}", reads.get());
+    let counted = allocation_counter::measure(&mut round);
+    println!("reads {}", reads.get());
+    assert!(sent > 3 * 10 * 65_536);
+    assert_eq!(counted.count_total, 0);
+}
