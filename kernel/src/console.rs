@@ -37,7 +37,8 @@ const FIFO: usize = 16;
 static PRESENT: AtomicBool = AtomicBool::new(false);
 
 /// What was typed and not read yet: written by the interrupt handler, read by [`read`]. When it is full, input is lost.
-static TYPED: Ring = Ring { bytes: [const { AtomicU8::new(0) }; RING], written: AtomicUsize::new(0), read: AtomicUsize::new(0) };
+static TYPED: Ring =
+    Ring { bytes: [const { AtomicU8::new(0) }; RING], written: AtomicUsize::new(0), read: AtomicUsize::new(0) };
 const RING: usize = 256;
 
 static WAKER: Lock<Option<Waker>> = Lock::new(None);
@@ -70,8 +71,7 @@ pub fn enable_input() {
     if !PRESENT.load(Ordering::Relaxed) {
         return;
     }
-    let routed = interrupts::allocate(|_| receive(), 0)
-        .is_ok_and(|vector| ioapic::route_isa(LINE, vector).is_ok());
+    let routed = interrupts::allocate(|_| receive(), 0).is_ok_and(|vector| ioapic::route_isa(LINE, vector).is_ok());
     if routed {
         write_register(INTERRUPT_ENABLE, 1);
         receive(); // what is there already raises no edge

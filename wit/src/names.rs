@@ -41,7 +41,9 @@ impl<'a> Event<'a> {
 
     pub fn decode(record: &Record<'a>) -> Result<Self, Malformed> {
         match record.kind {
-            1 if record.bytes.len().is_multiple_of(16) => Ok(Event::Addresses { ticket: record.id, packed: record.bytes }),
+            1 if record.bytes.len().is_multiple_of(16) => {
+                Ok(Event::Addresses { ticket: record.id, packed: record.bytes })
+            }
             2 => Ok(Event::Failed { ticket: record.id, why: record.bytes }),
             _ => Err(Malformed),
         }

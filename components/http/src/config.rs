@@ -35,11 +35,11 @@ pub struct Config {
     pub body_bytes: u64,
     /// `held-bytes`, 32 MiB: data of all connections that may wait for a slow client or handler
     pub held_bytes: usize,
-    /// `header-timeout`, 10 s: from the first byte of a head (or a new connection) to the end of the head
+    /// `header-timeout`, 10 s: from the first byte of a head to its end
     pub header_timeout: u64,
     /// `body-timeout`, 30 s: between two parts of a request's body
     pub body_timeout: u64,
-    /// `idle-timeout`, 60 s: between two requests of a connection
+    /// `idle-timeout`, 60 s: before the first request of a connection, and between two
     pub idle_timeout: u64,
     /// `write-timeout`, 30 s: during which the client takes nothing of the response
     pub write_timeout: u64,

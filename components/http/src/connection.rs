@@ -52,8 +52,6 @@ pub struct Connection {
     pub wrote_at: u64,
     /// when to look whether something takes too long
     pub deadline: u64,
-    /// No request has come yet.
-    pub is_new: bool,
     /// It is one too many, and is only being told so.
     pub is_surplus: bool,
 }

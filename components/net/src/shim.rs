@@ -2,7 +2,10 @@
 
 use crate::{Card, Level, Seed, Settings, Stack};
 use bindings::pearwood::{
-    box0_1_0::{config, entropy, log, schedule, schedule::{Ready, Turn}},
+    box0_1_0::{
+        config, entropy, log, schedule,
+        schedule::{Ready, Turn},
+    },
     hardware::nic,
     net::{names_service, tcp_service, udp_service},
 };

@@ -25,9 +25,7 @@ pub struct IsaLine {
 
 pub fn io_apics(tables: &Tables) -> Vec<IoApic> {
     entries(tables, IO_APIC)
-        .filter_map(|entry| {
-            Some(IoApic { address: u64::from(u32_at(entry, 4)?), first_line: u32_at(entry, 8)? })
-        })
+        .filter_map(|entry| Some(IoApic { address: u64::from(u32_at(entry, 4)?), first_line: u32_at(entry, 8)? }))
         .collect()
 }
 

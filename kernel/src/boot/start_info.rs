@@ -78,9 +78,8 @@ pub unsafe fn read(address: usize, tsc: u64) -> Boot {
     }
     if info.command_line != 0 {
         // SAFETY: a PVH boot loader ends the command line with a zero; the copy stops at it, or at its own end.
-        let bytes = (0..COMMAND_LINE).map(|at| unsafe {
-            core::ptr::with_exposed_provenance::<u8>(info.command_line as usize + at).read()
-        });
+        let bytes = (0..COMMAND_LINE)
+            .map(|at| unsafe { core::ptr::with_exposed_provenance::<u8>(info.command_line as usize + at).read() });
         for (to, byte) in boot.command_line.iter_mut().zip(bytes.take_while(|&byte| byte != 0)) {
             *to = byte;
             boot.command_line_length += 1;

@@ -10,7 +10,8 @@ use x86_64::registers::control::Cr2;
 
 use super::{backtrace, idt::Registers};
 use crate::{
-    console, memory::{mappings, setup, stacks},
+    console,
+    memory::{mappings, setup, stacks},
     power,
 };
 
@@ -49,11 +50,8 @@ const NAMES: [&str; 22] = [
 pub fn handle(vector: u8, registers: &mut Registers) {
     let address = Cr2::read_raw() as usize;
     if vector == PAGE_FAULT {
-        let fault = mappings::Fault {
-            address,
-            write: registers.error & 1 << 1 != 0,
-            execute: registers.error & 1 << 4 != 0,
-        };
+        let fault =
+            mappings::Fault { address, write: registers.error & 1 << 1 != 0, execute: registers.error & 1 << 4 != 0 };
         if mappings::resolve(fault) {
             return;
         }

@@ -49,8 +49,7 @@ pub enum Ist {
 }
 
 impl Ist {
-    pub const ALL: [Ist; 5] =
-        [Ist::Interrupt, Ist::PageFault, Ist::DoubleFault, Ist::NonMaskable, Ist::MachineCheck];
+    pub const ALL: [Ist; 5] = [Ist::Interrupt, Ist::PageFault, Ist::DoubleFault, Ist::NonMaskable, Ist::MachineCheck];
 
     fn of(vector: u8) -> Ist {
         match vector {

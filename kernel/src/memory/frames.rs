@@ -182,7 +182,7 @@ pub unsafe fn add(start: usize, end: usize) {
     let range = pages(start)..end / PAGE;
     frames.usage.total += range.len();
     frames.usage.free += range.len();
-    match frames.fresh.iter_mut().find(|fresh| fresh.is_empty()) {
+    match frames.fresh.iter_mut().find(|fresh| fresh.start >= fresh.end) {
         Some(empty) => *empty = range,
         None => frames.divide(range),
     }
@@ -254,7 +254,7 @@ impl Frames {
 
     /// Makes blocks of the next 4 MiB of fresh RAM. False if there is none.
     fn open(&mut self) -> bool {
-        let Some(fresh) = self.fresh.iter_mut().find(|fresh| !fresh.is_empty()) else { return false };
+        let Some(fresh) = self.fresh.iter_mut().find(|fresh| fresh.start < fresh.end) else { return false };
         let end = (fresh.start + 1).next_multiple_of(1 << (ORDERS - 1)).min(fresh.end);
         let range = fresh.start..end;
         fresh.start = end;

@@ -118,4 +118,3 @@ unsafe impl Source for Growing {
         Ok(())
     }
 }
-

@@ -108,8 +108,7 @@ impl Arena {
     pub fn map(&mut self, address: usize, physical: Range<usize>, flags: u64) -> Result<(), OutOfMemory> {
         let (mut address, mut from) = (address, physical.start);
         while from < physical.end {
-            let fits =
-                |page: usize| (address | from).is_multiple_of(page) && physical.end - from >= page;
+            let fits = |page: usize| (address | from).is_multiple_of(page) && physical.end - from >= page;
             let (shift, page) = if fits(HUGE_PAGE) && crate::cpu::features::has_huge_pages() {
                 (30, HUGE_PAGE)
             } else if fits(LARGE_PAGE) {

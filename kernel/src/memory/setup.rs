@@ -124,9 +124,7 @@ fn map_ram(boot: &Boot, root: Frame, image: Range<usize>) -> Result<(), OutOfMem
     // SAFETY: the first arena made, and no other covers this range.
     #[allow(unsafe_code)]
     let mut direct = unsafe { Arena::new(root, layout::DIRECT) };
-    for (section, access) in
-        [(text(), Access::ReadExecute), (rodata(), Access::Read), (data(), Access::ReadWrite)]
-    {
+    for (section, access) in [(text(), Access::ReadExecute), (rodata(), Access::Read), (data(), Access::ReadWrite)] {
         direct.map(section.start, section, access.flags())?;
     }
     let mut result = Ok(());

@@ -127,7 +127,9 @@ impl Stacks {
     fn unmap(&mut self, range: &Range<usize>) {
         let mut address = range.start;
         while address < range.end {
-            for (entry, page) in self.arena.entries(address..range.end).into_iter().flatten().zip((address..).step_by(PAGE)) {
+            for (entry, page) in
+                self.arena.entries(address..range.end).into_iter().flatten().zip((address..).step_by(PAGE))
+            {
                 if entry.is_present() {
                     release(entry.frame());
                     *entry = Entry::EMPTY;

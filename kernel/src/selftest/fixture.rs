@@ -11,7 +11,10 @@ use wasmtime::{
     component::{Component, Instance, InstancePre, Linker},
 };
 
-use crate::{clock::timer, platform::{self, Machine}};
+use crate::{
+    clock::timer,
+    platform::{self, Machine},
+};
 
 pub struct Fixture {
     pub machine: &'static Machine,

@@ -58,7 +58,10 @@ pub fn exhaustion(fixture: &Fixture) {
     }
     drop(instance);
     let after = frames::usage();
-    assert_eq!(after.of(Owner::Boxes) + after.promised, before.of(Owner::Boxes) + before.promised - promised_by_one(fixture));
+    assert_eq!(
+        after.of(Owner::Boxes) + after.promised,
+        before.of(Owner::Boxes) + before.promised - promised_by_one(fixture)
+    );
 }
 
 /// How much one instance that nobody touched stands for.

@@ -86,12 +86,7 @@ unsafe impl Lower for Bytes {
         Ok(())
     }
 
-    fn linear_lower_to_memory<T>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        _ty: InterfaceType,
-        offset: usize,
-    ) -> Result<()> {
+    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, _ty: InterfaceType, offset: usize) -> Result<()> {
         let (place, length) = store(cx, &self.buffer)?;
         let pair = u64::from(place) | u64::from(length) << 32;
         cx.as_slice_mut()[offset..][..8].copy_from_slice(&pair.to_le_bytes());

@@ -6,7 +6,7 @@ use crate::{
     platform::{Nanos, Platform},
 };
 use alloc::sync::Arc;
-use wasmtime::{Result, ResourceLimiter, Store, UpdateDeadline, bail};
+use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
 /// CPU time after which a box that never waits counts as caught in a loop.
 const WATCHDOG: Nanos = 5_000_000_000;

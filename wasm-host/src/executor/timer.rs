@@ -36,8 +36,7 @@ impl Default for Timers {
 
 impl Timers {
     pub fn timer(self: &Arc<Self>) -> Arc<Timer> {
-        let timer =
-            Arc::new(Timer { deadline: AtomicU64::new(NEVER), waker: Mutex::new(None), all: self.clone() });
+        let timer = Arc::new(Timer { deadline: AtomicU64::new(NEVER), waker: Mutex::new(None), all: self.clone() });
         self.timers.lock().push(Arc::downgrade(&timer));
         timer
     }

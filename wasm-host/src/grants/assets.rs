@@ -30,14 +30,11 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         });
         Ok((entries.collect::<Vec<_>>(),))
     })?;
-    interface.func_wrap(
-        "read",
-        |cx: StoreContextMut<'_, State>, (index, offset, length): (u32, u64, u32)| {
-            let Some(asset) = cx.data().handle.assets.get(index as usize) else {
-                return Ok((Bytes::from(Vec::new()),));
-            };
-            let bytes = asset.read(offset, length.min(MAX).into()).map_err(Error::new)?;
-            Ok((Bytes::from(bytes.to_vec()),))
-        },
-    )
+    interface.func_wrap("read", |cx: StoreContextMut<'_, State>, (index, offset, length): (u32, u64, u32)| {
+        let Some(asset) = cx.data().handle.assets.get(index as usize) else {
+            return Ok((Bytes::from(Vec::new()),));
+        };
+        let bytes = asset.read(offset, length.min(MAX).into()).map_err(Error::new)?;
+        Ok((Bytes::from(bytes.to_vec()),))
+    })
 }

@@ -25,9 +25,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         let nic = card(cx.data())?;
         Ok((Info { address: nic.address().to_vec(), mtu: nic.mtu() },))
     })?;
-    interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| {
-        Ok((receive(&**card(cx.data())?),))
-    })?;
+    interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| Ok((receive(&**card(cx.data())?),)))?;
     interface.func_wrap("transmit", |cx: StoreContextMut<'_, State>, (frames,): (WasmList<u8>,)| {
         let frames = frames.as_le_slice(&cx);
         for record in wit::Records::new(frames) {

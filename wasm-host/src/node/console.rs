@@ -54,7 +54,8 @@ fn obey(node: &Node, line: &str) -> String {
         "system" => node.system.source.text.clone(),
         "logs" => with_box(node, argument, |handle| {
             let lines = handle.log();
-            let lines = lines.iter().map(|line| crate::boxes::log::console_line(line.at, argument, line.level, &line.text));
+            let lines =
+                lines.iter().map(|line| crate::boxes::log::console_line(line.at, argument, line.level, &line.text));
             lines.collect::<String>().trim_end().to_string()
         }),
         "restart" => with_box(node, argument, |handle| {

@@ -9,7 +9,12 @@ mod wire;
 
 pub use start::{Setup, StartError};
 
-use crate::{boxes::BoxHandle, executor::Executor, platform::Platform, system::{Routes, System}};
+use crate::{
+    boxes::BoxHandle,
+    executor::Executor,
+    platform::Platform,
+    system::{Routes, System},
+};
 use alloc::{sync::Arc, vec::Vec};
 use wasmtime::Engine;
 

@@ -59,11 +59,11 @@ impl Node {
         let Setup { platform, image, target, configure, stand_ins } = setup;
         let system = image.system().map_err(StartError::image)?;
         let descriptions = image.descriptions().map_err(StartError::image)?;
-        let routes = check(&system, &descriptions)
-            .map_err(|faults| StartError(Report(&faults).to_string()))?;
+        let routes = check(&system, &descriptions).map_err(|faults| StartError(Report(&faults).to_string()))?;
         let mut config = engine::settings();
         configure(&mut config);
-        let engine = Engine::new(&config).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
+        let engine =
+            Engine::new(&config).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
         let stands_in = |spec: &BoxSpec| spec.component.iter().any(|component| stand_ins.contains(&component.as_str()));
         let parts = wire::wire(&system, &routes, platform, stands_in).map_err(|missing| {
@@ -72,7 +72,8 @@ impl Node {
         })?;
         let mut boxes = Vec::new();
         for (spec, parts) in system.boxes.iter().zip(parts) {
-            let assets = image.assets(&spec.name).map_err(|error| StartError(format!("box `{}`: {error}", spec.name)))?;
+            let assets =
+                image.assets(&spec.name).map_err(|error| StartError(format!("box `{}`: {error}", spec.name)))?;
             boxes.push(BoxHandle::new(spec.clone(), Parts { assets, ..parts }, platform));
         }
 
@@ -102,7 +103,8 @@ fn load(
     handle: &Arc<BoxHandle>,
     routes: &BoxRoutes,
 ) -> wasmtime::Result<InstancePre<State>> {
-    let artifact = image.component(&handle.spec.component_name(), &engine::requirements(target)).map_err(wasmtime::Error::new)?;
+    let artifact =
+        image.component(&handle.spec.component_name(), &engine::requirements(target)).map_err(wasmtime::Error::new)?;
     let component = code::load(engine, artifact)?;
     let mut linker = Linker::new(engine);
     grants::own(&mut linker)?;

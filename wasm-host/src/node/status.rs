@@ -1,12 +1,7 @@
 //! What the node says of itself, for programs: one line of JSON.
 
 use super::Node;
-use crate::{
-    arrows::channel::End,
-    boxes::Phase,
-    executor::CpuTime,
-    system::routes,
-};
+use crate::{arrows::channel::End, boxes::Phase, executor::CpuTime, system::routes};
 use alloc::{string::String, vec::Vec};
 use core::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
@@ -59,12 +54,7 @@ pub fn json(node: &Node) -> String {
     let status = Status {
         system: &node.system.name,
         uptime: node.platform.now(),
-        memory: Memory {
-            total: memory.total,
-            frames: memory.frames,
-            heap: memory.heap,
-            heap_peak: memory.heap_peak,
-        },
+        memory: Memory { total: memory.total, frames: memory.frames, heap: memory.heap, heap_peak: memory.heap_peak },
         boxes: (0..node.boxes.len()).map(|index| of_box(node, index)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))

@@ -140,7 +140,9 @@ fn memory_ends_at_the_limit() {
 
 #[test]
 fn an_endless_recursion_ends_the_box() {
-    let running = beside("(call $deep (i64.const 0)) ) (func $deep (param i64) (call $deep (i64.add (local.get 0) (i64.const 1)))");
+    let running = beside(
+        "(call $deep (i64.const 0)) ) (func $deep (param i64) (call $deep (i64.add (local.get 0) (i64.const 1)))",
+    );
     let life = running.until("bad", |life| life.restarts == 1);
     assert!(life.reason.unwrap().contains("call stack exhausted"));
 }

@@ -64,7 +64,6 @@ impl Http {
         }
         connection.exchanges.push_back(id);
         connection.exclusive = exclusive;
-        connection.is_new = false;
         connection.scanned = 0;
         connection.closing = !head.keep_alive;
         connection.reading = match head.framing {

@@ -156,7 +156,6 @@ impl Http {
             read_at: self.now,
             wrote_at: self.now,
             deadline: u64::MAX,
-            is_new: true,
             is_surplus: false,
         };
         let surplus = self.surplus();

@@ -46,7 +46,6 @@ impl Http {
             match connection.reading {
                 Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
                 Reading::Head if connection.scanned > 0 => (Wait::Head, connection.since, config.header_timeout),
-                Reading::Head if connection.is_new => (Wait::Request, connection.since, config.header_timeout),
                 Reading::Head => (Wait::Request, connection.since, config.idle_timeout),
                 _ => (Wait::Body, connection.read_at, config.body_timeout),
             }

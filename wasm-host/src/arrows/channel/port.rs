@@ -150,7 +150,8 @@ impl Port {
         }
         // What is sent to a box that is down is lost, as `attach` will say.
         let Some(target) = link.port.upgrade().filter(|target| target.up.load(Relaxed)) else { return Ok(true) };
-        let taken = if denied { self.send_granted(peer, link, &target, batch)? } else { target.deliver(link.number, batch) };
+        let taken =
+            if denied { self.send_granted(peer, link, &target, batch)? } else { target.deliver(link.number, batch) };
         if taken {
             link.traffic.batches.fetch_add(1, Relaxed);
             link.traffic.records.fetch_add(records, Relaxed);

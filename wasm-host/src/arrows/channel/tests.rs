@@ -107,11 +107,7 @@ fn the_node_refuses_what_the_grant_does_not_permit_and_passes_the_rest() {
     received(&a);
     received(&service);
     let to = tcp::Endpoint { address: core::net::Ipv6Addr::LOCALHOST, port: 25 };
-    let sent = batch(&[
-        tcp::Command::Listen { port: 22, backlog: 1 },
-        LISTEN,
-        tcp::Command::Connect { ticket: 7, to },
-    ]);
+    let sent = batch(&[tcp::Command::Listen { port: 22, backlog: 1 }, LISTEN, tcp::Command::Connect { ticket: 7, to }]);
     assert_eq!(a.port.send(0, &sent), Ok(true));
     let passed: Vec<_> = received(&service).iter().map(|&(kind, id, _)| (kind, id)).collect();
     assert_eq!(passed, [(Peer::IS, 0), (1, 80)]);
