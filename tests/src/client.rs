@@ -86,6 +86,14 @@ impl Raw {
         }
     }
 
+    /// Waits until something comes, if only the end.
+    pub fn hear_some(&mut self) -> usize {
+        match self.0.read(&mut [0; 4096]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("nothing came"),
+            heard => heard.unwrap_or(0),
+        }
+    }
+
     /// What comes until `end` is at its end.
     pub fn hear_until(&mut self, end: &[u8]) -> Vec<u8> {
         let mut heard = Vec::new();

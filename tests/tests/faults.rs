@@ -57,7 +57,9 @@ fn only_the_guilty_suffer(on: On) {
 /// Any box can be restarted, `net` itself too: new connections work.
 fn every_box_recovers(on: On) {
     let node = TestNode::start("boxes", on);
-    for name in ["site", "http", "net"] {
+    // on Linux there is no box `net` of the node's own to restart
+    let boxes: &[&str] = if on == On::Qemu { &["site", "http", "net"] } else { &["site", "http"] };
+    for name in boxes {
         node.node.type_line(&format!("restart {name}")).expect("typed");
         let answer = curl(&["--retry", "30", "--retry-delay", "1", "--retry-all-errors"], &node.url("/"));
         assert_eq!(answer.status, 200, "after a restart of {name}");

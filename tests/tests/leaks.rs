@@ -1,45 +1,71 @@
-//! A minute of load of all kinds: memory is as it was after the first seconds.
+//! Load of all kinds for a while: memory is then as it was after the first seconds.
+//!
+//! It takes a minute, or as long as `PEARWOOD_SOAK` says: `90s`, `30m`, `8h`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::{On, TestNode, client::curl, load};
 
-/// Bytes that may come and go with the last requests.
+/// Bytes that may come and go with the last requests: two pages of a box's memory.
 const SLACK: u64 = 128 << 10;
 
-fn memory(node: &TestNode) -> Vec<(String, u64)> {
-    let status = node.status();
-    let mut used: Vec<(String, u64)> = ["frames", "heap"]
-        .into_iter()
-        .map(|what| (what.to_string(), status["memory"][what].as_u64().expect("a number")))
-        .collect();
-    for one in status["boxes"].as_array().expect("boxes") {
-        used.push((one["name"].to_string(), one["memory"].as_u64().expect("a number")));
+/// One after another, each as long.
+const KINDS: [fn(&TestNode, Duration); 3] = [kept_connections, long_answers, new_connections];
+const EACH: Duration = Duration::from_secs(5);
+
+#[test]
+fn load_leaks_nothing() {
+    let soak = std::env::var("PEARWOOD_SOAK").map_or(Duration::from_secs(60), |text| duration(&text));
+    let node = TestNode::start("boxes", On::Qemu);
+    let end = Instant::now() + soak;
+    let round = || KINDS.iter().for_each(|kind| kind(&node, EACH));
+    round();
+    let before = memory(&node);
+    while Instant::now() < end {
+        round();
     }
-    used
+    for ((what, before), (_, after)) in before.iter().zip(&memory(&node)) {
+        eprintln!("{what}: {before} bytes after the first round, {after} after the last");
+        assert!(*after <= before + SLACK, "{what}: {before} bytes before, {after} after");
+    }
+    node.power_off();
 }
 
-fn work(node: &TestNode, time: Duration) {
-    let kept = load::wrk(&node.url("/"), 32, time / 3);
-    assert_eq!((kept.errors, kept.refused), (0, 0), "{kept:?}");
-    let generated = load::wrk(&node.url("/echo/bytes?n=100000"), 8, time / 3);
-    assert_eq!((generated.errors, generated.refused), (0, 0), "{generated:?}");
-    let end = std::time::Instant::now() + time / 3;
-    while std::time::Instant::now() < end {
-        // a connection each, and a crash now and then
+fn kept_connections(node: &TestNode, time: Duration) {
+    served(load::wrk(&node.url("/"), 8, time));
+}
+
+fn long_answers(node: &TestNode, time: Duration) {
+    served(load::wrk(&node.url("/echo/bytes?n=100000"), 8, time));
+}
+
+fn served(load: load::Load) {
+    assert_eq!((load.errors, load.refused), (0, 0), "{load:?}");
+}
+
+/// A connection for each request, and a box that crashes now and then.
+fn new_connections(node: &TestNode, time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
         assert_eq!(curl(&[], &node.url("/echo/headers")).status, 200);
         curl(&[], &node.url("/rogue/trap"));
     }
+    // it is up again, and its memory counts
+    let answer = curl(&["--retry", "30", "--retry-delay", "1"], &node.url("/rogue/well"));
+    assert_eq!(answer.status, 200);
 }
 
-#[test]
-fn a_minute_of_load_leaks_nothing() {
-    let node = TestNode::start("boxes", On::Qemu);
-    work(&node, Duration::from_secs(15));
-    let before = memory(&node);
-    work(&node, Duration::from_secs(45));
-    let after = memory(&node);
-    for ((name, before), (_, after)) in before.iter().zip(&after) {
-        assert!(*after <= before + SLACK, "{name}: {before} bytes before, {after} after");
-    }
-    node.power_off();
+/// What is used, in bytes: by the node, and by each box.
+fn memory(node: &TestNode) -> Vec<(String, u64)> {
+    let status = node.status();
+    let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+    let of_node = ["frames", "heap"].map(|what| (what.to_string(), number(&status["memory"][what])));
+    let boxes = status["boxes"].as_array().expect("boxes").iter();
+    let of_boxes = boxes.map(|one| (one["name"].to_string(), number(&one["memory"])));
+    of_node.into_iter().chain(of_boxes).collect()
+}
+
+fn duration(text: &str) -> Duration {
+    let of = |unit: char, seconds: u64| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * seconds);
+    let seconds = of('s', 1).or_else(|| of('m', 60)).or_else(|| of('h', 3_600));
+    Duration::from_secs(seconds.unwrap_or_else(|| panic!("PEARWOOD_SOAK is {text}, which is not like `30m`")))
 }

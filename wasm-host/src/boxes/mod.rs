@@ -7,4 +7,4 @@ mod supervise;
 
 pub use handle::{BoxHandle, Life, Parts, Phase};
 pub use state::State;
-pub use supervise::{SERVICE, supervise};
+pub use supervise::{Duty, SERVICE, supervise};

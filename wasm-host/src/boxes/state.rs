@@ -2,6 +2,7 @@
 
 use super::BoxHandle;
 use crate::{
+    arrows::call::{self, Calls},
     executor::{CpuTime, Timer},
     platform::{Nanos, Platform},
 };
@@ -11,11 +12,15 @@ use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 /// CPU time after which a box that never waits counts as caught in a loop.
 const WATCHDOG: Nanos = 5_000_000_000;
 
+/// Resources of other boxes that an instance may hold.
+const HANDLES: usize = 4_096;
+
 pub struct State {
     pub handle: Arc<BoxHandle>,
     pub platform: &'static dyn Platform,
     pub timer: Arc<Timer>,
     memory: MemoryLimit,
+    calls: Calls,
     /// CPU time of the task when the box last waited
     waited_at: Nanos,
 }
@@ -33,6 +38,7 @@ impl State {
             platform,
             timer: timer.clone(),
             memory: MemoryLimit { handle: handle.clone(), used: 0 },
+            calls: Calls::new(HANDLES),
             waited_at: handle.cpu().map_or(0, CpuTime::total),
         }
     }
@@ -58,6 +64,16 @@ impl State {
             bail!("ran for {} s without waiting (watchdog)", WATCHDOG / 1_000_000_000);
         }
         Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+impl call::Host for State {
+    fn calls(&mut self) -> &mut Calls {
+        &mut self.calls
+    }
+
+    fn waits(&mut self) {
+        State::waits(self);
     }
 }
 

@@ -1,13 +1,14 @@
 //! One life after another: a box that ends is started again, after a pause that grows while it keeps failing.
 
 use super::{BoxHandle, Phase, State, log::Level};
-use crate::{executor::Timer, platform::Nanos, platform::Platform};
+use crate::{
+    arrows::call::{self, CallQueue},
+    executor::Timer,
+    platform::{Nanos, Platform},
+};
 use alloc::{format, string::String, sync::Arc};
 use core::{future::Future, pin::pin, task::Poll};
-use wasmtime::{
-    Error, WasmBacktrace,
-    component::{InstancePre, TypedFunc},
-};
+use wasmtime::{Error, WasmBacktrace, component::InstancePre};
 
 /// After this long a box counts as well again, and its next pause is the shortest.
 const WELL: Nanos = 10_000_000_000;
@@ -18,13 +19,14 @@ pub async fn supervise(
     platform: &'static dyn Platform,
     timer: Arc<Timer>,
     component: InstancePre<State>,
+    duty: Duty,
 ) {
     let mut pause = nanos(handle.spec.restart.min);
     loop {
         let started = platform.now();
         handle.live(|life| (life.phase, life.since) = (Phase::Starting, started));
         let ended = {
-            let life = pin!(live(&handle, platform, &timer, &component));
+            let life = pin!(live(&handle, platform, &timer, &component, &duty));
             let asked = pin!(handle.restart_asked());
             first(life, asked).await
         };
@@ -71,16 +73,37 @@ async fn live(
     platform: &'static dyn Platform,
     timer: &Arc<Timer>,
     component: &InstancePre<State>,
+    duty: &Duty,
 ) -> Result<(), Error> {
     let mut store = State::new(handle, platform, timer).into_store(component.engine());
     let instance = component.instantiate_async(&mut store).await?;
-    let service = instance.get_export_index(&mut store, None, SERVICE);
-    let run = service.and_then(|service| instance.get_export_index(&mut store, Some(&service), "run"));
-    let run = run.ok_or_else(|| Error::msg("exports no `run` of pearwood:box/service"))?;
-    let run: TypedFunc<(), ()> = instance.get_typed_func(&mut store, run)?;
+    let run = match duty {
+        Duty::Serve(_) => None,
+        Duty::Run => {
+            let service = instance.get_export_index(&mut store, None, SERVICE);
+            let run = service.and_then(|service| instance.get_export_index(&mut store, Some(&service), "run"));
+            let run = run.ok_or_else(|| Error::msg("exports no `run` of pearwood:box/service"))?;
+            Some(instance.get_typed_func::<(), ()>(&mut store, run)?)
+        }
+    };
     handle.live(|life| life.phase = Phase::Running);
     handle.ports.iter().for_each(|port| port.attach());
-    run.call_async(&mut store, ()).await
+    match (duty, run) {
+        (Duty::Serve(queue), _) => match call::serve(queue, &mut store, &instance).await {
+            call::Ended::Failed { during, error } => Err(error.context(format!("in {during}"))),
+            ended => Err(Error::msg(format!("{ended}"))),
+        },
+        (Duty::Run, Some(run)) => run.call_async(&mut store, ()).await,
+        (Duty::Run, None) => Ok(()),
+    }
+}
+
+/// What an instance of a box does.
+pub enum Duty {
+    /// Its `run` lasts as long as it.
+    Run,
+    /// It works on the calls of others.
+    Serve(CallQueue),
 }
 
 /// The interface that the boxes of `live` export.

@@ -1,6 +1,7 @@
 //! A node: one system, running.
 
 mod console;
+mod load;
 mod start;
 mod status;
 #[cfg(all(test, feature = "build"))]

@@ -1,15 +1,13 @@
 //! From an image to a running system.
 
-use super::{Node, console, wire};
+use super::{Node, console, load, wire};
 use crate::{
-    arrows::channel,
-    boxes::{BoxHandle, Parts, State, supervise},
+    boxes::{BoxHandle, Parts, supervise},
     engine,
     executor::{Executor, NORMAL_WEIGHT},
-    grants,
     image::{Image, ImageError},
     platform::Platform,
-    system::{BoxSpec, Report, check, routes::BoxRoutes},
+    system::{BoxSpec, Report, check},
 };
 use alloc::{
     format,
@@ -18,10 +16,7 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt;
-use wasmtime::{
-    Config, Engine,
-    component::{Component, InstancePre, Linker},
-};
+use wasmtime::{Config, Engine};
 
 /// What a node is made of.
 pub struct Setup<'a> {
@@ -77,55 +72,28 @@ impl Node {
             boxes.push(BoxHandle::new(spec.clone(), Parts { assets, ..parts }, platform));
         }
 
+        let at_fault =
+            |index: usize, error: wasmtime::Error| StartError(format!("box `{}`: {error:#}", system.boxes[index].name));
+        let runs = |handle: &BoxHandle| !stands_in(&handle.spec);
+        let loaded = load::load(&engine, image, target, platform, &boxes, &routes, runs)
+            .map_err(|(index, error)| at_fault(index, error))?;
         let executor = Executor::new();
-        for (handle, routes) in boxes.iter().zip(&routes.boxes) {
-            if stands_in(&handle.spec) {
-                handle.stand_in();
-                continue;
+        for (index, (handle, routes)) in boxes.iter().zip(&routes.boxes).enumerate() {
+            match loaded.link(index, handle, routes).map_err(|error| at_fault(index, error))? {
+                None => handle.stand_in(),
+                Some((component, duty)) => {
+                    let timer = executor.timers().timer();
+                    let life = supervise(handle.clone(), platform, timer, component, duty);
+                    handle.runs_as(&executor.spawn(handle.spec.cpu, life));
+                }
             }
-            let component = load(&engine, image, target, handle, routes)
-                .map_err(|error| StartError(format!("box `{}`: {error:#}", handle.name)))?;
+        }
+        for queue in loaded.queues().cloned() {
             let timer = executor.timers().timer();
-            let task = executor.spawn(handle.spec.cpu, supervise(handle.clone(), platform, timer, component));
-            handle.runs_as(&task);
+            executor.spawn(NORMAL_WEIGHT, async move { queue.watch(timer).await });
         }
         let node = Arc::new(Node { platform, engine, executor, system, routes, boxes });
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));
         Ok(node)
-    }
-}
-
-/// Loads a box's component and links what its arrows give, no more: a component that imports anything else is refused.
-fn load(
-    engine: &Engine,
-    image: &Image<'_>,
-    target: &str,
-    handle: &Arc<BoxHandle>,
-    routes: &BoxRoutes,
-) -> wasmtime::Result<InstancePre<State>> {
-    let artifact =
-        image.component(&handle.spec.component_name(), &engine::requirements(target)).map_err(wasmtime::Error::new)?;
-    let component = code::load(engine, artifact)?;
-    let mut linker = Linker::new(engine);
-    grants::own(&mut linker)?;
-    for port in &handle.ports {
-        channel::link(&mut linker, port)?;
-    }
-    if !routes.devices.is_empty() {
-        grants::nic(&mut linker)?;
-    }
-    linker.instantiate_pre(&component)
-}
-
-mod code {
-    #![allow(unsafe_code)]
-
-    use super::{Component, Engine};
-
-    /// Takes verified native code into the engine.
-    pub fn load(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
-        // SAFETY: the artifact is what wasmtime's compiler made: the image that it comes from is signed by a key that
-        // this node trusts to compile for it, and its hash was verified.
-        unsafe { Component::deserialize(engine, artifact) }
     }
 }

@@ -212,3 +212,57 @@ fn the_status_is_json_with_what_each_box_has_used() {
     assert_eq!(status["boxes"][1]["phase"], "running");
     assert_eq!(status["boxes"][1]["memory"], 65_536);
 }
+
+/// A box that others call: `add` is this core code, of two parameters.
+fn callee(add: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $code (func (export "add") (param i32 i32) (result i32) {add}))
+            (core instance $code (instantiate $code))
+            (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $code "add")))
+            (instance $api (export "add" (func $add)))
+            (export "acme:sum/api@0.1.2" (instance $api)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// A box that calls it, and returns if the sum is right.
+fn caller() -> Vec<u8> {
+    let text = r#"(component
+        (import "acme:sum/api@0.1.0" (instance $api
+            (export "add" (func (param "a" u32) (param "b" u32) (result u32)))))
+        (core func $add (canon lower (func $api "add")))
+        (core instance $sum (export "add" (func $add)))
+        (core module $code
+            (import "sum" "add" (func $add (param i32 i32) (result i32)))
+            (func (export "run")
+                (if (i32.ne (call $add (i32.const 2) (i32.const 40)) (i32.const 42)) (then unreachable))))
+        (core instance $code (instantiate $code (with "sum" (instance $sum))))
+        (func $run (canon lift (core func $code "run")))
+        (instance $service (export "run" (func $run)))
+        (export "pearwood:box/service@0.1.0" (instance $service)))"#;
+    wat::parse_str(text).unwrap()
+}
+
+fn calling(add: &str) -> Running {
+    let source = "[system]\nname = \"test\"\n[box.sum]\ncomponent = \"sum\"\n[box.user]\ncomponent = \"user\"\n\
+        arrows.\"acme:sum/api\" = { box = \"sum\" }\n";
+    start(source, &[("sum", callee(add)), ("user", caller())]).unwrap()
+}
+
+#[test]
+fn a_box_calls_another_over_an_arrow_of_their_own() {
+    let running = calling("(i32.add (local.get 0) (local.get 1))");
+    let life = running.until("user", |life| life.phase == Phase::Ended);
+    assert_eq!(life.restarts, 0);
+    assert_eq!(running.node.find("sum").unwrap().life().restarts, 0);
+}
+
+#[test]
+fn a_callee_that_traps_is_named_to_its_caller() {
+    let running = calling("unreachable");
+    let reason = running.until("user", |life| life.restarts == 1).reason.unwrap();
+    assert!(reason.contains("sum") && reason.contains("unreachable"), "{reason}");
+    let reason = running.until("sum", |life| life.restarts == 1).reason.unwrap();
+    assert!(reason.contains("unreachable"), "{reason}");
+}

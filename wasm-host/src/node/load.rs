@@ -1,0 +1,121 @@
+//! From artifacts to components that are linked to what their arrows give, and to no more.
+
+use crate::{
+    arrows::{
+        call::{self, CallQueue, Limits, MAX_CALL_BYTES},
+        channel,
+    },
+    boxes::{BoxHandle, Duty, State},
+    engine, grants,
+    image::Image,
+    platform::Platform,
+    system::routes::{BoxRoutes, Routes, Run},
+};
+use alloc::{string::ToString, sync::Arc, vec::Vec};
+use wasmtime::{
+    Engine, Error, Result,
+    component::{Component, InstancePre, Linker},
+};
+
+/// What each box runs and does. None for those that the platform stands in for.
+pub struct Loaded {
+    components: Vec<Option<Component>>,
+    /// of the boxes that others call
+    queues: Vec<Option<CallQueue>>,
+}
+
+/// Loads the components of all boxes that are to run, and makes the queues of those that others call.
+pub fn load(
+    engine: &Engine,
+    image: &Image<'_>,
+    target: &str,
+    platform: &'static dyn Platform,
+    boxes: &[Arc<BoxHandle>],
+    routes: &Routes,
+    runs: impl Fn(&BoxHandle) -> bool,
+) -> core::result::Result<Loaded, (usize, Error)> {
+    let mut loaded = Loaded { components: Vec::new(), queues: Vec::new() };
+    for (index, handle) in boxes.iter().enumerate() {
+        let component = if runs(handle) {
+            let settings = engine::requirements(target);
+            let artifact = image.component(&handle.spec.component_name(), &settings);
+            let artifact = artifact.map_err(|error| (index, Error::new(error)))?;
+            Some(code::load(engine, artifact).map_err(|error| (index, error))?)
+        } else {
+            None
+        };
+        let is_called = routes.boxes.iter().flat_map(|routes| &routes.calls).any(|call| call.box_index == index);
+        let queue = component.as_ref().filter(|_| is_called).map(|component| {
+            let limits = limits(handle);
+            CallQueue::new(&handle.name, engine, component.component_type(), limits, Arc::new(|| platform.now()))
+        });
+        loaded.components.push(component);
+        loaded.queues.push(queue);
+    }
+    Ok(loaded)
+}
+
+/// An instance works on one call at a time; as many more as the box serves at once may wait.
+fn limits(handle: &BoxHandle) -> Limits {
+    let bytes = usize::try_from(handle.spec.memory / 4).unwrap_or(MAX_CALL_BYTES).min(MAX_CALL_BYTES);
+    let queue = handle.spec.concurrency as usize;
+    Limits { queue, bytes, held_bytes: 2 * bytes, ..Limits::default() }
+}
+
+impl Loaded {
+    pub fn queues(&self) -> impl Iterator<Item = &CallQueue> {
+        self.queues.iter().flatten()
+    }
+
+    /// Links a box: a component that imports anything that its arrows do not give is refused.
+    pub fn link(
+        &self,
+        index: usize,
+        handle: &BoxHandle,
+        routes: &BoxRoutes,
+    ) -> Result<Option<(InstancePre<State>, Duty)>> {
+        let Some(component) = &self.components[index] else { return Ok(None) };
+        let mut linker = Linker::new(component.engine());
+        grants::own(&mut linker)?;
+        for port in &handle.ports {
+            channel::link(&mut linker, port)?;
+        }
+        if !routes.devices.is_empty() {
+            grants::nic(&mut linker)?;
+        }
+        let arrows = routes.calls.iter().map(|route| {
+            let callee = self.queues.get(route.box_index).and_then(Option::as_ref);
+            let callee = callee.ok_or_else(|| Error::msg("the box that it calls does not run here"))?;
+            Ok((route.interface.as_str(), callee))
+        });
+        let arrows = arrows.collect::<Result<Vec<_>>>()?;
+        call::link(&mut linker, &component.component_type(), &handle.name, &arrows)?;
+        let duty = match (routes.run, &self.queues[index]) {
+            (Run::Called, Some(queue)) => Duty::Serve(queue.clone()),
+            (Run::Service, None) => Duty::Run,
+            (Run::Called, None) => {
+                return Err(Error::msg("nobody calls it: it exports no `run`, and no arrow leads to it"));
+            }
+            (Run::Service, Some(_)) => {
+                return Err(Error::msg("it exports `run` and is called by others; an instance can do one of both"));
+            }
+            (Run::Command, _) => {
+                return Err(Error::msg("this node does not run commands (`wasi:cli/run`) yet".to_string()));
+            }
+        };
+        Ok(Some((linker.instantiate_pre(component)?, duty)))
+    }
+}
+
+mod code {
+    #![allow(unsafe_code)]
+
+    use super::{Component, Engine};
+
+    /// Takes verified native code into the engine.
+    pub fn load(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the artifact is what wasmtime's compiler made: the image that it comes from is signed by a key that
+        // this node trusts to compile for it, and its hash was verified.
+        unsafe { Component::deserialize(engine, artifact) }
+    }
+}
