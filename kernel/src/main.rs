@@ -110,7 +110,7 @@ fn describe(boot: &Boot, image: &[u8], rates: &clock::Rates) {
     log::info!(
         "kernel {}: {brand}, {} MiB of RAM free, image {} KiB, counter {} MHz (by {})",
         env!("CARGO_PKG_VERSION"),
-        frames::usage().free * PAGE >> 20,
+        (frames::usage().free * PAGE) >> 20,
         image.len() >> 10,
         rates.counter / 1_000_000,
         rates.source,

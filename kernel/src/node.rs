@@ -28,7 +28,6 @@ pub fn run(machine: &'static Machine, image: &'static [u8], boot: Boot) -> ! {
             log::error!("{error}");
             power::stop()
         });
-    drop(boot);
     let engine = node.engine().clone();
     timer::start(move || engine.increment_epoch());
     node.run()

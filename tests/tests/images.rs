@@ -13,7 +13,7 @@ fn refused(name: &str, image: &[u8], trust: &str) -> String {
     let machine = Qemu::new(&example("bench").kernel).image(&path).kernel_argument(format!("trust={trust}"));
     let node = machine.start().expect("QEMU");
     assert_eq!(node.wait(PATIENCE).expect("it ends"), End::Failed, "{name}: {}", node.console().end());
-    node.console().wait_for("cannot start", PATIENCE).unwrap_or_else(|error| panic!("{name}: {error:#}"))
+    node.console().wait_for("the image is refused", PATIENCE).unwrap_or_else(|error| panic!("{name}: {error:#}"))
 }
 
 #[test]
@@ -26,19 +26,22 @@ fn bad_images_are_refused_with_a_reason() {
     let middle = corrupt.len() / 2;
     corrupt[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0x55);
     let mut unsigned = good.clone();
-    unsigned[32..96].fill(0);
+    unsigned[24..96].fill(0);
+    let mut resigned = good.clone();
+    resigned[40] ^= 1;
 
     for (name, image, trust, reason) in [
-        ("truncated", &good[..good.len() / 2], &launch.trust, "ends early"),
+        ("truncated", &good[..good.len() / 2], &launch.trust, "is cut off"),
         (
             "no image",
             b"not an image, but long enough to be looked at as if it were one of those".as_slice(),
             &launch.trust,
-            "not a Pearwood image",
+            "not an image of a system",
         ),
-        ("unsigned", &unsigned, &launch.trust, "sign"),
-        ("wrongly signed", &good, &stranger, "trusted"),
-        ("corrupt", &corrupt, &launch.trust, "not what was signed"),
+        ("unsigned", &unsigned, &launch.trust, "the image is not signed"),
+        ("wrongly signed", &good, &stranger, "which the node does not trust"),
+        ("resigned", &resigned, &launch.trust, "was changed after it was signed"),
+        ("corrupt", &corrupt, &launch.trust, "is corrupt: its bytes are not those that were signed"),
     ] {
         let said = refused(name, image, trust);
         assert!(said.contains(reason), "{name}: {said}");

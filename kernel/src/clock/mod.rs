@@ -41,7 +41,7 @@ pub fn now() -> Nanos {
 /// `value * factor / 2^32`
 #[inline]
 fn scale(value: u64, factor: u64) -> u64 {
-    (u128::from(value) * u128::from(factor) >> 32) as u64
+    ((u128::from(value) * u128::from(factor)) >> 32) as u64
 }
 
 /// The factor that scales ticks of one frequency to ticks of another.

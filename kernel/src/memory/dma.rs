@@ -34,10 +34,6 @@ impl Dma {
     pub fn pointer(&self) -> NonNull<u8> {
         NonNull::new(self.start.pointer()).expect("frame 0 is never given out")
     }
-
-    pub fn size(&self) -> usize {
-        self.pages * PAGE
-    }
 }
 
 impl Drop for Dma {
@@ -48,9 +44,4 @@ impl Drop for Dma {
             unsafe { frames::free(Frame::containing(self.start.address() + page * PAGE), Owner::Devices) };
         }
     }
-}
-
-/// The physical address of kernel memory that [`Dma`] handed out.
-pub fn physical(pointer: NonNull<u8>) -> u64 {
-    pointer.as_ptr().expose_provenance() as u64
 }

@@ -82,10 +82,11 @@ pub unsafe fn init(boot: &Boot) -> Option<&'static [u8]> {
     }
 
     let taken = [LOW, kernel, image_pages.clone(), place];
-    // SAFETY: each part is RAM and taken by nothing; the two calls cover disjoint halves, each of them mapped by then.
     let add = |within: Range<usize>| {
-        for_each_part(boot, &taken, |part| unsafe {
-            frames::add(part.start.max(within.start), part.end.min(within.end));
+        for_each_part(boot, &taken, |part| {
+            let (start, end) = (part.start.max(within.start), part.end.min(within.end));
+            // SAFETY: the part is RAM and taken by nothing; the two calls cover disjoint halves, each mapped by then.
+            unsafe { frames::add(start, end) };
         });
     };
     add(0..BOOT_MAPPED);

@@ -88,8 +88,8 @@ impl Node {
                 }
             }
         }
-        for queue in loaded.queues().cloned() {
-            let timer = executor.timers().timer();
+        for queue in loaded.queues() {
+            let (queue, timer) = (queue.clone(), executor.timers().timer());
             executor.spawn(NORMAL_WEIGHT, async move { queue.watch(timer).await });
         }
         let node = Arc::new(Node { platform, engine, executor, system, routes, boxes });
