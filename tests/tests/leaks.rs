@@ -60,7 +60,7 @@ fn memory(node: &TestNode) -> Vec<(String, u64)> {
     let number = |value: &serde_json::Value| value.as_u64().expect("a number");
     let of_node = ["frames", "heap"].map(|what| (what.to_string(), number(&status["memory"][what])));
     let boxes = status["boxes"].as_array().expect("boxes").iter();
-    let of_boxes = boxes.map(|one| (one["name"].to_string(), number(&one["memory"])));
+    let of_boxes = boxes.map(|one| (one["name"].as_str().expect("a name").to_string(), number(&one["memory"])));
     of_node.into_iter().chain(of_boxes).collect()
 }
 
