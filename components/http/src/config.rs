@@ -21,7 +21,9 @@ pub struct Config {
     pub ports: Vec<u16>,
     /// `backlog`, 128: connections that may wait to be accepted, per port
     pub backlog: u16,
-    /// `connections`, 1,024: connections served at once
+    /// `connections`, 800: connections served at once. With those that are only told to come back, and those that are
+    /// not yet accepted, fewer than the net box has by default: so it is this box that makes room, which knows the
+    /// idle and the slow ones.
     pub connections: usize,
     /// `pipeline`, 16: requests of one connection that handlers have at once
     pub pipeline: usize,
@@ -56,7 +58,7 @@ impl Default for Config {
         Config {
             ports: vec![80],
             backlog: 128,
-            connections: 1024,
+            connections: 800,
             pipeline: 16,
             header_bytes: 16 << 10,
             headers: 100,

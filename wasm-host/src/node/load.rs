@@ -9,9 +9,9 @@ use crate::{
     engine, grants,
     image::Image,
     platform::Platform,
-    system::routes::{BoxRoutes, Routes, Run},
+    system::routes::{BoxRoutes, Provider, Routes, Run},
 };
-use alloc::{string::ToString, sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec::Vec};
 use wasmtime::{
     Engine, Error, Result,
     component::{Component, InstancePre, Linker},
@@ -90,6 +90,11 @@ impl Loaded {
         });
         let arrows = arrows.collect::<Result<Vec<_>>>()?;
         call::link(&mut linker, &component.component_type(), &handle.name, &arrows)?;
+        for service in &routes.services {
+            if let Provider::Export(export) = &service.provider {
+                return Err(Error::msg(format!("this node does not call exports of `{export}` yet")));
+            }
+        }
         let duty = match (routes.run, &self.queues[index]) {
             (Run::Called, Some(queue)) => Duty::Serve(queue.clone()),
             (Run::Service, None) => Duty::Run,
@@ -100,7 +105,7 @@ impl Loaded {
                 return Err(Error::msg("it exports `run` and is called by others; an instance can do one of both"));
             }
             (Run::Command, _) => {
-                return Err(Error::msg("this node does not run commands (`wasi:cli/run`) yet".to_string()));
+                return Err(Error::msg("this node does not run commands (`wasi:cli/run`) yet"));
             }
         };
         Ok(Some((linker.instantiate_pre(component)?, duty)))
