@@ -70,6 +70,7 @@ static IDT: Lock<InterruptDescriptorTable> = Lock::new(InterruptDescriptorTable:
 mod stubs {
     core::arch::global_asm!(include_str!("vectors.s"));
 
+    // SAFETY: `vectors.s`, above, defines it; only its address is used.
     unsafe extern "C" {
         pub static vector_stubs: u8;
     }

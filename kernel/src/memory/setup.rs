@@ -20,6 +20,7 @@ const LOW: Range<usize> = 0..1 << 20;
 
 #[allow(unsafe_code)]
 mod linker {
+    // SAFETY: the linker script defines them; only their addresses are used.
     unsafe extern "C" {
         pub static __text_start: u8;
         pub static __text_end: u8;
