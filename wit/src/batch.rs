@@ -28,6 +28,12 @@ impl Batch {
         Batch(Vec::new())
     }
 
+    /// An empty batch that is written where `buffer` was.
+    pub fn reuse(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Batch(buffer)
+    }
+
     pub fn with_capacity(bytes: usize) -> Self {
         Batch(Vec::with_capacity(bytes))
     }

@@ -5,7 +5,7 @@
 //! valgrind --tool=callgrind --toggle-collect='*Http*turn*' target/release/examples/keep_alive 10000
 //! ```
 
-use pearwood_http::{Config, Http, Level, Outside, Wake};
+use pearwood_http::{Config, Http, Level, Outside, To, Wake};
 use wit::http::{Event as FromHandler, Route};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, Peer};
@@ -15,12 +15,7 @@ struct Null {
 }
 
 impl Outside for Null {
-    fn send_tcp(&mut self, _: u32, batch: &[u8]) -> bool {
-        self.bytes += batch.len();
-        true
-    }
-
-    fn send_handler(&mut self, _: u32, batch: &[u8]) -> bool {
+    fn send(&mut self, _: To, batch: &[u8]) -> bool {
         self.bytes += batch.len();
         true
     }

@@ -22,4 +22,4 @@ mod status;
 mod target;
 
 pub use config::Config;
-pub use server::{Http, Level, Outside, Wake};
+pub use server::{Http, Level, Outside, To, Wake};

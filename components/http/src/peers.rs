@@ -53,6 +53,11 @@ impl Peers {
         self.out(number).filter(|out| !out.is_full() && out.len() < MUCH)
     }
 
+    /// How many peers the next `flush` without `room` sends to.
+    pub fn waiting(&self) -> usize {
+        self.0.iter().filter(|peer| !peer.out.is_empty() && !peer.out.is_full()).count()
+    }
+
     /// Sends what there is, to peers that had no room only if `room`. True: such a peer has room again.
     pub fn flush(&mut self, room: bool, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
         let mut freed = false;

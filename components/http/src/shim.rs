@@ -1,8 +1,11 @@
 //! The box: [`Http`] between its arrows.
 
-use crate::{Config, Http, Level, Outside, Wake};
+use crate::{Config, Http, Level, Outside, To, Wake};
 use bindings::pearwood::{
-    box0_1_0::{config, entropy, log, schedule, schedule::Ready},
+    box0_1_0::{
+        config, entropy, log,
+        schedule::{self, Arrow, Ready, Turn},
+    },
     http::handler,
     net::tcp,
 };
@@ -42,28 +45,42 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
             Ok(config) => Http::new(config),
             Err(error) => return log::write(log::Level::Error, &error),
         };
+        let mut arrows = Arrows::default();
         loop {
-            let schedule::Turn { wake, received } = schedule::wait_and_receive(http.deadline());
+            let turn = arrows.turn.take().unwrap_or_else(|| schedule::wait_and_receive(http.deadline()));
+            let Turn { wake, received, .. } = turn;
             let (tcp, handler) = match (wake.ready.contains(Ready::TCP), wake.ready.contains(Ready::HANDLER)) {
                 (true, true) => (received, handler::receive()),
                 (true, false) => (received, Vec::new()),
                 (false, _) => (Vec::new(), received),
             };
             let room = wake.ready.contains(Ready::ROOM);
-            http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut Arrows);
+            http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut arrows);
         }
     }
 }
 
-struct Arrows;
+#[derive(Default)]
+struct Arrows {
+    /// the next one, if the box has slept already
+    turn: Option<Turn>,
+}
 
 impl Outside for Arrows {
-    fn send_tcp(&mut self, peer: u32, batch: &[u8]) -> bool {
-        tcp::send(peer, batch)
+    fn send(&mut self, to: To, batch: &[u8]) -> bool {
+        match to {
+            To::Tcp(peer) => tcp::send(peer, batch),
+            To::Handler(peer) => handler::send(peer, batch),
+        }
     }
 
-    fn send_handler(&mut self, peer: u32, batch: &[u8]) -> bool {
-        handler::send(peer, batch)
+    fn send_last(&mut self, to: To, batch: &[u8], deadline: u64) -> bool {
+        let (arrow, peer) = match to {
+            To::Tcp(peer) => (Arrow::Tcp, peer),
+            To::Handler(peer) => (Arrow::Handler, peer),
+        };
+        let turn = schedule::send_and_wait(arrow, peer, batch, deadline);
+        self.turn.insert(turn).sent
     }
 
     fn wall_clock(&mut self) -> Option<u64> {

@@ -81,6 +81,19 @@ impl Peers {
         Some(&mut p.events)
     }
 
+    /// How many peers the next `deliver` offers events; none if more is to be done for one of them after it.
+    pub fn waiting(&self) -> Option<usize> {
+        let mut count = 0;
+        for &peer in &self.pending {
+            let p = &self.peers[peer as usize];
+            if p.events.len() >= ROOM {
+                return None;
+            }
+            count += usize::from(!p.full);
+        }
+        Some(count)
+    }
+
     /// Offers each peer its events. `send` says whether it took them. True if some peer has room that had none.
     pub fn deliver(&mut self, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
         let mut room = false;

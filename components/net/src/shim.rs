@@ -4,11 +4,14 @@ use crate::{Card, Level, Seed, Settings, Stack};
 use bindings::pearwood::{
     box0_1_0::{
         config, entropy, log, schedule,
-        schedule::{Ready, Turn},
+        schedule::{Arrow, Ready, Turn},
     },
     hardware::nic,
     net::{names_service, tcp_service, udp_service},
 };
+
+// for its allocator
+use support as _;
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
@@ -87,14 +90,34 @@ fn serve(mut stack: Stack, mut turn: Turn) {
             stack.room();
         }
         stack.step(now);
-        stack.transmit(nic::transmit);
-        stack.deliver_tcp(tcp_service::send);
-        stack.deliver_udp(udp_service::send);
-        stack.deliver_names(names_service::send);
         for (level, line) in stack.log() {
             log::write(level.into(), &line);
         }
-        turn = schedule::wait_and_receive(stack.deadline());
+        let mut out = Departure { rest_until: stack.is_last_batch().then(|| stack.deadline()), turn: None };
+        stack.transmit(|frames| {
+            out.send(Arrow::Nic, 0, frames, |_, frames| {
+                nic::transmit(frames);
+                true
+            });
+        });
+        stack.deliver_tcp(|peer, events| out.send(Arrow::TcpService, peer, events, tcp_service::send));
+        stack.deliver_udp(|peer, events| out.send(Arrow::UdpService, peer, events, udp_service::send));
+        stack.deliver_names(|peer, events| out.send(Arrow::NamesService, peer, events, names_service::send));
+        turn = out.turn.unwrap_or_else(|| schedule::wait_and_receive(stack.deadline()));
+    }
+}
+
+/// How batches leave. If there is only one, the box sleeps with the same call.
+struct Departure {
+    rest_until: Option<u64>,
+    turn: Option<Turn>,
+}
+
+impl Departure {
+    fn send(&mut self, arrow: Arrow, peer: u32, batch: &[u8], send: impl FnOnce(u32, &[u8]) -> bool) -> bool {
+        let Some(deadline) = self.rest_until else { return send(peer, batch) };
+        let turn = schedule::send_and_wait(arrow, peer, batch, deadline);
+        self.turn.insert(turn).sent
     }
 }
 

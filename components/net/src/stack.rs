@@ -9,6 +9,7 @@ use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
 use crate::packet::{self, Packet};
+use crate::peers::Peers;
 use crate::random::{Random, Seed};
 use crate::settings::Settings;
 use crate::tcp::Tcp;
@@ -179,6 +180,14 @@ impl Stack {
         }
         let deadlines = [self.datagrams.deadline(), self.addresses.deadline(), self.names.deadline(), self.report_at];
         self.others_at = deadlines.into_iter().min().unwrap_or(u64::MAX);
+    }
+
+    /// Whether `transmit` and the `deliver` functions have one batch to send, and nothing is to be done after it before
+    /// the deadline.
+    pub fn is_last_batch(&self) -> bool {
+        let frames = usize::from(!self.link.outgoing.is_empty());
+        let events = [&self.tcp.peers, &self.udp.peers, &self.names.peers].map(Peers::waiting);
+        events.iter().copied().sum::<Option<usize>>().is_some_and(|events| frames + events == 1)
     }
 
     /// Frames for the card. They must go out before the next frames or commands come in.

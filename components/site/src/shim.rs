@@ -2,9 +2,15 @@
 
 use crate::{Assets, Entry, Progress, Settings, Site};
 use bindings::pearwood::{
-    box0_1_0::{assets, config, log, schedule},
+    box0_1_0::{
+        assets, config, log,
+        schedule::{self, Arrow},
+    },
     http::handler_service,
 };
+
+// for its allocator
+use support as _;
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
@@ -46,16 +52,25 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
         for path in site.unreachable_files() {
             log::write(log::Level::Warn, &format!("asset {path}: no URL can name it"));
         }
-        let mut deadline = u64::MAX;
+        let mut turn = schedule::wait_and_receive(u64::MAX);
         loop {
-            let received = schedule::wait_and_receive(deadline).received;
-            if !received.is_empty() {
-                site.receive(&received);
+            if !turn.received.is_empty() {
+                site.receive(&turn.received);
             }
-            deadline = match site.transmit(handler_service::send) {
-                Progress::More => 0,
-                Progress::Idle | Progress::Blocked => u64::MAX,
-            };
+            let mut slept = None;
+            let progress = site.transmit(|peer, batch, last| {
+                if last {
+                    slept.insert(schedule::send_and_wait(Arrow::HandlerService, peer, batch, u64::MAX)).sent
+                } else {
+                    handler_service::send(peer, batch)
+                }
+            });
+            turn = slept.unwrap_or_else(|| {
+                schedule::wait_and_receive(match progress {
+                    Progress::More => 0,
+                    Progress::Idle | Progress::Blocked => u64::MAX,
+                })
+            });
         }
     }
 }

@@ -192,17 +192,22 @@ impl<A: Assets> Site<A> {
         }
     }
 
-    /// Packs what can be sent and hands each peer one batch with `send(peer, batch)`, which is false if the peer
-    /// is full and nothing was taken.
-    pub fn transmit(&mut self, mut send: impl FnMut(u32, &[u8]) -> bool) -> Progress {
-        let mut progress = Progress::Idle;
-        for (peer, number) in (0..self.peers.len()).zip(0..) {
+    /// Packs what can be sent and hands each peer one batch with `send(peer, batch, last)`, which is false if the peer
+    /// is full and nothing was taken. `last`: nothing is to be done after it until there are commands or room.
+    pub fn transmit(&mut self, mut send: impl FnMut(u32, &[u8], bool) -> bool) -> Progress {
+        for peer in 0..self.peers.len() {
             if self.peers[peer].streams.can_go_on() {
                 self.pack(peer);
             }
-            let client = &mut self.peers[peer];
+        }
+        let mut waiting = self.peers.iter().filter(|peer| !peer.out.is_empty()).count();
+        let more = self.peers.iter().any(|peer| peer.streams.can_go_on());
+        let mut progress = Progress::Idle;
+        for (client, number) in self.peers.iter_mut().zip(0..) {
             if !client.out.is_empty() {
-                if !send(number, client.out.as_bytes()) {
+                waiting -= 1;
+                let last = waiting == 0 && !more;
+                if !send(number, client.out.as_bytes(), last) {
                     progress = if progress == Progress::More { progress } else { Progress::Blocked };
                     continue;
                 }

@@ -33,7 +33,7 @@ fn a_small_file_asked_for_again_costs_no_allocation() {
     let mut round = || {
         site.receive(batch.as_bytes());
         loop {
-            let progress = site.transmit(|_, batch| {
+            let progress = site.transmit(|_, batch, _| {
                 sent += batch.len();
                 true
             });

@@ -220,7 +220,7 @@ fn bytes() {
             packed.truncate(dice.below(packed.len() as u64 + 1) as usize);
         }
         client.site.receive(&packed);
-        client.site.transmit(|_, _| true);
+        client.site.transmit(|_, _, _| true);
     }
     assert_eq!(client.get("/app.js", &[]).text(), "js");
 }

@@ -238,7 +238,7 @@ impl Two {
     fn run(&mut self) -> Progress {
         loop {
             let (full, events) = (self.full, &mut self.events);
-            let progress = self.site.transmit(|peer, batch| {
+            let progress = self.site.transmit(|peer, batch, _| {
                 if full[peer as usize] {
                     return false;
                 }

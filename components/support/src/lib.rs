@@ -1,9 +1,11 @@
 //! What boxes at the ends of channel arrows share.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
+#[cfg(any(target_family = "wasm", test))]
+mod allocator;
 mod buffer;
 mod compare;
 mod outgoing;
@@ -11,3 +13,10 @@ mod outgoing;
 pub use buffer::Buffer;
 pub use compare::same;
 pub use outgoing::Outgoing;
+
+#[cfg(target_family = "wasm")]
+extern crate std;
+
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: allocator::Recycler<std::alloc::System> = allocator::Recycler::new(std::alloc::System);

@@ -31,6 +31,19 @@ impl Bytes {
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
+
+    /// Copies the bytes into memory that the guest's allocator gives. Yields where that is, and the guest's memory.
+    pub fn store<'a, T>(&self, cx: &'a mut LowerContext<'_, T>) -> Result<([u32; 2], &'a mut [u8])> {
+        let length = u32::try_from(self.buffer.len()).context("more bytes than a box can address")?;
+        if self.buffer.is_empty() {
+            return Ok(([1, 0], cx.as_slice_mut()));
+        }
+        // `realloc` checks that what the guest answers lies within its memory.
+        let place = cx.realloc(0, 0, 1, self.buffer.len())?;
+        let memory = cx.as_slice_mut();
+        memory[place..][..self.buffer.len()].copy_from_slice(&self.buffer);
+        Ok(([u32::try_from(place)?, length], memory))
+    }
 }
 
 impl From<Vec<u8>> for Bytes {
@@ -60,18 +73,6 @@ unsafe impl ComponentType for Bytes {
     }
 }
 
-/// Copies the bytes into memory that the guest's allocator gives, and returns where.
-fn store<T>(cx: &mut LowerContext<'_, T>, bytes: &[u8]) -> Result<(u32, u32)> {
-    let length = u32::try_from(bytes.len()).context("more bytes than a box can address")?;
-    if bytes.is_empty() {
-        return Ok((1, 0));
-    }
-    // `realloc` checks that what the guest answers lies within its memory.
-    let place = cx.realloc(0, 0, 1, bytes.len())?;
-    cx.as_slice_mut()[place..][..bytes.len()].copy_from_slice(bytes);
-    Ok((u32::try_from(place)?, length))
-}
-
 // SAFETY: the pointer and length written are those of a region that `realloc` gave and checked, in the two forms that
 // the canonical ABI has for `list<u8>`: two flat i32 values, or eight little-endian bytes in memory.
 unsafe impl Lower for Bytes {
@@ -81,15 +82,15 @@ unsafe impl Lower for Bytes {
         _ty: InterfaceType,
         dst: &mut MaybeUninit<Flat>,
     ) -> Result<()> {
-        let (place, length) = store(cx, &self.buffer)?;
-        dst.write([wasmtime::ValRaw::u32(place), wasmtime::ValRaw::u32(length)]);
+        let (list, _) = self.store(cx)?;
+        dst.write(list.map(wasmtime::ValRaw::u32));
         Ok(())
     }
 
     fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, _ty: InterfaceType, offset: usize) -> Result<()> {
-        let (place, length) = store(cx, &self.buffer)?;
+        let ([place, length], memory) = self.store(cx)?;
         let pair = u64::from(place) | u64::from(length) << 32;
-        cx.as_slice_mut()[offset..][..8].copy_from_slice(&pair.to_le_bytes());
+        memory[offset..][..8].copy_from_slice(&pair.to_le_bytes());
         Ok(())
     }
 }

@@ -139,7 +139,9 @@ impl BoxHandle {
             self.live(|life| match life.asked.take() {
                 Some(why) => core::task::Poll::Ready(why),
                 None => {
-                    life.waiting = Some(cx.waker().clone());
+                    if !life.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                        life.waiting = Some(cx.waker().clone());
+                    }
                     core::task::Poll::Pending
                 }
             })

@@ -6,7 +6,8 @@ use crate::{
     executor::{CpuTime, Timer},
     platform::{Nanos, Platform},
 };
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
+use spin::Mutex;
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
 /// CPU time after which a box that never waits counts as caught in a loop.
@@ -19,6 +20,8 @@ pub struct State {
     pub handle: Arc<BoxHandle>,
     pub platform: &'static dyn Platform,
     pub timer: Arc<Timer>,
+    /// the buffer that received frames are put in, kept from turn to turn
+    pub frames: Arc<Mutex<Vec<u8>>>,
     memory: MemoryLimit,
     calls: Calls,
     /// CPU time of the task when the box last waited
@@ -37,6 +40,7 @@ impl State {
             handle: handle.clone(),
             platform,
             timer: timer.clone(),
+            frames: Arc::default(),
             memory: MemoryLimit { handle: handle.clone(), used: 0 },
             calls: Calls::new(HANDLES),
             waited_at: handle.cpu().map_or(0, CpuTime::total),

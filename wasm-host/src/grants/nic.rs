@@ -25,25 +25,32 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         let nic = card(cx.data())?;
         Ok((Info { address: nic.address().to_vec(), mtu: nic.mtu() },))
     })?;
-    interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| Ok((receive(&**card(cx.data())?),)))?;
+    interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| Ok((receive(cx.data())?,)))?;
     interface.func_wrap("transmit", |cx: StoreContextMut<'_, State>, (frames,): (WasmList<u8>,)| {
-        let frames = frames.as_le_slice(&cx);
-        for record in wit::Records::new(frames) {
-            let record = record?;
-            if record.kind != wit::nic::FRAME || record.bytes.len() > wit::nic::MAX_FRAME {
-                bail!("sent a record of kind {} and {} bytes to a network card", record.kind, record.bytes.len());
-            }
-        }
-        card(cx.data())?.transmit(wit::Records::new(frames));
-        Ok(())
+        transmit(cx.data(), frames.as_le_slice(&cx))
     })
 }
 
+pub fn transmit(state: &State, frames: &[u8]) -> Result<()> {
+    let nic = card(state)?;
+    for record in wit::Records::new(frames) {
+        let record = record?;
+        if record.kind != wit::nic::FRAME || record.bytes.len() > wit::nic::MAX_FRAME {
+            bail!("sent a record of kind {} and {} bytes to a network card", record.kind, record.bytes.len());
+        }
+    }
+    nic.transmit(wit::Records::new(frames));
+    Ok(())
+}
+
 /// The frames that have arrived.
-pub fn receive(nic: &dyn Nic) -> Bytes {
-    let mut batch = wit::Batch::new();
+pub fn receive(state: &State) -> Result<Bytes> {
+    let nic = card(state)?;
+    let mut bytes = Bytes::lend(&state.frames);
+    let mut batch = wit::Batch::reuse(core::mem::take(bytes.buffer()));
     nic.receive(&mut batch, BATCH);
-    Bytes::from(batch.into_bytes())
+    *bytes.buffer() = batch.into_bytes();
+    Ok(bytes)
 }
 
 fn card(state: &State) -> Result<&Arc<dyn Nic>> {

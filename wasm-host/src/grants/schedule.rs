@@ -1,112 +1,107 @@
 //! `pearwood:box/schedule`: how a box sleeps.
 
+mod turn;
+
 use crate::{
     arrows::{Bytes, channel::Ready},
     boxes::State,
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::task::Poll;
+use turn::{Turn, Wake};
 use wasmtime::{
-    Result, StoreContextMut,
-    component::{ComponentType, Lift, Linker, Lower, flags},
+    Result, StoreContextMut, bail,
+    component::{ComponentType, Lift, Linker, WasmList},
+    error::Context as _,
 };
 
-flags! {
-    Flags {
-        #[component(name = "deadline")] const DEADLINE;
-        #[component(name = "nic")] const NIC;
-        #[component(name = "tcp")] const TCP;
-        #[component(name = "tcp-service")] const TCP_SERVICE;
-        #[component(name = "udp")] const UDP;
-        #[component(name = "udp-service")] const UDP_SERVICE;
-        #[component(name = "names")] const NAMES;
-        #[component(name = "names-service")] const NAMES_SERVICE;
-        #[component(name = "handler")] const HANDLER;
-        #[component(name = "handler-service")] const HANDLER_SERVICE;
-        #[component(name = "room")] const ROOM;
+/// In the order of [`Ready`], from `Nic` on.
+#[derive(ComponentType, Lift, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "lifted by number")]
+enum Arrow {
+    #[component(name = "nic")]
+    Nic,
+    #[component(name = "tcp")]
+    Tcp,
+    #[component(name = "tcp-service")]
+    TcpService,
+    #[component(name = "udp")]
+    Udp,
+    #[component(name = "udp-service")]
+    UdpService,
+    #[component(name = "names")]
+    Names,
+    #[component(name = "names-service")]
+    NamesService,
+    #[component(name = "handler")]
+    Handler,
+    #[component(name = "handler-service")]
+    HandlerService,
+}
+
+impl Arrow {
+    const fn ready(self) -> u32 {
+        (Ready::Nic as u32) << self as u8
     }
 }
 
-impl Flags {
-    const ALL: [Flags; 11] = [
-        Flags::DEADLINE,
-        Flags::NIC,
-        Flags::TCP,
-        Flags::TCP_SERVICE,
-        Flags::UDP,
-        Flags::UDP_SERVICE,
-        Flags::NAMES,
-        Flags::NAMES_SERVICE,
-        Flags::HANDLER,
-        Flags::HANDLER_SERVICE,
-        Flags::ROOM,
-    ];
-
-    /// From bits in the order of the WIT, which is that of [`Ready`].
-    fn from_bits(mut bits: u32) -> Self {
-        let mut flags = Flags::default();
-        while bits != 0 {
-            if let Some(&flag) = Self::ALL.get(bits.trailing_zeros() as usize) {
-                flags |= flag;
-            }
-            bits &= bits - 1;
-        }
-        flags
-    }
-}
-
-#[derive(ComponentType, Lift, Lower)]
-#[component(record)]
-struct Wake {
-    now: u64,
-    ready: Flags,
-}
-
-#[derive(ComponentType, Lower)]
-#[component(record)]
-struct Turn {
-    wake: Wake,
-    received: Bytes,
-}
+type Sent = (Arrow, u32, WasmList<u8>, u64);
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut schedule = linker.instance("pearwood:box/schedule@0.1.0")?;
     schedule.func_wrap_async("wait", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
         Box::new(async move {
             let state = cx.data_mut();
-            state.waits();
             let ready = wait(state, deadline).await;
             Ok((wake(state, ready),))
         })
     })?;
     schedule.func_wrap_async("wait-and-receive", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
+        Box::new(async move { turn(cx.data_mut(), deadline, true).await })
+    })?;
+    schedule.func_wrap_async("send-and-wait", |mut cx: StoreContextMut<'_, State>, sent: Sent| {
         Box::new(async move {
-            let state = cx.data_mut();
-            state.waits();
-            let ready = wait(state, deadline).await;
-            Ok((Turn { wake: wake(state, ready), received: first(state, ready) },))
+            let (arrow, peer, batch, deadline) = sent;
+            let sent = send(cx.data(), arrow, peer, batch.as_le_slice(&cx))?;
+            turn(cx.data_mut(), deadline, sent).await
         })
     })
 }
 
+fn send(state: &State, arrow: Arrow, peer: u32, batch: &[u8]) -> Result<bool> {
+    if arrow == Arrow::Nic {
+        return super::nic::transmit(state, batch).map(|()| true);
+    }
+    let port = state.handle.ports.iter().find(|port| port.ready() as u32 == arrow.ready());
+    let Some(port) = port else { bail!("pearwood:box/schedule: has no arrow {arrow:?} to send on") };
+    port.send(peer, batch).context(port.interface())
+}
+
+async fn turn(state: &mut State, deadline: u64, sent: bool) -> Result<(Turn,)> {
+    let ready = wait(state, deadline).await;
+    Ok((Turn { wake: wake(state, ready), received: first(state, ready)?, sent },))
+}
+
 fn wake(state: &State, ready: u32) -> Wake {
-    Wake { now: state.platform.now(), ready: Flags::from_bits(ready) }
+    Wake { now: state.platform.now(), ready }
 }
 
 /// What the first of the ready arrows has received.
-fn first(state: &State, ready: u32) -> Bytes {
+fn first(state: &State, ready: u32) -> Result<Bytes> {
     let arrows = ready & !(Ready::Deadline as u32);
     let first = arrows & arrows.wrapping_neg();
-    if first == Ready::Nic as u32
-        && let Some(nic) = state.handle.nics.first()
-    {
-        return super::nic::receive(&**nic);
+    if first == Ready::Nic as u32 {
+        return super::nic::receive(state);
     }
     let port = state.handle.ports.iter().find(|port| port.ready() as u32 == first);
-    port.map_or_else(|| Bytes::from(Vec::new()), |port| port.receive())
+    Ok(port.map_or_else(|| Bytes::from(Vec::new()), |port| port.receive()))
 }
 
-async fn wait(state: &State, deadline: u64) -> u32 {
+async fn wait(state: &mut State, deadline: u64) -> u32 {
+    state.waits();
+    let state = &*state;
     let signal = &state.handle.signal;
     let mut timed = false;
     let ready = core::future::poll_fn(|cx| {

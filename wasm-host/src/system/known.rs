@@ -90,7 +90,14 @@ pub const GIVEN: &[Given] = &[
                 "wait-and-receive",
                 "func(deadline: u64) -> record { wake: record { now: u64, ready: flags { deadline, nic, tcp, \
                  tcp-service, udp, udp-service, names, names-service, handler, handler-service, room } }, received: \
-                 list<u8> }",
+                 list<u8>, sent: bool }",
+            ),
+            (
+                "send-and-wait",
+                "func(arrow: enum { nic, tcp, tcp-service, udp, udp-service, names, names-service, handler, \
+                 handler-service }, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, \
+                 ready: flags { deadline, nic, tcp, tcp-service, udp, udp-service, names, names-service, handler, \
+                 handler-service, room } }, received: list<u8>, sent: bool }",
             ),
         ],
     ),

@@ -60,12 +60,21 @@ pub struct Wake<'a> {
     pub room: bool,
 }
 
+/// Where a batch goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    Tcp(u32),
+    Handler(u32),
+}
+
 /// The box's other arrows.
 pub trait Outside {
     /// False: the peer has no room and has taken nothing.
-    fn send_tcp(&mut self, peer: u32, batch: &[u8]) -> bool;
-    /// False: the peer has no room and has taken nothing.
-    fn send_handler(&mut self, peer: u32, batch: &[u8]) -> bool;
+    fn send(&mut self, to: To, batch: &[u8]) -> bool;
+    /// `send` of a turn's only batch: there is nothing to do after it until the deadline.
+    fn send_last(&mut self, to: To, batch: &[u8], _deadline: u64) -> bool {
+        self.send(to, batch)
+    }
     /// nanoseconds since 1970
     fn wall_clock(&mut self) -> Option<u64>;
     fn log(&mut self, level: Level, line: &str);
@@ -133,14 +142,23 @@ impl Http {
         }
         self.timers();
         self.keep_limits();
-        self.flush(false, outside);
         self.write_log(outside);
+        if self.handlers.waiting() + self.tcp.waiting() == 1 {
+            let deadline = self.deadline();
+            self.flush_by(false, |to, batch| outside.send_last(to, batch, deadline));
+        } else {
+            self.flush(false, outside);
+        }
     }
 
     fn flush(&mut self, room: bool, outside: &mut impl Outside) {
+        self.flush_by(room, |to, batch| outside.send(to, batch));
+    }
+
+    fn flush_by(&mut self, room: bool, mut send: impl FnMut(To, &[u8]) -> bool) {
         self.batched = 0;
-        let mut freed = self.handlers.flush(room, |peer, batch| outside.send_handler(peer, batch));
-        freed |= self.tcp.flush(room, |peer, batch| outside.send_tcp(peer, batch));
+        let mut freed = self.handlers.flush(room, |peer, batch| send(To::Handler(peer), batch));
+        freed |= self.tcp.flush(room, |peer, batch| send(To::Tcp(peer), batch));
         if freed {
             self.carry_on();
         }

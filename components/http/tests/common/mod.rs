@@ -67,6 +67,9 @@ impl Bench {
                 room: std::mem::take(&mut self.room),
             };
             self.http.turn(wake, &mut self.outside);
+            if let Some(deadline) = self.outside.rests_until.take() {
+                assert_eq!(deadline, self.http.deadline(), "it slept with the last batch, but has more to do");
+            }
             for (connection, bytes) in std::mem::take(&mut self.outside.sent) {
                 if self.clients_read {
                     self.read(connection, bytes);

@@ -1,6 +1,6 @@
 //! The other ends of the server's arrows, which check what it sends.
 
-use pearwood_http::{Level, Outside};
+use pearwood_http::{Level, Outside, To};
 use std::collections::{BTreeMap, BTreeSet};
 use wit::http::Command as ToHandler;
 use wit::tcp::Command as ToTcp;
@@ -57,6 +57,8 @@ pub struct Sides {
     pub tcp_full: bool,
     pub handler_full: bool,
     pub wall_clock: Option<u64>,
+    /// what came with the last batch of a turn
+    pub rests_until: Option<u64>,
     /// Ends of requests that a hostile handler sent before there were such requests.
     pub guessed: BTreeSet<(u32, u32)>,
     pub sent: Vec<(u32, u32)>,
@@ -64,7 +66,29 @@ pub struct Sides {
 }
 
 impl Outside for Sides {
-    fn send_tcp(&mut self, peer: u32, batch: &[u8]) -> bool {
+    fn send(&mut self, to: To, batch: &[u8]) -> bool {
+        match to {
+            To::Tcp(peer) => self.tcp(peer, batch),
+            To::Handler(peer) => self.handler(peer, batch),
+        }
+    }
+
+    fn send_last(&mut self, to: To, batch: &[u8], deadline: u64) -> bool {
+        self.rests_until = Some(deadline);
+        self.send(to, batch)
+    }
+
+    fn wall_clock(&mut self) -> Option<u64> {
+        self.wall_clock
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        self.log.push((level, line.into()));
+    }
+}
+
+impl Sides {
+    fn tcp(&mut self, peer: u32, batch: &[u8]) -> bool {
         assert_eq!(peer, 0);
         if self.tcp_full {
             return false;
@@ -108,7 +132,7 @@ impl Outside for Sides {
         true
     }
 
-    fn send_handler(&mut self, peer: u32, batch: &[u8]) -> bool {
+    fn handler(&mut self, peer: u32, batch: &[u8]) -> bool {
         if self.handler_full {
             return false;
         }
@@ -156,13 +180,5 @@ impl Outside for Sides {
             }
         }
         true
-    }
-
-    fn wall_clock(&mut self) -> Option<u64> {
-        self.wall_clock
-    }
-
-    fn log(&mut self, level: Level, line: &str) {
-        self.log.push((level, line.into()));
     }
 }

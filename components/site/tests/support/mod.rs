@@ -145,7 +145,7 @@ impl Client {
     /// Takes one batch of events. False: the site had none.
     pub fn take(&mut self) -> (Progress, bool) {
         let mut batches = Vec::new();
-        let progress = self.site.transmit(|peer, batch| {
+        let progress = self.site.transmit(|peer, batch, _| {
             batches.push((peer, batch.to_vec()));
             true
         });
