@@ -5,7 +5,7 @@ use core::fmt;
 
 use wasm_host::{
     engine::KERNEL_TRIPLE,
-    image::{Image, PublicKey},
+    image::{Image, PublicKey, vector_hash},
     node::{Node, Setup},
 };
 
@@ -42,6 +42,7 @@ fn open(image: &'static [u8], boot: &Boot) -> Result<&'static Image<'static>, St
         .map(|key| key.parse().map_err(|error| explain("kernel command line: trust", error)))
         .collect::<Result<_, _>>()?;
     let image = Image::open(image, &trusted).map_err(|error| explain("the image is refused", error))?;
+    let image = image.with_hasher(vector_hash);
     Ok(Box::leak(Box::new(image)))
 }
 

@@ -26,6 +26,8 @@ pub use builder::Builder;
 pub use engine::EngineSettings;
 pub use error::ImageError;
 pub use format::{Header, PAGE};
+#[cfg(target_arch = "x86_64")]
+pub use hash::vector_hash;
 pub use hash::{Hash, Hasher, hash};
 pub use key::{KeyId, PublicKey};
 #[cfg(feature = "build")]
