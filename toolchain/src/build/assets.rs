@@ -46,7 +46,7 @@ fn one(system: &System, assets: &Assets, base: &Path, workspace: &Workspace, fil
         }
         AssetSource::Rustdoc(name) => walk(&rustdoc(workspace, name)?, &assets.to, files),
         AssetSource::Graph => {
-            let content = drawing::svg(system).into_bytes();
+            let content = drawing::svg(system, Default::default()).into_bytes();
             files.push(File { path: assets.to.clone(), content, modified: modified(Path::new(&system.source.file)) });
             Ok(())
         }

@@ -1,8 +1,11 @@
 //! Drawings of systems.
 
-use wasm_host::system::{System, graph};
+use wasm_host::system::{
+    System,
+    graph::{self, Ground},
+};
 
 /// A system as SVG.
-pub fn svg(system: &System) -> String {
-    graph::svg(system, "")
+pub fn svg(system: &System, ground: Ground<'_>) -> String {
+    graph::svg(system, ground)
 }

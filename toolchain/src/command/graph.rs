@@ -1,11 +1,12 @@
 //! `pearwood graph`
 
-use super::system_path;
+use super::{On, system_path};
 use anyhow::{Context, Result};
 use clap::Args;
-use pearwood::build;
+use pearwood::{build, linux};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use wasm_host::system::graph::Ground;
 
 #[derive(Args)]
 pub struct Graph {
@@ -14,11 +15,19 @@ pub struct Graph {
     /// Where the SVG goes; without, to standard output
     #[arg(short, long)]
     output: Option<PathBuf>,
+    /// As it runs there: what the platform does itself is drawn as such
+    #[arg(long)]
+    on: Option<On>,
 }
 
 impl Graph {
     pub fn run(self) -> Result<ExitCode> {
-        let drawing = build::svg(&build::parse(&system_path(self.system)?)?);
+        let ground = match self.on {
+            None => Ground::default(),
+            Some(On::Qemu) => Ground { note: "in QEMU", ..Ground::default() },
+            Some(On::Linux) => linux::GROUND,
+        };
+        let drawing = build::svg(&build::parse(&system_path(self.system)?)?, ground);
         match self.output {
             Some(output) => {
                 std::fs::write(&output, drawing).with_context(|| format!("cannot write {}", output.display()))?

@@ -11,7 +11,7 @@ mod new;
 mod up;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use pearwood::workspace::Workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +45,15 @@ enum Command {
     /// Lint all crates for all their targets
     #[command(hide = true)]
     Lint(lint::Lint),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum On {
+    /// A virtual machine with Pearwood's own kernel
+    #[default]
+    Qemu,
+    /// A process of this machine
+    Linux,
 }
 
 pub fn run() -> Result<ExitCode> {

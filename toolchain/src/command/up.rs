@@ -1,8 +1,8 @@
 //! `pearwood up`
 
-use super::system_path;
+use super::{On, system_path};
 use anyhow::{Result, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use pearwood::node::{Accelerator, End, Forward, Machine, Node, Protocol, Qemu, first_answer};
 use pearwood::workspace::Workspace;
 use pearwood::{Launch, launch, linux};
@@ -43,15 +43,6 @@ pub struct Up {
     /// More arguments for QEMU
     #[arg(last = true)]
     qemu: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum On {
-    /// A virtual machine with Pearwood's own kernel
-    #[default]
-    Qemu,
-    /// A process of this machine
-    Linux,
 }
 
 impl Up {

@@ -5,5 +5,5 @@ mod run;
 mod sockets;
 
 pub use platform::Linux;
-pub use run::run;
+pub use run::{GROUND, run};
 pub use sockets::serve as serve_sockets;

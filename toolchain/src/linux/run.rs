@@ -11,9 +11,13 @@ use std::path::Path;
 use wasm_host::engine::LINUX_TRIPLE;
 use wasm_host::image::Image;
 use wasm_host::node::{Node, Setup};
+use wasm_host::system::graph::Ground;
 
 /// The component that Linux stands in for.
 const NET: &str = "net";
+
+/// What a node beside Linux is, on a drawing.
+pub const GROUND: Ground<'static> = Ground { note: "beside Linux", stand_ins: &[(NET, "Linux's sockets")] };
 
 /// Builds a system and runs it until it is powered off, which ends the process.
 ///

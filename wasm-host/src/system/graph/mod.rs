@@ -1,5 +1,8 @@
 //! Drawings of a system: boxes, arrows and what they grant, devices, and the world outside.
 
+use super::model::BoxSpec;
+use alloc::{format, string::String};
+
 mod layers;
 mod measure;
 mod order;
@@ -11,6 +14,31 @@ mod text;
 
 pub use svg::svg;
 pub use text::text;
+
+/// What a system runs on, as far as a drawing tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ground<'a> {
+    /// below the system's name: the platform, or when it was drawn
+    pub note: &'a str,
+    /// Components that do not run there, and what does their work.
+    pub stand_ins: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Ground<'a> {
+    /// What does the work of a box, if the box itself does not run.
+    fn stand_in(&self, spec: &BoxSpec) -> Option<&'a str> {
+        let of = |name: &String| self.stand_ins.iter().find(|(component, _)| component == name);
+        spec.component.iter().find_map(of).map(|(_, by)| *by)
+    }
+
+    /// What a box is: its component, or what stands in for it.
+    fn what(&self, spec: &BoxSpec) -> String {
+        match self.stand_in(spec) {
+            Some(by) => format!("{by} for {}", spec.component_name()),
+            None => spec.component_name(),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use core::fmt;
 pub(super) const STYLE: &str = "<style>
 text { font-family: system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif; fill: #26221c }
 .page { fill: #faf8f4 } .card { fill: #ffffff; stroke: #ddd5c8; stroke-width: 1.25 }
+.stand-in { stroke: #7b8491; stroke-dasharray: 6 4 }
 .heading { font-size: 24px; font-weight: 650 } .name { font-size: 16px; font-weight: 650 }
 .note { font-size: 13px; fill: #746c60 } .detail { font-size: 12px; fill: #746c60 } .small { font-size: 13px }
 .stock { fill: #a8713a } .own { fill: #3f8a63 }

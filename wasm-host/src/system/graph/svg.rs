@@ -1,5 +1,6 @@
 //! A system as SVG: no scripts, no fonts of its own, light or dark as the reader likes it.
 
+use super::Ground;
 use super::layers::{Layers, What};
 use super::measure;
 use super::picture::{Edge, Label, Node, Picture};
@@ -22,24 +23,24 @@ const PORT_GAP: i64 = 26;
 const MAX_BOXES: usize = 300;
 const MAX_LINES: usize = 1000;
 
-/// Draws a system, or lists it if it is too large to be drawn. `note` goes below its name: what it runs on, or when it was drawn.
-pub fn svg(system: &System, note: &str) -> String {
+/// Draws a system, or lists it if it is too large to be drawn.
+pub fn svg(system: &System, ground: Ground<'_>) -> String {
     let picture = Picture::of(system);
     if picture.nodes.len() > MAX_BOXES || picture.edges.len() > MAX_LINES {
-        return listing(system, note);
+        return listing(system, ground);
     }
-    let nodes: Vec<_> = picture.nodes.iter().map(|node| node_size(system, node)).collect();
+    let nodes: Vec<_> = picture.nodes.iter().map(|node| node_size(system, ground, node)).collect();
     let labels: Vec<_> = picture.edges.iter().map(|edge| label_size(&edge.labels)).collect();
     let mut layers = Layers::of(&picture, &nodes, &labels);
     layers.reduce_crossings();
     let places = layers.places();
-    let drawing = Drawing { system, picture, layers, places, out: String::new() };
-    drawing.draw(note)
+    let drawing = Drawing { system, ground, picture, layers, places, out: String::new() };
+    drawing.draw()
 }
 
 /// The system as text, in SVG.
-fn listing(system: &System, note: &str) -> String {
-    let text = format!("{} {note}\n\n{}", system.name, super::text(system));
+fn listing(system: &System, ground: Ground<'_>) -> String {
+    let text = format!("{} {}\n\n{}", system.name, ground.note, super::text(system, ground));
     let width = text.lines().map(|line| measure::text(line, 13)).max().unwrap_or(0) + 2 * MARGIN;
     let height = LINE * text.lines().count() as i64 + 2 * MARGIN;
     let mut out = format!(
@@ -57,12 +58,12 @@ fn listing(system: &System, note: &str) -> String {
     out + "</svg>\n"
 }
 
-fn node_size(system: &System, node: &Node) -> (i64, i64) {
+fn node_size(system: &System, ground: Ground<'_>, node: &Node) -> (i64, i64) {
     match node {
         Node::Box(index) => {
             let spec = &system.boxes[*index];
             let name = measure::text(&spec.name, 16);
-            let lines = [spec.component_name(), limits(spec)];
+            let lines = [ground.what(spec), limits(spec)];
             let widest = lines.iter().map(|line| measure::text(line, 12)).fold(name, i64::max);
             ((widest + 44).clamp(150, 360), BOX_HEIGHT)
         }
@@ -90,6 +91,7 @@ fn limits(spec: &BoxSpec) -> String {
 
 struct Drawing<'a> {
     system: &'a System,
+    ground: Ground<'a>,
     picture: Picture,
     layers: Layers,
     places: Places,
@@ -97,7 +99,8 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    fn draw(mut self, note: &str) -> String {
+    fn draw(mut self) -> String {
+        let note = self.ground.note;
         let name = &self.system.name;
         let arrows: usize = self.picture.edges.iter().filter(|edge| !edge.outside).map(|edge| edge.labels.len()).sum();
         let counts =
@@ -111,7 +114,7 @@ impl Drawing<'_> {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
              role=\"img\" aria-labelledby=\"title about\">\n<title id=\"title\">{}</title>\n<desc id=\"about\">{}</desc>\n{}",
             Escaped(name),
-            Escaped(&super::text(self.system)),
+            Escaped(&super::text(self.system, self.ground)),
             shapes::STYLE
         ));
         self.write(format_args!("<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n"));
@@ -264,11 +267,12 @@ impl Drawing<'_> {
 
     fn card(&mut self, position: usize, width: i64, height: i64) {
         let spec = &self.system.boxes[position];
-        let component = spec.component_name();
+        let component = self.ground.what(spec);
+        let border = if self.ground.stand_in(spec).is_some() { "card stand-in" } else { "card" };
         // what comes from a path is the owner's own; a bare name is one of the system's
         let class = if spec.component.iter().any(|part| part.contains(['/', '.'])) { "own" } else { "stock" };
         let title = format!(
-            "box {}: component {component}, memory {}, cpu {}, queue {}, {} at once",
+            "box {}: {component}, memory {}, cpu {}, queue {}, {} at once",
             spec.name,
             size(spec.memory),
             spec.cpu,
@@ -276,7 +280,7 @@ impl Drawing<'_> {
             plural(spec.concurrency as usize, "call", "calls")
         );
         self.write(format_args!("<title>{}</title>", Escaped(&title)));
-        self.write(format_args!("<rect class=\"card\" width=\"{width}\" height=\"{height}\" rx=\"12\"/>"));
+        self.write(format_args!("<rect class=\"{border}\" width=\"{width}\" height=\"{height}\" rx=\"12\"/>"));
         let accent_height = height - 24;
         self.write(format_args!(
             "<rect class=\"{class}\" x=\"10\" y=\"12\" width=\"4\" height=\"{accent_height}\" rx=\"2\"/>"

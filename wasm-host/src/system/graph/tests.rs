@@ -34,9 +34,26 @@ fn well_formed(svg: &str) {
     assert!(open.is_empty(), "{open:?}");
 }
 
+fn on(note: &str) -> Ground<'_> {
+    Ground { note, ..Ground::default() }
+}
+
+#[test]
+fn what_stands_in_for_a_box_is_said() {
+    let ground = Ground { note: "on Linux", stand_ins: &[("net", "sockets")] };
+    let svg = svg(&system(THREE), ground);
+    well_formed(&svg);
+    assert_eq!(svg.matches("<rect class=\"card stand-in\"").count(), 1);
+    for expected in [">sockets for net<", "box net: sockets for net, ", "· on Linux"] {
+        assert!(svg.contains(expected), "{expected} in {svg}");
+    }
+    assert!(text(&system(THREE), ground).contains("net  (sockets for net, "));
+    keep("three-on-linux.svg", &svg);
+}
+
 #[test]
 fn three_boxes() {
-    let svg = svg(&system(THREE), "QEMU");
+    let svg = svg(&system(THREE), on("QEMU"));
     well_formed(&svg);
     for expected in
         ["<title>http → site: pearwood:http/handler</title>", "3 boxes · 3 arrows · QEMU", ">clients<", ">nic0<"]
@@ -48,7 +65,7 @@ fn three_boxes() {
 
 #[test]
 fn twelve_boxes() {
-    let svg = svg(&system(TWELVE), "");
+    let svg = svg(&system(TWELVE), Ground::default());
     well_formed(&svg);
     assert!(svg.contains("12 boxes"));
     keep("twelve.svg", &svg);
@@ -68,12 +85,12 @@ http  (http, 16 MiB, cpu 100)
   └─ http ─────> site
 
 site  (./site, 8 MiB, cpu 100)";
-    assert_eq!(text(&system(THREE)), expected);
+    assert_eq!(text(&system(THREE), Ground::default()), expected);
 }
 
 #[test]
 fn text_says_whom_a_box_may_connect_to() {
-    let text = text(&system(TWELVE));
+    let text = text(&system(TWELVE), Ground::default());
     let expected = "\
 backup  (./backup, 16 MiB, cpu 10)
   ├─ store/objects ──────────────> store
@@ -85,7 +102,7 @@ backup  (./backup, 16 MiB, cpu 10)
 #[test]
 fn what_text_could_break_is_escaped() {
     let text = "[system]\nname = \"a\"\n[box.b]\ncomponent = \"./<x> & \\\"y\\\"\"\n";
-    let svg = svg(&system(text), "<note>");
+    let svg = svg(&system(text), on("<note>"));
     well_formed(&svg);
     assert!(svg.contains("./&lt;x&gt; &amp; &quot;y&quot;") && svg.contains("&lt;note&gt;"));
 }
@@ -97,7 +114,7 @@ fn circles_and_missing_boxes_are_drawn() {
         .iter()
         .map(|(name, to)| format!("[box.{name}]\ncomponent = \"x\"\n{}\n", handler(to)))
         .collect();
-    let svg = svg(&system(&format!("[system]\nname = \"s\"\n{boxes}")), "");
+    let svg = svg(&system(&format!("[system]\nname = \"s\"\n{boxes}")), Ground::default());
     well_formed(&svg);
     for title in ["a → b:", "b → c:", "c → a:", "d → gone:"] {
         assert!(svg.contains(title), "{title}");
@@ -119,14 +136,14 @@ fn large(boxes: usize) -> System {
 
 #[test]
 fn a_large_system_is_drawn() {
-    let svg = svg(&large(100), "");
+    let svg = svg(&large(100), Ground::default());
     well_formed(&svg);
     assert!(svg.contains("marker-end") && svg.contains("b99 → b98"));
 }
 
 #[test]
 fn a_larger_system_is_listed() {
-    let svg = svg(&large(2_000), "on paper");
+    let svg = svg(&large(2_000), on("on paper"));
     well_formed(&svg);
     assert!(!svg.contains("marker-end=") && svg.contains("large on paper") && svg.contains(">b1999"));
 }

@@ -1,12 +1,13 @@
 //! A system as text, for a terminal.
 
+use super::Ground;
 use super::picture::{Label, Node, Picture};
 use crate::system::model::System;
 use crate::system::size;
 use alloc::{format, string::String, vec::Vec};
 
 /// One paragraph for the world outside and one for each box, with a line for each arrow that leaves it.
-pub fn text(system: &System) -> String {
+pub fn text(system: &System, ground: Ground<'_>) -> String {
     let picture = Picture::of(system);
     let mut text = String::new();
     if let Some(clients) = picture.nodes.iter().position(|node| *node == Node::Clients) {
@@ -16,7 +17,7 @@ pub fn text(system: &System) -> String {
     }
     for (index, spec) in system.boxes.iter().enumerate() {
         let name = &spec.name;
-        text += &format!("{name}  ({}, {}, cpu {})\n", spec.component_name(), size(spec.memory), spec.cpu);
+        text += &format!("{name}  ({}, {}, cpu {})\n", ground.what(spec), size(spec.memory), spec.cpu);
         text += &arrows(system, &picture, index);
         text += "\n";
     }
