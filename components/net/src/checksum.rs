@@ -5,17 +5,17 @@
 
 use crate::packet::Segment;
 
-/// Bytes that are summed at a time.
-const BLOCK: usize = 32;
+/// Bytes of a SIMD register.
+const LANES: usize = 16;
 
 /// The one's complement sum of native-endian 16-bit words, not folded. An odd last byte is padded with a zero.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    sum_blocks(blocks) + sum_rest(rest)
+    let (lanes, rest) = bytes.as_chunks::<LANES>();
+    sum_lanes(lanes) + sum_rest(rest)
 }
 
-/// The sum of less than a block. Two words at once are as good: 65,536 is 1 in this arithmetic.
+/// The sum of less than a register. Two words at once are as good: 65,536 is 1 in this arithmetic.
 #[inline]
 fn sum_rest(mut rest: &[u8]) -> u64 {
     let mut total = 0;
@@ -23,11 +23,6 @@ fn sum_rest(mut rest: &[u8]) -> u64 {
         let bytes = u64::from_ne_bytes(bytes);
         (bytes & 0xffff_ffff) + (bytes >> 32)
     };
-    if let Some((sixteen, after)) = rest.split_first_chunk::<16>() {
-        let (first, second) = (sixteen.first_chunk::<8>(), sixteen.last_chunk::<8>());
-        total += first.map_or(0, |bytes| double(*bytes)) + second.map_or(0, |bytes| double(*bytes));
-        rest = after;
-    }
     if let Some((eight, after)) = rest.split_first_chunk::<8>() {
         total += double(*eight);
         rest = after;
@@ -47,15 +42,12 @@ fn sum_rest(mut rest: &[u8]) -> u64 {
 }
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-fn sum_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
-    const LANES: usize = 8;
-    let mut lanes = [0u32; LANES];
-    // A lane gets at most 131,070 per block: with less than a megabyte it cannot overflow.
-    for block in blocks {
-        for words in block.as_chunks::<{ 2 * LANES }>().0 {
-            for (lane, word) in lanes.iter_mut().zip(words.as_chunks::<2>().0) {
-                *lane += u32::from(u16::from_ne_bytes(*word));
-            }
+fn sum_lanes(registers: &[[u8; LANES]]) -> u64 {
+    let mut lanes = [0u32; LANES / 2];
+    // A lane gets at most 65,535 per register: with less than half a megabyte it cannot overflow.
+    for register in registers {
+        for (lane, word) in lanes.iter_mut().zip(register.as_chunks::<2>().0) {
+            *lane += u32::from(u16::from_ne_bytes(*word));
         }
     }
     lanes.iter().map(|&lane| u64::from(lane)).sum()
@@ -65,22 +57,28 @@ fn sum_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
 /// 32,768, and at the end the whole raised again.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 #[allow(unsafe_code)]
-fn sum_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
+fn sum_lanes(registers: &[[u8; LANES]]) -> u64 {
     use core::arch::wasm32::*;
-    const WORDS: usize = BLOCK / 2;
-    let (sign, one) = (u16x8_splat(0x8000), i16x8_splat(1));
+    #[inline(always)]
+    fn add(lanes: v128, register: &[u8; LANES]) -> v128 {
+        // SAFETY: the load is of the register's 16 bytes, and may be unaligned.
+        let words = unsafe { v128_load(register.as_ptr().cast()) };
+        i32x4_add(lanes, i32x4_dot_i16x8(v128_xor(words, u16x8_splat(0x8000)), i16x8_splat(1)))
+    }
+    // A lane changes by at most 65,536 per register: with less than half a megabyte it cannot overflow.
+    // Enough at a time that the loop itself costs little.
+    let (blocks, rest) = registers.as_chunks::<8>();
     let mut lanes = i32x4_splat(0);
-    // A lane changes by at most 131,072 per block: with less than half a megabyte it cannot overflow.
-    for block in blocks {
-        for half in 0..BLOCK / 16 {
-            // SAFETY: the load is within the block's 32 bytes, and may be unaligned.
-            let words = unsafe { v128_load(block.as_ptr().add(half * 16).cast()) };
-            lanes = i32x4_add(lanes, i32x4_dot_i16x8(v128_xor(words, sign), one));
-        }
+    for [a, b, c, d, e, f, g, h] in blocks {
+        lanes = add(add(add(add(lanes, a), b), c), d);
+        lanes = add(add(add(add(lanes, e), f), g), h);
+    }
+    for register in rest {
+        lanes = add(lanes, register);
     }
     let pairs = i64x2_add(i64x2_extend_low_i32x4(lanes), i64x2_extend_high_i32x4(lanes));
     let lowered = i64x2_extract_lane::<0>(pairs) + i64x2_extract_lane::<1>(pairs);
-    (lowered + (blocks.len() * WORDS) as i64 * 0x8000) as u64
+    (lowered + (registers.len() * (LANES / 2)) as i64 * 0x8000) as u64
 }
 
 fn fold(mut sum: u64) -> u16 {
@@ -90,26 +88,36 @@ fn fold(mut sum: u64) -> u16 {
     sum as u16
 }
 
-/// The folded sum over a segment and its pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1).
-fn segment_sum(frame: &[u8], segment: &Segment) -> u16 {
+/// The sum over the pseudo-header of a TCP segment (RFC 9293 section 3.1, RFC 8200 section 8.1).
+#[inline]
+pub fn pseudo_header(addresses: &[u8], length: usize) -> u64 {
     const TCP: u16 = 6;
-    let length = segment.end - segment.start;
     // Segments are shorter than 64 KiB, so the IPv6 pseudo-header's upper length bits are zero and both forms agree.
-    let pseudo = sum(&frame[segment.addresses.clone()]) + u64::from((length as u16).to_be()) + u64::from(TCP.to_be());
-    fold(pseudo + sum(&frame[segment.start..segment.end]))
+    sum(addresses) + u64::from((length as u16).to_be()) + u64::from(TCP.to_be())
+}
+
+/// What a checksum field gets for the sum of the rest.
+#[inline]
+pub fn field(sum: u64) -> [u8; 2] {
+    (!fold(sum)).to_ne_bytes()
+}
+
+fn segment_sum(frame: &[u8], segment: &Segment) -> u64 {
+    let pseudo = pseudo_header(&frame[segment.addresses.clone()], segment.end - segment.start);
+    pseudo + sum(&frame[segment.start..segment.end])
 }
 
 /// Whether the segment's checksum is right.
 pub fn verify(frame: &[u8], segment: &Segment) -> bool {
-    segment_sum(frame, segment) == 0xffff
+    fold(segment_sum(frame, segment)) == 0xffff
 }
 
 /// Writes the segment's checksum into the frame.
 pub fn fill(frame: &mut [u8], segment: &Segment) {
-    let field = segment.start + 16..segment.start + 18;
-    frame[field.clone()].fill(0);
-    let checksum = !segment_sum(frame, segment);
-    frame[field].copy_from_slice(&checksum.to_ne_bytes());
+    let at = segment.start + 16..segment.start + 18;
+    frame[at.clone()].fill(0);
+    let checksum = field(segment_sum(frame, segment));
+    frame[at].copy_from_slice(&checksum);
 }
 
 #[cfg(test)]

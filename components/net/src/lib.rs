@@ -18,6 +18,7 @@ mod names;
 mod packet;
 mod peers;
 mod random;
+mod segments;
 mod senders;
 mod settings;
 #[cfg(target_arch = "wasm32")]

@@ -2,11 +2,13 @@
 //! batch that it will get.
 
 use crate::checksum;
-use crate::packet::Packet;
+use crate::packet::{Packet, Segment};
+use crate::segments;
 use crate::timers::NEVER;
 use core::net::Ipv6Addr;
+use core::num::{NonZeroU16, NonZeroUsize};
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
-use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress};
 use wit::Batch;
@@ -25,6 +27,8 @@ pub struct Link {
     pub interface: Interface,
     pub card: Card,
     pub outgoing: Batch,
+    /// where smoltcp writes segments that are to be split
+    long: Vec<u8>,
     pub sent: Sent,
 }
 
@@ -59,24 +63,26 @@ impl Link {
         config.random_seed = seed;
         let mut outgoing = Batch::new();
         let mut sent = Sent::default();
-        let mut device = Device { frame: None, outgoing: &mut outgoing, sent: &mut sent, mtu: card.mtu };
+        let mut long = Vec::new();
+        let mut device =
+            Device { frame: None, outgoing: &mut outgoing, long: &mut long, sent: &mut sent, mtu: card.mtu };
         let interface = Interface::new(config, &mut device, instant(now));
-        Link { interface, card, outgoing, sent }
+        Link { interface, card, outgoing, long, sent }
     }
 
     /// Processes a received frame with the sockets of `set`. TCP segments must have been verified.
     #[inline]
     pub fn ingress(&mut self, now: u64, frame: &[u8], set: &mut SocketSet<'static>) {
-        let Link { interface, card, outgoing, sent } = self;
-        let mut device = Device { frame: Some(frame), outgoing, sent, mtu: card.mtu };
+        let Link { interface, card, outgoing, long, sent } = self;
+        let mut device = Device { frame: Some(frame), outgoing, long, sent, mtu: card.mtu };
         interface.poll_ingress_single(instant(now), &mut device, set);
     }
 
     /// Transmits at most one frame per socket. True if something was sent.
     #[inline]
     pub fn egress(&mut self, now: u64, set: &mut SocketSet<'static>) -> bool {
-        let Link { interface, card, outgoing, sent } = self;
-        let mut device = Device { frame: None, outgoing, sent, mtu: card.mtu };
+        let Link { interface, card, outgoing, long, sent } = self;
+        let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu };
         interface.poll_egress(instant(now), &mut device, set) == PollResult::SocketStateChanged
     }
 
@@ -109,7 +115,8 @@ impl Link {
 
     /// Transmits a frame that no socket sends.
     pub fn emit(&mut self, length: usize, write: impl FnOnce(&mut [u8])) {
-        phy::TxToken::consume(Transmit { outgoing: &mut self.outgoing, sent: &mut self.sent }, length, write);
+        let Link { outgoing, long, sent, .. } = self;
+        phy::TxToken::consume(Transmit { outgoing, long, sent, split: None }, length, write);
     }
 
     pub fn context(&mut self) -> &mut Context {
@@ -168,6 +175,7 @@ pub fn to_mapped(address: IpAddress) -> Ipv6Addr {
 struct Device<'a> {
     frame: Option<&'a [u8]>,
     outgoing: &'a mut Batch,
+    long: &'a mut Vec<u8>,
     sent: &'a mut Sent,
     mtu: u16,
 }
@@ -176,7 +184,16 @@ struct Received<'a>(&'a [u8]);
 
 struct Transmit<'a> {
     outgoing: &'a mut Batch,
+    long: &'a mut Vec<u8>,
     sent: &'a mut Sent,
+    /// bytes of data per frame, if there is more in the segment
+    split: Option<NonZeroU16>,
+}
+
+impl Device<'_> {
+    fn transmitter(&mut self) -> Transmit<'_> {
+        Transmit { outgoing: self.outgoing, long: self.long, sent: self.sent, split: None }
+    }
 }
 
 impl phy::Device for Device<'_> {
@@ -191,11 +208,11 @@ impl phy::Device for Device<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmit<'_>)> {
         let frame = self.frame.take()?;
-        Some((Received(frame), Transmit { outgoing: self.outgoing, sent: self.sent }))
+        Some((Received(frame), self.transmitter()))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
-        Some(Transmit { outgoing: self.outgoing, sent: self.sent })
+        Some(self.transmitter())
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -203,6 +220,8 @@ impl phy::Device for Device<'_> {
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = ETHERNET_HEADER + usize::from(self.mtu);
         capabilities.checksum.tcp = Checksum::None;
+        // Over IPv6 smoltcp sends no more than a frame at a time.
+        capabilities.segmentation.tcpv4 = NonZeroUsize::new(segments::LONG);
         capabilities
     }
 }
@@ -215,6 +234,9 @@ impl phy::RxToken for Received<'_> {
 
 impl phy::TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        if let Some(size) = self.split {
+            return self.consume_long(length, size.get().into(), write);
+        }
         let frame = self.outgoing.reserve(wit::nic::FRAME, 0, length);
         let result = write(frame);
         if let Packet::Tcp(mut segment) = Packet::classify(frame) {
@@ -225,13 +247,34 @@ impl phy::TxToken for Transmit<'_> {
                 segment.set_sequence(frame, highest);
             }
             checksum::fill(frame, &segment);
-            self.sent.segment = Some(SentSegment {
-                sequence: segment.sequence,
-                next: segment.next(),
-                acknowledged: segment.acknowledged,
-            });
+            self.sent.segment = Some(SentSegment::from(&segment));
         }
         self.sent.frames += 1;
         result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.split = meta.segmentation_offload_size;
+    }
+}
+
+impl Transmit<'_> {
+    fn consume_long<R>(self, length: usize, size: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        if self.long.len() < length {
+            self.long.resize(length, 0);
+        }
+        let frame = &mut self.long[..length];
+        let result = write(frame);
+        if let Packet::Tcp(segment) = Packet::classify(frame) {
+            self.sent.frames += segments::split(frame, &segment, size, self.outgoing);
+            self.sent.segment = Some(SentSegment::from(&segment));
+        }
+        result
+    }
+}
+
+impl From<&Segment> for SentSegment {
+    fn from(segment: &Segment) -> Self {
+        SentSegment { sequence: segment.sequence, next: segment.next(), acknowledged: segment.acknowledged }
     }
 }

@@ -100,6 +100,19 @@ impl Segment {
         self.payload() == 0 && self.flags & (Self::FIN | Self::SYN | Self::RST) == 0
     }
 
+    /// Whether this says all that `earlier` says, and acknowledges more: then nobody needs that.
+    #[inline]
+    pub fn supersedes(&self, earlier: &Segment) -> bool {
+        let newer = self.acknowledged.wrapping_sub(earlier.acknowledged) as i32 > 0;
+        newer && self.flow == earlier.flow && self.sequence == earlier.sequence
+    }
+
+    /// Whether this is an acknowledgement without data or options.
+    #[inline]
+    pub fn is_plain_acknowledgement(&self) -> bool {
+        self.data == self.end && self.data - self.start == TCP_HEADER && self.flags == Self::ACK
+    }
+
     /// Changes the sequence number here and in the frame, whose checksum is then to be filled in.
     pub fn set_sequence(&mut self, frame: &mut [u8], sequence: u32) {
         self.sequence = sequence;

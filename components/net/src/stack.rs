@@ -8,7 +8,7 @@ use crate::datagrams::Datagrams;
 use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
-use crate::packet::{self, Packet};
+use crate::packet::{self, Packet, Segment};
 use crate::peers::Peers;
 use crate::random::{Random, Seed};
 use crate::settings::Settings;
@@ -76,16 +76,21 @@ impl Stack {
 
     /// Takes a batch of received frames.
     pub fn frames(&mut self, now: u64, packed: &[u8]) {
+        let mut waiting = None;
         for record in Records::new(packed) {
             match record {
-                Ok(record) if record.kind == wit::nic::FRAME => self.frame(now, record.bytes),
+                Ok(record) if record.kind == wit::nic::FRAME => self.frame(now, record.bytes, &mut waiting),
                 _ => self.counters.ignored += 1,
             }
         }
+        if let Some((frame, segment)) = waiting {
+            self.tcp.receive(now, frame, &segment, &mut self.link);
+        }
     }
 
+    /// An acknowledgement waits for the next frame: of a run of them only the last matters.
     #[inline]
-    fn frame(&mut self, now: u64, frame: &[u8]) {
+    fn frame<'a>(&mut self, now: u64, frame: &'a [u8], waiting: &mut Option<(&'a [u8], Segment)>) {
         self.counters.received += 1;
         let Stack { link, tcp, counters, .. } = self;
         // The first bit of an Ethernet address says that it is a group's.
@@ -95,7 +100,18 @@ impl Stack {
             return;
         }
         match Packet::classify(frame) {
-            Packet::Tcp(segment) if !group => tcp.receive(now, frame, &segment, link),
+            Packet::Tcp(segment) if !group => {
+                if let Some((earlier, of)) = waiting.take()
+                    && !(segment.is_plain_acknowledgement() && tcp.supersedes(frame, &segment, &of))
+                {
+                    tcp.receive(now, earlier, &of, link);
+                }
+                if segment.is_plain_acknowledgement() {
+                    *waiting = Some((frame, segment));
+                } else {
+                    tcp.receive(now, frame, &segment, link);
+                }
+            }
             packet => self.other(now, frame, group, packet),
         }
     }

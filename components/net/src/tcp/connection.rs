@@ -171,7 +171,11 @@ impl Connection {
         let Some(segment) = segment else { return };
         let again = self.last_sent.is_some_and(|last| (segment.next.wrapping_sub(last.next) as i32) <= 0);
         if again && segment.sequence != segment.next && self.outbound.sent_again() {
-            self.socket().set_congestion_control(SlowStart::AFTER_LOSS);
+            let socket = self.socket();
+            // It may have one already, which knows of the loss.
+            if socket.congestion_control() == SlowStart::CONGESTION_CONTROL {
+                socket.set_congestion_control(SlowStart::AFTER_LOSS);
+            }
         }
         match &mut self.last_sent {
             Some(last) if again => last.acknowledged = segment.acknowledged,

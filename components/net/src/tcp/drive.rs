@@ -1,6 +1,7 @@
 //! What is done for a connection that something has happened to: it reports, and transmits.
 
 use super::connection::{Connection, Origin};
+use super::start::SlowStart;
 use super::{NOBODY, Tcp};
 use crate::link::Link;
 use crate::timers::NEVER;
@@ -80,6 +81,9 @@ fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, boo
     if connection.is_frozen(state) {
         return (NEVER, true);
     }
+    if connection.outbound.may_repeat(now) {
+        repeat(connection, now, link);
+    }
     let mut idle = 0;
     let mut ready = connection.outbound.was_filled();
     let at = loop {
@@ -113,6 +117,23 @@ fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, boo
         lost(connection, link);
     }
     (at, idle == 0)
+}
+
+/// Lets smoltcp send again what was lost, if it is time to.
+///
+/// It begins with all that is in the ring, as far as a congestion window does not forbid, and may be (RFC 5681 section
+/// 3.1: one segment). Before the first loss there is none. So there is one from before smoltcp looks at its timer.
+#[cold]
+#[inline(never)]
+fn repeat(connection: &mut Connection, now: u64, link: &mut Link) {
+    connection.socket().set_congestion_control(SlowStart::AFTER_LOSS);
+    link.sent.segment = None;
+    link.sent.highest = connection.highest();
+    link.egress(now, &mut connection.sockets);
+    connection.sent(link.sent.segment);
+    if !connection.outbound.has_lost() {
+        connection.socket().set_congestion_control(SlowStart::CONGESTION_CONTROL);
+    }
 }
 
 /// smoltcp has closed the connection when it was polled.

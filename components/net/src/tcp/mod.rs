@@ -110,6 +110,18 @@ impl Tcp {
         }
     }
 
+    /// Whether an acknowledgement makes the one before it unnecessary.
+    pub fn supersedes(&mut self, frame: &[u8], segment: &Segment, earlier: &Segment) -> bool {
+        // After a loss the congestion window grows by the number of acknowledgements.
+        segment.supersedes(earlier)
+            && checksum::verify(frame, segment)
+            && self
+                .table
+                .find(&segment.flow)
+                .and_then(|slot| self.table.get(slot))
+                .is_some_and(|c| !c.outbound.has_lost())
+    }
+
     #[cold]
     #[inline(never)]
     fn receive_unknown(&mut self, now: u64, frame: &[u8], segment: &Segment, link: &mut Link) {

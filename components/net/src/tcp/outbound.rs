@@ -10,6 +10,9 @@ use wit::INITIAL_CREDIT;
 /// Credit is given back in portions, so that a connection does not cost an event per segment.
 const PORTION: u32 = INITIAL_CREDIT / 4;
 
+/// Nanoseconds; smoltcp waits for an acknowledgement no shorter than a second.
+const PATIENCE: u64 = 990_000_000;
+
 pub struct Outbound {
     /// what the ring has no room for
     waiting: VecDeque<u8>,
@@ -20,6 +23,10 @@ pub struct Outbound {
     end: u32,
     /// something has been put into the ring since this was last asked
     filled: bool,
+    /// smoltcp's retransmission timer has begun anew since [`Outbound::may_repeat`] was asked
+    fresh: bool,
+    /// and when, no later
+    since: u64,
     /// bytes that the client may send
     credit: u32,
     /// bytes of credit to be given back
@@ -36,6 +43,8 @@ impl Outbound {
             in_ring: 0,
             end: 0,
             filled: false,
+            fresh: false,
+            since: 0,
             credit: INITIAL_CREDIT,
             used: 0,
             finishing: false,
@@ -73,6 +82,7 @@ impl Outbound {
         self.observe(socket);
         let window = self.start.window().saturating_sub(self.in_ring);
         let taken = socket.send_slice(&data[..data.len().min(window)]).unwrap_or(0);
+        self.fresh |= self.in_ring == 0;
         self.in_ring += taken;
         self.end = self.end.wrapping_add(taken as u32);
         self.used += taken as u32;
@@ -85,6 +95,7 @@ impl Outbound {
     pub fn observe(&mut self, socket: &Socket<'_>) {
         let in_ring = socket.send_queue();
         self.start.acknowledged(self.in_ring.saturating_sub(in_ring));
+        self.fresh |= in_ring < self.in_ring;
         self.in_ring = in_ring;
     }
 
@@ -146,6 +157,20 @@ impl Outbound {
     /// A segment has been sent again. True if that is the first sign of loss; a keep-alive probe is none.
     pub fn sent_again(&mut self) -> bool {
         self.in_ring > 0 && self.start.lost()
+    }
+
+    /// Whether smoltcp may be about to send everything again, after the first loss.
+    #[inline]
+    pub fn may_repeat(&mut self, now: u64) -> bool {
+        if core::mem::take(&mut self.fresh) {
+            self.since = now;
+        }
+        self.in_ring > 0 && now.saturating_sub(self.since) >= PATIENCE && !self.start.is_over()
+    }
+
+    /// Whether there has been a loss.
+    pub fn has_lost(&self) -> bool {
+        self.start.is_over()
     }
 
     /// Bytes that wait.

@@ -32,6 +32,11 @@ impl SlowStart {
         self.window = self.window.saturating_add(bytes);
     }
 
+    /// Whether there has been a loss.
+    pub fn is_over(&self) -> bool {
+        self.window == usize::MAX
+    }
+
     /// True at the first loss.
     pub fn lost(&mut self) -> bool {
         core::mem::replace(&mut self.window, usize::MAX) != usize::MAX
