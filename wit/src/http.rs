@@ -54,7 +54,7 @@ impl<'a> Command<'a> {
         let command = match record.kind {
             1 => {
                 let [length] = fields.array()?;
-                let method = text(fields.take(length.into())?)?;
+                let method = method(fields.take(length.into())?)?;
                 let length = fields.u16()?;
                 let target = text(fields.take(length.into())?)?;
                 let length = fields.u16()?;
@@ -71,6 +71,17 @@ impl<'a> Command<'a> {
         };
         fields.end()?;
         Ok(command)
+    }
+}
+
+/// A method's name. The usual ones are not looked at byte by byte.
+#[inline]
+pub fn method(bytes: &[u8]) -> Result<&str, Malformed> {
+    match bytes {
+        b"GET" => Ok("GET"),
+        b"HEAD" => Ok("HEAD"),
+        b"POST" => Ok("POST"),
+        _ => text(bytes),
     }
 }
 
