@@ -7,7 +7,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-const HEADER: usize = 8;
+/// Bytes that a record begins with.
+pub const HEADER: usize = 8;
 
 /// The most bytes one record can carry.
 pub const MAX_RECORD: usize = (1 << 24) - 1;
@@ -101,10 +102,8 @@ impl Batch {
 
     #[inline]
     fn head(&mut self, kind: u8, id: u32, length: usize) {
-        assert!(length <= MAX_RECORD, "a record of {length} bytes");
         self.0.reserve(HEADER + length);
-        let head = u64::from((kind as u32) << 24 | length as u32) | u64::from(id) << 32;
-        self.0.extend_from_slice(&head.to_le_bytes());
+        self.0.extend_from_slice(&head(kind, id, length));
     }
 
     /// Appends another batch's records, already packed.
@@ -135,6 +134,16 @@ impl Batch {
     pub fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// What a record begins with.
+///
+/// # Panics
+/// If `length` is more than [`MAX_RECORD`].
+#[inline]
+pub fn head(kind: u8, id: u32, length: usize) -> [u8; HEADER] {
+    assert!(length <= MAX_RECORD, "a record of {length} bytes");
+    (u64::from((kind as u32) << 24 | length as u32) | u64::from(id) << 32).to_le_bytes()
 }
 
 /// The bytes are no batch: a record is cut short, or a payload is not of its kind's form.

@@ -15,6 +15,7 @@ mod datagrams;
 mod journal;
 mod link;
 mod names;
+mod outgoing;
 mod packet;
 mod peers;
 mod random;

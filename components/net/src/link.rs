@@ -2,8 +2,8 @@
 //! batch that it will get.
 
 use crate::checksum;
-use crate::packet::{Packet, Segment};
-use crate::segments;
+use crate::outgoing::Outgoing;
+use crate::segments::{self, Written};
 use crate::timers::NEVER;
 use core::net::Ipv6Addr;
 use core::num::{NonZeroU16, NonZeroUsize};
@@ -11,7 +11,6 @@ use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress};
-use wit::Batch;
 
 const ETHERNET_HEADER: usize = 14;
 
@@ -26,7 +25,7 @@ pub struct Card {
 pub struct Link {
     pub interface: Interface,
     pub card: Card,
-    pub outgoing: Batch,
+    pub outgoing: Outgoing,
     /// where smoltcp writes segments that are to be split
     long: Vec<u8>,
     pub sent: Sent,
@@ -61,11 +60,17 @@ impl Link {
     pub fn new(card: Card, seed: u64, now: u64) -> Self {
         let mut config = Config::new(EthernetAddress(card.address).into());
         config.random_seed = seed;
-        let mut outgoing = Batch::new();
+        let mut outgoing = Outgoing::default();
         let mut sent = Sent::default();
         let mut long = Vec::new();
-        let mut device =
-            Device { frame: None, outgoing: &mut outgoing, long: &mut long, sent: &mut sent, mtu: card.mtu };
+        let mut device = Device {
+            frame: None,
+            outgoing: &mut outgoing,
+            long: &mut long,
+            sent: &mut sent,
+            mtu: card.mtu,
+            blank: true,
+        };
         let interface = Interface::new(config, &mut device, instant(now));
         Link { interface, card, outgoing, long, sent }
     }
@@ -74,15 +79,21 @@ impl Link {
     #[inline]
     pub fn ingress(&mut self, now: u64, frame: &[u8], set: &mut SocketSet<'static>) {
         let Link { interface, card, outgoing, long, sent } = self;
-        let mut device = Device { frame: Some(frame), outgoing, long, sent, mtu: card.mtu };
+        let mut device = Device { frame: Some(frame), outgoing, long, sent, mtu: card.mtu, blank: true };
         interface.poll_ingress_single(instant(now), &mut device, set);
     }
 
-    /// Transmits at most one frame per socket. True if something was sent.
+    /// Transmits at most one segment of each TCP socket. True if something was sent.
     #[inline]
     pub fn egress(&mut self, now: u64, set: &mut SocketSet<'static>) -> bool {
+        // smoltcp writes every byte of a segment, and of the question for a neighbour that it may send instead.
+        self.egress_some(now, set, false)
+    }
+
+    #[inline]
+    fn egress_some(&mut self, now: u64, set: &mut SocketSet<'static>, blank: bool) -> bool {
         let Link { interface, card, outgoing, long, sent } = self;
-        let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu };
+        let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu, blank };
         interface.poll_egress(instant(now), &mut device, set) == PollResult::SocketStateChanged
     }
 
@@ -98,7 +109,7 @@ impl Link {
             if idle == 2 {
                 return now + retry;
             }
-            if !self.egress(now, set) {
+            if !self.egress_some(now, set, true) {
                 idle += 1;
             }
         }
@@ -116,7 +127,7 @@ impl Link {
     /// Transmits a frame that no socket sends.
     pub fn emit(&mut self, length: usize, write: impl FnOnce(&mut [u8])) {
         let Link { outgoing, long, sent, .. } = self;
-        phy::TxToken::consume(Transmit { outgoing, long, sent, split: None }, length, write);
+        phy::TxToken::consume(Transmit { outgoing, long, sent, split: None, blank: true }, length, write);
     }
 
     pub fn context(&mut self) -> &mut Context {
@@ -174,25 +185,28 @@ pub fn to_mapped(address: IpAddress) -> Ipv6Addr {
 
 struct Device<'a> {
     frame: Option<&'a [u8]>,
-    outgoing: &'a mut Batch,
+    outgoing: &'a mut Outgoing,
     long: &'a mut Vec<u8>,
     sent: &'a mut Sent,
     mtu: u16,
+    /// frames are to be zero before they are written
+    blank: bool,
 }
 
 struct Received<'a>(&'a [u8]);
 
 struct Transmit<'a> {
-    outgoing: &'a mut Batch,
+    outgoing: &'a mut Outgoing,
     long: &'a mut Vec<u8>,
     sent: &'a mut Sent,
     /// bytes of data per frame, if there is more in the segment
     split: Option<NonZeroU16>,
+    blank: bool,
 }
 
 impl Device<'_> {
     fn transmitter(&mut self) -> Transmit<'_> {
-        Transmit { outgoing: self.outgoing, long: self.long, sent: self.sent, split: None }
+        Transmit { outgoing: self.outgoing, long: self.long, sent: self.sent, split: None, blank: self.blank }
     }
 }
 
@@ -220,6 +234,7 @@ impl phy::Device for Device<'_> {
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = ETHERNET_HEADER + usize::from(self.mtu);
         capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.ipv4 = Checksum::None;
         // Over IPv6 smoltcp sends no more than a frame at a time.
         capabilities.segmentation.tcpv4 = NonZeroUsize::new(segments::LONG);
         capabilities
@@ -237,16 +252,21 @@ impl phy::TxToken for Transmit<'_> {
         if let Some(size) = self.split {
             return self.consume_long(length, size.get().into(), write);
         }
-        let frame = self.outgoing.reserve(wit::nic::FRAME, 0, length);
+        let frame = self.outgoing.frame(length);
+        if self.blank {
+            frame.fill(0);
+        }
         let result = write(frame);
-        if let Packet::Tcp(mut segment) = Packet::classify(frame) {
-            if let Some(highest) = self.sent.highest
-                && segment.is_empty()
-                && (segment.sequence.wrapping_sub(highest) as i32) < 0
-            {
-                segment.set_sequence(frame, highest);
+        if frame.get(12..ETHERNET_HEADER) == Some(&[0x08, 0x00]) {
+            // smoltcp never writes options.
+            if let Some(header) = frame.get_mut(ETHERNET_HEADER..ETHERNET_HEADER + 20) {
+                checksum::fill_header(header);
             }
-            checksum::fill(frame, &segment);
+        }
+        if let Some(mut segment) = Written::read(frame) {
+            let before = |highest: &u32| segment.is_empty() && (segment.sequence.wrapping_sub(*highest) as i32) < 0;
+            let sequence = self.sent.highest.filter(before);
+            segment.complete(frame, sequence);
             self.sent.segment = Some(SentSegment::from(&segment));
         }
         self.sent.frames += 1;
@@ -265,16 +285,17 @@ impl Transmit<'_> {
         }
         let frame = &mut self.long[..length];
         let result = write(frame);
-        if let Packet::Tcp(segment) = Packet::classify(frame) {
-            self.sent.frames += segments::split(frame, &segment, size, self.outgoing);
+        if let Some(segment) = Written::read(frame) {
+            self.sent.frames += segment.split(frame, size, self.outgoing);
             self.sent.segment = Some(SentSegment::from(&segment));
         }
         result
     }
 }
 
-impl From<&Segment> for SentSegment {
-    fn from(segment: &Segment) -> Self {
+impl From<&Written> for SentSegment {
+    #[inline]
+    fn from(segment: &Written) -> Self {
         SentSegment { sequence: segment.sequence, next: segment.next(), acknowledged: segment.acknowledged }
     }
 }

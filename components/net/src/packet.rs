@@ -1,5 +1,6 @@
 //! What a received frame is, as far as the stack must know before it hands the frame to smoltcp.
 
+use crate::checksum;
 use core::hash::{Hash, Hasher};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
@@ -95,11 +96,6 @@ impl Segment {
         self.end - self.data
     }
 
-    /// Whether this carries nothing but an acknowledgement.
-    pub fn is_empty(&self) -> bool {
-        self.payload() == 0 && self.flags & (Self::FIN | Self::SYN | Self::RST) == 0
-    }
-
     /// Whether this says all that `earlier` says, and acknowledges more: then nobody needs that.
     #[inline]
     pub fn supersedes(&self, earlier: &Segment) -> bool {
@@ -113,12 +109,6 @@ impl Segment {
         self.data == self.end && self.data - self.start == TCP_HEADER && self.flags == Self::ACK
     }
 
-    /// Changes the sequence number here and in the frame, whose checksum is then to be filled in.
-    pub fn set_sequence(&mut self, frame: &mut [u8], sequence: u32) {
-        self.sequence = sequence;
-        frame[self.start + 4..self.start + 8].copy_from_slice(&sequence.to_be_bytes());
-    }
-
     /// The sequence number after this segment.
     pub fn next(&self) -> u32 {
         let controls = u32::from(self.is_syn()) + u32::from(self.is_fin());
@@ -130,12 +120,24 @@ impl Packet {
     /// Reads a frame's headers as far as the transport protocol. Never panics, whatever the bytes.
     pub fn classify(frame: &[u8]) -> Packet {
         match frame.get(12..ETHERNET_HEADER) {
-            Some([0x08, 0x00]) => plain_tcp4(frame).or_else(|| ipv4(frame)).unwrap_or(Packet::Drop("malformed IPv4")),
+            Some([0x08, 0x00]) => match plain_tcp4(frame).or_else(|| ipv4(frame)) {
+                Some(packet) if is_intact(frame) => packet,
+                Some(packet @ Packet::Drop(_)) => packet,
+                _ => Packet::Drop("malformed IPv4"),
+            },
             Some([0x86, 0xdd]) => ipv6(frame).unwrap_or(Packet::Drop("malformed IPv6")),
             Some([0x08, 0x06]) => Packet::Neighbour,
             _ => Packet::Drop("not IP"),
         }
     }
+}
+
+/// Whether the checksum of an IPv4 header is right.
+#[inline]
+fn is_intact(frame: &[u8]) -> bool {
+    let end = |version_and_length: &u8| ETHERNET_HEADER + usize::from(version_and_length & 0x0f) * 4;
+    let header = frame.get(ETHERNET_HEADER).and_then(|first| frame.get(ETHERNET_HEADER..end(first)));
+    header.is_some_and(checksum::verify_header)
 }
 
 /// Whether an IPv6 packet is for another machine. smoltcp takes any whose last two octets are those of an own address.
@@ -283,6 +285,8 @@ mod tests {
         frame[26..30].copy_from_slice(&[10, 0, 0, 1]);
         frame[34 + 12] = 0x50;
         frame[34 + 13] = Segment::SYN;
+        assert_eq!(Packet::classify(&frame), Packet::Drop("malformed IPv4"), "its checksum is wrong");
+        checksum::fill_header(&mut frame[14..34]);
         let Packet::Tcp(segment) = Packet::classify(&frame) else { panic!("no segment") };
         assert_eq!((segment.start, segment.data, segment.end), (34, 54, 59));
         assert_eq!(segment.flow.remote, Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());

@@ -1,0 +1,49 @@
+//! The batch of frames for the card.
+//!
+//! A buffer that is zeroed once, not for each frame, as a vector is that grows for it.
+
+use wit::batch::{HEADER, head};
+
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Outgoing {
+    /// A frame of that many bytes for the caller to write, every one: what is in them was in others.
+    #[inline]
+    pub fn frame(&mut self, length: usize) -> &mut [u8] {
+        let start = self.used + HEADER;
+        let end = start + length;
+        if self.bytes.len() < end {
+            self.grow(end);
+        }
+        self.bytes[self.used..start].copy_from_slice(&head(wit::nic::FRAME, 0, length));
+        self.used = end;
+        &mut self.bytes[start..end]
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize) {
+        self.bytes.resize(length.next_power_of_two(), 0);
+    }
+
+    /// The packed batch.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+}
