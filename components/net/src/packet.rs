@@ -72,6 +72,7 @@ impl Segment {
     const FIN: u8 = 0x01;
     const SYN: u8 = 0x02;
     const RST: u8 = 0x04;
+    const PSH: u8 = 0x08;
     const ACK: u8 = 0x10;
 
     pub fn is_fin(&self) -> bool {
@@ -101,6 +102,12 @@ impl Segment {
     pub fn supersedes(&self, earlier: &Segment) -> bool {
         let newer = self.acknowledged.wrapping_sub(earlier.acknowledged) as i32 > 0;
         newer && self.flow == earlier.flow && self.sequence == earlier.sequence
+    }
+
+    /// Whether this carries data and does nothing else.
+    #[inline]
+    pub fn is_plain_data(&self) -> bool {
+        self.data < self.end && self.flags & !Self::PSH == Self::ACK
     }
 
     /// Whether this is an acknowledgement without data or options.

@@ -106,6 +106,7 @@ impl Tcp {
     #[inline]
     fn named(&mut self, number: u32, peer: u32) -> Option<(&mut Connection, &mut Memory)> {
         let connection = self.table.named(number, peer)?;
+        connection.marks.calm = false;
         if !core::mem::replace(&mut connection.marks.touched, true) {
             self.touched.push(number as u16);
         }

@@ -54,10 +54,12 @@ pub struct Connection {
     last_sent: Option<SentSegment>,
 }
 
-/// Which of the table's lists a connection is in.
+/// Which of the table's lists a connection is in, and why.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Marks {
     pub touched: bool,
+    /// nothing has happened but that data came, which is to be acknowledged within the usual delay
+    pub calm: bool,
     pub held: bool,
     pub stalled: bool,
 }
@@ -154,8 +156,8 @@ impl Connection {
         }
     }
 
-    /// What a received segment has changed.
-    pub fn received(&mut self, segment: &Segment, answered: Option<SentSegment>) {
+    /// What a received segment has changed. True if there is nothing to transmit for it now.
+    pub fn received(&mut self, segment: &Segment, answered: Option<SentSegment>) -> bool {
         if segment.is_fin()
             && self.fin_acknowledgement.is_none()
             && matches!(self.state(), State::CloseWait | State::Closing | State::LastAck | State::TimeWait)
@@ -164,6 +166,20 @@ impl Connection {
         }
         self.outbound.observe(self.sockets.get::<Socket>(self.handle));
         self.sent(answered);
+        self.is_calm(segment)
+    }
+
+    /// Whether smoltcp has nothing to do after a segment but to acknowledge it, later.
+    #[inline]
+    fn is_calm(&self, segment: &Segment) -> bool {
+        // It does not wait with more than a segment of the least size that the other side may name.
+        const LEAST: u32 = 536;
+        self.announced
+            && segment.is_plain_data()
+            && self.state() == State::Established
+            && self.last_sent.is_some_and(|last| {
+                segment.next().wrapping_sub(last.acknowledged) <= LEAST && self.outbound.is_sent(last.next)
+            })
     }
 
     /// What has been transmitted.

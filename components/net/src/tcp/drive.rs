@@ -84,8 +84,13 @@ fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, boo
     if connection.outbound.may_repeat(now) {
         repeat(connection, now, link);
     }
+    let filled = connection.outbound.was_filled();
+    if connection.marks.calm && !filled {
+        // smoltcp acknowledges after as long.
+        return (now + RETRY, true);
+    }
     let mut idle = 0;
-    let mut ready = connection.outbound.was_filled();
+    let mut ready = filled;
     let at = loop {
         if !ready {
             let at = link.poll_at(now, &connection.sockets);

@@ -104,10 +104,12 @@ impl Tcp {
         link.sent.highest = connection.highest();
         link.ingress(now, frame, &mut connection.sockets);
         link.sent.highest = None;
-        connection.received(segment, link.sent.segment);
+        let calm = connection.received(segment, link.sent.segment);
         if !core::mem::replace(&mut connection.marks.touched, true) {
+            connection.marks.calm = calm;
             self.touched.push(slot);
         }
+        connection.marks.calm &= calm;
     }
 
     /// Whether an acknowledgement makes the one before it unnecessary.
@@ -148,10 +150,11 @@ impl Tcp {
 
     #[inline]
     fn touch(&mut self, slot: u16) {
-        if let Some(connection) = self.table.get(slot)
-            && !core::mem::replace(&mut connection.marks.touched, true)
-        {
-            self.touched.push(slot);
+        if let Some(connection) = self.table.get(slot) {
+            connection.marks.calm = false;
+            if !core::mem::replace(&mut connection.marks.touched, true) {
+                self.touched.push(slot);
+            }
         }
     }
 
@@ -227,10 +230,11 @@ impl Tcp {
             table,
             |table, owner| table.deadline(owner),
             |table, owner| {
-                if let Some(connection) = table.get(owner as u16)
-                    && !core::mem::replace(&mut connection.marks.touched, true)
-                {
-                    touched.push(owner as u16);
+                if let Some(connection) = table.get(owner as u16) {
+                    connection.marks.calm = false;
+                    if !core::mem::replace(&mut connection.marks.touched, true) {
+                        touched.push(owner as u16);
+                    }
                 }
             },
         );

@@ -151,7 +151,13 @@ impl Outbound {
 
     /// Whether nothing follows this segment.
     pub fn ends_with(&self, segment: &SentSegment) -> bool {
-        !self.finishing && segment.next == self.end
+        self.is_sent(segment.next)
+    }
+
+    /// Whether there is nothing to send from this sequence number on.
+    #[inline]
+    pub fn is_sent(&self, next: u32) -> bool {
+        !self.finishing && next == self.end
     }
 
     /// A segment has been sent again. True if that is the first sign of loss; a keep-alive probe is none.
