@@ -5,10 +5,8 @@
 use std::time::{Duration, Instant};
 use tests::{On, TestNode, client::curl, load};
 
-/// What use may grow by after the first round: by a page of a linear memory, and by some of what the node keeps about
-/// boxes that crash.
+/// Bytes that use may grow by after the first round: a page of a linear memory, and little of the node's own.
 const SLACK: u64 = 64 << 10;
-const NODE_SLACK: u64 = 512 << 10;
 
 /// Connections of the first moments, all at once. Linear memory does not shrink: a box keeps what its busiest moment
 /// needed, `net` two rings for each connection. Later there are fewer: those of a kind, and what is left of the one before.
@@ -36,10 +34,9 @@ fn load_leaks_nothing() {
         let now = memory(&node).into_iter().map(|(what, bytes)| format!("{what} {bytes}")).collect::<Vec<_>>();
         eprintln!("after {} s: {}", start.elapsed().as_secs(), now.join(", "));
     }
-    let slacks = [NODE_SLACK; 2].into_iter().chain(std::iter::repeat(SLACK));
-    for (((what, before), (_, after)), slack) in before.iter().zip(&memory(&node)).zip(slacks) {
+    for ((what, before), (_, after)) in before.iter().zip(&memory(&node)) {
         eprintln!("{what}: {before} bytes after the first round, {after} after the last");
-        assert!(*after <= before + slack, "{what}: {before} bytes before, {after} after");
+        assert!(*after <= before + SLACK, "{what}: {before} bytes before, {after} after");
     }
     node.power_off();
 }

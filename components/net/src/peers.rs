@@ -9,6 +9,9 @@ const ROOM: usize = 128 << 10;
 /// Bytes of events at which a peer that never reads gets no more answers to its commands.
 const LIMIT: usize = 1 << 20;
 
+/// Bytes of the largest batch whose buffer is kept for the next.
+const LARGEST: usize = 2 * ROOM;
+
 #[derive(Debug, Default)]
 struct Peer {
     attached: bool,
@@ -105,6 +108,9 @@ impl Peers {
             }
             if p.events.is_empty() || send(peer, p.events.as_bytes()) {
                 room |= p.events.len() >= ROOM;
+                if p.events.len() > LARGEST {
+                    p.events = Batch::new();
+                }
                 p.events.clear();
                 p.pending = false;
                 return false;

@@ -157,6 +157,8 @@ struct Load {
     commands: Batch,
     frames: Batch,
     port: u16,
+    /// the box takes its events
+    reads: bool,
 }
 
 impl Load {
@@ -170,7 +172,7 @@ impl Load {
         Command::Listen { port: 80, backlog: 64 }.encode(&mut commands);
         let mut frames = Batch::new();
         frames.push(wit::nic::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
-        let mut load = Load { stack, now: SECOND, remotes: BTreeMap::new(), commands, frames, port: 1024 };
+        let mut load = Load { stack, now: SECOND, remotes: BTreeMap::new(), commands, frames, port: 1024, reads: true };
         load.turn();
         load
     }
@@ -187,7 +189,7 @@ impl Load {
 
     /// One turn; the remote sides acknowledge what comes in the next.
     fn turn(&mut self) {
-        let Load { stack, now, remotes, commands, frames, .. } = self;
+        let Load { stack, now, remotes, commands, frames, reads, .. } = self;
         let mut acknowledge = Vec::new();
         inside(|| {
             stack.frames(*now, frames.as_bytes());
@@ -209,6 +211,9 @@ impl Load {
                 });
             });
             stack.deliver_tcp(|_, packed| {
+                if !*reads {
+                    return false;
+                }
                 outside(|| {
                     Peer::Is(0).encode(commands);
                     for record in Records::new(packed) {
@@ -318,31 +323,46 @@ impl Load {
     }
 }
 
+/// Bytes that the arena has grown to, and that are in use.
+fn memory() -> (usize, usize) {
+    (GROWN.load(Relaxed), LIVE.load(Relaxed))
+}
+
 #[test]
 fn memory_has_a_bound_that_is_reached_early() {
     let mut load = Load::new();
     let mut dice = Dice::new(1);
-    for round in 0..20 {
-        for _ in 0..200 {
-            let count = 1 + dice.below(12);
-            let answer = [0, 1100, 60_000][dice.below(3)];
-            let mut ends = dice.clone();
-            load.connections(count, answer, |_| ENDS[ends.below(6)]);
-            (0..count).for_each(|_| _ = dice.next());
+    let mut round = |load: &mut Load| {
+        for _ in 0..150 {
+            let (count, answer) = (1 + dice.below(12), [0, 1100, 60_000][dice.below(3)]);
+            load.connections(count, answer, |_| ENDS[dice.below(ENDS.len())]);
         }
-        println!(
-            "{round}: {} connections, grown {} live {} c{:?}",
-            load.stack.connections(),
-            GROWN.load(Relaxed),
-            LIVE.load(Relaxed),
-            load.stack.counters().tcp
-        );
         load.pass(600);
-        println!(
-            "{round}: {} connections, grown {} live {} ",
-            load.stack.connections(),
-            GROWN.load(Relaxed),
-            LIVE.load(Relaxed)
-        );
+        assert_eq!((load.stack.connections(), load.stack.memory()), (0, 0));
+    };
+    // Nearly as many connections as there may be, for silent ones stay for a while; and all in TIME-WAIT that may.
+    for (times, end) in [(16, End::Silence), (70, End::Local)] {
+        (0..times).for_each(|_| load.connections(60, 1100, |_| end));
+        load.pass(400);
     }
+    load.pass(600);
+    round(&mut load);
+    let before = memory();
+    (0..8).for_each(|_| round(&mut load));
+    let after = memory();
+    assert!(load.stack.counters().tcp.opened > 10_000);
+    assert!(after.0 <= before.0 + PAGE && after.1 <= before.1 + PAGE, "{before:?}, then {after:?}");
+
+    // A box that does not read what it is told of its commands.
+    let nonsense = |load: &mut Load| (0..40_000).for_each(|_| load.command(Command::Listen { port: 0, backlog: 1 }));
+    nonsense(&mut load);
+    load.reads = false;
+    load.turn();
+    assert!(memory().1 > after.1 + (512 << 10));
+    load.reads = true;
+    inside(|| load.stack.room());
+    load.turn();
+    load.turn();
+    let at_rest = memory();
+    assert!(at_rest.1 <= after.1 + PAGE, "{after:?}, then {at_rest:?}");
 }

@@ -46,6 +46,7 @@ impl Tcp {
         over: Option<&'static str>,
     ) {
         let Tcp { table, peers, listeners, held, stalled, .. } = self;
+        let slots = table.slots();
         let Some(connection) = table.get(slot) else { return };
         if announced
             && let Origin::Listener(port) = connection.origin
@@ -54,7 +55,7 @@ impl Tcp {
             listener.settled();
         }
         if !sent && !core::mem::replace(&mut connection.marks.stalled, true) {
-            push(stalled, slot);
+            push(stalled, slot, slots);
         }
         let mut hold = !reported;
         if let Some(why) = over {
@@ -69,7 +70,7 @@ impl Tcp {
             }
         }
         if hold && !core::mem::replace(&mut connection.marks.held, true) {
-            push(held, slot);
+            push(held, slot, slots);
         }
     }
 }
@@ -149,8 +150,8 @@ fn lost(connection: &mut Connection, link: &Link) {
 }
 
 /// Adds a slot to a list that slots do not leave when their connection ends. It may be in it, but not for ever more times.
-fn push(list: &mut Vec<u16>, slot: u16) {
-    if list.len() > 2 * usize::from(u16::MAX) {
+fn push(list: &mut Vec<u16>, slot: u16, slots: usize) {
+    if list.len() > 2 * slots {
         list.sort_unstable();
         list.dedup();
     }

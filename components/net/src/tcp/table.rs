@@ -32,6 +32,11 @@ impl Table {
         self.flows.len()
     }
 
+    /// Slots in use and free.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     pub fn is_full(&self) -> bool {
         self.len() >= self.limit
     }
