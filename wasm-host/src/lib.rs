@@ -15,3 +15,4 @@ pub mod image;
 pub mod node;
 pub mod platform;
 pub mod system;
+mod wasi;

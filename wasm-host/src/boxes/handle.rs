@@ -26,7 +26,7 @@ pub struct BoxHandle {
     task: Once<Arc<Task>>,
     log: Mutex<Log>,
     life: Mutex<Life>,
-    /// bytes of linear memory and tables
+    /// bytes of linear memory and tables, and of what the node holds for it
     memory: AtomicU64,
     memory_refused: AtomicBool,
 }
@@ -101,7 +101,7 @@ impl BoxHandle {
         self.memory.load(Relaxed)
     }
 
-    pub(super) fn memory_is(&self, bytes: u64) {
+    pub(crate) fn memory_is(&self, bytes: u64) {
         self.memory.store(bytes, Relaxed);
     }
 
@@ -110,7 +110,7 @@ impl BoxHandle {
     }
 
     /// Whether the box was refused memory since this was last asked.
-    pub(super) fn take_memory_refused(&self) -> bool {
+    pub(crate) fn take_memory_refused(&self) -> bool {
         self.memory_refused.swap(false, Relaxed)
     }
 
@@ -118,7 +118,7 @@ impl BoxHandle {
         self.life.lock().clone()
     }
 
-    pub(super) fn live<R>(&self, change: impl FnOnce(&mut Life) -> R) -> R {
+    pub(crate) fn live<R>(&self, change: impl FnOnce(&mut Life) -> R) -> R {
         change(&mut self.life.lock())
     }
 

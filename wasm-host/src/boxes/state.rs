@@ -1,10 +1,11 @@
 //! What a store carries: the box's own side of its arrows.
 
-use super::BoxHandle;
+use super::{BoxHandle, Budget};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Timer},
     platform::{Nanos, Platform},
+    wasi,
 };
 use alloc::{sync::Arc, vec::Vec};
 use spin::Mutex;
@@ -22,8 +23,12 @@ pub struct State {
     pub timer: Arc<Timer>,
     /// the buffer that received frames are put in, kept from turn to turn
     pub frames: Arc<Mutex<Vec<u8>>>,
+    /// what its faces of WASI keep
+    pub wasi: wasi::Context,
     memory: MemoryLimit,
     calls: Calls,
+    /// of one instance of a pool; others have the task for themselves
+    meter: Option<Arc<CpuTime>>,
     /// CPU time of the task when the box last waited
     waited_at: Nanos,
 }
@@ -31,25 +36,48 @@ pub struct State {
 /// Keeps the linear memories and tables of one store within the box's limit.
 pub struct MemoryLimit {
     handle: Arc<BoxHandle>,
+    budget: Arc<Budget>,
     used: usize,
 }
 
 impl State {
     pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Self {
+        Self::within(&Budget::new(handle.spec.memory), handle, platform, timer)
+    }
+
+    /// Of an instance that shares the box's memory limit with others.
+    pub fn within(
+        budget: &Arc<Budget>,
+        handle: &Arc<BoxHandle>,
+        platform: &'static dyn Platform,
+        timer: &Arc<Timer>,
+    ) -> Self {
         State {
             handle: handle.clone(),
             platform,
             timer: timer.clone(),
             frames: Arc::default(),
-            memory: MemoryLimit { handle: handle.clone(), used: 0 },
+            wasi: wasi::Context::new(budget),
+            memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0 },
             calls: Calls::new(HANDLES),
+            meter: None,
             waited_at: handle.cpu().map_or(0, CpuTime::total),
         }
     }
 
+    /// An instance that shares its task with others is held to its own CPU time.
+    pub fn metered(mut self, meter: &Arc<CpuTime>) -> Self {
+        (self.meter, self.waited_at) = (Some(meter.clone()), meter.total());
+        self
+    }
+
+    fn cpu(&self) -> Option<&CpuTime> {
+        self.meter.as_deref().or_else(|| self.handle.cpu())
+    }
+
     /// The box has come to where it waits: it is not caught in a loop.
     pub fn waits(&mut self) {
-        self.waited_at = self.handle.cpu().map_or(0, CpuTime::total);
+        self.waited_at = self.cpu().map_or(0, CpuTime::total);
     }
 
     /// Makes a store for the box, with its limits in force.
@@ -63,7 +91,7 @@ impl State {
 
     /// At each tick that finds the box running.
     fn preempt(&self) -> Result<UpdateDeadline> {
-        let used = self.handle.cpu().map_or(0, |cpu| cpu.at(self.platform.now()));
+        let used = self.cpu().map_or(0, |cpu| cpu.at(self.platform.now()));
         if used.saturating_sub(self.waited_at) > WATCHDOG {
             bail!("ran for {} s without waiting (watchdog)", WATCHDOG / 1_000_000_000);
         }
@@ -86,15 +114,21 @@ const ELEMENT: usize = core::mem::size_of::<usize>();
 
 impl MemoryLimit {
     fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        let granted = used as u64 <= self.handle.spec.memory;
+        let more = desired.saturating_sub(current);
+        let granted = self.budget.take(more as u64);
         if granted {
-            self.used = used;
-            self.handle.memory_is(used as u64);
+            self.used += more;
+            self.handle.memory_is(self.budget.used());
         } else {
             self.handle.memory_refused();
         }
         granted
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        self.budget.give(self.used as u64);
     }
 }
 

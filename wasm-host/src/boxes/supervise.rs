@@ -5,6 +5,7 @@ use crate::{
     arrows::call::{self, CallQueue},
     executor::Timer,
     platform::{Nanos, Platform},
+    wasi,
 };
 use alloc::{format, string::String, sync::Arc};
 use core::{future::Future, pin::pin, task::Poll};
@@ -75,10 +76,13 @@ async fn live(
     component: &InstancePre<State>,
     duty: &Duty,
 ) -> Result<(), Error> {
+    if let Duty::Handle(export) = duty {
+        return wasi::serve(handle, platform, timer, component, export).await;
+    }
     let mut store = State::new(handle, platform, timer).into_store(component.engine());
     let instance = component.instantiate_async(&mut store).await?;
     let run = match duty {
-        Duty::Serve(_) => None,
+        Duty::Serve(_) | Duty::Handle(_) => None,
         Duty::Run => {
             let service = instance.get_export_index(&mut store, None, SERVICE);
             let run = service.and_then(|service| instance.get_export_index(&mut store, Some(&service), "run"));
@@ -94,7 +98,7 @@ async fn live(
             ended => Err(Error::msg(format!("{ended}"))),
         },
         (Duty::Run, Some(run)) => run.call_async(&mut store, ()).await,
-        (Duty::Run, None) => Ok(()),
+        (Duty::Run, None) | (Duty::Handle(_), _) => Ok(()),
     }
 }
 
@@ -104,6 +108,8 @@ pub enum Duty {
     Run,
     /// It works on the calls of others.
     Serve(CallQueue),
+    /// This export, a handler of WASI's, is called for each request that comes.
+    Handle(String),
 }
 
 /// The interface that the boxes of `live` export.
@@ -127,7 +133,7 @@ async fn first(
 }
 
 /// Why a box failed: what happened, what the node knows of it, and where in the box.
-fn reason(handle: &BoxHandle, error: &Error) -> String {
+pub fn reason(handle: &BoxHandle, error: &Error) -> String {
     let mut reason = format!("{}", error.root_cause());
     if handle.take_memory_refused() {
         reason += &format!(" (it had asked for more memory than its limit of {} KiB)", handle.spec.memory >> 10);

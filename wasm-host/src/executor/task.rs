@@ -39,6 +39,20 @@ impl CpuTime {
         self.turns.load(Relaxed)
     }
 
+    /// A turn begins.
+    pub fn begin(&self, now: Nanos) {
+        self.since.store(now.max(1), Relaxed);
+    }
+
+    /// The turn that began at `begun` ends. Returns how long it was.
+    pub fn end(&self, begun: Nanos, now: Nanos) -> Nanos {
+        let used = elapsed(begun, now);
+        self.since.store(0, Relaxed);
+        self.total.store(self.total() + used, Relaxed);
+        self.turns.store(self.turns() + 1, Relaxed);
+        used
+    }
+
     /// With the turn that goes on at `now`.
     pub fn at(&self, now: Nanos) -> Nanos {
         let since = self.since.load(Relaxed);
@@ -88,15 +102,12 @@ impl Task {
             *future = None;
         }
         let Some(running) = future.as_mut() else { return floor };
-        self.cpu.since.store(now.max(1), Relaxed);
+        self.cpu.begin(now);
         let waker = Waker::from(self.clone());
         if running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             *future = None;
         }
-        let used = elapsed(now, clock());
-        self.cpu.since.store(0, Relaxed);
-        self.cpu.total.store(self.cpu.total() + used, Relaxed);
-        self.cpu.turns.store(self.cpu.turns() + 1, Relaxed);
+        let used = self.cpu.end(now, clock());
         let start = self.pass().max(floor);
         self.pass.store(start + used * u64::from(NORMAL_WEIGHT) / self.weight, Relaxed);
         start

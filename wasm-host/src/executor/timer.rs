@@ -70,6 +70,11 @@ impl Timers {
 }
 
 impl Timer {
+    /// One more, for another sleeper.
+    pub fn another(&self) -> Arc<Timer> {
+        self.all.timer()
+    }
+
     /// Wakes `waker` at `deadline` or soon after. Replaces what was set before.
     pub fn set(&self, deadline: Nanos, waker: &Waker) {
         self.deadline.store(deadline, Relaxed);

@@ -9,9 +9,14 @@ use crate::{
     engine, grants,
     image::Image,
     platform::Platform,
-    system::routes::{BoxRoutes, Provider, Routes, Run},
+    system::{
+        InterfaceName,
+        known::has_version,
+        routes::{BoxRoutes, Provider, Routes, Run},
+    },
+    wasi,
 };
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use wasmtime::{
     Engine, Error, Result,
     component::{Component, InstancePre, Linker},
@@ -77,9 +82,12 @@ impl Loaded {
         let Some(component) = &self.components[index] else { return Ok(None) };
         let mut linker = Linker::new(component.engine());
         grants::own(&mut linker)?;
-        for port in &handle.ports {
+        let handler = handler(routes)?;
+        // the ends of a handler's channels are held by the node
+        for port in handle.ports.iter().filter(|_| handler.is_none()) {
             channel::link(&mut linker, port)?;
         }
+        wasi::link(&mut linker, &component.component_type())?;
         if !routes.devices.is_empty() {
             grants::nic(&mut linker)?;
         }
@@ -90,12 +98,13 @@ impl Loaded {
         });
         let arrows = arrows.collect::<Result<Vec<_>>>()?;
         call::link(&mut linker, &component.component_type(), &handle.name, &arrows)?;
-        for service in &routes.services {
-            if let Provider::Export(export) = &service.provider {
-                return Err(Error::msg(format!("this node does not call exports of `{export}` yet")));
-            }
-        }
         let duty = match (routes.run, &self.queues[index]) {
+            (Run::Called, None) if let Some(export) = handler => Duty::Handle(export.clone()),
+            (_, _) if handler.is_some() => {
+                return Err(Error::msg(
+                    "it answers requests, and runs or is called besides; an instance can do one of these",
+                ));
+            }
             (Run::Called, Some(queue)) => Duty::Serve(queue.clone()),
             (Run::Service, None) => Duty::Run,
             (Run::Called, None) => {
@@ -109,6 +118,21 @@ impl Loaded {
             }
         };
         Ok(Some((linker.instantiate_pre(component)?, duty)))
+    }
+}
+
+/// The export that the node calls for requests.
+fn handler(routes: &BoxRoutes) -> Result<Option<&String>> {
+    let mut exports = routes.services.iter().filter_map(|service| match &service.provider {
+        Provider::Export(export) => Some(export),
+        Provider::Channel => None,
+    });
+    let export = exports.next();
+    match export.and_then(|export| InterfaceName::parse(export)) {
+        Some(name) if !has_version(&name, "0.2") => {
+            Err(Error::msg(format!("this node does not call exports of `{name}` yet")))
+        }
+        _ => Ok(export),
     }
 }
 

@@ -52,6 +52,14 @@ impl Channel {
         }
     }
 
+    /// Imports for which the node holds the client's end, for boxes that have no channel of their own.
+    pub const fn imports(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Channel::Handler => &[("wasi:http/outgoing-handler", "0.2")],
+            _ => &[],
+        }
+    }
+
     /// Exports that the node can call on behalf of clients, for boxes that have no channel of their own.
     pub const fn exports(self) -> &'static [(&'static str, &'static str)] {
         match self {
@@ -136,8 +144,10 @@ pub const FACES: &[(&str, &[&str])] = &[
     ("wasi:random", &["0.2", "0.3"]),
     // the streams end in the box's log, arguments and environment come from its config, exit ends the box
     ("wasi:cli", &["0.2", "0.3"]),
-    // without a preopened directory
+    // without a directory, and every access is denied
     ("wasi:filesystem", &["0.2", "0.3"]),
+    // every access is denied: there are arrows for what goes out
+    ("wasi:sockets", &["0.2", "0.3"]),
     ("wasi:http/types", &["0.2", "0.3"]),
 ];
 
@@ -155,6 +165,9 @@ impl Kind {
             }
             if path == channel.service() {
                 return Kind::Service(channel);
+            }
+            if channel.imports().iter().any(|(import, version)| path == *import && has_version(name, version)) {
+                return Kind::Channel(channel);
             }
         }
         match name.package() {
@@ -202,6 +215,8 @@ mod tests {
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);
         assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Call);
         assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
+        assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Channel(Channel::Handler));
+        assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Call);
         assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Call);
         assert_eq!(kind("my:own/thing"), Kind::Call);
     }

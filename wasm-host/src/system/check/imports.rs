@@ -27,7 +27,8 @@ impl Check<'_> {
             return;
         };
         let kind = Kind::of(&name);
-        if matches!(kind, Kind::Own | Kind::Device(_) | Kind::Channel(_) | Kind::Service(_)) {
+        let is_own = name.package().starts_with("pearwood:");
+        if is_own && matches!(kind, Kind::Own | Kind::Device(_) | Kind::Channel(_) | Kind::Service(_)) {
             self.given(spec, &name, import);
         }
         let needs_arrow = match kind {

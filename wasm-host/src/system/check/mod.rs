@@ -3,6 +3,7 @@
 mod arrows;
 mod cycles;
 mod grants;
+mod handlers;
 mod imports;
 mod types;
 
@@ -33,6 +34,7 @@ pub fn check(system: &System, descriptions: &BTreeMap<String, Description>) -> R
     }
     check.grants();
     check.cycles();
+    check.handlers();
     check.idle_boxes();
     check.finish()
 }

@@ -1,0 +1,164 @@
+//! A box that does what the path says, most of it wrong. The tests talk to it.
+
+use bindings::{
+    exports::wasi::http::incoming_handler::Guest,
+    wasi::{
+        cli::{environment, exit::exit, stderr::get_stderr, stdout::get_stdout},
+        clocks::monotonic_clock,
+        http::types::{ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam},
+        io::{poll::poll, streams::OutputStream},
+        random::random::{get_random_bytes, get_random_u64},
+    },
+};
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: [
+            "../../../wit/deps/wasi-0.2/io.wit",
+            "../../../wit/deps/wasi-0.2/clocks.wit",
+            "../../../wit/deps/wasi-0.2/random.wit",
+            "../../../wit/deps/wasi-0.2/filesystem.wit",
+            "../../../wit/deps/wasi-0.2/sockets.wit",
+            "../../../wit/deps/wasi-0.2/cli.wit",
+            "../../../wit/deps/wasi-0.2/http.wit",
+        ],
+        inline: "
+            package example:trials;
+            world trials {
+                import wasi:cli/environment@0.2.12;
+                import wasi:cli/exit@0.2.12;
+                import wasi:cli/stdout@0.2.12;
+                import wasi:cli/stderr@0.2.12;
+                import wasi:clocks/monotonic-clock@0.2.12;
+                import wasi:random/random@0.2.12;
+                import wasi:io/poll@0.2.12;
+                import wasi:filesystem/preopens@0.2.12;
+                import wasi:sockets/ip-name-lookup@0.2.12;
+                import wasi:sockets/tcp-create-socket@0.2.12;
+                import wasi:http/types@0.2.12;
+                export wasi:http/incoming-handler@0.2.12;
+            }
+        ",
+        world: "example:trials/trials",
+        generate_all,
+    });
+    use super::Trials;
+    export!(Trials);
+}
+
+struct Trials;
+
+impl Guest for Trials {
+    fn handle(request: IncomingRequest, response: ResponseOutparam) {
+        let target = request.path_with_query().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let number = query.parse().unwrap_or(1);
+        match path.rsplit('/').next().unwrap_or_default() {
+            "well" => answer(response, "well"),
+            "trap" => core::arch::wasm32::unreachable(),
+            "late" => {
+                let (_body, stream) = begin(response, None);
+                stream.blocking_write_and_flush(b"some").expect("the client is there");
+                core::arch::wasm32::unreachable();
+            }
+            "silent" => {}
+            "error" => ResponseOutparam::set(response, Err(ErrorCode::LoopDetected)),
+            "short" => with_length(response, 10, 3),
+            "long" => with_length(response, 3, 10),
+            "unfinished" => drop(begin(response, None)),
+            "exit" => exit(Err(())),
+            "spin" => loop {
+                core::hint::spin_loop();
+            },
+            "eat" => eat(),
+            "many" => loop {
+                core::mem::forget(Fields::new());
+            },
+            "fields" => {
+                let fields = Fields::new();
+                while fields.append("a", &[b'x'; 1_000]).is_ok() {}
+            }
+            "nothing" => drop(poll(&[])),
+            "sleep" => {
+                monotonic_clock::subscribe_duration(number * 1_000_000).block();
+                answer(response, "slept");
+            }
+            "bytes" => bytes(response, number as usize),
+            "print" => {
+                get_stdout().blocking_write_and_flush(b"to stdout\nand on").expect("the log takes it");
+                get_stdout().blocking_write_and_flush(b"\n").expect("the log takes it");
+                get_stderr().blocking_write_and_flush(b"to stderr").expect("the log takes it");
+                answer(response, "printed");
+            }
+            "given" => answer(response, &given()),
+            _ => {
+                let refusal = OutgoingResponse::new(Fields::new());
+                refusal.set_status_code(404).expect("a status");
+                ResponseOutparam::set(response, Ok(refusal));
+            }
+        }
+    }
+}
+
+fn begin(response: ResponseOutparam, length: Option<usize>) -> (OutgoingBody, OutputStream) {
+    let headers: Vec<_> = length.iter().map(|n| ("content-length".to_string(), n.to_string().into_bytes())).collect();
+    let outgoing = OutgoingResponse::new(Fields::from_list(&headers).expect("they are valid"));
+    let body = outgoing.body().expect("it is the first");
+    ResponseOutparam::set(response, Ok(outgoing));
+    let stream = body.write().expect("it is the first");
+    (body, stream)
+}
+
+fn answer(response: ResponseOutparam, text: &str) {
+    let (body, stream) = begin(response, Some(text.len()));
+    stream.blocking_write_and_flush(text.as_bytes()).expect("the client is there");
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("all is written");
+}
+
+/// A body that is not as long as it says.
+fn with_length(response: ResponseOutparam, said: usize, written: usize) {
+    let (body, stream) = begin(response, Some(said));
+    let _ = stream.blocking_write_and_flush(&vec![b'x'; written]);
+    drop(stream);
+    let finished = OutgoingBody::finish(body, None);
+    assert!(finished.is_err(), "{written} bytes are not {said}");
+}
+
+fn bytes(response: ResponseOutparam, count: usize) {
+    let (body, stream) = begin(response, Some(count));
+    let mut left = count;
+    while left > 0 {
+        stream.subscribe().block();
+        let permit = stream.check_write().expect("the client is there");
+        let part = left.min(permit as usize).min(10_000);
+        stream.write(&vec![b'x'; part]).expect("it is permitted");
+        left -= part;
+    }
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("all is written");
+}
+
+fn eat() {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(core::hint::black_box(vec![1_u8; 1 << 16]));
+    }
+}
+
+/// What a system without files and sockets says of them, and that what there is works.
+fn given() -> String {
+    use bindings::wasi::{
+        filesystem::preopens::get_directories,
+        sockets::{network::IpAddressFamily, tcp_create_socket::create_tcp_socket},
+    };
+    assert!(get_directories().is_empty());
+    let socket = create_tcp_socket(IpAddressFamily::Ipv4);
+    assert_eq!(get_random_bytes(32).len(), 32);
+    assert_ne!(get_random_u64(), get_random_u64());
+    let before = monotonic_clock::now();
+    monotonic_clock::subscribe_duration(1_000_000).block();
+    assert!(monotonic_clock::now() >= before + 1_000_000);
+    format!("{:?} {:?}", environment::get_arguments(), socket.map(drop))
+}

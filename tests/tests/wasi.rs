@@ -1,0 +1,141 @@
+//! Boxes that are ordinary WASI HTTP components: the system `examples/wasi`.
+
+use std::{io::Read, thread};
+use tests::{
+    On, TestNode,
+    client::{Raw, curl},
+    on_each,
+};
+
+on_each!(
+    requests_are_answered,
+    bodies_are_streamed_both_ways,
+    a_slow_reader_holds_nobody_up,
+    failures_stay_with_their_request,
+    requests_are_worked_on_at_once,
+    what_the_node_gives,
+);
+
+fn requests_are_answered(on: On) {
+    let node = TestNode::start("wasi", on);
+    for prefix in ["", "/front"] {
+        let answer = curl(&[], &node.url(&format!("{prefix}/Ada?x=y")));
+        assert_eq!((answer.status, &*answer.text()), (200, "Hello, Ada!\n"), "{prefix}");
+        assert_eq!(answer.header("content-type"), Some("text/plain"));
+        let head = curl(&["--head"], &node.url(&format!("{prefix}/Ada")));
+        assert_eq!((head.status, head.header("content-length")), (200, Some("12")), "{prefix}");
+        assert_eq!(curl(&["--request", "DELETE"], &node.url(&format!("{prefix}/Ada"))).status, 405, "{prefix}");
+    }
+    assert_eq!(node.box_status("hello")["restarts"], 0);
+    node.power_off();
+}
+
+fn bodies_are_streamed_both_ways(on: On) {
+    let node = TestNode::start("wasi", on);
+    let body: Vec<u8> = (0..3_000_000_u32).flat_map(|n| [n as u8, (n >> 11) as u8]).take(4 << 20).collect();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &body).expect("written");
+    let upload = format!("@{}", file.path().display());
+    for path in ["/echo", "/front/echo"] {
+        for header in ["Content-Type: text/x-test", "Transfer-Encoding: chunked"] {
+            let answer = curl(&["--header", header, "--data-binary", &upload], &node.url(path));
+            assert_eq!((answer.status, answer.body.len()), (200, body.len()), "{path}, {header}");
+            assert!(answer.body == body, "{path}, {header}: other bytes");
+        }
+    }
+    let memory = node.box_status("front")["memory"].as_u64().expect("a number");
+    assert!(memory <= 16 << 20, "{memory}");
+    node.power_off();
+}
+
+fn a_slow_reader_holds_nobody_up(on: On) {
+    let node = TestNode::start("wasi", on);
+    let mut slow: Vec<Raw> = (0..2)
+        .map(|_| {
+            let mut raw = Raw::connect(&node.authority());
+            raw.say(b"GET /trials/bytes?3000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            raw.hear_until(b"\r\n\r\n");
+            raw
+        })
+        .collect();
+    assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well");
+    assert_eq!(curl(&[], &node.url("/front/Ada")).text(), "Hello, Ada!\n");
+    // one goes away, the other reads after all
+    drop(slow.pop());
+    let mut rest = Vec::new();
+    slow[0].0.read_to_end(&mut rest).expect("the body");
+    assert_eq!(rest.len(), 3_000_000);
+    assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well");
+    assert_eq!(node.box_status("trials")["restarts"], 0);
+    node.power_off();
+}
+
+/// What the box `trials` does, and what its log then says. All of it ends its instance, or only the request.
+const FAILURES: &[(&str, &str)] = &[
+    ("trap", "GET /trials/trap: wasm trap: wasm `unreachable` instruction executed"),
+    ("silent", "GET /trials/silent: returned without a response"),
+    ("error", "gave an error in place of a response: ErrorCode::LoopDetected"),
+    ("unfinished", "the body was given up before it was complete"),
+    ("short", "the body is shorter than its content-length"),
+    ("exit", "called exit with code 1"),
+    ("spin", "ran for 5 s without waiting (watchdog)"),
+    ("eat", "more memory than its limit of 4096 KiB"),
+    ("many", "has 1024 resources and wants more"),
+    ("fields", "made HTTP fields of more than 131072 bytes"),
+    ("nothing", "polled an empty list"),
+];
+
+fn failures_stay_with_their_request(on: On) {
+    let node = TestNode::start("wasi", on);
+    for (failure, reason) in FAILURES {
+        let position = node.node.console().position();
+        let mut raw = Raw::connect(&node.authority());
+        raw.say(format!("GET /trials/{failure} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+        let heard = String::from_utf8_lossy(&raw.hear_all()).into_owned();
+        // where the head was sent before, the body is cut short
+        let begun = ["unfinished", "short"].contains(failure);
+        assert!(heard.starts_with("HTTP/1.1 502 ") || begun, "{failure}: {heard}");
+        let said = node.wait_for(position, reason);
+        assert!(said.contains("] trials: "), "{said}");
+        assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well", "after {failure}");
+    }
+    for cut in ["late", "long"] {
+        let mut raw = Raw::connect(&node.authority());
+        raw.say(format!("GET /trials/{cut} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+        let heard = String::from_utf8_lossy(&raw.hear_all()).into_owned();
+        assert!(!heard.ends_with("0\r\n\r\n") && !heard.contains("xxxx"), "{cut}: {heard}");
+    }
+    assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well");
+    for name in ["hello", "http"] {
+        assert_eq!(node.box_status(name)["restarts"], 0, "{name}");
+    }
+    node.power_off();
+}
+
+/// Not all have an instance at once, as their memory is limited, but all get one.
+fn requests_are_worked_on_at_once(on: On) {
+    let node = TestNode::start("wasi", on);
+    let before = node.status()["uptime"].as_u64().expect("a number");
+    let url = node.url("/trials/sleep?2000");
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| assert_eq!(curl(&[], &url).text(), "slept"));
+        }
+    });
+    let after = node.status()["uptime"].as_u64().expect("a number");
+    assert!(after - before >= 2_000_000_000, "{before} to {after}");
+    let memory = node.box_status("trials")["memory"].as_u64().expect("a number");
+    assert!(memory <= 4 << 20, "{memory}");
+    node.power_off();
+}
+
+fn what_the_node_gives(on: On) {
+    let node = TestNode::start("wasi", on);
+    let position = node.node.console().position();
+    assert_eq!(curl(&[], &node.url("/trials/print")).text(), "printed");
+    for line in ["] trials: to stdout", "] trials: and on", "] trials: warning: to stderr"] {
+        node.wait_for(position, line);
+    }
+    assert_eq!(curl(&[], &node.url("/trials/given")).text(), "[\"trials\"] Err(ErrorCode::AccessDenied)");
+    node.power_off();
+}

@@ -1,0 +1,99 @@
+//! A box's memory limit, and what counts against it.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What all instances of a box, and what the node holds for them, may use together.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Budget { limit, used: AtomicU64::new(0) })
+    }
+
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Takes all of `bytes` or nothing.
+    pub fn take(&self, bytes: u64) -> bool {
+        let taken = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.limit);
+        self.used.fetch_update(Relaxed, Relaxed, taken).is_ok()
+    }
+
+    pub fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// Bytes of a budget that are in use for as long as this lives.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Charge {
+    pub fn none(budget: &Arc<Budget>) -> Self {
+        Charge { budget: budget.clone(), bytes: 0 }
+    }
+
+    /// None: the budget has not that much left.
+    pub fn new(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
+        let mut charge = Charge::none(budget);
+        charge.resize(bytes).then_some(charge)
+    }
+
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// False: the budget has not that much left, and nothing has changed.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        if bytes <= self.bytes {
+            self.budget.give(self.bytes - bytes);
+        } else if !self.budget.take(bytes - self.bytes) {
+            return false;
+        }
+        self.bytes = bytes;
+        true
+    }
+
+    /// Grows to that many bytes, if it is less. False: the budget has not that much left.
+    pub fn cover(&mut self, bytes: usize) -> bool {
+        self.bytes >= bytes as u64 || self.resize(bytes)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charges_share_a_budget_and_give_back() {
+        let budget = Budget::new(100);
+        let mut first = Charge::new(&budget, 60).unwrap();
+        assert!(Charge::new(&budget, 41).is_none());
+        let second = Charge::new(&budget, 40).unwrap();
+        assert!(!first.resize(61) && first.resize(10));
+        assert_eq!(budget.used(), 50);
+        drop((first, second));
+        assert_eq!(budget.used(), 0);
+        assert!(!budget.take(u64::MAX));
+    }
+}

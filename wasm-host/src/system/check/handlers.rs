@@ -1,0 +1,77 @@
+//! What a box whose exports the node calls can be, and what only such a box can import.
+
+use super::{Check, Kind};
+use crate::system::known::{COMMAND, Channel, SERVICE};
+use crate::system::routes::Provider;
+use crate::system::{BoxSpec, Description};
+use alloc::{format, string::String};
+
+/// Where a box waits by itself.
+const SCHEDULE: &str = "pearwood:box/schedule";
+
+impl Check<'_> {
+    pub(super) fn handlers(&mut self) {
+        let system = self.system;
+        for (index, spec) in system.boxes.iter().enumerate() {
+            let Some(description) = self.described[index] else { continue };
+            let export = self.routes.boxes[index].services.iter().find_map(|service| match &service.provider {
+                Provider::Export(export) => Some(export.clone()),
+                Provider::Channel => None,
+            });
+            match export {
+                Some(export) => self.handler(spec, description, &export),
+                None => self.no_handler(spec, description),
+            }
+        }
+    }
+
+    /// The node gives a handler its turn for each request, so it has no other.
+    fn handler(&mut self, spec: &BoxSpec, description: &Description, export: &str) {
+        for other in [SERVICE, COMMAND] {
+            if description.exports_path(other) {
+                let message = format!("box `{}` exports both `{export}` and `{other}`", spec.name);
+                let help = "the node calls a handler for each request, and a `run` once: make two boxes of it";
+                self.handler_fault(spec, export, message, help.into());
+            }
+        }
+        for import in &description.imports {
+            let Some(name) = import.parsed() else { continue };
+            let of_a_service = match Kind::of(&name) {
+                Kind::Channel(_) | Kind::Service(_) | Kind::Device(_) => name.package().starts_with("pearwood:"),
+                _ => name.path() == SCHEDULE,
+            };
+            if of_a_service {
+                let message = format!("box `{}` exports `{export}` and imports `{}`", spec.name, import.name);
+                let help = format!(
+                    "the node calls a handler for each request; `{}` is for boxes that wait by themselves, and export `{SERVICE}`",
+                    name.path()
+                );
+                self.handler_fault(spec, &import.name, message, help);
+            }
+        }
+    }
+
+    /// The node holds the client's end of a channel only where it holds the service's.
+    fn no_handler(&mut self, spec: &BoxSpec, description: &Description) {
+        for import in &description.imports {
+            let Some(name) = import.parsed() else { continue };
+            let Kind::Channel(channel @ Channel::Handler) = Kind::of(&name) else { continue };
+            if name.path() == channel.client() {
+                continue;
+            }
+            let message = format!("box `{}` imports `{}` and exports no handler", spec.name, import.name);
+            let help = format!(
+                "only a box that exports `{}` can; others import `{}`",
+                channel.exports()[0].0,
+                channel.client()
+            );
+            self.handler_fault(spec, &import.name, message, help);
+        }
+    }
+
+    fn handler_fault(&mut self, spec: &BoxSpec, interface: &str, message: String, help: String) {
+        let fault = self.fault(spec, spec.component_at, message);
+        fault.interface = Some(interface.into());
+        fault.help = Some(help);
+    }
+}

@@ -1,0 +1,93 @@
+//! What an instance's faces keep.
+
+use super::http::Client;
+use crate::boxes::{BoxHandle, Budget, log::Level, log::MAX_LINE};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use spin::Mutex;
+use wasmtime::{
+    Error, Result,
+    component::{Resource, ResourceTable},
+};
+
+/// Resources that an instance may have at once.
+const RESOURCES: usize = 1_024;
+
+/// Resources that an instance may keep from one request to the next.
+const KEPT: usize = 64;
+
+pub struct Context {
+    /// never contended: the lock makes of it what may be looked at from anywhere
+    table: Mutex<ResourceTable>,
+    pub budget: Arc<Budget>,
+    /// where its requests go, if it has an arrow for them
+    pub client: Option<Arc<Client>>,
+    lines: [Vec<u8>; 2],
+}
+
+/// Where a box writes text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    Out,
+    Err,
+}
+
+impl Context {
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        Context { table: Mutex::new(table), budget: budget.clone(), client: None, lines: Default::default() }
+    }
+
+    pub fn push<T: Send + 'static>(&mut self, resource: T) -> Result<Resource<T>> {
+        self.table
+            .get_mut()
+            .push(resource)
+            .map_err(|_| Error::msg(alloc::format!("has {RESOURCES} resources and wants more")))
+    }
+
+    pub fn get<T: 'static>(&mut self, resource: &Resource<T>) -> Result<&mut T> {
+        Ok(self.table.get_mut().get_mut(resource)?)
+    }
+
+    pub fn take<T: 'static>(&mut self, resource: Resource<T>) -> Result<T> {
+        Ok(self.table.get_mut().delete(resource)?)
+    }
+
+    /// Whether so much is left of earlier requests that a fresh instance is better.
+    pub fn is_littered(&mut self) -> bool {
+        self.table.get_mut().iter_mut().nth(KEPT).is_some()
+    }
+
+    /// Takes text of a box, and writes the lines that it completes to the box's log.
+    pub fn text(&mut self, handle: &BoxHandle, to: Text, bytes: &[u8]) {
+        let line = &mut self.lines[to as usize];
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
+            // what is beyond a line's limit is not kept
+            line.extend_from_slice(&text[..text.len().min(MAX_LINE.saturating_sub(line.len()))]);
+            if ends {
+                write(handle, to, line);
+            }
+        }
+    }
+
+    /// Writes the lines that were begun.
+    pub fn flush_text(&mut self, handle: &BoxHandle) {
+        for to in [Text::Out, Text::Err] {
+            let line = &mut self.lines[to as usize];
+            if !line.is_empty() {
+                write(handle, to, line);
+            }
+        }
+    }
+}
+
+fn write(handle: &BoxHandle, to: Text, line: &mut Vec<u8>) {
+    let level = match to {
+        Text::Out => Level::Info,
+        Text::Err => Level::Warn,
+    };
+    let text = String::from_utf8_lossy(line);
+    handle.write(level, text.trim_end_matches('\r'));
+    line.clear();
+}

@@ -1,0 +1,269 @@
+//! Header and trailer fields, within limits.
+
+use crate::boxes::{Budget, Charge};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+/// The most that one `fields` may hold: bytes of names and values, and [`ENTRY`] more for each.
+pub const MAX_FIELDS: usize = 128 << 10;
+
+/// What an entry costs beside its bytes.
+const ENTRY: usize = 64;
+
+/// Fields that belong to the connection, or that the channel carries elsewhere: no box may set them.
+const FORBIDDEN: [&str; 10] = [
+    "connection",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Copies share what they hold until one of them changes.
+#[derive(Debug, Clone)]
+pub struct Fields {
+    data: Arc<Data>,
+    pub immutable: bool,
+}
+
+#[derive(Debug)]
+struct Data {
+    entries: Vec<(String, Vec<u8>)>,
+    bytes: usize,
+    charge: Charge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldsError {
+    Syntax,
+    Forbidden,
+    Immutable,
+    /// More than [`MAX_FIELDS`], or than the box's memory limit leaves.
+    TooLarge,
+}
+
+impl Fields {
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        let data = Data { entries: Vec::new(), bytes: 0, charge: Charge::none(budget) };
+        Fields { data: Arc::new(data), immutable: false }
+    }
+
+    /// From lines `name: value\r\n`, as channels carry them. What comes of it cannot be changed.
+    pub fn from_lines(budget: &Arc<Budget>, lines: &[u8]) -> Result<Self, FieldsError> {
+        let mut fields = Fields::new(budget);
+        let data = Arc::get_mut(&mut fields.data).ok_or(FieldsError::Syntax)?;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let end = rest.windows(2).position(|pair| pair == b"\r\n").ok_or(FieldsError::Syntax)?;
+            let (line, after) = (&rest[..end], &rest[end + 2..]);
+            let colon = line.iter().position(|byte| *byte == b':').ok_or(FieldsError::Syntax)?;
+            let name = core::str::from_utf8(&line[..colon]).map_err(|_| FieldsError::Syntax)?;
+            let value = line[colon + 1..].trim_ascii();
+            if !is_name(name) || !is_value(value) {
+                return Err(FieldsError::Syntax);
+            }
+            data.push(name, value)?;
+            rest = after;
+        }
+        fields.immutable = true;
+        Ok(fields)
+    }
+
+    /// As channels carry them.
+    pub fn to_lines(&self) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(self.data.bytes);
+        for (name, value) in &self.data.entries {
+            lines.extend_from_slice(name.as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value);
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines
+    }
+
+    /// The entries of that name, whatever the case of its letters.
+    pub fn get<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let named = move |entry: &&(String, Vec<u8>)| entry.0.eq_ignore_ascii_case(name);
+        self.data.entries.iter().filter(named).map(|(_, value)| value.as_slice())
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.data.entries.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    pub fn set(&mut self, name: &str, values: &[Vec<u8>]) -> Result<(), FieldsError> {
+        self.may_change(name, values)?;
+        let data = self.change()?;
+        data.remove(name);
+        values.iter().try_for_each(|value| data.push(name, value))
+    }
+
+    pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
+        self.may_change(name, core::slice::from_ref(&value))?;
+        self.change()?.push(name, value)
+    }
+
+    pub fn delete(&mut self, name: &str) -> Result<(), FieldsError> {
+        self.may_change::<&[u8]>(name, &[])?;
+        self.change()?.remove(name);
+        Ok(())
+    }
+
+    /// A copy that can be changed.
+    pub fn changeable(&self) -> Self {
+        Fields { data: self.data.clone(), immutable: false }
+    }
+
+    /// A copy that cannot.
+    pub fn frozen(&self) -> Self {
+        Fields { data: self.data.clone(), immutable: true }
+    }
+
+    /// What `content-length` says (RFC 9110, section 8.6). An error if it says no number, or two different ones.
+    pub fn content_length(&self) -> Result<Option<u64>, FieldsError> {
+        let mut length = None;
+        for value in self.get("content-length") {
+            let digits = core::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
+            let value = digits.and_then(|digits| digits.parse().ok()).ok_or(FieldsError::Syntax)?;
+            if length.replace(value).is_some_and(|before| before != value) {
+                return Err(FieldsError::Syntax);
+            }
+        }
+        Ok(length)
+    }
+
+    fn may_change<V: AsRef<[u8]>>(&self, name: &str, values: &[V]) -> Result<(), FieldsError> {
+        if self.immutable {
+            return Err(FieldsError::Immutable);
+        }
+        if !is_name(name) || !values.iter().all(|value| is_value(value.as_ref())) {
+            return Err(FieldsError::Syntax);
+        }
+        match FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
+            true => Err(FieldsError::Forbidden),
+            false => Ok(()),
+        }
+    }
+
+    /// What is held, for nobody else.
+    fn change(&mut self) -> Result<&mut Data, FieldsError> {
+        if Arc::get_mut(&mut self.data).is_none() {
+            let data = &self.data;
+            let charge = Charge::new(data.charge.budget(), data.bytes).ok_or(FieldsError::TooLarge)?;
+            self.data = Arc::new(Data { entries: data.entries.clone(), bytes: data.bytes, charge });
+        }
+        Arc::get_mut(&mut self.data).ok_or(FieldsError::TooLarge)
+    }
+}
+
+impl Data {
+    fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
+        let bytes = self.bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(ENTRY);
+        if bytes > MAX_FIELDS || !self.charge.resize(bytes) {
+            return Err(FieldsError::TooLarge);
+        }
+        self.bytes = bytes;
+        self.entries.push((name.to_string(), value.to_vec()));
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.bytes = self.entries.iter().map(|(name, value)| name.len() + value.len() + ENTRY).sum();
+        self.charge.resize(self.bytes);
+    }
+}
+
+/// RFC 9110, section 5.1: a token.
+pub fn is_name(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
+}
+
+/// RFC 9110, section 5.5: what is visible, spaces and tabs, and bytes beyond ASCII.
+fn is_value(value: &[u8]) -> bool {
+    value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{vec, vec::Vec};
+
+    fn budget() -> Arc<Budget> {
+        Budget::new(1 << 20)
+    }
+
+    #[test]
+    fn lines_come_back_as_written() {
+        let lines = b"Accept: */*\r\nx-a:  b c\r\nX-A: \r\n";
+        let fields = Fields::from_lines(&budget(), lines).unwrap();
+        assert_eq!(fields.get("x-a").collect::<Vec<_>>(), [&b"b c"[..], b""]);
+        assert_eq!(fields.to_lines(), b"Accept: */*\r\nx-a: b c\r\nX-A: \r\n");
+        assert_eq!(fields.clone().append("a", b"b"), Err(FieldsError::Immutable));
+        for bad in [&b"a"[..], b"a: b", b": b\r\n", b"a b: c\r\n", b"a: \x01\r\n", b"\xff: a\r\n"] {
+            assert!(Fields::from_lines(&budget(), bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn changes_are_the_copys_own() {
+        let budget = budget();
+        let mut one = Fields::new(&budget);
+        one.append("A", b"1").unwrap();
+        let mut other = one.changeable();
+        other.set("a", &[b"2".to_vec(), b"3".to_vec()]).unwrap();
+        one.append("b", b"").unwrap();
+        assert_eq!((one.to_lines(), other.to_lines()), (b"A: 1\r\nb: \r\n".to_vec(), b"a: 2\r\na: 3\r\n".to_vec()));
+        other.delete("A").unwrap();
+        assert_eq!(other.entries().count(), 0);
+        drop((one, other));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_no_box_may_set() {
+        let mut fields = Fields::new(&budget());
+        assert_eq!(fields.append("Connection", b"close"), Err(FieldsError::Forbidden));
+        assert_eq!(fields.append("a\r\nb", b"x"), Err(FieldsError::Syntax));
+        assert_eq!(fields.append("a", b"x\r\nb: c"), Err(FieldsError::Syntax));
+        assert_eq!(fields.set("", &[]), Err(FieldsError::Syntax));
+        assert_eq!(fields.delete("host"), Err(FieldsError::Forbidden));
+    }
+
+    #[test]
+    fn sizes_are_limited_and_charged() {
+        let mut fields = Fields::new(&budget());
+        assert_eq!(fields.append("a", &vec![b'x'; MAX_FIELDS]), Err(FieldsError::TooLarge));
+        let many = (0..).take_while(|_| fields.append("a", b"").is_ok()).count();
+        assert_eq!(many, MAX_FIELDS / (ENTRY + 1));
+        let small = Budget::new(1_000);
+        let mut fields = Fields::new(&small);
+        assert_eq!(fields.append("a", &[b'x'; 1_000]), Err(FieldsError::TooLarge));
+        fields.append("a", &[b'x'; 600]).unwrap();
+        assert_eq!(fields.changeable().append("b", b""), Err(FieldsError::TooLarge));
+        drop(fields);
+        assert_eq!(small.used(), 0);
+    }
+
+    #[test]
+    fn content_lengths() {
+        let length = |values: &[&str]| {
+            let mut fields = Fields::new(&budget());
+            values.iter().for_each(|value| fields.append("Content-Length", value.as_bytes()).unwrap());
+            fields.content_length()
+        };
+        assert_eq!((length(&[]), length(&["7"]), length(&["7", "7"])), (Ok(None), Ok(Some(7)), Ok(Some(7))));
+        for bad in [&["7", "8"][..], &["+7"], &[""], &["7, 7"], &["99999999999999999999"]] {
+            assert_eq!(length(bad), Err(FieldsError::Syntax), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the HTTP faces of all versions share: fields, bodies within credit, and both ends of a handler channel.
+//!
+//! The channel carries no trailers, so those that a box sends are discarded, as RFC 9110, section 6.5.1, permits, and
+//! none ever come.
+
+mod client;
+mod exchange;
+mod fields;
+mod hub;
+mod outgoing;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Denied};
+pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
+pub use fields::{Fields, FieldsError, MAX_FIELDS, is_name};
+pub use outgoing::{OutBody, Unfinished};
+pub use server::{Request, Server, busy};

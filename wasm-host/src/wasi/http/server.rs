@@ -1,0 +1,133 @@
+//! The service end of a handler channel, held for a box whose exports are called.
+
+use super::{Exchange, Fault, Fields, FieldsError, RequestHead, Side, hub::Hub};
+use crate::{
+    arrows::channel::{Port, Refused},
+    boxes::{Budget, Charge},
+};
+use alloc::{collections::VecDeque, string::String, sync::Arc};
+use spin::Mutex;
+use wit::{
+    Peer, Records,
+    http::{Command, Head},
+};
+
+/// Requests that may wait for an instance. What they hold is charged.
+const WAITING: usize = 256;
+
+pub struct Server {
+    hub: Arc<Hub>,
+    budget: Arc<Budget>,
+    /// requests that wait for an instance
+    queue: Mutex<VecDeque<Request>>,
+}
+
+/// A request that has come.
+#[derive(Debug)]
+pub struct Request {
+    pub exchange: Arc<Exchange>,
+    pub head: RequestHead,
+}
+
+impl Server {
+    pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Self {
+        Server { hub: Hub::new(port), budget: budget.clone(), queue: Mutex::default() }
+    }
+
+    /// Takes in what clients have said.
+    pub fn receive(&self) {
+        let mut received = self.hub.receive();
+        let mut peer = 0;
+        for record in Records::new(received.buffer()).flatten() {
+            match Peer::decode(&record) {
+                Some(Peer::Is(is)) => peer = is,
+                Some(Peer::Attach(peer, _)) => self.hub.lose(peer, "it was replaced"),
+                Some(Peer::Detach(peer, why)) => self.hub.lose(peer, &String::from_utf8_lossy(why)),
+                None => {
+                    if let Ok(command) = Command::decode(&record) {
+                        self.command(peer, command);
+                    }
+                }
+            }
+        }
+        self.queue.lock().retain(|request| !request.exchange.is_over());
+    }
+
+    fn command(&self, peer: u32, command: Command<'_>) {
+        let (Command::Request { request: id, .. }
+        | Command::Body { request: id, .. }
+        | Command::End { request: id }
+        | Command::Credit { request: id, .. }
+        | Command::Cancel { request: id }) = command;
+        let known = self.hub.get(peer, id);
+        match (command, known) {
+            (Command::Request { head, .. }, known) => {
+                // No honest client asks twice under one number.
+                known.into_iter().for_each(|exchange| exchange.broken(Fault::Cancelled));
+                self.request(peer, id, &head);
+            }
+            (Command::Body { data, .. }, Some(exchange)) => exchange.heard_body(data),
+            (Command::End { .. }, Some(exchange)) => exchange.heard_end(),
+            (Command::Credit { bytes, .. }, Some(exchange)) => exchange.heard_credit(bytes),
+            (Command::Cancel { .. }, Some(exchange)) => exchange.broken(Fault::Cancelled),
+            // it is over, which the client has not heard yet
+            (_, None) => {}
+        }
+    }
+
+    fn request(&self, peer: u32, id: u32, head: &Head<'_>) {
+        let charge = Charge::none(&self.budget);
+        let exchange = Exchange::new(Side::Service, &self.hub, peer, id, head.method == "HEAD", charge);
+        let fields = match Fields::from_lines(&self.budget, head.headers) {
+            Ok(fields) => fields,
+            Err(FieldsError::TooLarge) => return exchange.answer(431, "", "the header is too large\n"),
+            Err(_) => {
+                exchange.fail("the request's header is malformed");
+                return;
+            }
+        };
+        let mut queue = self.queue.lock();
+        if queue.len() >= WAITING {
+            drop(queue);
+            return busy(&exchange);
+        }
+        let head = RequestHead {
+            method: head.method.into(),
+            target: head.target.into(),
+            authority: head.authority.into(),
+            fields,
+        };
+        queue.push_back(Request { exchange, head });
+    }
+
+    /// The request that waits longest.
+    pub fn next(&self) -> Option<Request> {
+        let mut queue = self.queue.lock();
+        core::iter::from_fn(|| queue.pop_front()).find(|request| !request.exchange.is_over())
+    }
+
+    /// It was not its turn after all.
+    pub fn put_back(&self, request: Request) {
+        self.queue.lock().push_front(request);
+    }
+
+    pub fn is_waited_for(&self) -> bool {
+        !self.queue.lock().is_empty()
+    }
+
+    /// Sends what has been said to clients.
+    pub fn flush(&self) -> Result<(), Refused> {
+        self.hub.flush()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.hub.close();
+    }
+}
+
+/// Too many requests are there already.
+pub fn busy(exchange: &Exchange) {
+    exchange.answer(503, "retry-after: 1\r\n", "too many requests at once\n");
+}

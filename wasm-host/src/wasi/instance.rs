@@ -1,0 +1,197 @@
+//! One instance of a pool, and one request that it works on.
+
+use super::{
+    http::{Client, Reader, Request},
+    p2::{IncomingRequest, ResponseOutparam},
+};
+use crate::{
+    boxes::{BoxHandle, Budget, Charge, State, log::Level},
+    engine::FIBER_STACK,
+    executor::{CpuTime, Timer},
+    platform::{Nanos, Platform},
+};
+use alloc::{boxed::Box, format, string::String, sync::Arc};
+use core::{fmt, future::Future, pin::pin, task::Poll};
+use wasmtime::{
+    Error, Result, Store,
+    component::{InstancePre, Resource, TypedFunc},
+    error::Context as _,
+};
+
+/// What an instance takes of the box's memory limit beside its memories.
+const OVERHEAD: usize = FIBER_STACK;
+
+/// How long an instance may go on when nobody wants anything of it any more.
+const LINGER: Nanos = 30_000_000_000;
+
+/// What instances are made of.
+pub struct Maker<'a> {
+    pub handle: &'a Arc<BoxHandle>,
+    pub platform: &'static dyn Platform,
+    pub timer: &'a Arc<Timer>,
+    pub component: &'a InstancePre<State>,
+    /// the interface that is called, as the component names it
+    pub export: &'a str,
+    /// of all instances together
+    pub budget: Arc<Budget>,
+    pub client: Option<Arc<Client>>,
+}
+
+type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
+
+pub struct Instance {
+    store: Store<State>,
+    handle: Handle,
+    /// its own CPU time
+    meter: Arc<CpuTime>,
+    linger: Arc<Timer>,
+    _charge: Charge,
+}
+
+/// What became of an instance and its request.
+pub enum Outcome {
+    /// It can be used again.
+    Well(Box<Instance>),
+    /// It is not used again, though it did not fail.
+    Spent,
+    /// It has ended, while it did this.
+    Failed(String, Error),
+    /// There is no instance for the request. `full`: for want of memory.
+    Unmade { request: Request, error: Error, full: bool },
+}
+
+/// The box's memory limit leaves no room for an instance.
+#[derive(Debug, Clone, Copy)]
+struct NoRoom;
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its memory limit leaves no room for an instance")
+    }
+}
+
+impl core::error::Error for NoRoom {}
+
+impl Maker<'_> {
+    /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry.
+    pub async fn make(&self, meter: Arc<CpuTime>, spare: u64) -> Result<Instance> {
+        let charge = Charge::new(&self.budget, OVERHEAD).ok_or_else(|| Error::new(NoRoom))?;
+        let state = State::within(&self.budget, self.handle, self.platform, &self.timer.another());
+        let mut store = state.metered(&meter).into_store(self.component.engine());
+        store.data_mut().wasi.client = self.client.clone();
+        let instance = self.component.instantiate_async(&mut store).await?;
+        if self.left() < spare {
+            return Err(Error::new(NoRoom));
+        }
+        let interface = instance.get_export_index(&mut store, None, self.export);
+        let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
+        let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {}", self.export)))?;
+        let handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{}#handle", self.export))?;
+        Ok(Instance { store, handle, meter, linger: self.timer.another(), _charge: charge })
+    }
+
+    /// Bytes that are left of the box's memory limit.
+    fn left(&self) -> u64 {
+        self.budget.limit().saturating_sub(self.budget.used())
+    }
+
+    /// What instances leave to the bodies of requests and responses, all but the only one.
+    pub fn spare(&self) -> u64 {
+        self.budget.limit() / 8
+    }
+}
+
+/// Lets an instance, or a new one, answer a request.
+/// `spare`: see [`Maker::make`].
+pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, request: Request) -> Outcome {
+    let meter = instance.as_ref().map_or_else(Arc::default, |instance| instance.meter.clone());
+    let meters = meter.clone();
+    let mut work = pin!(async {
+        match instance {
+            Some(instance) => answer(maker, Box::new(instance), request).await,
+            None => match maker.make(meters, spare).await {
+                Ok(instance) => answer(maker, Box::new(instance), request).await,
+                Err(error) => {
+                    let full = error.is::<NoRoom>() || maker.handle.take_memory_refused();
+                    Outcome::Unmade { request, error, full }
+                }
+            },
+        }
+    });
+    core::future::poll_fn(|cx| {
+        let begun = maker.platform.now();
+        meter.begin(begun);
+        let polled = work.as_mut().poll(cx);
+        meter.end(begun, maker.platform.now());
+        polled
+    })
+    .await
+}
+
+async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Request) -> Outcome {
+    let exchange = request.exchange.clone();
+    let what = format!("{} {}", request.head.method, request.head.target);
+    let called = instance.call(request, maker).await;
+    let handle = maker.handle;
+    instance.store.data_mut().wasi.flush_text(handle);
+    match called {
+        Some(Ok(())) => {
+            exchange.fail(match exchange.has_responded() {
+                true => "returned before the response's body was finished",
+                false => "returned without a response",
+            });
+        }
+        Some(Err(error)) => {
+            exchange.fail(&format!("{}", error.root_cause()));
+            return Outcome::Failed(what, error);
+        }
+        None => {
+            handle.write(Level::Warn, &format!("{what}: still at work long after it was over"));
+            return Outcome::Spent;
+        }
+    }
+    if let Some(failure) = exchange.failure() {
+        handle.write(Level::Error, &format!("{what}: {failure}"));
+        return Outcome::Spent;
+    }
+    match instance.store.data_mut().wasi.is_littered() {
+        true => Outcome::Spent,
+        false => Outcome::Well(instance),
+    }
+}
+
+impl Instance {
+    /// None: it went on for too long after the exchange was over.
+    async fn call(&mut self, request: Request, maker: &Maker<'_>) -> Option<Result<()>> {
+        let Request { exchange, head } = request;
+        let state = self.store.data_mut();
+        state.waits();
+        let body = Some(Reader::new(&exchange));
+        let pushed = state.wasi.push(IncomingRequest { head, body });
+        let pushed = pushed.and_then(|request| Ok((request, state.wasi.push(ResponseOutparam(exchange.clone()))?)));
+        let arguments = match pushed {
+            Ok(arguments) => arguments,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut call = pin!(self.handle.call_async(&mut self.store, arguments));
+        let linger = &self.linger;
+        let mut until = None;
+        let result = core::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = call.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if exchange.over(cx) {
+                let now = maker.platform.now();
+                let until = *until.get_or_insert(now.saturating_add(LINGER));
+                if until <= now {
+                    return Poll::Ready(None);
+                }
+                linger.set(until, cx.waker());
+            }
+            Poll::Pending
+        })
+        .await;
+        self.linger.clear();
+        result
+    }
+}

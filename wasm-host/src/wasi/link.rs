@@ -1,0 +1,41 @@
+//! Which faces a component imports.
+
+use super::{denied, p2};
+use crate::{boxes::State, system::InterfaceName};
+use alloc::vec::Vec;
+use wasmtime::{
+    Result,
+    component::{
+        Linker, ResourceType,
+        types::{Component, ComponentItem},
+    },
+};
+
+/// Gives a component the faces of WASI that it imports.
+pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<()> {
+    let engine = linker.engine().clone();
+    // resources that earlier imports have brought: others only use them
+    let mut known: Vec<ResourceType> = Vec::new();
+    let mut has_p2 = false;
+    for (import, item) in component.imports(&engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        if let Some(name) = InterfaceName::parse(import).filter(|name| name.package().starts_with("wasi:")) {
+            if is_denied(&name) {
+                let own = |ty: &ResourceType| !known.contains(ty);
+                denied::link(linker, import, &instance, own)?;
+            } else if !core::mem::replace(&mut has_p2, true) {
+                p2::link(linker)?;
+            }
+        }
+        let resources = instance.exports(&engine).filter_map(|(_, item)| match item.ty {
+            ComponentItem::Resource(ty) => Some(ty),
+            _ => None,
+        });
+        known.extend(resources);
+    }
+    Ok(())
+}
+
+fn is_denied(name: &InterfaceName) -> bool {
+    matches!(name.package(), "wasi:filesystem" | "wasi:sockets") || name.path() == "wasi:clocks/timezone"
+}

@@ -1,0 +1,149 @@
+//! What a box writes: responses, bodies, and where they go.
+
+use super::{OutgoingBody, OutgoingResponse, ResponseOutparam, types};
+use crate::{
+    boxes::State,
+    wasi::{
+        http::{Fields, OutBody, Unfinished},
+        p2::streams::OutputStream,
+    },
+};
+use alloc::{format, sync::Arc};
+use wasmtime::{Result, component::Resource};
+
+impl State {
+    /// The body of a message with these fields; None if it has been taken before, or there is no memory for it.
+    pub(super) fn body_of(&mut self, known: &mut Option<Arc<OutBody>>, fields: &Fields) -> Option<OutgoingBody> {
+        if known.is_some() {
+            return None;
+        }
+        // what is no length is found when the message is sent
+        let length = fields.content_length().unwrap_or_default();
+        let body = OutBody::new(&self.wasi.budget, length)?;
+        *known = Some(body.clone());
+        Some(OutgoingBody { body, has_stream: false })
+    }
+}
+
+impl types::HostOutgoingResponse for State {
+    fn new(&mut self, headers: Resource<Fields>) -> Result<Resource<OutgoingResponse>> {
+        let fields = self.wasi.take(headers)?.frozen();
+        self.wasi.push(OutgoingResponse { status: 200, fields, body: None })
+    }
+
+    fn status_code(&mut self, response: Resource<OutgoingResponse>) -> Result<u16> {
+        Ok(self.wasi.get(&response)?.status)
+    }
+
+    fn set_status_code(
+        &mut self,
+        response: Resource<OutgoingResponse>,
+        status: u16,
+    ) -> Result<core::result::Result<(), ()>> {
+        let response = self.wasi.get(&response)?;
+        // a final one (RFC 9110, section 15)
+        if !(200..=999).contains(&status) {
+            return Ok(Err(()));
+        }
+        response.status = status;
+        Ok(Ok(()))
+    }
+
+    fn headers(&mut self, response: Resource<OutgoingResponse>) -> Result<Resource<Fields>> {
+        let fields = self.wasi.get(&response)?.fields.clone();
+        self.wasi.push(fields)
+    }
+
+    fn body(
+        &mut self,
+        response: Resource<OutgoingResponse>,
+    ) -> Result<core::result::Result<Resource<OutgoingBody>, ()>> {
+        let known = self.wasi.get(&response)?;
+        let (mut body, fields) = (known.body.clone(), known.fields.clone());
+        let Some(taken) = self.body_of(&mut body, &fields) else { return Ok(Err(())) };
+        self.wasi.get(&response)?.body = body;
+        Ok(Ok(self.wasi.push(taken)?))
+    }
+
+    fn drop(&mut self, response: Resource<OutgoingResponse>) -> Result<()> {
+        self.wasi.take(response).map(drop)
+    }
+}
+
+impl types::HostResponseOutparam for State {
+    fn send_informational(
+        &mut self,
+        outparam: Resource<ResponseOutparam>,
+        _status: u16,
+        headers: Resource<Fields>,
+    ) -> Result<core::result::Result<(), types::ErrorCode>> {
+        self.wasi.get(&outparam)?;
+        self.wasi.take(headers)?;
+        Ok(Err(types::ErrorCode::HttpUpgradeFailed))
+    }
+
+    fn set(
+        &mut self,
+        outparam: Resource<ResponseOutparam>,
+        response: core::result::Result<Resource<OutgoingResponse>, types::ErrorCode>,
+    ) -> Result<()> {
+        let ResponseOutparam(exchange) = &*self.wasi.get(&outparam)?;
+        let exchange = exchange.clone();
+        self.wasi.take(outparam)?;
+        let response = match response {
+            Ok(response) => self.wasi.take(response)?,
+            Err(error) => {
+                exchange.fail(&format!("gave an error in place of a response: {error:?}"));
+                return Ok(());
+            }
+        };
+        let Ok(length) = response.fields.content_length() else {
+            exchange.fail("the response's content-length is no number");
+            return Ok(());
+        };
+        // responses that have no body, whatever they say of its length (RFC 9110, section 6.4.1)
+        let exempt = exchange.is_head || matches!(response.status, 204 | 304);
+        if !exchange.respond(response.status, &response.fields.to_lines()) {
+            return Ok(());
+        }
+        match &response.body {
+            Some(body) => body.attach(&exchange, exempt),
+            None if exempt || length.unwrap_or_default() == 0 => exchange.finish(),
+            None => {
+                exchange.fail("the body is shorter than its content-length");
+            }
+        }
+        Ok(())
+    }
+
+    fn drop(&mut self, outparam: Resource<ResponseOutparam>) -> Result<()> {
+        self.wasi.take(outparam).map(drop)
+    }
+}
+
+impl types::HostOutgoingBody for State {
+    fn write(&mut self, body: Resource<OutgoingBody>) -> Result<core::result::Result<Resource<OutputStream>, ()>> {
+        let body = self.wasi.get(&body)?;
+        if core::mem::replace(&mut body.has_stream, true) {
+            return Ok(Err(()));
+        }
+        let stream = OutputStream::Body(body.body.clone());
+        Ok(Ok(self.wasi.push(stream)?))
+    }
+
+    fn finish(
+        &mut self,
+        body: Resource<OutgoingBody>,
+        trailers: Option<Resource<Fields>>,
+    ) -> Result<core::result::Result<(), types::ErrorCode>> {
+        if let Some(trailers) = trailers {
+            self.wasi.take(trailers)?;
+        }
+        let body = self.wasi.take(body)?;
+        Ok(body.body.finish().map_err(|Unfinished(written)| types::ErrorCode::HttpResponseBodySize(Some(written))))
+    }
+
+    fn drop(&mut self, body: Resource<OutgoingBody>) -> Result<()> {
+        self.wasi.take(body).map(drop)
+    }
+}

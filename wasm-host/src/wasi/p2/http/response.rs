@@ -1,0 +1,238 @@
+//! The client: requests that a box sends, and what becomes of them.
+
+use super::{
+    super::bindings::wasi::http::outgoing_handler, FutureIncomingResponse, IncomingBody, IncomingResponse,
+    OutgoingBody, OutgoingRequest, RequestOptions, of_denied, of_fault, types,
+};
+use crate::{
+    boxes::{Charge, State},
+    wasi::{
+        http::{Denied, Fields, is_name},
+        p2::poll::Pollable,
+    },
+};
+use alloc::string::String;
+use wasmtime::{Result, component::Resource};
+
+type Answer<T> = core::result::Result<T, types::ErrorCode>;
+
+impl outgoing_handler::Host for State {
+    fn handle(
+        &mut self,
+        request: Resource<OutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> Result<Answer<Resource<FutureIncomingResponse>>> {
+        let request = self.wasi.take(request)?;
+        let options = options.map(|options| self.wasi.take(options)).transpose()?.unwrap_or_default();
+        if request.body.is_none() && request.fields.content_length().is_ok_and(|length| length.unwrap_or(0) > 0) {
+            return Ok(Err(types::ErrorCode::HttpRequestBodySize(Some(0))));
+        }
+        if request.fields.content_length().is_err() {
+            return Ok(Err(types::ErrorCode::HttpProtocolError));
+        }
+        let Some(authority) = &request.authority else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
+        let target = request.target.as_deref().filter(|target| !target.is_empty()).unwrap_or("/");
+        let sent = match &self.wasi.client {
+            Some(client) => client.send(request.method.name(), target, authority, &request.fields),
+            None => Err(Denied::NoArrow),
+        };
+        let (exchange, reader) = match sent {
+            Ok(sent) => sent,
+            Err(denied) => return Ok(Err(of_denied(denied))),
+        };
+        match &request.body {
+            Some(body) => body.attach(&exchange, false),
+            None => exchange.finish(),
+        }
+        let until = options.first_byte_timeout.map_or(u64::MAX, |time| self.platform.now().saturating_add(time));
+        Ok(Ok(self.wasi.push(FutureIncomingResponse { reader: Some(reader), until })?))
+    }
+}
+
+impl types::HostOutgoingRequest for State {
+    fn new(&mut self, headers: Resource<Fields>) -> Result<Resource<OutgoingRequest>> {
+        let fields = self.wasi.take(headers)?.frozen();
+        let method = types::Method::Get;
+        let charge = Charge::none(&self.wasi.budget);
+        let (target, scheme, authority, body) = (None, None, None, None);
+        self.wasi.push(OutgoingRequest { method, target, scheme, authority, fields, body, charge })
+    }
+
+    fn body(&mut self, request: Resource<OutgoingRequest>) -> Result<core::result::Result<Resource<OutgoingBody>, ()>> {
+        let known = self.wasi.get(&request)?;
+        let (mut body, fields) = (known.body.clone(), known.fields.clone());
+        let Some(taken) = self.body_of(&mut body, &fields) else { return Ok(Err(())) };
+        self.wasi.get(&request)?.body = body;
+        Ok(Ok(self.wasi.push(taken)?))
+    }
+
+    fn method(&mut self, request: Resource<OutgoingRequest>) -> Result<types::Method> {
+        Ok(self.wasi.get(&request)?.method.clone())
+    }
+
+    fn set_method(
+        &mut self,
+        request: Resource<OutgoingRequest>,
+        method: types::Method,
+    ) -> Result<core::result::Result<(), ()>> {
+        let request = self.wasi.get(&request)?;
+        // RFC 9110, section 9.1: a token; the channel's length has one byte
+        if !is_name(method.name()) || method.name().len() > 255 {
+            return Ok(Err(()));
+        }
+        request.method = method;
+        Ok(request.charged())
+    }
+
+    fn path_with_query(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
+        Ok(self.wasi.get(&request)?.target.clone())
+    }
+
+    fn set_path_with_query(
+        &mut self,
+        request: Resource<OutgoingRequest>,
+        target: Option<String>,
+    ) -> Result<core::result::Result<(), ()>> {
+        let request = self.wasi.get(&request)?;
+        if !target.as_deref().is_none_or(|target| target.is_empty() || is_target(target)) {
+            return Ok(Err(()));
+        }
+        request.target = target;
+        Ok(request.charged())
+    }
+
+    fn scheme(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<types::Scheme>> {
+        Ok(self.wasi.get(&request)?.scheme.clone())
+    }
+
+    /// Any: between boxes there is none.
+    fn set_scheme(
+        &mut self,
+        request: Resource<OutgoingRequest>,
+        scheme: Option<types::Scheme>,
+    ) -> Result<core::result::Result<(), ()>> {
+        let request = self.wasi.get(&request)?;
+        if let Some(types::Scheme::Other(other)) = &scheme
+            && !is_name(other)
+        {
+            return Ok(Err(()));
+        }
+        request.scheme = scheme;
+        Ok(request.charged())
+    }
+
+    fn authority(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
+        Ok(self.wasi.get(&request)?.authority.clone())
+    }
+
+    fn set_authority(
+        &mut self,
+        request: Resource<OutgoingRequest>,
+        authority: Option<String>,
+    ) -> Result<core::result::Result<(), ()>> {
+        let request = self.wasi.get(&request)?;
+        if !authority.as_deref().is_none_or(is_authority) {
+            return Ok(Err(()));
+        }
+        request.authority = authority;
+        Ok(request.charged())
+    }
+
+    fn headers(&mut self, request: Resource<OutgoingRequest>) -> Result<Resource<Fields>> {
+        let fields = self.wasi.get(&request)?.fields.clone();
+        self.wasi.push(fields)
+    }
+
+    fn drop(&mut self, request: Resource<OutgoingRequest>) -> Result<()> {
+        self.wasi.take(request).map(drop)
+    }
+}
+
+impl OutgoingRequest {
+    /// Charges for the text that is kept, or keeps none of it.
+    fn charged(&mut self) -> core::result::Result<(), ()> {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let scheme = match &self.scheme {
+            Some(types::Scheme::Other(other)) => other.len(),
+            _ => 0,
+        };
+        let bytes = self.method.name().len() + length(&self.target) + length(&self.authority) + scheme;
+        if self.charge.resize(bytes) {
+            return Ok(());
+        }
+        (self.method, self.target, self.scheme, self.authority) = (types::Method::Get, None, None, None);
+        Err(())
+    }
+}
+
+/// RFC 9112, section 3.2.1: what begins with a slash and has no spaces, controls or fragment.
+fn is_target(target: &str) -> bool {
+    target.starts_with('/') && target.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+/// RFC 9110, section 4.2: a host and perhaps a port, without anything that would end them.
+fn is_authority(authority: &str) -> bool {
+    !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@\\\"<>".contains(&b))
+}
+
+impl types::HostFutureIncomingResponse for State {
+    fn subscribe(&mut self, future: Resource<FutureIncomingResponse>) -> Result<Resource<Pollable>> {
+        let future = self.wasi.get(&future)?;
+        let pollable = match &future.reader {
+            Some(reader) => Pollable::Response(reader.clone(), future.until),
+            None => Pollable::Ready,
+        };
+        self.wasi.push(pollable)
+    }
+
+    fn get(
+        &mut self,
+        future: Resource<FutureIncomingResponse>,
+    ) -> Result<Option<core::result::Result<Answer<Resource<IncomingResponse>>, ()>>> {
+        let now = self.platform.now();
+        let future = self.wasi.get(&future)?;
+        let Some(reader) = &future.reader else { return Ok(Some(Err(()))) };
+        let answer = match reader.take_response() {
+            Some(Ok((status, fields))) => Ok((status, fields, reader.clone())),
+            Some(Err(fault)) => Err(of_fault(&fault)),
+            None if now >= future.until => Err(types::ErrorCode::HttpResponseTimeout),
+            None => return Ok(None),
+        };
+        future.reader = None;
+        Ok(Some(Ok(match answer {
+            Ok((status, fields, reader)) => {
+                Ok(self.wasi.push(IncomingResponse { status, fields, body: Some(reader) })?)
+            }
+            Err(code) => Err(code),
+        })))
+    }
+
+    fn drop(&mut self, future: Resource<FutureIncomingResponse>) -> Result<()> {
+        self.wasi.take(future).map(drop)
+    }
+}
+
+impl types::HostIncomingResponse for State {
+    fn status(&mut self, response: Resource<IncomingResponse>) -> Result<u16> {
+        Ok(self.wasi.get(&response)?.status)
+    }
+
+    fn headers(&mut self, response: Resource<IncomingResponse>) -> Result<Resource<Fields>> {
+        let fields = self.wasi.get(&response)?.fields.clone();
+        self.wasi.push(fields)
+    }
+
+    fn consume(
+        &mut self,
+        response: Resource<IncomingResponse>,
+    ) -> Result<core::result::Result<Resource<IncomingBody>, ()>> {
+        match self.wasi.get(&response)?.body.take() {
+            Some(reader) => Ok(Ok(self.wasi.push(IncomingBody { reader, has_stream: false })?)),
+            None => Ok(Err(())),
+        }
+    }
+
+    fn drop(&mut self, response: Resource<IncomingResponse>) -> Result<()> {
+        self.wasi.take(response).map(drop)
+    }
+}

@@ -1,0 +1,53 @@
+//! `wasi:random`: all of it from the node's CSPRNG, that which may be insecure too.
+
+use super::bindings::wasi::random::{insecure, insecure_seed, random};
+use crate::boxes::{Charge, State};
+use alloc::{vec, vec::Vec};
+use wasmtime::{Result, bail};
+
+/// The most bytes that one call yields.
+const MAX: u64 = 1 << 20;
+
+impl State {
+    pub(in crate::wasi) fn random_bytes(&mut self, length: u64) -> Result<Vec<u8>> {
+        // charged while they are on their way
+        if length > MAX || Charge::new(&self.wasi.budget, length as usize).is_none() {
+            bail!("asked for {length} random bytes at once; there are {MAX} at most, and no more than memory is left");
+        }
+        let mut bytes = vec![0; length as usize];
+        self.platform.fill_random(&mut bytes);
+        Ok(bytes)
+    }
+
+    pub(in crate::wasi) fn random_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.platform.fill_random(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+impl random::Host for State {
+    fn get_random_bytes(&mut self, length: u64) -> Result<Vec<u8>> {
+        self.random_bytes(length)
+    }
+
+    fn get_random_u64(&mut self) -> Result<u64> {
+        Ok(self.random_u64())
+    }
+}
+
+impl insecure::Host for State {
+    fn get_insecure_random_bytes(&mut self, length: u64) -> Result<Vec<u8>> {
+        self.random_bytes(length)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> Result<u64> {
+        Ok(self.random_u64())
+    }
+}
+
+impl insecure_seed::Host for State {
+    fn insecure_seed(&mut self) -> Result<(u64, u64)> {
+        Ok((self.random_u64(), self.random_u64()))
+    }
+}
