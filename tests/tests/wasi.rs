@@ -4,6 +4,7 @@ use std::{io::Read, thread};
 use tests::{
     On, TestNode,
     client::{Raw, curl},
+    node::PATIENCE,
     on_each,
 };
 
@@ -95,8 +96,9 @@ fn failures_stay_with_their_request(on: On) {
         // where the head was sent before, the body is cut short
         let begun = ["unfinished", "short"].contains(failure);
         assert!(heard.starts_with("HTTP/1.1 502 ") || begun, "{failure}: {heard}");
-        let said = node.wait_for(position, reason);
-        assert!(said.contains("] trials: "), "{said}");
+        let said = |line: &str| line.contains("] trials: ") && line.contains(reason);
+        let waited = node.node.console().wait_from(position, reason, said, PATIENCE);
+        waited.unwrap_or_else(|error| panic!("{error:#}"));
         assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well", "after {failure}");
     }
     for cut in ["late", "long"] {
@@ -136,6 +138,6 @@ fn what_the_node_gives(on: On) {
     for line in ["] trials: to stdout", "] trials: and on", "] trials: warning: to stderr"] {
         node.wait_for(position, line);
     }
-    assert_eq!(curl(&[], &node.url("/trials/given")).text(), "[\"trials\"] Err(ErrorCode::AccessDenied)");
+    assert_eq!(curl(&[], &node.url("/trials/given")).text(), "[\"trials\"] Err(\"access-denied\")");
     node.power_off();
 }

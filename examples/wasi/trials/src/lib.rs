@@ -160,5 +160,5 @@ fn given() -> String {
     let before = monotonic_clock::now();
     monotonic_clock::subscribe_duration(1_000_000).block();
     assert!(monotonic_clock::now() >= before + 1_000_000);
-    format!("{:?} {:?}", environment::get_arguments(), socket.map(drop))
+    format!("{:?} {:?}", environment::get_arguments(), socket.map(drop).map_err(|code| code.name()))
 }

@@ -332,3 +332,47 @@ fn all_faults_are_found_in_the_order_of_the_file() {
     let lines: Vec<u32> = faults.iter().map(|fault| fault.place.line).collect();
     assert_eq!(lines, [5, 6, 12, 16], "{}", Report(&faults));
 }
+
+/// A box of WASI's, which imports and exports these.
+fn wasi(imports: &[&str], exports: &[&str], arrows: &str) -> Result<Routes, Vec<Diagnostic>> {
+    let mut components = components();
+    components.insert("./w".into(), describe(imports, exports));
+    check(&parse(&[SITE, "[box.w]\ncomponent = \"./w\"\n", arrows].concat()), &components)
+}
+
+const INCOMING: &str = "wasi:http/incoming-handler@0.2.3";
+const OUTGOING: &str = "wasi:http/outgoing-handler@0.2.3";
+
+#[test]
+fn a_handler_asks_over_an_arrow_like_any_other_client() {
+    let arrow = "arrows.\"wasi:http/outgoing-handler\" = [{ box = \"site\", host = \"a.b\" }, { box = \"site\", path = \"/c\" }]\n";
+    let routes = wasi(&[OUTGOING, "wasi:http/types@0.2.3"], &[INCOMING], arrow);
+    let routes = routes.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    let client = routes.boxes[1].client(Channel::Handler).unwrap();
+    let attached: Vec<&[u8]> = client.peers.iter().map(|peer| &*peer.attach).collect();
+    assert_eq!(attached, [&b"a.b\0"[..], b"\0/c"]);
+    assert_eq!(routes.boxes[0].service(Channel::Handler).unwrap().end.peers.len(), 2);
+
+    let faults = wasi(&[OUTGOING], &[INCOMING], "").unwrap_err();
+    assert_eq!(faults.len(), 1, "{}", Report(&faults));
+    assert_eq!(faults[0].message, "box `w` imports `wasi:http/outgoing-handler@0.2.3` and has no arrow for it");
+    assert_eq!(faults[0].help.as_deref(), Some("add arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }"));
+}
+
+#[test]
+fn a_handler_has_no_life_of_its_own() {
+    let service = ["pearwood:box/service@0.1.0", INCOMING];
+    for (imports, exports, about) in [
+        (&["pearwood:box/schedule"][..], &[INCOMING][..], "pearwood:box/schedule@0.1.0"),
+        (&[], &service, INCOMING),
+        (&[], &["wasi:cli/run@0.2.3", INCOMING], INCOMING),
+    ] {
+        let faults = wasi(imports, exports, "").unwrap_err();
+        let named = faults.iter().find(|fault| fault.interface.as_deref() == Some(about));
+        let fault = named.unwrap_or_else(|| panic!("{}", Report(&faults)));
+        assert_eq!((fault.place.line, fault.box_name.as_deref()), (6, Some("w")));
+    }
+    let arrow = "arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }\n";
+    let faults = wasi(&[OUTGOING], &["pearwood:box/service@0.1.0"], arrow).unwrap_err();
+    assert_eq!(faults[0].message, "box `w` imports `wasi:http/outgoing-handler@0.2.3` and exports no handler");
+}

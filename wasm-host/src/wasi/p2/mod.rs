@@ -9,6 +9,8 @@ mod http;
 mod poll;
 mod random;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use crate::boxes::State;
 use wasmtime::{
