@@ -13,6 +13,7 @@ on_each!(
     bodies_are_streamed_both_ways,
     a_slow_reader_holds_nobody_up,
     failures_stay_with_their_request,
+    clients_that_leave_are_no_failures,
     requests_are_worked_on_at_once,
     what_the_node_gives,
 );
@@ -111,6 +112,23 @@ fn failures_stay_with_their_request(on: On) {
     for name in ["hello", "http"] {
         assert_eq!(node.box_status(name)["restarts"], 0, "{name}");
     }
+    node.power_off();
+}
+
+/// The box traps when it finds that nobody reads any more.
+fn clients_that_leave_are_no_failures(on: On) {
+    let node = TestNode::start("wasi", on);
+    let position = node.node.console().position();
+    let mut raw = Raw::connect(&node.authority());
+    raw.say(b"GET /trials/bytes?30000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    raw.hear_until(b"\r\n\r\n");
+    drop(raw);
+    let what = "after the client had gone";
+    let said = |line: &str| line.contains("] trials: ") && line.contains(what);
+    let waited = node.node.console().wait_from(position, what, said, PATIENCE);
+    waited.unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well");
+    assert_eq!(node.box_status("trials")["restarts"], 0);
     node.power_off();
 }
 

@@ -141,6 +141,11 @@ async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Request
                 false => "returned without a response",
             });
         }
+        // Many a guest takes it for impossible that nobody reads its answer to the end.
+        Some(Err(error)) if exchange.is_broken() && exchange.failure().is_none() => {
+            handle.write(Level::Debug, &format!("{what}: ended after the client had gone: {}", error.root_cause()));
+            return Outcome::Spent;
+        }
         Some(Err(error)) => {
             exchange.fail(&format!("{}", error.root_cause()));
             return Outcome::Failed(what, error);

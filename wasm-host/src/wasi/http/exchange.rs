@@ -81,6 +81,8 @@ struct State {
     responded: bool,
     /// Nothing more is sent or heard.
     over: bool,
+    /// The other side broke it off, or is no more.
+    broken: bool,
     /// why this side failed it
     failure: Option<Arc<str>>,
     charge: Charge,
@@ -129,6 +131,7 @@ impl Exchange {
             response: None,
             head_waker: None,
             responded: false,
+            broken: false,
             over: false,
             failure: None,
             charge,
@@ -196,7 +199,12 @@ impl Exchange {
         if !matches!(state.inflow.end, Some(Ok(()))) {
             state.inflow.end = Some(Err(fault));
         }
+        state.broken |= !state.over;
         self.end(&mut state);
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.state.lock().broken
     }
 
     fn misheard(&self, what: &'static str) {
