@@ -35,7 +35,7 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for EchoBox {
     fn run() {
         let mut echo = Echo::new();
         loop {
-            let schedule::Turn { wake, received } = schedule::wait_and_receive(echo.deadline());
+            let schedule::Turn { wake, received, .. } = schedule::wait_and_receive(echo.deadline());
             let room = wake.ready.contains(Ready::ROOM);
             echo.turn(Wake { now: wake.now, handler: &received, room }, &mut Arrows);
         }
