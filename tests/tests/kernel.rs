@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+#[path = "../../kernel/src/drivers/virtio/backlog.rs"]
+mod backlog;
 #[path = "../../kernel/src/drivers/pci/bar.rs"]
 mod bar;
 #[path = "../../kernel/src/drivers/virtio/buffers.rs"]
@@ -58,6 +60,7 @@ mod drivers {
     }
 }
 
+use backlog::Backlog;
 use buffers::{BUFFER, BufferQueue, SendError};
 use ring::Faulty;
 use std::ptr::with_exposed_provenance_mut;
@@ -303,6 +306,33 @@ fn frames_are_sent_behind_a_header_of_zeroes_and_a_full_queue_takes_no_more() {
         assert_eq!(queue.send(&[frame; 1514]), Ok(()));
     }
     assert_eq!(queue.send(&[9; 60]), Err(SendError::Full));
+}
+
+#[test]
+fn frames_beyond_the_queue_wait_in_order_and_within_bounds() {
+    let mut device = Device::new(8);
+    let mut queue = BufferQueue::to_send(&mut device, 0, 256, 0).unwrap();
+    let mut backlog = Backlog::default();
+    for frame in 0..20u8 {
+        assert!(queue.send(&[frame; 60]).is_ok() == (frame < 8));
+        assert!(frame < 8 || backlog.push(&[frame; 60]));
+    }
+    let mut sent = Vec::new();
+    while sent.len() < 20 {
+        queue.publish(&mut device);
+        while let Some((index, address, ..)) = device.next() {
+            sent.push(device.read::<[u8; 60]>(address)[0]);
+            device.give_back(index.into(), 0);
+        }
+        let drained = backlog.drain(|frame| queue.send(frame));
+        assert_eq!(drained.is_ok(), backlog.is_empty());
+    }
+    assert!(sent.into_iter().eq(0..20));
+    let frames = (0..).take_while(|_| backlog.push(&[0; 1514])).count();
+    assert!((300..350).contains(&frames), "{frames}");
+    assert!(!backlog.is_empty());
+    backlog.clear();
+    assert!(backlog.is_empty() && backlog.push(&[0; 1514]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! What a transport is, and the memory-mapped one, are the crate virtio-drivers'. Its queues and drivers for devices are
 //! not used: they notify for each buffer and wait for answers.
 
+mod backlog;
 mod buffers;
 pub mod mmio;
 pub mod net;
@@ -13,7 +14,8 @@ pub mod rng;
 
 use super::pci::Id;
 
-/// Which of a device's queues interrupts. One is enough: nothing here sleeps until a frame has been sent.
+/// Which of a device's queues interrupts. One is enough: while frames
+/// wait to be sent, nothing here sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     Never,

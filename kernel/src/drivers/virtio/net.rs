@@ -2,9 +2,11 @@
 //!
 //! Frames come and go in batches, with one notification for each. The receive queue is polled while there is work; its
 //! interrupt is on only between [`Card::arm`] and [`Card::disarm`], while the CPU sleeps. What was sent is taken back
-//! when the room is needed.
+//! when the room is needed. Frames that find none wait, and are tried again between tasks; until they are out, the CPU
+//! does not sleep.
 
 use super::Interrupt;
+use super::backlog::Backlog;
 use super::buffers::{BUFFER, BufferQueue, SendError};
 use super::mmio::{self, MmioTransport};
 use super::pci::PciTransport;
@@ -82,6 +84,8 @@ struct Queues<T: Transport> {
     transport: T,
     receive: BufferQueue,
     transmit: BufferQueue,
+    /// frames for which `transmit` had no room
+    backlog: Backlog,
     header: usize,
     /// the device has broken its rules and is not used any more
     faulty: bool,
@@ -93,7 +97,7 @@ struct Queues<T: Transport> {
 struct Lost {
     /// received with a length that cannot be
     refused: u64,
-    /// not sent since the card's queue was full
+    /// not sent since the card's queue was full, and as much waited already as may
     dropped: u64,
     /// not sent since it was no frame that the card could carry
     unsendable: u64,
@@ -122,7 +126,8 @@ impl<T: Transport> VirtioNet<T> {
         let transmit = BufferQueue::to_send(&mut transport, TRANSMIT, TRANSMIT_BUFFERS, header)?;
         transport.finish_init();
         receive.publish(&mut transport);
-        let queues = Lock::new(Queues { transport, receive, transmit, header, faulty: false, lost: Lost::default() });
+        let (backlog, lost) = (Backlog::default(), Lost::default());
+        let queues = Lock::new(Queues { transport, receive, transmit, backlog, header, faulty: false, lost });
         Ok(VirtioNet { name, address, mtu, queues, waker: Lock::new(None) })
     }
 }
@@ -157,6 +162,7 @@ impl<T: Transport> Queues<T> {
     /// Gives the card up for good.
     fn give_up(&mut self, name: &str) {
         self.faulty = true;
+        self.backlog.clear();
         self.transport.set_status(DeviceStatus::FAILED);
         log::error!("{name}: the card broke the rules of its queues and is not used any more");
     }
@@ -169,6 +175,16 @@ impl<T: Transport> Queues<T> {
         // The card may not know yet what is waiting for it.
         self.transmit.publish(&mut self.transport);
         self.transmit.send(frame)
+    }
+
+    /// Sends what waits, as far as there is room now.
+    #[cold]
+    fn send_backlog(&mut self, name: &str) {
+        let transmit = &mut self.transmit;
+        match self.backlog.drain(|frame| transmit.send(frame)) {
+            Ok(()) | Err(SendError::Full) => self.transmit.publish(&mut self.transport),
+            Err(SendError::Faulty) => self.give_up(name),
+        }
     }
 }
 
@@ -222,6 +238,9 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
     fn transmit(&self, frames: wit::Records<'_>) {
         let mut guard = self.queues.lock();
         let queues = &mut *guard;
+        if !queues.backlog.is_empty() {
+            queues.send_backlog(&self.name);
+        }
         let longest = ETHERNET_HEADER + VLAN_TAG + usize::from(self.mtu);
         for record in frames {
             let frame = match record {
@@ -235,8 +254,11 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
                     continue;
                 }
             };
-            match queues.send(frame) {
+            // None overtakes another.
+            let sent = if queues.backlog.is_empty() { queues.send(frame) } else { Err(SendError::Full) };
+            match sent {
                 Ok(()) => {}
+                Err(SendError::Full) if queues.backlog.push(frame) => {}
                 Err(SendError::Full) => {
                     count(&mut queues.lost.dropped, &self.name, "dropped a frame, its queue is full")
                 }
@@ -249,9 +271,14 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
 
 impl<T: Transport + Send + Sync> Card for VirtioNet<T> {
     fn poll(&self) {
-        if self.ready()
-            && let Some(waker) = &*self.waker.lock()
-        {
+        let ready = {
+            let mut queues = self.queues.lock();
+            if !queues.backlog.is_empty() {
+                queues.send_backlog(&self.name);
+            }
+            queues.receive.ready() && !queues.faulty
+        };
+        if ready && let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }
     }
@@ -259,7 +286,7 @@ impl<T: Transport + Send + Sync> Card for VirtioNet<T> {
     fn arm(&self) -> bool {
         let mut queues = self.queues.lock();
         queues.receive.set_interrupts(true);
-        !queues.receive.ready() || queues.faulty
+        (!queues.receive.ready() && queues.backlog.is_empty()) || queues.faulty
     }
 
     fn disarm(&self) {
