@@ -19,6 +19,7 @@ mod outgoing;
 mod packet;
 mod peers;
 mod random;
+mod restraint;
 mod segments;
 mod senders;
 mod settings;

@@ -147,6 +147,15 @@ fn is_intact(frame: &[u8]) -> bool {
     header.is_some_and(checksum::verify_header)
 }
 
+/// Whether an IP packet carries ICMP.
+pub fn is_icmp(frame: &[u8]) -> bool {
+    const ICMP: u8 = 1;
+    match frame.get(12..ETHERNET_HEADER) {
+        Some([0x08, 0x00]) => frame.get(23) == Some(&ICMP),
+        _ => frame.get(20) == Some(&ICMPV6),
+    }
+}
+
 /// Whether an IPv6 packet is for another machine. smoltcp takes any whose last two octets are those of an own address.
 pub fn to_stranger(frame: &[u8], own: impl FnOnce(Ipv6Addr) -> bool) -> bool {
     let Some([0x86, 0xdd, packet @ ..]) = frame.get(12..) else { return false };

@@ -11,6 +11,7 @@ use crate::names::Names;
 use crate::packet::{self, Packet, Segment};
 use crate::peers::Peers;
 use crate::random::{Random, Seed};
+use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
@@ -29,6 +30,8 @@ pub struct Stack {
     udp: Udp,
     names: Names,
     journal: Journal,
+    /// of ICMP errors
+    errors: Restraint,
     /// somebody asks which multicast groups this machine listens to
     group_query: bool,
     /// when anything but TCP has something to do
@@ -45,6 +48,8 @@ pub struct Counters {
     pub transmitted: u64,
     /// frames not processed: not for us, malformed, of a protocol not spoken here
     pub ignored: u64,
+    /// ICMP errors not sent, since there were too many
+    pub unanswered: u64,
     pub tcp: crate::tcp::Counters,
     pub udp: crate::udp::Counters,
 }
@@ -66,6 +71,7 @@ impl Stack {
             udp: Udp::default(),
             names: Names::default(),
             journal: Journal::default(),
+            errors: Restraint::default(),
             group_query: false,
             others_at: 0,
             counters: Counters::default(),
@@ -120,7 +126,7 @@ impl Stack {
     #[cold]
     #[inline(never)]
     fn other(&mut self, now: u64, frame: &[u8], group: bool, packet: Packet) {
-        let Stack { link, tcp, datagrams, addresses, counters, others_at, group_query, .. } = self;
+        let Stack { link, tcp, datagrams, addresses, counters, errors, others_at, group_query, .. } = self;
         if packet::to_stranger(frame, |address| link.owns(address)) {
             counters.ignored += 1;
             return;
@@ -139,6 +145,9 @@ impl Stack {
             Packet::Udp { port, multicast } if (multicast || group) && !datagrams.is_bound(port) => {
                 counters.ignored += 1;
             }
+            // smoltcp answers what nobody wants with an ICMP error.
+            Packet::Udp { port, .. } if !datagrams.is_bound(port) && !errors.allows(now) => counters.unanswered += 1,
+            Packet::Other if !packet::is_icmp(frame) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
             Packet::Tcp(_) | Packet::Drop(_) => counters.ignored += 1,
         }
@@ -263,19 +272,27 @@ impl Stack {
         if new == old {
             return;
         }
-        let (connections, memory) = (self.connections(), self.memory() >> 10);
-        self.journal.write(
-            Level::Debug,
-            format_args!("{connections} connections, {memory} KiB of buffers; since the start: {new:?}"),
-        );
-        let refused = new.tcp.exhausted - old.tcp.exhausted;
-        if refused > 0 {
-            self.journal.write(
-                Level::Warn,
-                format_args!(
-                    "{refused} connections refused: too many, or no memory (config.connections, config.buffers)"
-                ),
-            );
+        let (tcp, of) = (new.tcp, old.tcp);
+        let troubles = [
+            (
+                tcp.exhausted - of.exhausted,
+                "connections refused: too many, or no memory (config.connections, config.buffers)",
+            ),
+            (
+                tcp.overflowed - of.overflowed,
+                "connections not taken or given up half open: more than the box that listens keeps",
+            ),
+            (tcp.corrupt - of.corrupt, "TCP segments with a wrong checksum"),
+            (
+                new.unanswered - old.unanswered + tcp.unanswered - of.unanswered,
+                "questions for closed ports not answered, since there were so many",
+            ),
+            (new.udp.dropped - old.udp.dropped, "datagrams dropped"),
+        ];
+        for (count, what) in troubles {
+            if count > 0 {
+                self.journal.write(Level::Warn, format_args!("in the last minute {count} {what}"));
+            }
         }
         self.reported = new;
     }

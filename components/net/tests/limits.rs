@@ -273,3 +273,33 @@ fn nothing_to_do_means_sleeping() {
     let now = world.now;
     assert!(world.stack.deadline() > now, "{} s", (now - world.stack.deadline()) / SECOND);
 }
+
+#[test]
+fn questions_for_closed_ports_are_answered_two_hundred_times_a_second() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    give(&mut world, &frames::arp("10.0.0.66", ATTACKER, STACK4));
+    world.sent.clear();
+    let mut batch = Batch::new();
+    for n in 0..1000 {
+        let (from, to) = (("10.0.0.66", 5000 + n), (STACK4, 9));
+        let syn = Tcp { from, to, control: TcpControl::Syn, sequence: 1, acknowledge: None, payload: &[] };
+        batch.push(wit::nic::FRAME, 0, &frames::tcp(&syn));
+        batch.push(wit::nic::FRAME, 0, &frames::udp(from, to, b"hello"));
+        // a protocol that nobody speaks here
+        batch.push(wit::nic::FRAME, 0, &frames::ip("10.0.0.66", STACK4, 99.into(), 64, b"hello"));
+    }
+    for _ in 0..2 {
+        world.sent.clear();
+        world.stack.frames(world.now, batch.as_bytes());
+        world.turn();
+        let resets = world.sent.iter().filter(|frame| frames::read_tcp(frame).is_some()).count();
+        let errors = world.sent.iter().filter(|frame| frame[23] == 1).count();
+        assert_eq!((resets, errors), (200, 200));
+        world.pass(1);
+    }
+    let counters = world.stack.counters();
+    assert_eq!((counters.tcp.unanswered, counters.unanswered), (1600, 3600));
+    world.pass(60);
+    let lines: Vec<String> = world.stack.log().map(|(_, line)| line).collect();
+    assert!(lines.iter().any(|line| line.contains("5200 questions for closed ports not answered")), "{lines:?}");
+}

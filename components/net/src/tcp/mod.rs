@@ -17,6 +17,7 @@ use crate::link::Link;
 use crate::packet::Segment;
 use crate::peers::Peers;
 use crate::random::Random;
+use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::timers::Timers;
 use connection::Connection;
@@ -43,6 +44,7 @@ pub struct Tcp {
     held: Vec<u16>,
     /// connections that could not send, perhaps for want of a neighbour's address
     stalled: Vec<u16>,
+    resets: Restraint,
     /// for segments that belong to no connection
     nobody: SocketSet<'static>,
     keep_alive: u64,
@@ -57,6 +59,8 @@ pub struct Counters {
     pub exhausted: u64,
     /// connections not taken, or given up half open, for a full backlog
     pub overflowed: u64,
+    /// resets not sent, since there were too many
+    pub unanswered: u64,
     /// commands that made no sense
     pub malformed: u64,
 }
@@ -75,6 +79,7 @@ impl Tcp {
             touched: Vec::new(),
             held: Vec::new(),
             stalled: Vec::new(),
+            resets: Restraint::default(),
             nobody: SocketSet::new(Vec::new()),
             keep_alive: settings.keep_alive,
         }
@@ -140,6 +145,10 @@ impl Tcp {
         }
         if !segment.opens() || self.listeners.get(flow.local_port).is_none() {
             // smoltcp answers with a reset.
+            if !segment.is_rst() && !self.resets.allows(now) {
+                self.counters.unanswered += 1;
+                return;
+            }
             return link.ingress(now, frame, &mut self.nobody);
         }
         let Some(slot) = self.accept(*flow) else { return };
