@@ -1,6 +1,8 @@
 //! From the machine to the system that runs on it.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+mod slots;
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
 use wasm_host::{
@@ -16,34 +18,42 @@ use crate::{
     power,
 };
 
-/// Runs the system in the image for good. An image that cannot run is reported, and the machine stops.
-pub fn run(machine: &'static Machine, image: &'static [u8], boot: Boot) -> ! {
-    let node = open(image, &boot)
-        .and_then(|image| {
-            let configure = &mut platform::configure;
-            let setup = Setup { platform: machine, image, target: KERNEL_TRIPLE, configure, stand_ins: &[] };
-            Node::start(setup).map_err(|error| explain("the system does not start", error))
-        })
-        .unwrap_or_else(|error| {
-            log::error!("{error}");
-            power::stop()
-        });
+/// Runs a system for good: the one that the machine's disk holds, or that of the image which the boot loader brought. If
+/// neither can run, that is reported, and the machine stops.
+pub fn run(machine: &'static Machine, module: &'static [u8], boot: Boot) -> ! {
+    let node = trusted(&boot).and_then(|trusted| {
+        let module = open(module, &trusted);
+        let kept = slots::start(machine, &boot, module.as_ref().ok().copied(), &trusted);
+        kept.map_or_else(|| start(machine, module?), Ok)
+    });
+    let node = node.unwrap_or_else(|error| {
+        log::error!("{error}");
+        power::stop()
+    });
     let engine = node.engine().clone();
     timer::start(move || engine.increment_epoch());
     node.run()
 }
 
-fn open(image: &'static [u8], boot: &Boot) -> Result<&'static Image<'static>, String> {
+fn trusted(boot: &Boot) -> Result<Vec<PublicKey>, String> {
+    let keys = boot.arguments("trust");
+    keys.map(|key| key.parse().map_err(|error| explain("kernel command line: trust", error))).collect()
+}
+
+/// The image that the boot loader brought.
+fn open(image: &'static [u8], trusted: &[PublicKey]) -> Result<&'static Image<'static>, String> {
     if image.is_empty() {
         return Err("there is no image: the boot loader should load one as the first module (QEMU: -initrd)".into());
     }
-    let trusted: Vec<PublicKey> = boot
-        .arguments("trust")
-        .map(|key| key.parse().map_err(|error| explain("kernel command line: trust", error)))
-        .collect::<Result<_, _>>()?;
-    let image = Image::open(image, &trusted).map_err(|error| explain("the image is refused", error))?;
+    let image = Image::open(image, trusted).map_err(|error| explain("the image is refused", error))?;
     let image = image.with_hasher(vector_hash);
     Ok(Box::leak(Box::new(image)))
+}
+
+fn start(machine: &'static Machine, image: &'static Image<'static>) -> Result<Arc<Node>, String> {
+    let configure = &mut platform::configure;
+    let setup = Setup { platform: machine, image, target: KERNEL_TRIPLE, configure, stand_ins: &[] };
+    Node::start(setup).map_err(|error| explain("the system does not start", error))
 }
 
 fn explain(what: &str, error: impl fmt::Display) -> String {

@@ -5,13 +5,16 @@ mod engine;
 use alloc::{sync::Arc, vec::Vec};
 use core::{sync::atomic::Ordering, task::Waker};
 
-use wasm_host::platform::{MemoryUse, Nanos, Nic, Platform, Power};
+use wasm_host::{
+    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    slots::Store,
+};
 
 pub use engine::configure;
 
 use crate::{
     clock, console,
-    cpu::{self, interrupts},
+    cpu::{self, interrupts, lock::Lock},
     drivers::Devices,
     entropy,
     memory::{
@@ -25,11 +28,19 @@ use crate::{
 /// The machine that the kernel booted on.
 pub struct Machine {
     devices: Devices,
+    /// where its system is kept
+    slots: Lock<Option<Arc<Store>>>,
 }
 
 impl Machine {
     pub fn new(devices: Devices) -> Machine {
-        Machine { devices }
+        Machine { devices, slots: Lock::new(None) }
+    }
+
+    /// From now on the node's system is kept there.
+    #[cfg_attr(feature = "selftest", expect(dead_code, reason = "there is no system"))]
+    pub fn keep_in(&self, store: Arc<Store>) {
+        *self.slots.lock() = Some(store);
     }
 }
 
@@ -60,6 +71,14 @@ impl Platform for Machine {
 
     fn nic(&self, name: &str) -> Option<Arc<dyn Nic>> {
         self.devices.nic(name)
+    }
+
+    fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
+        self.devices.disk(name)
+    }
+
+    fn slots(&self) -> Option<Arc<Store>> {
+        self.slots.lock().clone()
     }
 
     fn poll(&self) {

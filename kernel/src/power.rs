@@ -119,6 +119,7 @@ pub fn fail() -> ! {
 }
 
 /// After a report of why nothing can run here. Starting again would change nothing, so a person has to.
+#[cfg_attr(feature = "selftest", expect(dead_code, reason = "there is no system that could not run"))]
 pub fn stop() -> ! {
     interrupts::disable();
     debug_exit(EXIT_FAILED);

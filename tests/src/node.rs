@@ -73,7 +73,7 @@ impl TestNode {
         let turn = turn();
         let forwards = launch.ports().into_iter().map(|(protocol, port)| Forward::any(protocol, port));
         let system = workspace().join("examples").join(example_name);
-        let node = pearwood::node::linux(&pearwood_command(), &system, forwards).expect("a node on Linux");
+        let node = pearwood::node::linux(&pearwood_command(), &system, forwards, &[]).expect("a node on Linux");
         Self { node, launch, _turn: turn }.answering()
     }
 
@@ -124,7 +124,7 @@ pub fn tcp(port: u16) -> Forward {
 }
 
 /// The `pearwood` command, built once.
-fn pearwood_command() -> PathBuf {
+pub fn pearwood_command() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| pearwood::build::own_command().expect("the pearwood command")).clone()
 }

@@ -11,6 +11,8 @@ mod backlog;
 mod bar;
 #[path = "../../kernel/src/drivers/virtio/buffers.rs"]
 mod buffers;
+#[path = "kernel/disk.rs"]
+mod disk;
 #[path = "../../kernel/src/drivers/dsdt.rs"]
 mod dsdt;
 #[path = "../../kernel/src/entropy/generator.rs"]
@@ -19,12 +21,37 @@ mod generator;
 mod mcfg;
 #[path = "../../kernel/src/drivers/virtio/places.rs"]
 mod places;
+#[path = "../../kernel/src/drivers/virtio/requests.rs"]
+mod requests;
 #[path = "../../kernel/src/drivers/virtio/ring.rs"]
 mod ring;
+#[path = "../../kernel/src/drivers/virtio/transfers.rs"]
+mod transfers;
+#[path = "../../kernel/src/drivers/virtio/turns.rs"]
+mod turns;
 #[path = "../../kernel/src/clock/wall.rs"]
 mod wall;
 
 /// What these parts use of the rest of the kernel.
+mod cpu {
+    pub mod lock {
+        use std::sync::{Mutex, MutexGuard};
+
+        pub struct Lock<T>(Mutex<T>);
+
+        impl<T> Lock<T> {
+            pub fn new(inner: T) -> Self {
+                Lock(Mutex::new(inner))
+            }
+
+            /// As in the kernel, taking it twice is a mistake.
+            pub fn lock(&self) -> MutexGuard<'_, T> {
+                self.0.try_lock().expect("a lock was taken twice")
+            }
+        }
+    }
+}
+
 mod drivers {
     pub(crate) use super::dsdt;
 
@@ -34,6 +61,11 @@ mod drivers {
 
         /// Zeroed pages; as in the kernel, their address is also the device's.
         pub struct Dma(NonNull<u8>, Layout);
+
+        // SAFETY: it owns its memory.
+        unsafe impl Send for Dma {}
+        // SAFETY: as in the kernel, whoever follows the pointer answers for it.
+        unsafe impl Sync for Dma {}
 
         impl Dma {
             pub fn new(bytes: usize) -> Result<Dma, ()> {
@@ -78,12 +110,13 @@ struct Device {
     seen: u16,
     returned: u16,
     notifications: usize,
+    resets: usize,
 }
 
 impl Device {
     fn new(most: u32) -> Self {
-        let (size, seen, returned, notifications) = (0, 0, 0, 0);
-        Device { most, size, descriptors: 0, available: 0, used: 0, seen, returned, notifications }
+        let (size, seen, returned, notifications, resets) = (0, 0, 0, 0, 0);
+        Device { most, size, descriptors: 0, available: 0, used: 0, seen, returned, notifications, resets }
     }
 
     fn read<T>(&self, address: u64) -> T {

@@ -9,8 +9,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use wasm_host::system::System;
 use wasm_host::system::grant::Grant;
+use wasm_host::system::{self, System};
 
 const TCP: &str = "pearwood:net/tcp";
 const UDP: &str = "pearwood:net/udp";
@@ -104,6 +104,17 @@ pub fn http_ports(system: &System) -> Vec<u16> {
     ports
 }
 
+/// The disks that a system's boxes cannot do without, by number, and those that it would keep systems on.
+pub fn disks(system: &System) -> (Vec<u16>, Vec<u16>) {
+    let number = |device: &str| device.strip_prefix("disk").and_then(|number| number.parse().ok());
+    let devices = system.boxes.iter().flat_map(|spec| &spec.arrows).filter_map(|arrow| match &arrow.target {
+        system::Target::Device(device) => number(device),
+        _ => None,
+    });
+    let own = system.disk.iter().filter_map(|disk| number(&disk.device));
+    (devices.collect(), own.collect())
+}
+
 /// Writes the image under the name of its content, so that nodes that start at once do not disturb each other.
 fn store(image: &[u8], directory: &Path) -> Result<PathBuf> {
     let name = format!("{}.image", &blake3::hash(image).to_hex()[..16]);
@@ -150,6 +161,23 @@ mod tests {
         use Protocol::{Tcp, Udp};
         assert_eq!(ports(&system), [(Tcp, 80), (Tcp, 8000), (Tcp, 8001), (Udp, 27015)]);
         assert_eq!(http_ports(&system), [80, 8000]);
+    }
+
+    #[test]
+    fn disks_are_those_that_arrows_and_the_system_name() {
+        let text = r#"
+            [system]
+            name = "test"
+            disk = "disk2"
+            [box.store]
+            component = "./store"
+            arrows."pearwood:hardware/block" = { device = "disk1" }
+            [box.net]
+            component = "net"
+            arrows."pearwood:hardware/nic" = { device = "nic0" }
+        "#;
+        let system = System::parse("system.toml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(disks(&system), (vec![1], vec![2]));
     }
 
     #[test]

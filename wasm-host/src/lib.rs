@@ -14,5 +14,6 @@ mod grants;
 pub mod image;
 pub mod node;
 pub mod platform;
+pub mod slots;
 pub mod system;
 mod wasi;

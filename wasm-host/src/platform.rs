@@ -1,10 +1,14 @@
 //! What a node stands on. The kernel is one platform, Linux another; nothing else in this crate knows either.
 
-use alloc::{sync::Arc, vec::Vec};
-use core::task::Waker;
-
+mod disk;
 #[cfg(test)]
 pub mod fake;
+
+pub use disk::{Disk, DiskError, Extent, Geometry, MAX_SECTOR, Pending, refused};
+
+use crate::slots::Store;
+use alloc::{sync::Arc, vec::Vec};
+use core::task::Waker;
 
 /// Nanoseconds since the node's boot.
 pub type Nanos = u64;
@@ -34,6 +38,14 @@ pub trait Platform: Send + Sync {
 
     /// The network card of that name, `nic0` being the first.
     fn nic(&self, name: &str) -> Option<Arc<dyn Nic>>;
+
+    /// The disk of that name, `disk0` being the first.
+    fn disk(&self, name: &str) -> Option<Arc<dyn Disk>>;
+
+    /// Where the node's system is kept, if it is. Nobody else may write there.
+    fn slots(&self) -> Option<Arc<Store>> {
+        None
+    }
 
     /// Looks at the devices and wakes whoever waits for one that is ready. Called between tasks, so it must cost
     /// next to nothing when there is nothing.

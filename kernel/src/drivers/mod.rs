@@ -13,14 +13,15 @@ use crate::entropy::Source;
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
 use virtio::mmio;
-use wasm_host::platform::Nic;
+use wasm_host::platform::{Disk, Nic};
 
-const PCI: &[pci::Driver] = &[virtio::net::PCI, virtio::rng::PCI];
-const MMIO: &[mmio::Driver] = &[virtio::net::MMIO, virtio::rng::MMIO];
+const PCI: &[pci::Driver] = &[virtio::net::PCI, virtio::blk::PCI, virtio::rng::PCI];
+const MMIO: &[mmio::Driver] = &[virtio::net::MMIO, virtio::blk::MMIO, virtio::rng::MMIO];
 
 /// What a driver makes of a device.
 pub enum Found {
     Card(Arc<dyn Card>),
+    Drive(Arc<dyn Drive>),
     Entropy(Box<dyn Source>),
 }
 
@@ -36,11 +37,29 @@ pub trait Card: Nic {
     fn disarm(&self);
 }
 
+/// A disk, as the platform looks after it. The methods are for the CPU that runs the node.
+pub trait Drive: Disk {
+    /// Wakes whoever waits for what the disk has done.
+    fn poll(&self);
+
+    /// Turns on the interrupt for what the disk does. False if it has done something already: that raises none, so do
+    /// not sleep.
+    fn arm(&self) -> bool;
+
+    /// Turns the interrupt off again.
+    fn disarm(&self);
+
+    /// Whether what was written is durable without a flush.
+    fn is_write_through(&self) -> bool;
+}
+
 /// The devices that are driven.
 #[derive(Default)]
 pub struct Devices {
     /// `nic0`, `nic1` and so on, in the order of their places in the machine
     pub cards: Vec<Arc<dyn Card>>,
+    /// `disk0`, `disk1` and so on, in the order of their places in the machine
+    pub drives: Vec<Arc<dyn Drive>>,
     /// taken out once, by whoever starts the generator; in a lock only to make this `Sync`
     pub entropy: Lock<Vec<Box<dyn Source>>>,
 }
@@ -104,6 +123,17 @@ impl Devices {
                 log::info!("nic{number}: {driver} at {place}, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
                 self.cards.push(card);
             }
+            Ok(Found::Drive(drive)) => {
+                let (number, geometry) = (self.drives.len(), drive.geometry());
+                let read_only = if geometry.read_only { ", read-only" } else { "" };
+                let write_through = if drive.is_write_through() { ", write-through" } else { "" };
+                log::info!(
+                    "disk{number}: {driver} at {place}, {} sectors of {} bytes{read_only}{write_through}",
+                    geometry.sectors,
+                    geometry.sector_size
+                );
+                self.drives.push(drive);
+            }
             Ok(Found::Entropy(source)) => {
                 log::info!("entropy: {driver} at {place}");
                 self.entropy.get_mut().push(source);
@@ -118,9 +148,18 @@ impl Devices {
         Some(self.cards.get(number)?.clone())
     }
 
+    /// The disk of that name: `disk0` is the first.
+    pub fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
+        let number: usize = name.strip_prefix("disk")?.parse().ok()?;
+        Some(self.drives.get(number)?.clone())
+    }
+
     /// Wakes whoever waits for a device that is ready.
     #[inline]
     pub fn poll(&self) {
+        for drive in &self.drives {
+            drive.poll();
+        }
         for card in &self.cards {
             card.poll();
         }
@@ -133,6 +172,9 @@ impl Devices {
         for card in &self.cards {
             quiet &= card.arm();
         }
+        for drive in &self.drives {
+            quiet &= drive.arm();
+        }
         quiet
     }
 
@@ -140,6 +182,9 @@ impl Devices {
     pub fn disarm(&self) {
         for card in &self.cards {
             card.disarm();
+        }
+        for drive in &self.drives {
+            drive.disarm();
         }
     }
 }

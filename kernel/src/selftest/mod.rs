@@ -3,6 +3,7 @@
 //! Built with the feature `selftest`; the image is then `component.wat`, compiled ahead of time. Each check prints a
 //! line; the last line is `selftest: passed`, and the machine switches off. A failed check is a panic.
 
+mod disk;
 mod fixture;
 mod memory;
 mod tasks;
@@ -23,7 +24,8 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         }
     }
     let fixture = Fixture::new(machine, image);
-    let checks: &[(&str, fn(&Fixture))] = &[
+    type Check = fn(&Fixture);
+    let checks: &[(&str, Check)] = &[
         ("calls return", calls),
         ("floats are computed by the processor", floats),
         ("wasm traps are errors", traps::are_errors),
@@ -35,6 +37,7 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         ("a box in an endless loop does not hold up another", tasks::preemption),
         ("a thousand instances leave nothing behind", memory::recycling),
         ("code runs from the image", memory::in_place),
+        ("the disk keeps what is written", disk::keeps),
     ];
     for (name, check) in checks {
         check(&fixture);

@@ -3,12 +3,12 @@
 use super::{On, system_path};
 use anyhow::{Result, bail};
 use clap::Parser;
-use pearwood::node::{Accelerator, End, Forward, Machine, Node, Protocol, Qemu, first_answer};
+use pearwood::node::{Accelerator, DiskFile, End, Forward, Machine, Node, Protocol, Qemu, first_answer};
 use pearwood::workspace::Workspace;
-use pearwood::{Launch, launch, linux};
+use pearwood::{Launch, build, launch, linux};
 use std::fs::File;
 use std::io::{BufRead, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -40,6 +40,10 @@ pub struct Up {
     /// Make a port of the node reachable: HOST:GUEST, with /udp for UDP; may be repeated
     #[arg(long = "port", value_name = "HOST:GUEST")]
     ports: Vec<Forward>,
+    /// A disk of the node, kept in a file: disk0, the next one disk1. A file that is not there is made, sparse, of that
+    /// size (64M, 10G; without, 1G); may be repeated
+    #[arg(long = "disk", value_name = "FILE[,SIZE]")]
+    disks: Vec<DiskFile>,
     /// More arguments for QEMU
     #[arg(last = true)]
     qemu: Vec<String>,
@@ -50,7 +54,9 @@ impl Up {
         if self.on == On::Linux {
             return self.run_on_linux();
         }
-        let launch = Launch::prepare(&system_path(self.system.clone())?)?;
+        let path = system_path(self.system.clone())?;
+        self.check_disks(&path)?;
+        let launch = Launch::prepare(&path)?;
         let log = Workspace::find()?.run_directory(&launch.system.name)?.join("console.log");
         let qemu = self.machine(&launch).log(log).echo(true);
         let (sender, interrupts) = mpsc::channel();
@@ -76,11 +82,29 @@ impl Up {
     }
 
     fn run_on_linux(self) -> Result<ExitCode> {
+        let path = system_path(self.system.clone())?;
+        self.check_disks(&path)?;
         ctrlc::set_handler(|| std::process::exit(0))?;
-        linux::run(&system_path(self.system)?, &self.ports, |system, ports| {
+        linux::run(&path, &self.ports, &self.disks, |system, ports| {
             announce(ports, &launch::http_ports(&system.system), || false);
         })?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Whether there are the disks that the system needs. More of them may be among the arguments for QEMU.
+    fn check_disks(&self, path: &Path) -> Result<()> {
+        let (needed, wanted) = launch::disks(&build::parse(path)?);
+        let missing = |disk: &u16| usize::from(*disk) >= self.disks.len();
+        if !self.qemu.is_empty() {
+            return Ok(());
+        }
+        if let Some(disk) = needed.iter().find(|disk| missing(disk)) {
+            bail!("the system has an arrow to disk{disk}; --disk FILE makes a file one (it begins with disk0)");
+        }
+        if let Some(disk) = wanted.iter().find(|disk| missing(disk)) {
+            eprintln!("without disk{disk}, systems that are deployed to this node are not kept; --disk FILE is one");
+        }
+        Ok(())
     }
 
     fn machine(&self, launch: &Launch) -> Qemu {
@@ -96,6 +120,7 @@ impl Up {
                 qemu = qemu.forward(Forward::familiar(protocol, port));
             }
         }
+        let qemu = self.disks.iter().cloned().fold(qemu, Qemu::disk);
         qemu.arguments(self.qemu.iter().cloned())
     }
 }

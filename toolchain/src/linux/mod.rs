@@ -1,9 +1,11 @@
 //! Linux as a platform: the same boxes in a process, for development and for those who keep their machine.
 
+mod disk;
 mod platform;
 mod run;
 mod sockets;
 
+pub use disk::{FileDisk, block_on};
 pub use platform::Linux;
 pub use run::{GROUND, run};
 pub use sockets::serve as serve_sockets;

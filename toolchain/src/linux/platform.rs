@@ -6,7 +6,10 @@ use std::{
     task::Waker,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use wasm_host::platform::{MemoryUse, Nanos, Nic, Platform, Power};
+use wasm_host::{
+    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    slots::Store,
+};
 
 pub struct Linux {
     started: Instant,
@@ -16,6 +19,8 @@ pub struct Linux {
     typed: Mutex<Typed>,
     /// where the console goes besides the standard output
     log: Mutex<Option<std::fs::File>>,
+    disks: Mutex<Vec<Arc<dyn Disk>>>,
+    slots: Mutex<Option<Arc<Store>>>,
 }
 
 #[derive(Default)]
@@ -38,7 +43,19 @@ impl Linux {
             notification: Condvar::new(),
             typed: Mutex::default(),
             log: Mutex::new(log),
+            disks: Mutex::default(),
+            slots: Mutex::default(),
         }))
+    }
+
+    /// Adds a disk: the first is `disk0`.
+    pub fn add_disk(&self, disk: Arc<dyn Disk>) {
+        lock(&self.disks).push(disk);
+    }
+
+    /// From now on the node's system is kept there.
+    pub fn keep_in(&self, store: Arc<Store>) {
+        *lock(&self.slots) = Some(store);
     }
 
     /// Ends the executor's sleep. For threads that have made something ready.
@@ -109,6 +126,15 @@ impl Platform for Linux {
     /// There is none: the network is that of Linux, and the `net` box is stood in for.
     fn nic(&self, _name: &str) -> Option<Arc<dyn Nic>> {
         None
+    }
+
+    fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
+        let number: usize = name.strip_prefix("disk")?.parse().ok()?;
+        lock(&self.disks).get(number).cloned()
+    }
+
+    fn slots(&self) -> Option<Arc<Store>> {
+        lock(&self.slots).clone()
     }
 
     fn poll(&self) {}

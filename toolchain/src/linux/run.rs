@@ -1,16 +1,20 @@
 //! A node in this process.
 
-use super::{Linux, serve_sockets};
+use super::{FileDisk, Linux, block_on, serve_sockets};
 use crate::build::{self, Target};
-use crate::node::{Forward, Protocol};
+use crate::node::{DiskFile, Forward, Protocol};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use wasm_host::engine::LINUX_TRIPLE;
 use wasm_host::image::Image;
 use wasm_host::node::{Node, Setup};
+use wasm_host::platform::Platform;
+use wasm_host::slots::Store;
+use wasm_host::system::SystemDisk;
 use wasm_host::system::graph::Ground;
 
 /// The component that Linux stands in for.
@@ -26,6 +30,7 @@ pub const GROUND: Ground<'static> = Ground { note: "beside Linux", stand_ins: &[
 pub fn run(
     path: &Path,
     forwards: &[Forward],
+    disks: &[DiskFile],
     ready: impl FnOnce(&build::Components, &[(Protocol, u16, u16)]),
 ) -> Result<()> {
     let system = build::components(path)?;
@@ -36,6 +41,14 @@ pub fn run(
     let log = Workspace::find()?.run_directory(&system.system.name)?.join("console.log");
     let log = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
     let linux = Linux::new(Some(log));
+    for disk in disks {
+        disk.prepare()?;
+        let opened = FileDisk::open(&disk.path, || linux.notify());
+        linux.add_disk(Arc::new(opened.with_context(|| format!("disk {}", disk.path.display()))?));
+    }
+    if let Some(disk) = &system.system.disk {
+        keep(linux, disk).with_context(|| format!("{}: the system's slots", disk.device))?;
+    }
     // the node lives as long as the process
     let image: &'static Image<'static> = Box::leak(Box::new(Image::open(Box::leak(image.into()), &[key.public()])?));
     let node =
@@ -50,6 +63,20 @@ pub fn run(
     ready(&system, &ports);
     linux.read_stdin();
     node.run()
+}
+
+/// Where systems that are deployed are kept. What runs at first is nevertheless what was built from the sources.
+fn keep(linux: &Linux, declared: &SystemDisk) -> Result<()> {
+    let Some(disk) = linux.disk(&declared.device) else {
+        eprintln!("this node has no {}, so no other system can be kept; --disk FILE gives it one", declared.device);
+        return Ok(());
+    };
+    let store = match block_on(Store::open(disk.clone()))? {
+        Some(store) => store,
+        None => block_on(Store::format(disk, declared.reserve))?,
+    };
+    linux.keep_in(Arc::new(store));
+    Ok(())
 }
 
 /// Protocol, port of this machine, port of the node.

@@ -1,5 +1,6 @@
 //! QEMU's command line.
 
+use super::disks::DiskFile;
 use super::ports::Protocol;
 use std::path::Path;
 use std::str::FromStr;
@@ -44,6 +45,8 @@ pub struct Arguments<'a> {
     pub kernel_arguments: &'a [String],
     /// Protocol, port of this machine, port of the node.
     pub forwards: &'a [(Protocol, u16, u16)],
+    /// In the order of their numbers.
+    pub disks: &'a [DiskFile],
     pub extra: &'a [String],
 }
 
@@ -81,6 +84,13 @@ impl Arguments<'_> {
         add("-netdev", &self.network());
         add("-device", &self.device("virtio-net", "netdev=net0"));
         add("-device", &self.device("virtio-rng", ""));
+        for (number, disk) in self.disks.iter().enumerate() {
+            // a comma in a value is written twice
+            let file = disk.path.to_string_lossy().replace(',', ",,");
+            let read_only = if disk.is_read_only() { ",readonly=on" } else { "" };
+            add("-drive", &format!("if=none,id=disk{number},format=raw,cache=writeback{read_only},file={file}"));
+            add("-device", &self.device("virtio-blk", &format!("drive=disk{number}")));
+        }
         list.extend(self.extra.iter().cloned());
         list
     }
@@ -121,6 +131,7 @@ mod tests {
             image: Some(Path::new("/i")),
             kernel_arguments: &["trust=ab".into(), "log=debug".into()],
             forwards: &[(Protocol::Tcp, 8080, 80), (Protocol::Udp, 5353, 53)],
+            disks: &[DiskFile::new("/d", 512), DiskFile::new("/a,b", 512)],
             extra: &["-smp".into(), "2".into()],
         };
         arguments.list().join(" ")
@@ -133,6 +144,8 @@ mod tests {
             "-machine q35 -accel tcg -cpu max -m 64M -kernel /k -initrd /i -append trust=ab log=debug ",
             "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:5353-:53 ",
             "-device virtio-net-pci,netdev=net0,romfile= ",
+            "-drive if=none,id=disk0,format=raw,cache=writeback,file=/d -device virtio-blk-pci,drive=disk0 ",
+            "-drive if=none,id=disk1,format=raw,cache=writeback,file=/a,,b -device virtio-blk-pci,drive=disk1 ",
             "-smp 2",
         ] {
             assert!(line.contains(part), "{part} is not in {line}");

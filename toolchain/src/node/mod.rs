@@ -2,6 +2,7 @@
 
 mod arguments;
 mod console;
+mod disks;
 mod linux;
 mod ports;
 mod probe;
@@ -11,6 +12,7 @@ mod running;
 
 pub use arguments::{Accelerator, Machine};
 pub use console::Console;
+pub use disks::DiskFile;
 pub use linux::linux;
 pub use ports::{Forward, Protocol};
 pub use probe::first_answer;

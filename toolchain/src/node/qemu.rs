@@ -1,6 +1,7 @@
 //! Nodes in QEMU.
 
 use super::arguments::{Accelerator, Arguments, Machine};
+use super::disks::DiskFile;
 use super::ports::Forward;
 use super::running::{End, Node};
 use anyhow::Result;
@@ -16,6 +17,7 @@ pub struct Qemu {
     machine: Machine,
     accelerator: Accelerator,
     forwards: Vec<Forward>,
+    disks: Vec<DiskFile>,
     kernel_arguments: Vec<String>,
     extra: Vec<String>,
     log: Option<PathBuf>,
@@ -31,6 +33,7 @@ impl Qemu {
             machine: Machine::default(),
             accelerator: Accelerator::default(),
             forwards: Vec::new(),
+            disks: Vec::new(),
             kernel_arguments: Vec::new(),
             extra: Vec::new(),
             log: None,
@@ -66,6 +69,12 @@ impl Qemu {
         self
     }
 
+    /// Adds a disk: the first is `disk0`.
+    pub fn disk(mut self, disk: DiskFile) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
     /// Adds a word to the kernel's command line.
     pub fn kernel_argument(mut self, argument: impl Into<String>) -> Self {
         self.kernel_arguments.push(argument.into());
@@ -92,6 +101,7 @@ impl Qemu {
 
     /// Starts the machine. Returns once QEMU runs it.
     pub fn start(&self) -> Result<Node> {
+        self.disks.iter().try_for_each(DiskFile::prepare)?;
         let mut attempts = 0;
         loop {
             let node = self.start_once()?;
@@ -115,6 +125,7 @@ impl Qemu {
             image: self.image.as_deref(),
             kernel_arguments: &self.kernel_arguments,
             forwards: &forwards,
+            disks: &self.disks,
             extra: &self.extra,
         };
         let mut command = Command::new("qemu-system-x86_64");

@@ -5,7 +5,7 @@ use crate::{
     arrows::channel::{Channel, End, Port, Signal},
     executor::{CpuTime, Task},
     image::Assets,
-    platform::{Nanos, Nic, Platform},
+    platform::{Extent, Nanos, Nic, Platform},
     system::BoxSpec,
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -21,6 +21,7 @@ pub struct BoxHandle {
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<dyn Nic>>,
+    pub disks: Vec<Extent>,
     pub assets: Assets<'static>,
     platform: &'static dyn Platform,
     task: Once<Arc<Task>>,
@@ -68,6 +69,7 @@ impl BoxHandle {
             signal: parts.signal,
             ports: parts.ports,
             nics: parts.nics,
+            disks: parts.disks,
             assets: parts.assets,
             platform,
             task: Once::new(),
@@ -174,6 +176,7 @@ pub struct Parts {
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<dyn Nic>>,
+    pub disks: Vec<Extent>,
     pub assets: Assets<'static>,
 }
 

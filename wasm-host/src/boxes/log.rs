@@ -54,8 +54,8 @@ impl Log {
 
     /// Keeps a line that the box writes, if it has not written too many.
     pub fn write(&mut self, at: Nanos, level: Level, text: &str) -> Option<Line> {
-        let paid = self.paid.max(at.saturating_sub(BURST * REFILL)) + REFILL;
-        if paid > at {
+        let paid = self.paid.max(at) + REFILL;
+        if paid > at + BURST * REFILL {
             self.suppressed += 1;
             return None;
         }
@@ -107,6 +107,13 @@ mod tests {
         let next = log.write(at + SECOND, Level::Info, "y").expect("refilled");
         assert_eq!(next.text, "y (800 lines before this one left out)");
         assert_eq!(log.lines().count(), KEPT);
+    }
+
+    #[test]
+    fn the_node_has_just_booted_and_a_box_speaks() {
+        let mut log = Log::default();
+        let written = (0..1_000).filter(|_| log.write(5, Level::Info, "x").is_some()).count();
+        assert_eq!(written as u64, BURST);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a store carries: the box's own side of its arrows.
 
-use super::{BoxHandle, Budget};
+use super::{BoxHandle, Budget, Charge};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Timer},
@@ -78,6 +78,16 @@ impl State {
     /// The box has come to where it waits: it is not caught in a loop.
     pub fn waits(&mut self) {
         self.waited_at = self.cpu().map_or(0, CpuTime::total);
+    }
+
+    /// Counts bytes that the node holds on the box's behalf as memory of the box.
+    pub fn charge(&self, bytes: u64) -> Result<Charge> {
+        let charge = usize::try_from(bytes).ok().and_then(|bytes| Charge::new(&self.memory.budget, bytes));
+        let Some(charge) = charge else {
+            self.handle.memory_refused();
+            bail!("asked for a transfer of {bytes} bytes");
+        };
+        Ok(charge)
     }
 
     /// Makes a store for the box, with its limits in force.

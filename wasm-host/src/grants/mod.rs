@@ -1,6 +1,7 @@
 //! What the node itself gives to boxes, as host functions. None trusts what a box passes.
 
 mod assets;
+mod block;
 mod config;
 mod entropy;
 mod log;
@@ -17,6 +18,11 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     config::link(linker)?;
     assets::link(linker)?;
     entropy::link(linker)
+}
+
+/// The part of a disk that the box's arrow grants.
+pub fn block(linker: &mut Linker<State>) -> Result<()> {
+    block::link(linker)
 }
 
 /// The network card that the box's arrow names.

@@ -91,6 +91,9 @@ impl Loaded {
         if !routes.devices.is_empty() {
             grants::nic(&mut linker)?;
         }
+        if !routes.disks.is_empty() {
+            grants::block(&mut linker)?;
+        }
         let arrows = routes.calls.iter().map(|route| {
             let callee = self.queues.get(route.box_index).and_then(Option::as_ref);
             let callee = callee.ok_or_else(|| Error::msg("the box that it calls does not run here"))?;

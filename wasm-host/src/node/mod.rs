@@ -6,6 +6,7 @@ mod start;
 mod status;
 #[cfg(all(test, feature = "build"))]
 mod tests;
+mod trial;
 mod wire;
 
 pub use start::{Setup, StartError};
@@ -14,6 +15,7 @@ use crate::{
     boxes::BoxHandle,
     executor::Executor,
     platform::Platform,
+    slots::Store,
     system::{Routes, System},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -49,6 +51,11 @@ impl Node {
 
     pub fn find(&self, name: &str) -> Option<&Arc<BoxHandle>> {
         self.boxes.iter().find(|handle| &*handle.name == name)
+    }
+
+    /// Where the node's system is kept, if it is: what is deployed goes there.
+    pub fn slots(&self) -> Option<Arc<Store>> {
+        self.platform.slots()
     }
 
     /// Runs the system until the node is powered off.

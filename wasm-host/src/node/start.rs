@@ -1,6 +1,6 @@
 //! From an image to a running system.
 
-use super::{Node, console, load, wire};
+use super::{Node, console, load, trial, wire};
 use crate::{
     boxes::{BoxHandle, Parts, supervise},
     engine,
@@ -61,9 +61,9 @@ impl Node {
             Engine::new(&config).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
         let stands_in = |spec: &BoxSpec| spec.component.iter().any(|component| stand_ins.contains(&component.as_str()));
-        let parts = wire::wire(&system, &routes, platform, stands_in).map_err(|missing| {
-            let name = &system.boxes[missing.box_index].name;
-            StartError(format!("box `{name}`: this machine has no device `{}`", missing.device))
+        let parts = wire::wire(&system, &routes, platform, stands_in).map_err(|unfit| {
+            let name = &system.boxes[unfit.box_index].name;
+            StartError(format!("box `{name}`: {}", unfit.why))
         })?;
         let mut boxes = Vec::new();
         for (spec, parts) in system.boxes.iter().zip(parts) {
@@ -94,6 +94,7 @@ impl Node {
         }
         let node = Arc::new(Node { platform, engine, executor, system, routes, boxes });
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));
+        node.executor.spawn(NORMAL_WEIGHT, trial::watch(node.clone(), node.executor.timers().timer()));
         Ok(node)
     }
 }

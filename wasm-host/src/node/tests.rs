@@ -5,12 +5,14 @@ use crate::{
     boxes::{Life, Phase},
     engine,
     image::{Builder, Image, SecretKey},
-    platform::fake::FakePlatform,
+    platform::{Platform, fake::FakePlatform},
     system::describe,
 };
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use wasmtime::Config;
+
+mod disk;
 
 /// A component whose `run` is this core code. It has a memory of one page and may wait.
 fn component(run: &str) -> Vec<u8> {
@@ -65,7 +67,10 @@ struct Running {
 
 /// Starts a node whose clock ticks: a millisecond of its time at each tick.
 fn start(source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
-    let platform = FakePlatform::leak();
+    start_on(FakePlatform::leak(), source, components)
+}
+
+fn start_on(platform: &'static FakePlatform, source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
     let setup = Setup {
         platform,
         image: image(source, components),

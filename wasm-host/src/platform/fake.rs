@@ -1,6 +1,13 @@
 //! A platform for tests: time passes only when the executor idles, or a task says so.
 
-use crate::platform::{MemoryUse, Nanos, Nic, Platform, Power};
+mod disk;
+
+pub use disk::{FakeDisk, Random, block_on};
+
+use crate::{
+    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    slots::Store,
+};
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,6 +19,8 @@ use spin::Mutex;
 pub struct FakePlatform {
     now: AtomicU64,
     console: Mutex<String>,
+    disks: Mutex<Vec<Arc<dyn Disk>>>,
+    slots: Mutex<Option<Arc<Store>>>,
 }
 
 impl FakePlatform {
@@ -22,6 +31,15 @@ impl FakePlatform {
 
     pub fn pass(&self, time: Nanos) {
         self.now.fetch_add(time, Relaxed);
+    }
+
+    /// Adds a disk: the first is `disk0`.
+    pub fn add_disk(&self, disk: Arc<dyn Disk>) {
+        self.disks.lock().push(disk);
+    }
+
+    pub fn set_slots(&self, store: Arc<Store>) {
+        *self.slots.lock() = Some(store);
     }
 
     pub fn console(&self) -> String {
@@ -52,6 +70,15 @@ impl Platform for FakePlatform {
 
     fn nic(&self, _name: &str) -> Option<Arc<dyn Nic>> {
         None
+    }
+
+    fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
+        let number: usize = name.strip_prefix("disk")?.parse().ok()?;
+        self.disks.lock().get(number).cloned()
+    }
+
+    fn slots(&self) -> Option<Arc<Store>> {
+        self.slots.lock().clone()
     }
 
     fn poll(&self) {}

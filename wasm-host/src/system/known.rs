@@ -20,6 +20,10 @@ pub enum Kind {
     Call,
 }
 
+/// Classes of devices.
+pub const NIC: &str = "nic";
+pub const DISK: &str = "disk";
+
 /// The interfaces whose two ends are both imports, joined by queues that the node holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
@@ -127,6 +131,26 @@ pub const GIVEN: &[Given] = &[
             ("transmit", "func(frames: list<u8>)"),
         ],
     ),
+    given(
+        "pearwood:hardware/block",
+        &[
+            ("describe", "func() -> record { sector-size: u32, sectors: u64, read-only: bool }"),
+            (
+                "read",
+                "func(first: u64, count: u32) -> result<list<u8>, enum { out-of-range, unaligned, too-large, \
+                 read-only, io, unsupported, gone }>",
+            ),
+            (
+                "write",
+                "func(first: u64, data: list<u8>) -> result<_, enum { out-of-range, unaligned, too-large, read-only, \
+                 io, unsupported, gone }>",
+            ),
+            (
+                "flush",
+                "func() -> result<_, enum { out-of-range, unaligned, too-large, read-only, io, unsupported, gone }>",
+            ),
+        ],
+    ),
     given("pearwood:net/tcp", CHANNEL),
     given("pearwood:net/tcp-service", CHANNEL),
     given("pearwood:net/udp", CHANNEL),
@@ -172,7 +196,8 @@ impl Kind {
         }
         match name.package() {
             "pearwood:box" => Kind::Own,
-            "pearwood:hardware" if name.interface() == "nic" => Kind::Device("nic"),
+            "pearwood:hardware" if name.interface() == "nic" => Kind::Device(NIC),
+            "pearwood:hardware" if name.interface() == "block" => Kind::Device(DISK),
             _ if is_face(name) => Kind::Face,
             _ => Kind::Call,
         }
@@ -210,6 +235,7 @@ mod tests {
     fn kinds() {
         assert_eq!(kind("pearwood:box/log@0.1.0"), Kind::Own);
         assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
+        assert_eq!(kind("pearwood:hardware/block@0.1.0"), Kind::Device("disk"));
         assert_eq!(kind("pearwood:net/tcp@0.1.0"), Kind::Channel(Channel::Tcp));
         assert_eq!(kind("pearwood:http/handler-service"), Kind::Service(Channel::Handler));
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);

@@ -11,6 +11,8 @@ use core::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct System {
     pub name: String,
+    /// Where the node keeps its system, if it does.
+    pub disk: Option<SystemDisk>,
     /// In the order of the file.
     pub boxes: Vec<BoxSpec>,
     pub source: Source,
@@ -69,6 +71,15 @@ impl System {
     pub fn find(&self, name: &str) -> Option<&BoxSpec> {
         self.boxes.iter().find(|spec| spec.name == name)
     }
+}
+
+/// A disk whose first bytes are the node's own, for [slots](crate::slots).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemDisk {
+    pub device: String,
+    /// How many bytes.
+    pub reserve: u64,
+    pub at: Place,
 }
 
 /// One box: its component, its limits, its settings, its arrows.

@@ -1,7 +1,7 @@
 //! What a node needs to wire a system: who is joined to whom, by which interface, with which grant.
 
 use super::Diagnostic;
-use super::grant::NetGrant;
+use super::grant::{BlockGrant, NetGrant};
 use super::known::Channel;
 use alloc::{string::String, vec::Vec};
 
@@ -21,7 +21,9 @@ pub struct BoxRoutes {
     pub clients: Vec<End>,
     /// The channel ends at which the box is the service, one for each interface. One that nobody uses has no peers.
     pub services: Vec<Service>,
+    /// Network cards.
     pub devices: Vec<DeviceRoute>,
+    pub disks: Vec<DiskRoute>,
     pub calls: Vec<CallRoute>,
 }
 
@@ -77,6 +79,15 @@ pub struct DeviceRoute {
     /// As the component names it.
     pub interface: String,
     pub device: String,
+}
+
+/// Some of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskRoute {
+    /// As the component names it.
+    pub interface: String,
+    pub device: String,
+    pub grant: BlockGrant,
 }
 
 /// An import that is another box's export.

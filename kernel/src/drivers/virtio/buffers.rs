@@ -114,7 +114,7 @@ impl BufferQueue {
         unsafe { place.as_mut()[self.head..length].copy_from_slice(body) };
         let address = place.addr().get() as u64;
         // SAFETY: memory is mapped where it is, so this is the buffer, which nothing touches until it is taken back.
-        unsafe { self.ring.describe(buffer, address, length as u32, Access::Read) };
+        unsafe { self.ring.describe(buffer, address, length as u32, Access::Read, None) };
         self.ring.offer(buffer);
         Ok(())
     }
@@ -150,7 +150,7 @@ impl BufferQueue {
             let address = page.physical() + (index * BUFFER) as u64;
             let buffer = (first + index) as u16;
             // SAFETY: the page lives as long as the queue, and the driver touches the buffer only while it is free.
-            unsafe { self.ring.describe(buffer, address, self.length as u32, self.access) };
+            unsafe { self.ring.describe(buffer, address, self.length as u32, self.access, None) };
             self.free.push(buffer);
         }
         self.pages.push(page);

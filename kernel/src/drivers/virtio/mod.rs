@@ -4,18 +4,22 @@
 //! not used: they notify for each buffer and wait for answers.
 
 mod backlog;
+pub mod blk;
 mod buffers;
 pub mod mmio;
 pub mod net;
 mod pci;
 mod places;
+mod requests;
 mod ring;
 pub mod rng;
+mod transfers;
+mod turns;
 
 use super::pci::Id;
 
-/// Which of a device's queues interrupts. One is enough: while frames
-/// wait to be sent, nothing here sleeps.
+/// Which of a device's queues interrupts. One is enough: a disk has one, and while frames wait to be sent, nothing here
+/// sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     Never,

@@ -1,4 +1,4 @@
-//! A split virtqueue (Virtual I/O Device specification 1.2, 2.7) of requests that are one buffer each.
+//! A split virtqueue (Virtual I/O Device specification 1.2, 2.7).
 //!
 //! In place of virtio-drivers' queue, which makes buffers available one by one and describes each of them anew: here
 //! descriptors stay as they are from one use to the next, and a batch becomes available at once. Without
@@ -42,7 +42,8 @@ pub struct Ring {
     next_used: u16,
 }
 
-/// A descriptor's flag (2.7.5): the device writes the buffer.
+/// A descriptor's flags (2.7.5): another one follows, and the device writes the buffer.
+const NEXT: u64 = 1 << 32;
 const WRITE: u64 = 2 << 32;
 
 /// Words of the available ring (2.7.6).
@@ -82,18 +83,19 @@ impl Ring {
         self.size
     }
 
-    /// Says what a descriptor points to. The device must not have it.
+    /// Says what a descriptor points to, and which one follows it. The device must not have it.
     ///
     /// # Safety
     /// The memory is the device's to access whenever the descriptor has been offered and not been taken back.
-    pub unsafe fn describe(&mut self, descriptor: u16, address: u64, length: u32, access: Access) {
+    pub unsafe fn describe(&mut self, descriptor: u16, address: u64, length: u32, access: Access, next: Option<u16>) {
         let write = if access == Access::Write { WRITE } else { 0 };
+        let next = next.map_or(0, |next| NEXT | u64::from(next) << 48);
         let descriptors = self.descriptors();
         descriptors[usize::from(descriptor) * 2].store(address, Ordering::Relaxed);
-        descriptors[usize::from(descriptor) * 2 + 1].store(u64::from(length) | write, Ordering::Relaxed);
+        descriptors[usize::from(descriptor) * 2 + 1].store(u64::from(length) | write | next, Ordering::Relaxed);
     }
 
-    /// Puts a descriptor on the available ring. The device sees it after the next [`Ring::publish`].
+    /// Puts a descriptor, the first of its chain, on the available ring. The device sees it after the next [`Ring::publish`].
     #[inline]
     pub fn offer(&mut self, descriptor: u16) {
         let slot = usize::from(self.next_available & (self.size - 1));

@@ -5,7 +5,7 @@ use crate::system::description::{Description, Interface};
 use crate::system::grant::Grant;
 use crate::system::known::Channel;
 use crate::system::model::Target;
-use crate::system::routes::{CallRoute, DeviceRoute};
+use crate::system::routes::{CallRoute, DeviceRoute, DiskRoute};
 use crate::system::{Arrow, BoxSpec, suggest};
 use alloc::{format, string::String, vec::Vec};
 
@@ -28,9 +28,14 @@ impl Check<'_> {
         match &arrow.target {
             Target::Node => {}
             Target::Device(device) => {
-                let route =
-                    |import: &&Interface| DeviceRoute { interface: import.name.clone(), device: device.clone() };
-                self.routes.boxes[index].devices.extend(imports.iter().map(route));
+                let names = imports.iter().map(|import| (import.name.clone(), device.clone()));
+                let routes = &mut self.routes.boxes[index];
+                match arrow.grant {
+                    Grant::Block(grant) => {
+                        routes.disks.extend(names.map(|(interface, device)| DiskRoute { interface, device, grant }));
+                    }
+                    _ => routes.devices.extend(names.map(|(interface, device)| DeviceRoute { interface, device })),
+                }
             }
             Target::Box(name) => {
                 let Some(target) = system.position(name) else {

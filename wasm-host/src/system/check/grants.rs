@@ -1,14 +1,15 @@
 //! No grant is given twice, and none is wider than what its giver has.
 
 use super::Check;
-use crate::system::grant::{Grant, HttpGrant, NetGrant, Ports};
+use crate::system::grant::{Grant, HttpGrant, NetGrant, Ports, Sectors};
 use crate::system::model::Target;
-use crate::system::{Arrow, BoxSpec, InterfaceName};
+use crate::system::{Arrow, BoxSpec, InterfaceName, size};
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 
 impl<'a> Check<'a> {
     pub(super) fn grants(&mut self) {
         self.devices();
+        self.sectors();
         self.ports();
         self.requests();
         self.parents();
@@ -24,6 +25,10 @@ impl<'a> Check<'a> {
         let mut owners: BTreeMap<&str, (&BoxSpec, &Arrow)> = BTreeMap::new();
         for (spec, arrow) in self.all_arrows() {
             let Target::Device(device) = &arrow.target else { continue };
+            // of a disk, parts can be granted
+            if matches!(arrow.grant, Grant::Block(_)) {
+                continue;
+            }
             if let Some((owner, first)) = owners.get(device.as_str()) {
                 let message =
                     format!("device `{device}` is granted twice: to box `{}` and to box `{}`", owner.name, spec.name);
@@ -31,6 +36,44 @@ impl<'a> Check<'a> {
                 self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
             } else {
                 owners.insert(device, (spec, arrow));
+            }
+        }
+    }
+
+    /// No sector that anybody may write is granted twice, and none that the node keeps for itself.
+    fn sectors(&mut self) {
+        let disks = self.all_arrows().filter_map(|(spec, arrow)| match (&arrow.target, &arrow.grant) {
+            (Target::Device(device), Grant::Block(grant)) => Some((device.as_str(), *grant, spec, arrow)),
+            _ => None,
+        });
+        let disks: Vec<_> = disks.collect();
+        for (index, (device, grant, spec, arrow)) in disks.iter().enumerate() {
+            let sectors = grant.sectors;
+            let place = if sectors.at.line == 0 { arrow.target_at } else { sectors.at };
+            let own = self.system.disk.as_ref().filter(|own| own.device == *device);
+            if let Some(own) = own.filter(|own| sectors.may_begin_before(own.reserve)) {
+                let message = format!(
+                    "box `{}`: sectors {sectors} of `{device}` reach into what the node keeps for its system",
+                    spec.name
+                );
+                let note = format!("line {} reserves the first {}", own.at.line, size(own.reserve));
+                let first = Sectors::first_after(own.reserve);
+                let fault = self.arrow_fault(spec, arrow, place, message);
+                fault.notes.push(note);
+                fault.help = Some(format!("begin at sector {first}: sectors = \"{first}-*\""));
+            }
+            let before = disks[..index].iter().find(|(other, granted, ..)| {
+                other == device && granted.sectors.overlaps(&sectors) && !(granted.read_only && grant.read_only)
+            });
+            if let Some((_, granted, owner, first)) = before {
+                let message = format!(
+                    "box `{}`: sectors {sectors} of `{device}` are granted to box `{}` already",
+                    spec.name, owner.name
+                );
+                let note = format!("line {} grants {}", first.target_at.line, granted.sectors);
+                let fault = self.arrow_fault(spec, arrow, place, message);
+                fault.notes.push(note);
+                fault.help = Some("only where all are read-only can grants of sectors overlap".into());
             }
         }
     }

@@ -82,7 +82,7 @@ impl<'a> Check<'a> {
                 Some(Service { end: End { channel, peers: Vec::new() }, provider })
             })
             .collect();
-        BoxRoutes { run, clients: Vec::new(), services, devices: Vec::new(), calls: Vec::new() }
+        BoxRoutes { run, clients: Vec::new(), services, devices: Vec::new(), disks: Vec::new(), calls: Vec::new() }
     }
 
     /// Joins a client and a service of a channel.

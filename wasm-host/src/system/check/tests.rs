@@ -42,6 +42,7 @@ fn components() -> BTreeMap<String, Description> {
         ),
         ("./wiki3", describe(&["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.2"])),
         ("store", describe(&[], &["my:store/objects@1.4.2"])),
+        ("keeper", service(&["pearwood:hardware/block"])),
         ("caller", describe(&["my:store/objects@1.1.0"], &["my:store/objects@1.1.0"])),
     ];
     components.into_iter().map(|(name, description)| (name.into(), description)).collect()
@@ -273,6 +274,42 @@ fn grants_given_twice() {
     let twice = "[{ box = \"site\", path = \"/a\" }, { box = \"site\", path = \"/a/\" }]";
     let requests = fault(&[NET, SITE, &http("http", TCP, twice)].concat());
     assert!(requests.message.contains("grants requests for `/a/` twice"), "{requests}");
+}
+
+#[test]
+fn sectors_granted_twice() {
+    let keeper = |name: &str, grant: &str| {
+        format!("[box.{name}]\ncomponent = \"keeper\"\narrows.\"pearwood:hardware/block\" = {{ {grant} }}\n")
+    };
+    let both = |a: &str, b: &str| [keeper("a", a), keeper("b", b)].concat();
+    let sound = routes(&both(
+        "device = \"disk0\", sectors = \"0-99\"",
+        "device = \"disk0\", sectors = \"100-*\", read-only = true",
+    ));
+    let [a, b] = &sound.boxes[..] else { panic!("{sound:?}") };
+    assert_eq!((a.disks[0].interface.as_str(), a.disks[0].device.as_str()), ("pearwood:hardware/block@0.1.0", "disk0"));
+    assert_eq!((a.disks[0].grant.sectors.count(), b.disks[0].grant.read_only), (Some(100), true));
+    assert!(a.devices.is_empty());
+    routes(&both("device = \"disk0\"", "device = \"disk1\""));
+    routes(&both("device = \"disk0\", read-only = true", "device = \"disk0\", read-only = true"));
+
+    let twice = fault(&both("device = \"disk0\"", "device = \"disk0\", sectors = \"5-6\", read-only = true"));
+    assert_eq!(twice.message, "box `b`: sectors 5-6 of `disk0` are granted to box `a` already");
+    assert_eq!((twice.place.line, twice.notes[0].as_str()), (8, "line 5 grants 0-*"));
+
+    let system = |disk: &str, grant: &str| {
+        let text = format!("[system]\nname = \"s\"\ndisk = {disk}\n{}", keeper("a", grant));
+        check(&System::parse("system.toml", &text).unwrap(), &components())
+    };
+    let own = "{ device = \"disk0\", reserve = \"4 MiB\" }";
+    system(own, "device = \"disk0\", sectors = \"8192-*\"").unwrap();
+    system(own, "device = \"disk1\"").unwrap();
+    for grant in ["", ", sectors = \"0-7\", read-only = true", ", sectors = \"8191-9000\""] {
+        let faults = system(own, &format!("device = \"disk0\"{grant}")).expect_err(grant);
+        assert!(faults[0].message.contains("reach into what the node keeps for its system"), "{}", Report(&faults));
+        assert_eq!(faults[0].notes, ["line 3 reserves the first 4 MiB"]);
+        assert_eq!(faults[0].help.as_deref(), Some("begin at sector 8192: sectors = \"8192-*\""));
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod http;
 mod ports;
 mod remote;
+mod sectors;
 
 pub use http::{HttpGrant, http_host, http_path};
 pub use ports::Ports;
 pub use remote::{Host, Remote};
+pub use sectors::{BlockGrant, Sectors};
 
 use alloc::vec::Vec;
 use wit::tcp::Endpoint;
@@ -20,6 +22,8 @@ pub enum Grant {
     Net(NetGrant),
     /// For `pearwood:http/handler`: which requests go that way.
     Http(HttpGrant),
+    /// For `pearwood:hardware/block`: which sectors.
+    Block(BlockGrant),
 }
 
 /// The ports that a box may listen at (or bind, with UDP), and whom it may talk to by itself.

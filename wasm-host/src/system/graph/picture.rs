@@ -135,6 +135,7 @@ impl Label {
             // whom the box may connect to has a line of its own
             Grant::Net(net) => (ports(net, SHOWN), format!("{} {}", ports(net, usize::MAX), remotes(net))),
             Grant::Http(route) => (route.to_string(), route.to_string()),
+            Grant::Block(block) => (block.to_string(), block.to_string()),
         };
         let title = format!("{} {}", arrow.interface, full.trim());
         Label::new(&interface, &grant, title.trim_end().into())

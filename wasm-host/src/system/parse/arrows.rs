@@ -1,8 +1,8 @@
 //! A box's `arrows`: for each interface one table, or an array of tables.
 
 use super::table::{Key, Table, Value};
-use super::{Reader, label};
-use crate::system::grant::{self, Grant, HttpGrant, NetGrant, Ports, Remote};
+use super::{Reader, is_device, label};
+use crate::system::grant::{self, BlockGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
 use crate::system::known::{self, Channel, Kind};
 use crate::system::model::{Arrow, Target};
 use crate::system::{InterfaceName, suggest};
@@ -14,7 +14,7 @@ use alloc::{
 use toml::de::DeValue;
 
 const TARGETS: &[&str] = &["box", "device", "node"];
-const GRANTS: &[&str] = &["listen", "connect", "host", "path"];
+const GRANTS: &[&str] = &["listen", "connect", "host", "path", "sectors", "read-only"];
 
 /// The most arrows of one interface, and the most entries of one grant.
 const MAX_ENTRIES: usize = 4096;
@@ -81,6 +81,7 @@ impl Reader {
         let grant = match kind {
             Kind::Channel(Channel::Tcp | Channel::Udp) => Grant::Net(self.net_grant(what, &mut table)),
             Kind::Channel(Channel::Handler) => Grant::Http(self.http_grant(what, &mut table)),
+            Kind::Device(known::DISK) => Grant::Block(self.block_grant(what, &mut table)),
             _ => Grant::None,
         };
         for key in GRANTS {
@@ -133,8 +134,11 @@ impl Reader {
         };
         let why = match (kind, &target) {
             (Kind::Device(class), Target::Device(name)) => {
-                let number = name.strip_prefix(class).is_some_and(|n| n.parse::<u16>().is_ok());
-                if number { None } else { Some(format!("the device `{name}` is no {class}; write \"{class}0\"")) }
+                if is_device(class, name) {
+                    None
+                } else {
+                    Some(format!("the device `{name}` is no {class}; write \"{class}0\""))
+                }
             }
             (Kind::Device(class), _) => Some(format!("it goes to a device; write {{ device = \"{class}0\" }}")),
             (_, Target::Device(_)) => Some("it goes to a box, not to a device".into()),
@@ -188,6 +192,23 @@ impl Reader {
             host: part("host", grant::http_host).unwrap_or_default(),
             path: part("path", grant::http_path).unwrap_or_default(),
         }
+    }
+
+    fn block_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> BlockGrant {
+        let mut grant = BlockGrant::default();
+        if let Some((_, value)) = table.take("sectors") {
+            let text = self.string(value, &format!("{what}: sectors"));
+            if let Some(sectors) = text.and_then(|text| self.granted(what, value, Sectors::parse(text))) {
+                grant.sectors = Sectors { at: self.place(value.span()), ..sectors };
+            }
+        }
+        if let Some((_, value)) = table.take("read-only") {
+            match value.get_ref() {
+                DeValue::Boolean(read_only) => grant.read_only = *read_only,
+                _ => return self.wrong_type(value, &format!("{what}: read-only"), "true or false").unwrap_or(grant),
+            }
+        }
+        grant
     }
 
     fn entries<'t, 'i>(&mut self, what: &str, value: &'t Value<'i>) -> Vec<&'t Value<'i>> {

@@ -7,7 +7,9 @@ mod table;
 mod units;
 
 use super::diagnostic::{Diagnostic, Place};
-use super::model::{BoxSpec, Source, System};
+use super::known::DISK;
+use super::model::{BoxSpec, Source, System, SystemDisk};
+use crate::slots::{DEFAULT_RESERVE, MIN_RESERVE};
 use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 use table::Table;
@@ -40,9 +42,9 @@ impl System {
         if !reader.faults.is_empty() {
             return Err(reader.faults);
         }
-        let (name, boxes) = reader.document(document.get_ref());
+        let (name, disk, boxes) = reader.document(document.get_ref());
         if reader.faults.is_empty() {
-            Ok(System { name, boxes, source: reader.source })
+            Ok(System { name, disk, boxes, source: reader.source })
         } else {
             reader.faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
             Err(reader.faults)
@@ -72,14 +74,14 @@ impl Reader {
         &mut self.faults[last]
     }
 
-    fn document(&mut self, document: &DeTable<'_>) -> (String, Vec<BoxSpec>) {
+    fn document(&mut self, document: &DeTable<'_>) -> (String, Option<SystemDisk>, Vec<BoxSpec>) {
         let mut table = Table::new(document);
-        let name = match table.take("system") {
+        let (name, disk) = match table.take("system") {
             Some((_, value)) => self.system(value),
             None => {
                 self.fault(0..0, "the declaration has no [system] table".into()).help =
                     Some("begin with [system] and, on the next line, name = \"…\"".into());
-                String::new()
+                (String::new(), None)
             }
         };
         let mut boxes = Vec::new();
@@ -88,7 +90,7 @@ impl Reader {
         {
             if entries.len() > MAX_BOXES {
                 self.fault(value.span(), format!("{} boxes; a system has at most {MAX_BOXES}", entries.len()));
-                return (name, boxes);
+                return (name, disk, boxes);
             }
             for (key, value) in entries.into_entries() {
                 boxes.extend(self.one_box(key, value));
@@ -98,11 +100,11 @@ impl Reader {
         if boxes.is_empty() && self.faults.is_empty() {
             self.fault(0..0, "the system has no box".into()).help = Some("declare one: [box.NAME]".into());
         }
-        (name, boxes)
+        (name, disk, boxes)
     }
 
-    fn system(&mut self, value: &toml::Spanned<DeValue<'_>>) -> String {
-        let Some(mut table) = self.table(value, "`system`") else { return String::new() };
+    fn system(&mut self, value: &toml::Spanned<DeValue<'_>>) -> (String, Option<SystemDisk>) {
+        let Some(mut table) = self.table(value, "`system`") else { return (String::new(), None) };
         let mut name = String::new();
         match table.take("name") {
             Some((_, value)) => {
@@ -117,9 +119,44 @@ impl Reader {
                 self.fault(value.span(), "the system has no name".into()).help = Some("add name = \"…\"".into());
             }
         }
-        self.unknown_keys(table, "[system]", &["name"]);
-        name
+        let disk = table.take("disk").and_then(|(_, value)| self.system_disk(value));
+        self.unknown_keys(table, "[system]", &["name", "disk"]);
+        (name, disk)
     }
+
+    /// `"disk0"`, or `{ device = "disk0", reserve = "64 MiB" }`.
+    fn system_disk(&mut self, value: &toml::Spanned<DeValue<'_>>) -> Option<SystemDisk> {
+        let mut reserve = DEFAULT_RESERVE;
+        let named = match value.get_ref() {
+            DeValue::Table(_) => {
+                let mut table = self.table(value, "`disk`")?;
+                let named = table.take("device").map(|(_, value)| value);
+                if let Some((_, value)) = table.take("reserve") {
+                    reserve = self.size(value, "reserve", MIN_RESERVE..=1 << 40)?;
+                }
+                self.unknown_keys(table, "the system's disk", &["device", "reserve"]);
+                let Some(named) = named else {
+                    let message = "the system's disk has no device".into();
+                    self.fault(value.span(), message).help = Some(format!("add device = \"{DISK}0\""));
+                    return None;
+                };
+                named
+            }
+            _ => value,
+        };
+        let device = self.string(named, "the system's disk")?;
+        if !is_device(DISK, device) {
+            self.fault(named.span(), format!("the device `{device}` is no {DISK}; write \"{DISK}0\""));
+            return None;
+        }
+        Some(SystemDisk { device: device.into(), reserve, at: self.place(named.span()) })
+    }
+}
+
+/// Whether a device is of that class: it is named by the class and a number.
+fn is_device(class: &str, name: &str) -> bool {
+    let number = name.strip_prefix(class).unwrap_or_default();
+    number.parse::<u16>().is_ok_and(|parsed| format!("{parsed}") == number)
 }
 
 /// Names of systems and boxes appear in logs, host names and drawings: they are labels of DNS in lower case

@@ -139,6 +139,13 @@ fn faults_say_what_is_meant() {
             "a grant of `listen` does not belong to this interface",
             "",
         ),
+        ("arrows.\"pearwood:hardware/nic\" = { device = \"nic00\" }", "is no nic", ""),
+        ("arrows.\"pearwood:hardware/nic\" = { device = \"nic0\", sectors = \"0-1\" }", "does not belong", ""),
+        ("arrows.\"pearwood:hardware/block\" = { device = \"nic0\" }", "the device `nic0` is no disk", ""),
+        ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", sectors = 5 }", "is a string, not an integer", ""),
+        ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", sectors = \"5\" }", "\"2048-10239\"", ""),
+        ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", sectors = \"9-8\" }", "\"8-9\"", ""),
+        ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", read-only = 1 }", "true or false", ""),
         ("arrows.\"a:b/c\" = { node = true }", "the node gives no such interface", ""),
         ("arrows.\"a:b/c\" = { bx = \"x\", box = \"x\" }", "has no key `bx`", "did you mean `box`?"),
         ("arrows.\"a:b/c\" = {}", "has no target", "{ box = \"…\" }"),
@@ -197,6 +204,38 @@ component = \"\"
         (7, "box `b`: component = \"\" is neither a name nor a path"),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn disks_and_their_sectors() {
+    let system = |disk: &str, grant: &str| {
+        parse(&format!(
+            "[system]\nname = \"s\"\n{disk}\n[box.b]\ncomponent = \"c\"\n\
+             arrows.\"pearwood:hardware/block\" = {{ device = \"disk1\"{grant} }}"
+        ))
+    };
+    let granted = |grant: &str| match system("", grant).boxes[0].arrows[0].grant {
+        Grant::Block(block) => (block.sectors.first, block.sectors.last, block.read_only),
+        ref other => panic!("{other:?}"),
+    };
+    assert_eq!(granted(""), (0, None, false));
+    assert_eq!(granted(", sectors = \"8-15\", read-only = true"), (8, Some(15), true));
+    let disk = |text: &str| system(text, "").disk.map(|disk| (disk.device, disk.reserve));
+    assert_eq!(disk(""), None);
+    assert_eq!(disk("disk = \"disk0\""), Some(("disk0".into(), 128 << 20)));
+    assert_eq!(disk("disk = { device = \"disk2\", reserve = \"8 MiB\" }"), Some(("disk2".into(), 8 << 20)));
+    for (text, message) in [
+        ("disk = \"sda\"", "the device `sda` is no disk"),
+        ("disk = 0", "the system's disk is a string, not an integer"),
+        ("disk = { reserve = \"8 MiB\" }", "the system's disk has no device"),
+        ("disk = { device = \"disk0\", reserve = \"1 MiB\" }", "reserve is from 4 MiB to 1024 GiB"),
+        ("disk = { device = \"disk0\", size = 1 }", "has no key `size`"),
+    ] {
+        let text = format!("[system]\nname = \"s\"\n{text}\n[box.b]\ncomponent = \"c\"");
+        let faults = System::parse("system.toml", &text).expect_err(message);
+        assert!(faults.len() == 1 && faults[0].message.contains(message), "{}", Report(&faults));
+        assert_eq!(faults[0].place.line, 3);
+    }
 }
 
 #[test]

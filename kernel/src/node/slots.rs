@@ -1,0 +1,160 @@
+//! The system that the machine's disk holds.
+//!
+//! Which disk that is, is for the operator to say (`slot=disk1` on the kernel's command line), or for the boot loader's
+//! image, whose declaration names it; if there is no such image, it is the first. `slot=module` has the image run,
+//! whatever the disk holds.
+
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+};
+use core::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use wasm_host::{
+    image::{Image, PublicKey, vector_hash},
+    node::Node,
+    platform::{Nanos, Platform},
+    slots::{About, Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
+    system::SystemDisk,
+};
+
+use super::start as start_image;
+use crate::{boot::Boot, platform::Machine};
+
+/// The value of `slot` for the boot loader's image.
+const MODULE: &str = "module";
+
+/// How long the disk may take for one step, at most.
+const PATIENCE: Nanos = 120_000_000_000;
+
+/// Starts the system that the disk holds. None if the boot loader's is to run, and why is in the log.
+pub fn start(
+    machine: &'static Machine,
+    boot: &Boot,
+    module: Option<&'static Image<'static>>,
+    trusted: &[PublicKey],
+) -> Option<Arc<Node>> {
+    let asked = boot.argument("slot");
+    let declared = module.and_then(|image| image.system().ok()).and_then(|system| system.disk);
+    let device = match (asked.filter(|asked| *asked != MODULE), &declared, module) {
+        (Some(asked), ..) => asked,
+        (None, Some(disk), _) => disk.device.as_str(),
+        (None, None, None) => "disk0",
+        (None, None, Some(_)) => return None,
+    };
+    let store = match open(machine, device, declared.as_ref()) {
+        Ok(store) => Arc::new(store?.with_hasher(vector_hash)),
+        Err(error) => {
+            log::error!("{device}: {error}");
+            return None;
+        }
+    };
+    machine.keep_in(store.clone());
+    if asked == Some(MODULE) {
+        log::info!("{device}: its slots are not looked at, as asked for");
+        return None;
+    }
+    // each round gives a slot up
+    for _ in 0..2 {
+        let chosen = choose(machine, device, &store, trusted)?;
+        match start_chosen(machine, device, chosen, trusted) {
+            Ok(node) => return Some(node),
+            Err(error) => log::error!("{device}: {error}"),
+        }
+        let about = About { time: seconds(machine), who: "the node".into() };
+        match wait(machine, store.mark_failed(&about)) {
+            Ok(Ok(true)) => {}
+            // what was good once may be again
+            Ok(Ok(false)) => return None,
+            Ok(Err(error)) => return complain(device, &error.to_string()),
+            Err(error) => return complain(device, &error),
+        }
+    }
+    None
+}
+
+fn complain<T>(device: &str, error: &str) -> Option<T> {
+    log::error!("{device}: {error}");
+    None
+}
+
+/// The disk's slots. If the system's declaration wants some and the disk is blank, they are laid out.
+fn open(machine: &'static Machine, device: &str, declared: Option<&SystemDisk>) -> Result<Option<Store>, String> {
+    let Some(disk) = machine.disk(device) else {
+        return match declared {
+            Some(_) => Err("this machine has no such disk, so no other system can be kept".into()),
+            None => Err("this machine has no such disk".into()),
+        };
+    };
+    let found = wait(machine, Store::open(disk.clone()))?.map_err(|error| error.to_string())?;
+    if let Some(store) = found {
+        return Ok(Some(store));
+    }
+    let Some(declared) = declared.filter(|declared| declared.device == device) else {
+        return Ok(None);
+    };
+    log::info!("{device}: lays out slots for systems in the first {} MiB", declared.reserve >> 20);
+    let store = wait(machine, Store::format(disk, declared.reserve))?;
+    store.map(Some).map_err(|error| match error {
+        SlotError::TooSmall { .. } if declared.reserve == DEFAULT_RESERVE => {
+            format!("{error}; `[system] disk` can reserve less")
+        }
+        error => error.to_string(),
+    })
+}
+
+fn choose(machine: &'static Machine, device: &str, store: &Store, trusted: &[PublicKey]) -> Option<Chosen> {
+    let accept = |image: &[u8]| match Image::open(image, trusted) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("the image is refused: {error}")),
+    };
+    let tell = |line: String| log::warn!("{device}: {line}");
+    match wait(machine, store.choose(accept, tell)) {
+        Ok(Some(chosen)) => Some(chosen),
+        Ok(None) => {
+            log::info!("{device}: no slot holds a system that could be started; the boot loader's is");
+            None
+        }
+        Err(error) => complain(device, &error),
+    }
+}
+
+fn start_chosen(
+    machine: &'static Machine,
+    device: &str,
+    chosen: Chosen,
+    trusted: &[PublicKey],
+) -> Result<Arc<Node>, String> {
+    let Chosen { slot, deploy, image, attempt } = chosen;
+    let attempt = attempt.map(|attempt| format!(", attempt {attempt} of {MAX_ATTEMPTS}")).unwrap_or_default();
+    log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{attempt}", image.len() >> 10);
+    // the node lives as long as the machine
+    let image = Image::open(image.leak(), trusted).map_err(|error| error.to_string())?;
+    let image = image.with_hasher(vector_hash);
+    start_image(machine, Box::leak(Box::new(image)))
+}
+
+fn seconds(machine: &Machine) -> Option<u64> {
+    machine.wall_clock().map(|nanos| nanos / 1_000_000_000)
+}
+
+/// Waits for the disk, before there is an executor.
+fn wait<F: Future>(machine: &Machine, future: F) -> Result<F::Output, String> {
+    let mut future = pin!(future);
+    let end = machine.now() + PATIENCE;
+    loop {
+        machine.poll();
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Ok(output);
+        }
+        if machine.now() >= end {
+            return Err("the disk does not answer".into());
+        }
+        machine.idle(Some(end));
+    }
+}

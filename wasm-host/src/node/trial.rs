@@ -1,0 +1,42 @@
+//! A system on trial proves itself by running: once all its boxes have done so for a while, it is reported good.
+
+use super::Node;
+use crate::{
+    boxes::{Phase, log},
+    executor::Timer,
+    platform::Nanos,
+    slots::About,
+};
+use alloc::{format, string::String, sync::Arc};
+
+/// So long each box has to run without ending.
+const WELL: Nanos = 10_000_000_000;
+/// How often that is looked at.
+const PAUSE: Nanos = 1_000_000_000;
+
+/// Ends when the system is good, or is not on trial at all.
+pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
+    let platform = node.platform;
+    let Some(store) = node.slots() else { return };
+    while store.on_trial() {
+        timer.sleep_until(platform.now() + PAUSE).await;
+        if !is_well(&node) {
+            continue;
+        }
+        let time = platform.wall_clock().map(|nanos| nanos / 1_000_000_000);
+        let (level, text) = match store.mark_good(&About { time, who: "the node".into() }).await {
+            Ok(_) => (log::Level::Info, String::from("the system has stood its trial")),
+            Err(error) => (log::Level::Error, format!("that the system is good cannot be written down: {error}")),
+        };
+        platform.write_console(&log::console_line(platform.now(), "node", level, &text));
+    }
+}
+
+fn is_well(node: &Node) -> bool {
+    let now = node.platform.now();
+    node.boxes.iter().map(|handle| handle.life()).all(|life| match life.phase {
+        Phase::Running => now.saturating_sub(life.since) >= WELL,
+        Phase::Ended | Phase::StandIn => true,
+        Phase::Starting | Phase::Backoff => false,
+    })
+}

@@ -1,0 +1,119 @@
+//! Which system a node starts.
+
+use super::store::{Store, Turn};
+use super::table::{SlotName, State, Table};
+use super::{About, MAX_ATTEMPTS, SlotError};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+/// The system to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    pub slot: SlotName,
+    pub deploy: u64,
+    pub image: Vec<u8>,
+    /// On trial: which attempt this is, of [`MAX_ATTEMPTS`].
+    pub attempt: Option<u32>,
+}
+
+/// What becomes of a slot that is looked at.
+enum Verdict {
+    Runs(Chosen),
+    /// It would run, but that it is tried could not be written down.
+    Unrecorded(Chosen),
+    No,
+}
+
+impl Store {
+    /// The system to start, if a slot holds one that stands. `accept` looks at signatures. What speaks against a slot is
+    /// said to `tell`.
+    ///
+    /// An attempt is counted before it is made. A fall back becomes the rule: what did not stand its trial is not
+    /// tried again.
+    pub async fn choose(
+        &self,
+        mut accept: impl FnMut(&[u8]) -> Result<(), String>,
+        mut tell: impl FnMut(String),
+    ) -> Option<Chosen> {
+        let turn = match self.turn() {
+            Ok(turn) => turn,
+            Err(error) => {
+                tell(error.to_string());
+                return None;
+            }
+        };
+        let current = self.current()?;
+        let mut last_resort = None;
+        for slot in [current, current.other()] {
+            match self.judge(&turn, slot, &mut accept, &mut tell).await {
+                Verdict::No => {}
+                Verdict::Unrecorded(chosen) => last_resort = last_resort.or(Some(chosen)),
+                Verdict::Runs(chosen) => {
+                    self.runs(slot);
+                    return Some(chosen);
+                }
+            }
+        }
+        if let Some(chosen) = &last_resort {
+            self.runs(chosen.slot);
+        }
+        last_resort
+    }
+
+    async fn judge(
+        &self,
+        turn: &Turn<'_>,
+        slot: SlotName,
+        accept: &mut impl FnMut(&[u8]) -> Result<(), String>,
+        tell: &mut impl FnMut(String),
+    ) -> Verdict {
+        let Some(held) = self.held(slot) else { return Verdict::No };
+        let name = format!("slot {slot}, deploy {}", held.deploy);
+        match held.state {
+            State::Failed => {
+                tell(format!("{name}: it has failed before"));
+                return Verdict::No;
+            }
+            State::Trial if held.attempts >= MAX_ATTEMPTS => {
+                tell(format!("{name}: was started {} times and not reported good", held.attempts));
+                if let Err(error) = self.update(turn, |table| table.give_up(slot, &About::default())).await {
+                    tell(format!("{name}: that it failed cannot be written down: {error}"));
+                }
+                return Verdict::No;
+            }
+            State::Trial | State::Good => {}
+        }
+        let image = match self.image(slot).await {
+            Ok(image) => accept(&image).map(|()| image),
+            Err(error @ SlotError::Corrupt(_)) => Err(error.to_string()),
+            Err(error) => Err(format!("it cannot be read: {error}")),
+        };
+        let image = match image {
+            Ok(image) => image,
+            Err(why) => {
+                tell(format!("{name}: {why}"));
+                return Verdict::No;
+            }
+        };
+        let chosen = Chosen { slot, deploy: held.deploy, image, attempt: None };
+        if held.state == State::Good {
+            return Verdict::Runs(chosen);
+        }
+        let chosen = Chosen { attempt: Some(held.attempts + 1), ..chosen };
+        let count = |table: &mut Table| {
+            if let Some(held) = table.held_mut(slot) {
+                held.attempts += 1;
+            }
+        };
+        match self.update(turn, count).await {
+            Ok(()) => Verdict::Runs(chosen),
+            Err(error) => {
+                tell(format!("{name}: that it is tried cannot be written down: {error}"));
+                Verdict::Unrecorded(chosen)
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Where a node keeps its system: two slots on a disk, so that a new system never overwrites the one that works.
+//!
+//! The first part of the system disk is reserved for this, by bytes:
+//!
+//! ```text
+//!  64 KiB    the table, first copy       who wrote what into which slot, and how it went
+//! 512 KiB    the table, second copy
+//!   1 MiB    slot A                      an image as it is, signed
+//!            slot B                      as long as slot A, and right behind it
+//! ```
+//!
+//! What comes before and between is left alone. Either copy of the table is whole or is not: a checksum tells. A change
+//! is written to the older copy and flushed, then to the other: whenever power fails, one of them is whole. A new system
+//! is written into the slot that is not needed, flushed, and only then entered into the table, as being on trial.
+//!
+//! At boot the current slot's image is held against its hash and its signature. If it does not stand, or has been
+//! on trial for [`MAX_ATTEMPTS`] boots without having been reported good, the other one's turn has come.
+
+mod choose;
+mod error;
+mod store;
+mod table;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use choose::Chosen;
+pub use error::SlotError;
+pub use store::Store;
+pub use table::{Event, Held, SlotName, State, What};
+pub use write::Writer;
+
+use alloc::string::String;
+
+/// So often a system on trial is started.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// What is reserved if nothing is said: two systems of 63.5 MiB.
+pub const DEFAULT_RESERVE: u64 = 128 << 20;
+pub const MIN_RESERVE: u64 = 4 << 20;
+
+/// The table remembers so many events.
+pub const HISTORY: usize = 64;
+
+/// All offsets and lengths are multiples of this, which every sector size divides.
+const BLOCK: u64 = 4_096;
+/// Where the copies of the table are.
+const COPIES: [u64; 2] = [64 << 10, 512 << 10];
+/// Where slot A is.
+const SLOTS: u64 = 1 << 20;
+
+/// When a change was asked for, and by whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// seconds since 1970, if the node knows
+    pub time: Option<u64>,
+    /// cut after 64 bytes
+    pub who: String,
+}

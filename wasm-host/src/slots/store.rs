@@ -1,0 +1,271 @@
+//! The slots of one disk.
+
+use super::table::{COPY, SlotName, State, Table, What, is_table};
+use super::{About, BLOCK, COPIES, Event, Held, MIN_RESERVE, SLOTS, SlotError};
+use crate::{
+    image::{Hasher, hash},
+    platform::Disk,
+};
+use alloc::{sync::Arc, vec::Vec};
+use spin::Mutex;
+
+/// The most bytes of one transfer.
+const CHUNK: u64 = 256 << 10;
+
+/// The slots of a disk. It is not to be opened twice at a time.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    hasher: Hasher,
+    inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    pub table: Table,
+    /// the copy that is to be written first, since it is not as good as the other
+    stale: usize,
+    busy: bool,
+    /// the slot whose system the node runs
+    pub running: Option<SlotName>,
+    /// whose images were found not to be what was written
+    pub corrupt: [bool; 2],
+}
+
+/// The right to change the table. There is one at a time.
+pub(super) struct Turn<'a>(&'a Store);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.inner.lock().busy = false;
+    }
+}
+
+impl Store {
+    /// Opens the slots of a disk. None if it has none.
+    pub async fn open(disk: Arc<dyn Disk>) -> Result<Option<Store>, SlotError> {
+        let bytes = disk.geometry().bytes();
+        if bytes < MIN_RESERVE {
+            return Ok(None);
+        }
+        let mut found: [Result<Table, SlotError>; 2] = [Err(SlotError::NoTable), Err(SlotError::NoTable)];
+        let mut any = false;
+        for (copy, at) in found.iter_mut().zip(COPIES) {
+            *copy = match read(&*disk, at, COPY as u64).await {
+                Ok(read) => {
+                    any |= is_table(&read);
+                    Table::decode(&read, bytes)
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let sequence = |copy: &Result<Table, SlotError>| copy.as_ref().map_or(0, |table| table.sequence);
+        let newest = usize::from(sequence(&found[1]) > sequence(&found[0]));
+        let [first, second] = found;
+        let (table, other) = if newest == 0 { (first, second) } else { (second, first) };
+        match (table, other) {
+            (Ok(table), _) => Ok(Some(Store::with(disk, table, 1 - newest))),
+            (Err(SlotError::NoTable), Err(SlotError::NoTable)) if !any => Ok(None),
+            // of two errors the one that says more
+            (Err(SlotError::NoTable), Err(error)) => Err(error),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Lays out slots on a disk, in its first `reserve` bytes. What else is there is not overwritten.
+    pub async fn format(disk: Arc<dyn Disk>, reserve: u64) -> Result<Store, SlotError> {
+        let most = disk.geometry().bytes();
+        if reserve < MIN_RESERVE || reserve > most {
+            return Err(SlotError::TooSmall { needs: reserve.max(MIN_RESERVE) });
+        }
+        let mut ours = false;
+        for at in COPIES {
+            let copy = read(&*disk, at, COPY as u64).await?;
+            if let Err(error @ SlotError::Version(_)) = Table::decode(&copy, most) {
+                return Err(error);
+            }
+            ours |= is_table(&copy);
+        }
+        let slot_bytes = (reserve - SLOTS) / 2 / BLOCK * BLOCK;
+        if !ours {
+            // partition tables and the heads of file systems are here
+            for at in (0..SLOTS).step_by(CHUNK as usize).chain([SLOTS, SLOTS + slot_bytes]) {
+                let length = if at < SLOTS { CHUNK } else { 64 << 10 };
+                if read(&*disk, at, length).await?.iter().any(|byte| *byte != 0) {
+                    return Err(SlotError::InUse);
+                }
+            }
+        }
+        let store = Store::with(disk, Table::new(slot_bytes), 0);
+        store.update(&store.turn()?, |_| ()).await?;
+        Ok(store)
+    }
+
+    fn with(disk: Arc<dyn Disk>, table: Table, stale: usize) -> Self {
+        let inner = Inner { table, stale, busy: false, running: None, corrupt: [false; 2] };
+        Store { disk, hasher: hash, inner: Mutex::new(inner) }
+    }
+
+    /// Verifies images with this instead of the portable [`hash`].
+    pub fn with_hasher(mut self, hasher: Hasher) -> Self {
+        self.hasher = hasher;
+        self
+    }
+
+    /// Bytes from the start of the disk on that are the slots'.
+    pub fn reserve(&self) -> u64 {
+        self.inner.lock().table.reserve()
+    }
+
+    /// The most bytes that an image can have.
+    pub fn slot_bytes(&self) -> u64 {
+        self.inner.lock().table.slot_bytes
+    }
+
+    /// The disk that the slots are on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// What happened, oldest first.
+    pub fn history(&self) -> Vec<Event> {
+        self.inner.lock().table.history.clone()
+    }
+
+    /// What a slot holds.
+    pub fn held(&self, slot: SlotName) -> Option<Held> {
+        self.inner.lock().table.held(slot).cloned()
+    }
+
+    /// The slot whose system is started at the next boot, if it stands.
+    pub fn current(&self) -> Option<SlotName> {
+        self.inner.lock().table.current
+    }
+
+    /// The slot whose system the node runs. None: one from elsewhere.
+    pub fn running(&self) -> Option<SlotName> {
+        self.inner.lock().running
+    }
+
+    /// The node has gone over to the system in a slot while it ran.
+    pub fn runs(&self, slot: SlotName) {
+        self.inner.lock().running = Some(slot);
+    }
+
+    /// Whether the system that runs has yet to be reported good.
+    pub fn on_trial(&self) -> bool {
+        let inner = self.inner.lock();
+        let held = inner.running.and_then(|slot| inner.table.held(slot));
+        held.is_some_and(|held| held.state == State::Trial)
+    }
+
+    /// The system that runs works: from now on it is what is fallen back to. False if there was nothing to report.
+    pub async fn mark_good(&self, about: &About) -> Result<bool, SlotError> {
+        let turn = self.turn()?;
+        let Some(slot) = self.running().filter(|_| self.on_trial()) else { return Ok(false) };
+        let change = |table: &mut Table| {
+            if let Some(held) = table.held_mut(slot) {
+                (held.state, held.attempts) = (State::Good, 0);
+            }
+            table.note(slot, What::ReportedGood, about);
+        };
+        self.update(&turn, change).await?;
+        Ok(true)
+    }
+
+    /// The system that runs does not work: if it is on trial, it is not tried again. False if it is not.
+    pub async fn mark_failed(&self, about: &About) -> Result<bool, SlotError> {
+        let turn = self.turn()?;
+        let Some(slot) = self.running().filter(|_| self.on_trial()) else { return Ok(false) };
+        self.update(&turn, |table| table.give_up(slot, about)).await?;
+        Ok(true)
+    }
+
+    /// Makes the other slot's system the current one, if it once was good and still stands. The node goes on to run
+    /// what it runs until it is started again, or goes over to that system.
+    pub async fn rollback(&self, about: &About) -> Result<Held, SlotError> {
+        let turn = self.turn()?;
+        let slot = self.current().map_or(SlotName::A, SlotName::other);
+        let held = self.held(slot).filter(|held| held.state == State::Good).ok_or(SlotError::Empty(slot))?;
+        self.image(slot).await?;
+        let change = |table: &mut Table| {
+            if let Some(left) = table.held_mut(slot.other())
+                && left.state == State::Trial
+            {
+                left.state = State::Failed;
+                table.note(slot.other(), What::Failed, about);
+            }
+            table.current = Some(slot);
+            table.note(slot, What::RolledBackTo, about);
+        };
+        self.update(&turn, change).await?;
+        Ok(held)
+    }
+
+    /// The image in a slot, held against its hash.
+    pub async fn image(&self, slot: SlotName) -> Result<Vec<u8>, SlotError> {
+        let (place, held) = {
+            let inner = self.inner.lock();
+            (inner.table.place(slot), inner.table.held(slot).cloned())
+        };
+        let held = held.ok_or(SlotError::Empty(slot))?;
+        let length = usize::try_from(held.length).map_err(|_| SlotError::NoMemory)?;
+        let mut image = Vec::new();
+        image.try_reserve_exact(length.next_multiple_of(BLOCK as usize)).map_err(|_| SlotError::NoMemory)?;
+        while image.len() < length {
+            let left = (length - image.len()).next_multiple_of(BLOCK as usize) as u64;
+            let part = read(&*self.disk, place + image.len() as u64, left.min(CHUNK)).await?;
+            image.extend_from_slice(&part[..part.len().min(length - image.len())]);
+        }
+        let stands = (self.hasher)(&image) == held.hash;
+        self.inner.lock().corrupt[slot as usize] = !stands;
+        if stands { Ok(image) } else { Err(SlotError::Corrupt(slot)) }
+    }
+
+    pub(super) fn turn(&self) -> Result<Turn<'_>, SlotError> {
+        match core::mem::replace(&mut self.inner.lock().busy, true) {
+            false => Ok(Turn(self)),
+            true => Err(SlotError::Busy),
+        }
+    }
+
+    pub(super) fn inner(&self) -> spin::MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Changes the table, here and on the disk. After an error the change has not been made, or is not known to have.
+    pub(super) async fn update(&self, _: &Turn<'_>, change: impl FnOnce(&mut Table)) -> Result<(), SlotError> {
+        let (mut table, stale) = {
+            let inner = self.inner.lock();
+            (inner.table.clone(), inner.stale)
+        };
+        change(&mut table);
+        table.sequence += 1;
+        let bytes = table.encode()?;
+        self.write_copy(stale, &bytes).await?;
+        {
+            let mut inner = self.inner.lock();
+            (inner.table, inner.stale) = (table, 1 - stale);
+        }
+        // The change is made. Should its second copy fail, it is the one to be written first the next time.
+        let _ = self.write_copy(1 - stale, &bytes).await;
+        Ok(())
+    }
+
+    async fn write_copy(&self, copy: usize, bytes: &[u8]) -> Result<(), SlotError> {
+        write(&*self.disk, COPIES[copy], bytes.to_vec()).await?;
+        Ok(self.disk.flush().await?)
+    }
+}
+
+/// Reads whole blocks, by bytes.
+async fn read(disk: &dyn Disk, at: u64, length: u64) -> Result<Vec<u8>, SlotError> {
+    let sector = u64::from(disk.geometry().sector_size);
+    let read = disk.read(at / sector, (length / sector) as u32).await?;
+    // a disk that gives less is broken
+    if read.len() as u64 == length { Ok(read) } else { Err(SlotError::Disk(crate::platform::DiskError::Io)) }
+}
+
+/// Writes whole blocks, by bytes.
+pub(super) async fn write(disk: &dyn Disk, at: u64, bytes: Vec<u8>) -> Result<(), SlotError> {
+    let sector = u64::from(disk.geometry().sector_size);
+    Ok(disk.write(at / sector, bytes).await?)
+}

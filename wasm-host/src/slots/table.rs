@@ -1,0 +1,208 @@
+//! The table: what is in the slots, and what became of it.
+//!
+//! On the disk a copy is, little endian: `PWSLOTS` and a zero byte, the format's version (u32), the length of the body
+//! (u32), the BLAKE3 of these 16 bytes and the body, the body (postcard), zeroes to the end of its [`COPY`] bytes.
+
+use super::{About, BLOCK, HISTORY, MIN_RESERVE, SLOTS, SlotError};
+use crate::image::Hash;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a copy on the disk.
+pub const COPY: usize = 16 << 10;
+
+const MAGIC: &[u8; 8] = b"PWSLOTS\0";
+const VERSION: u32 = 1;
+const CHECKSUM: usize = 16;
+const BODY: usize = CHECKSUM + 32;
+
+/// Bytes of a name.
+const MAX_WHO: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotName {
+    A,
+    B,
+}
+
+impl SlotName {
+    pub const BOTH: [SlotName; 2] = [SlotName::A, SlotName::B];
+
+    pub fn other(self) -> Self {
+        match self {
+            SlotName::A => SlotName::B,
+            SlotName::B => SlotName::A,
+        }
+    }
+}
+
+impl fmt::Display for SlotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SlotName::A => "A",
+            SlotName::B => "B",
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// grows with each change
+    pub sequence: u64,
+    /// bytes of a slot
+    pub slot_bytes: u64,
+    /// the slot whose system is to run; it holds one
+    pub current: Option<SlotName>,
+    pub slots: [Option<Held>; 2],
+    /// how many systems were ever written
+    pub deploys: u64,
+    /// the last [`HISTORY`], oldest first
+    pub history: Vec<Event>,
+}
+
+/// The system in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// counts from 1
+    pub deploy: u64,
+    /// bytes of the image, and their BLAKE3
+    pub length: u64,
+    pub hash: Hash,
+    pub state: State,
+    /// how often it was started on trial
+    pub attempts: u32,
+    /// seconds since 1970
+    pub time: Option<u64>,
+    pub who: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// It has yet to prove that it works.
+    Trial,
+    Good,
+    /// It did not, or was given up while on trial.
+    Failed,
+}
+
+/// Something that happened to a system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub deploy: u64,
+    pub hash: Hash,
+    pub what: What,
+    /// seconds since 1970
+    pub time: Option<u64>,
+    pub who: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    Written,
+    ReportedGood,
+    Failed,
+    /// It was gone back to.
+    RolledBackTo,
+}
+
+impl Table {
+    pub fn new(slot_bytes: u64) -> Self {
+        let (slots, history) = ([None, None], Vec::new());
+        Table { sequence: 0, slot_bytes, current: None, slots, deploys: 0, history }
+    }
+
+    pub fn held(&self, slot: SlotName) -> Option<&Held> {
+        self.slots[slot as usize].as_ref()
+    }
+
+    pub fn held_mut(&mut self, slot: SlotName) -> Option<&mut Held> {
+        self.slots[slot as usize].as_mut()
+    }
+
+    /// Where a slot's image is, in bytes.
+    pub fn place(&self, slot: SlotName) -> u64 {
+        SLOTS + slot as u64 * self.slot_bytes
+    }
+
+    /// All that the slots take of the disk, from its start.
+    pub fn reserve(&self) -> u64 {
+        SLOTS + 2 * self.slot_bytes
+    }
+
+    /// Adds an event about what a slot holds, and forgets the oldest if there are too many.
+    pub fn note(&mut self, slot: SlotName, what: What, about: &About) {
+        let Some(held) = self.held(slot) else { return };
+        let event = Event { deploy: held.deploy, hash: held.hash, what, time: about.time, who: who(&about.who) };
+        self.history.push(event);
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+    }
+
+    /// What a slot holds has failed: the other one's turn has come, if it holds anything that has not.
+    pub fn give_up(&mut self, slot: SlotName, about: &About) {
+        if let Some(held) = self.held_mut(slot) {
+            held.state = State::Failed;
+        }
+        self.note(slot, What::Failed, about);
+        let other = slot.other();
+        if self.current == Some(slot) && self.held(other).is_some_and(|held| held.state != State::Failed) {
+            self.current = Some(other);
+        }
+    }
+
+    pub fn encode(&self) -> Result<Vec<u8>, SlotError> {
+        let body = postcard::to_allocvec(self).map_err(|_| SlotError::NoMemory)?;
+        let length = body.len() as u32;
+        let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &length.to_le_bytes(), &[0; 32], &body].concat();
+        let sum = checksum(&bytes);
+        bytes[CHECKSUM..BODY].copy_from_slice(&sum);
+        if bytes.len() > COPY {
+            // names and numbers are bounded, so this would be a mistake in the bounds
+            return Err(SlotError::NoMemory);
+        }
+        bytes.resize(COPY, 0);
+        Ok(bytes)
+    }
+
+    /// Reads a copy on a disk of so many bytes.
+    pub fn decode(bytes: &[u8], disk: u64) -> Result<Table, SlotError> {
+        let word = |at: usize| bytes.get(at..at + 4).map(|word| u32::from_le_bytes(core::array::from_fn(|i| word[i])));
+        let (Some(version), Some(length)) = (word(8), word(12)) else { return Err(SlotError::NoTable) };
+        let whole = bytes.get(..BODY.saturating_add(length as usize)).ok_or(SlotError::NoTable)?;
+        if !is_table(whole) || whole[CHECKSUM..BODY] != checksum(whole) {
+            return Err(SlotError::NoTable);
+        }
+        if version != VERSION {
+            return Err(SlotError::Version(version));
+        }
+        let table: Table = postcard::from_bytes(&whole[BODY..]).map_err(|_| SlotError::NoTable)?;
+        if table.is_sound(disk) { Ok(table) } else { Err(SlotError::NoTable) }
+    }
+
+    fn is_sound(&self, disk: u64) -> bool {
+        let reserve = self.slot_bytes.checked_mul(2).and_then(|both| both.checked_add(SLOTS));
+        self.slot_bytes.is_multiple_of(BLOCK)
+            && reserve.is_some_and(|reserve| (MIN_RESERVE..=disk).contains(&reserve))
+            && self.slots.iter().flatten().all(|held| held.length <= self.slot_bytes)
+            && self.current.is_none_or(|slot| self.held(slot).is_some())
+            && self.sequence < u64::MAX
+    }
+}
+
+/// Whether these bytes were once a copy, whole or not.
+pub fn is_table(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes[..CHECKSUM]).update(&bytes[BODY..]);
+    *hasher.finalize().as_bytes()
+}
+
+/// A name, cut where it is too long.
+pub fn who(name: &str) -> String {
+    let end = (0..=MAX_WHO).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    name[..end].into()
+}

@@ -1,0 +1,82 @@
+//! Power fails at every moment, bits flip, disks fail: what is started is a system that was written as a whole.
+
+mod damage;
+mod limits;
+mod power;
+mod trial;
+
+use super::table::{COPY, Table};
+use super::*;
+use crate::platform::{
+    Disk, DiskError,
+    fake::{FakeDisk, Random, block_on},
+};
+use alloc::{sync::Arc, vec, vec::Vec};
+
+const DISK: u64 = (5 << 20) + (16 << 10);
+const RESERVE: u64 = 5 << 20;
+
+fn about() -> About {
+    About { time: Some(1_700_000_000), who: "ada@laptop".into() }
+}
+
+/// An image of this system: its first byte tells which, its length is no multiple of anything.
+fn image(system: u8) -> Vec<u8> {
+    let mut random = Random(system.into());
+    let mut image = vec![system];
+    image.extend((0..9_000 + 700 * usize::from(system)).map(|_| random.below(256) as u8));
+    image
+}
+
+fn open(disk: &Arc<FakeDisk>) -> Store {
+    block_on(Store::open(disk.clone())).unwrap().expect("it has slots")
+}
+
+fn formatted(sector_size: u32) -> Arc<FakeDisk> {
+    let disk = Arc::new(FakeDisk::new(sector_size, DISK / u64::from(sector_size)));
+    block_on(Store::format(disk.clone(), RESERVE)).unwrap();
+    disk
+}
+
+/// What is started; it must be one of the images, to the last byte.
+fn choose(store: &Store) -> Option<u8> {
+    let chosen = block_on(store.choose(|_| Ok(()), |_| ()))?;
+    assert!(chosen.image == image(chosen.image[0]), "the image is whole");
+    Some(chosen.image[0])
+}
+
+fn boot(disk: &Arc<FakeDisk>) -> Option<u8> {
+    choose(&open(disk))
+}
+
+fn write(store: &Store, system: u8) -> Result<SlotName, SlotError> {
+    block_on(store.write(&image(system), &about()))
+}
+
+fn good(store: &Store) {
+    assert!(block_on(store.mark_good(&about())).unwrap());
+}
+
+/// A disk whose system `old` is good, and before it `older` was.
+fn with(older: Option<u8>, old: Option<u8>, sector_size: u32) -> Arc<FakeDisk> {
+    let disk = formatted(sector_size);
+    for system in older.into_iter().chain(old) {
+        write(&open(&disk), system).unwrap();
+        let store = open(&disk);
+        assert_eq!(choose(&store), Some(system));
+        good(&store);
+    }
+    if older.is_some() {
+        // a history so long that the table has several sectors, which can be torn apart
+        let store = open(&disk);
+        for _ in 0..16 {
+            block_on(store.rollback(&About { who: "x".repeat(64), ..about() })).unwrap();
+        }
+    }
+    disk
+}
+
+fn copy(disk: &FakeDisk) -> Arc<FakeDisk> {
+    // nothing is unflushed where this is used, so any seed does
+    Arc::new(disk.after_power_cut(0))
+}
