@@ -59,13 +59,19 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         })
     })?;
     schedule.func_wrap_async("wait-and-receive", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
-        Box::new(async move { turn(cx.data_mut(), deadline, true).await })
+        Box::new(async move {
+            let state = cx.data_mut();
+            let ready = wait(state, deadline).await;
+            turn(state, ready, true)
+        })
     })?;
     schedule.func_wrap_async("send-and-wait", |mut cx: StoreContextMut<'_, State>, sent: Sent| {
         Box::new(async move {
             let (arrow, peer, batch, deadline) = sent;
             let sent = send(cx.data(), arrow, peer, batch.as_le_slice(&cx))?;
-            turn(cx.data_mut(), deadline, sent).await
+            let state = cx.data_mut();
+            let ready = wait(state, deadline).await;
+            turn(state, ready, sent)
         })
     })
 }
@@ -79,8 +85,8 @@ fn send(state: &State, arrow: Arrow, peer: u32, batch: &[u8]) -> Result<bool> {
     port.send(peer, batch).context(port.interface())
 }
 
-async fn turn(state: &mut State, deadline: u64, sent: bool) -> Result<(Turn,)> {
-    let ready = wait(state, deadline).await;
+#[inline]
+fn turn(state: &State, ready: u32, sent: bool) -> Result<(Turn,)> {
     Ok((Turn { wake: wake(state, ready), received: first(state, ready)?, sent },))
 }
 
@@ -89,6 +95,7 @@ fn wake(state: &State, ready: u32) -> Wake {
 }
 
 /// What the first of the ready arrows has received.
+#[inline]
 fn first(state: &State, ready: u32) -> Result<Bytes> {
     let arrows = ready & !(Ready::Deadline as u32);
     let first = arrows & arrows.wrapping_neg();
