@@ -9,7 +9,8 @@ pub struct Head<'a> {
     pub method: &'a str,
     /// path and query
     pub target: &'a str,
-    pub authority: &'a str,
+    /// Host and port, as the client has it. Most services do not look at it.
+    pub authority: &'a [u8],
     pub remote: Ipv6Addr,
     pub headers: &'a [u8],
 }
@@ -36,7 +37,7 @@ impl<'a> Command<'a> {
                 bytes.extend_from_slice(&(target.len() as u16).to_le_bytes());
                 bytes.extend_from_slice(target.as_bytes());
                 bytes.extend_from_slice(&(authority.len() as u16).to_le_bytes());
-                bytes.extend_from_slice(authority.as_bytes());
+                bytes.extend_from_slice(authority);
                 bytes.extend_from_slice(&remote.octets());
                 bytes.extend_from_slice(headers);
             }
@@ -58,7 +59,7 @@ impl<'a> Command<'a> {
                 let length = fields.u16()?;
                 let target = text(fields.take(length.into())?)?;
                 let length = fields.u16()?;
-                let authority = text(fields.take(length.into())?)?;
+                let authority = fields.take(length.into())?;
                 let remote = Ipv6Addr::from(fields.array::<16>()?);
                 let head = Head { method, target, authority, remote, headers: fields.0 };
                 return Ok(Command::Request { request, head });
@@ -175,7 +176,7 @@ mod tests {
         let head = Head {
             method: "GET",
             target: "/a?b",
-            authority: "example.org:8080",
+            authority: b"example.org:8080",
             remote: Ipv6Addr::LOCALHOST,
             headers: b"accept: */*\r\n",
         };

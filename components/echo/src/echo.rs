@@ -158,7 +158,8 @@ impl Echo {
 
 /// The head as text.
 fn describe(head: &Head<'_>) -> Vec<u8> {
-    let Head { method, target, authority, remote, headers } = head;
+    let Head { method, target, remote, headers, .. } = head;
+    let authority = String::from_utf8_lossy(head.authority);
     let mut text = format!("{method} {target}\nauthority: {authority}\nremote: {}\n", remote.to_canonical());
     // Header values need not be UTF-8.
     text.extend(String::from_utf8_lossy(headers).chars().filter(|&c| c != '\r'));

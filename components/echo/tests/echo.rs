@@ -57,7 +57,7 @@ impl Bench {
 
     fn ask(&mut self, request: u32, method: &str, target: &str, headers: &str) {
         let remote = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0102, 0x0304);
-        let head = Head { method, target, authority: "h:80", remote, headers: headers.as_bytes() };
+        let head = Head { method, target, authority: b"h:80", remote, headers: headers.as_bytes() };
         self.command(Command::Request { request, head });
     }
 

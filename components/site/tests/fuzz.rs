@@ -157,7 +157,7 @@ fn commands() {
                 0 | 1 if !credit.contains_key(&request) => {
                     let target = *dice.pick(&["/huge", "/big", "/app.js", "/nothing"]);
                     let headers = dice.pick(&["", "range: bytes=0-9,500-90000,100000-\r\n"]).as_bytes();
-                    let head = Head { method: "GET", target, authority: "", remote: Ipv6Addr::UNSPECIFIED, headers };
+                    let head = Head { method: "GET", target, authority: b"", remote: Ipv6Addr::UNSPECIFIED, headers };
                     client.answers.remove(&request);
                     client.send(&[Command::Request { request, head }]);
                     credit.insert(request, 65_536);

@@ -82,7 +82,7 @@ impl Http {
                     let head = http::Head {
                         method: head.method,
                         target,
-                        authority: head.authority,
+                        authority: head.authority.as_bytes(),
                         remote: remote.address,
                         headers: head.headers,
                     };

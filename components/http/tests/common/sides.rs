@@ -146,7 +146,7 @@ impl Sides {
                         peer,
                         method: head.method.into(),
                         target: head.target.into(),
-                        authority: head.authority.into(),
+                        authority: String::from_utf8_lossy(head.authority).into(),
                         headers: String::from_utf8_lossy(head.headers).into_owned(),
                         credit: INITIAL_CREDIT,
                         response_credit: INITIAL_CREDIT,

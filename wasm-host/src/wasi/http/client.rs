@@ -127,7 +127,8 @@ impl Client {
         let id = self.next.fetch_add(1, Relaxed);
         let exchange = Exchange::new(Side::Client, &self.hub, peer, id, method == "HEAD", charge);
         let headers = fields.to_lines();
-        let head = Head { method, target, authority, remote: Ipv6Addr::UNSPECIFIED, headers: &headers };
+        let head =
+            Head { method, target, authority: authority.as_bytes(), remote: Ipv6Addr::UNSPECIFIED, headers: &headers };
         self.hub.put(peer, |batch| Command::Request { request: id, head }.encode(batch));
         let reader = Reader::new(&exchange);
         Ok((exchange, reader))

@@ -94,7 +94,7 @@ impl Server {
         let head = RequestHead {
             method: head.method.into(),
             target: head.target.into(),
-            authority: head.authority.into(),
+            authority: String::from_utf8_lossy(head.authority).into(),
             fields,
         };
         queue.push_back(Request { exchange, head });

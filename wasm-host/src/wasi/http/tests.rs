@@ -47,7 +47,7 @@ fn heard(port: &Port) -> Vec<String> {
 }
 
 const HEAD: Head<'static> =
-    Head { method: "POST", target: "/", authority: "x", remote: core::net::Ipv6Addr::LOCALHOST, headers: b"a: b\r\n" };
+    Head { method: "POST", target: "/", authority: b"x", remote: core::net::Ipv6Addr::LOCALHOST, headers: b"a: b\r\n" };
 
 fn request(request: u32) -> Command<'static> {
     Command::Request { request, head: HEAD }
@@ -223,7 +223,8 @@ fn a_box_asks_and_reads_the_answer() {
     exchange.finish();
     client.flush().unwrap();
     let asked = heard(&service);
-    assert!(asked[0].contains("target: \"/api/x\", authority: \"any.host:80\""), "{asked:?}");
+    let authority = format!("target: \"/api/x\", authority: {:?}", b"any.host:80");
+    assert!(asked[0].contains(&authority), "{asked:?}");
     assert_eq!(asked[1], "End { request: 0 }");
     assert!(!reader.has_response(None) && reader.take_response().is_none());
     let headers = b"content-length: 2\r\n";
