@@ -23,8 +23,15 @@ use crate::{
 pub fn run(machine: &'static Machine, module: &'static [u8], boot: Boot) -> ! {
     let node = trusted(&boot).and_then(|trusted| {
         let module = open(module, &trusted);
-        let kept = slots::start(machine, &boot, module.as_ref().ok().copied(), &trusted);
-        kept.map_or_else(|| start(machine, module?), Ok)
+        match slots::start(machine, &boot, module.as_ref().ok().copied(), &trusted) {
+            None => start(machine, module?),
+            Some(node) => {
+                if let Err(error) = module {
+                    log::warn!("{error}; the disk's system runs");
+                }
+                Ok(node)
+            }
+        }
     });
     let node = node.unwrap_or_else(|error| {
         log::error!("{error}");

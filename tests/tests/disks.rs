@@ -93,8 +93,8 @@ fn what_a_disk_fails_to_do_a_box_is_told_and_the_node_goes_on() {
     says(&node, "disk0: the disk reports an error");
     for _ in 0..3 {
         let answer = visit(&node);
-        assert_eq!((answer.status, answer.text().as_str()), (500, "The count cannot be stored: Error::Io\n"));
+        assert_eq!((answer.status, answer.text().as_str()), (500, "The count cannot be stored: io\n"));
     }
-    says(&node, "visits: the count cannot be stored: Error::Io");
+    says(&node, "visits: error: the count cannot be stored: io");
     assert_eq!(node.power_off(PATIENCE).expect("it ends"), End::Off);
 }

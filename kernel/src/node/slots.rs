@@ -29,6 +29,9 @@ use crate::{boot::Boot, platform::Machine};
 /// The value of `slot` for the boot loader's image.
 const MODULE: &str = "module";
 
+/// Where a system is looked for if the boot loader brings none.
+const FIRST: &str = "disk0";
+
 /// How long the disk may take for one step, at most.
 const PATIENCE: Nanos = 120_000_000_000;
 
@@ -44,15 +47,16 @@ pub fn start(
     let device = match (asked.filter(|asked| *asked != MODULE), &declared, module) {
         (Some(asked), ..) => asked,
         (None, Some(disk), _) => disk.device.as_str(),
-        (None, None, None) => "disk0",
-        (None, None, Some(_)) => return None,
+        (None, None, None) if machine.disk(FIRST).is_some() => FIRST,
+        (None, None, _) => return None,
     };
     let store = match open(machine, device, declared.as_ref()) {
-        Ok(store) => Arc::new(store?.with_hasher(vector_hash)),
-        Err(error) => {
-            log::error!("{device}: {error}");
+        Ok(Some(store)) => Arc::new(store.with_hasher(vector_hash)),
+        Ok(None) => {
+            log::info!("{device}: it has no slots for systems");
             return None;
         }
+        Err(error) => return complain(device, &error),
     };
     machine.keep_in(store.clone());
     if asked == Some(MODULE) {

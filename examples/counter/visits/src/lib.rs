@@ -94,13 +94,13 @@ fn answer(before: u64, batch: &[u8], answers: &mut BTreeMap<u32, Batch>) -> u64 
     }
     let stored = if count == before { Ok(()) } else { store(count) };
     if let Err(error) = &stored {
-        log(Level::Error, &format!("the count cannot be stored: {error:?}"));
+        log(Level::Error, &format!("the count cannot be stored: {}", error.name()));
     }
     for Asked { peer, request, visit, body } in asked {
         let (status, text) = match (visit, &stored) {
             (None, _) => (404, "Only / is counted.\n".into()),
             (Some(visit), Ok(())) => (200, format!("{visit}\n")),
-            (Some(_), Err(error)) => (500, format!("The count cannot be stored: {error:?}\n")),
+            (Some(_), Err(error)) => (500, format!("The count cannot be stored: {}\n", error.name())),
         };
         let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
         let batch = answers.entry(peer).or_default();
@@ -115,7 +115,7 @@ fn answer(before: u64, batch: &[u8], answers: &mut BTreeMap<u32, Batch>) -> u64 
 }
 
 fn load() -> Result<u64, String> {
-    let sector = read(0, 1).map_err(|error| format!("{error:?}"))?;
+    let sector = read(0, 1).map_err(|error| error.name().to_string())?;
     match sector.split_first_chunk() {
         Some((MAGIC, rest)) => {
             let number = rest.first_chunk().ok_or("the sector is too short")?;

@@ -52,6 +52,17 @@ fn what_stands_in_for_a_box_is_said() {
 }
 
 #[test]
+fn parts_of_a_disk_are_said() {
+    let text = "[system]\nname = \"s\"\n[box.a]\ncomponent = \"c\"\n\
+        arrows.\"pearwood:hardware/block\" = { device = \"disk0\", sectors = \"65536-131071\", read-only = true }";
+    let svg = svg(&system(text), on("QEMU"));
+    well_formed(&svg);
+    for expected in ["a → disk0: pearwood:hardware/block", ">disk0<", "65536-131071 read-only"] {
+        assert!(svg.contains(expected), "{expected} in {svg}");
+    }
+}
+
+#[test]
 fn three_boxes() {
     let svg = svg(&system(THREE), on("QEMU"));
     well_formed(&svg);
