@@ -2,7 +2,7 @@
 
 mod slots;
 
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
 use wasm_host::{
@@ -23,8 +23,8 @@ use crate::{
 pub fn run(machine: &'static Machine, module: &'static [u8], boot: Boot) -> ! {
     let node = trusted(&boot).and_then(|trusted| {
         let module = open(module, &trusted);
-        match slots::start(machine, &boot, module.as_ref().ok().copied(), &trusted) {
-            None => start(machine, module?),
+        match slots::start(machine, &boot, module.as_ref().ok(), &trusted) {
+            None => start(machine, module?, &trusted),
             Some(node) => {
                 if let Err(error) = module {
                     log::warn!("{error}; the disk's system runs");
@@ -42,24 +42,30 @@ pub fn run(machine: &'static Machine, module: &'static [u8], boot: Boot) -> ! {
     node.run()
 }
 
+/// The keys that sign what may run here.
 fn trusted(boot: &Boot) -> Result<Vec<PublicKey>, String> {
     let keys = boot.arguments("trust");
     keys.map(|key| key.parse().map_err(|error| explain("kernel command line: trust", error))).collect()
 }
 
 /// The image that the boot loader brought.
-fn open(image: &'static [u8], trusted: &[PublicKey]) -> Result<&'static Image<'static>, String> {
+fn open(image: &'static [u8], trusted: &[PublicKey]) -> Result<Arc<Image<'static>>, String> {
     if image.is_empty() {
         return Err("there is no image: the boot loader should load one as the first module (QEMU: -initrd)".into());
     }
     let image = Image::open(image, trusted).map_err(|error| explain("the image is refused", error))?;
-    let image = image.with_hasher(vector_hash);
-    Ok(Box::leak(Box::new(image)))
+    Ok(Arc::new(image.with_hasher(vector_hash)))
 }
 
-fn start(machine: &'static Machine, image: &'static Image<'static>) -> Result<Arc<Node>, String> {
-    let configure = &mut platform::configure;
-    let setup = Setup { platform: machine, image, target: KERNEL_TRIPLE, configure, stand_ins: &[] };
+fn start(machine: &'static Machine, image: Arc<Image<'static>>, trusted: &[PublicKey]) -> Result<Arc<Node>, String> {
+    let setup = Setup {
+        platform: machine,
+        image,
+        target: KERNEL_TRIPLE,
+        configure: &mut platform::configure,
+        trusted,
+        stand_ins: &[],
+    };
     Node::start(setup).map_err(|error| explain("the system does not start", error))
 }
 

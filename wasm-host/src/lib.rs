@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod arrows;
 pub mod boxes;
+pub mod deploy;
 pub mod engine;
 pub mod executor;
 mod grants;

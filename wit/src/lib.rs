@@ -26,13 +26,19 @@ pub enum Peer<'a> {
     Attach(u32, &'a [u8]),
     /// The peer is gone, and why.
     Detach(u32, &'a [u8]),
+    /// The peer is being replaced, or its arrow taken away: what is open goes on, nothing new is begun.
+    Retire(u32),
+    /// From a box, as the only record of a batch to that peer: nothing is open any more.
+    Release(u32),
 }
 
 impl<'a> Peer<'a> {
     pub const IS: u8 = 240;
     pub const ATTACH: u8 = 241;
     pub const DETACH: u8 = 242;
-    /// Kinds from here on are the node's to send, never a box's.
+    pub const RETIRE: u8 = 243;
+    pub const RELEASE: u8 = 244;
+    /// Kinds from here on are the node's to send, and but for [`Peer::Release`] never a box's.
     pub const FIRST_KIND: u8 = 240;
 
     pub fn decode(record: &Record<'a>) -> Option<Self> {
@@ -40,8 +46,17 @@ impl<'a> Peer<'a> {
             Self::IS => Some(Peer::Is(record.id)),
             Self::ATTACH => Some(Peer::Attach(record.id, record.bytes)),
             Self::DETACH => Some(Peer::Detach(record.id, record.bytes)),
+            Self::RETIRE => Some(Peer::Retire(record.id)),
+            Self::RELEASE => Some(Peer::Release(record.id)),
             _ => None,
         }
+    }
+
+    /// The batch by which a box lets go of a peer that retires.
+    pub fn release(peer: u32) -> Batch {
+        let mut batch = Batch::new();
+        Peer::Release(peer).encode(&mut batch);
+        batch
     }
 
     pub fn encode(&self, batch: &mut Batch) {
@@ -49,6 +64,8 @@ impl<'a> Peer<'a> {
             Peer::Is(peer) => batch.push(Self::IS, peer, &[]),
             Peer::Attach(peer, grant) => batch.push(Self::ATTACH, peer, grant),
             Peer::Detach(peer, why) => batch.push(Self::DETACH, peer, why),
+            Peer::Retire(peer) => batch.push(Self::RETIRE, peer, &[]),
+            Peer::Release(peer) => batch.push(Self::RELEASE, peer, &[]),
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Echo {
     peers: BTreeMap<u32, Outgoing>,
     /// by peer and request
     answers: BTreeMap<(u32, u32), Answer>,
+    /// another takes its place
+    retiring: bool,
 }
 
 /// What has come up since the last turn.
@@ -47,6 +49,15 @@ impl Echo {
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
         self.answers.values().map(Answer::due).min().unwrap_or(u64::MAX)
+    }
+
+    /// Another takes the place of this box: it is done when its peers have let go of it.
+    pub fn retire(&mut self) {
+        self.retiring = true;
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.retiring && self.peers.is_empty()
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -89,6 +100,7 @@ impl Echo {
                     self.forget(peer);
                     self.peers.remove(&peer);
                 }
+                (Some(Peer::Retire(_) | Peer::Release(_)), _) => {}
                 (None, Some(peer)) => self.command(peer, &record, outside),
                 (None, None) => {}
             }

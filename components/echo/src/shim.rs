@@ -36,8 +36,14 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for EchoBox {
         let mut echo = Echo::new();
         loop {
             let schedule::Turn { wake, received, .. } = schedule::wait_and_receive(echo.deadline());
+            if wake.ready.contains(Ready::RETIRE) {
+                echo.retire();
+            }
             let room = wake.ready.contains(Ready::ROOM);
             echo.turn(Wake { now: wake.now, handler: &received, room }, &mut Arrows);
+            if echo.is_done() {
+                return;
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Peers(Vec<Peer>);
 #[derive(Debug, Default)]
 struct Peer {
     attached: bool,
+    /// nothing new is to be begun with it
+    retiring: bool,
     out: Outgoing,
 }
 
@@ -26,6 +28,7 @@ impl Peers {
         }
         if let Some(peer) = self.0.get_mut(place) {
             peer.attached = true;
+            peer.retiring = false;
             peer.out.clear();
         }
     }
@@ -33,7 +36,39 @@ impl Peers {
     pub fn detach(&mut self, number: u32) {
         if let Some(peer) = self.0.get_mut(number as usize) {
             peer.attached = false;
+            peer.retiring = false;
             peer.out.clear();
+        }
+    }
+
+    pub fn retire(&mut self, number: u32) {
+        if let Some(peer) = self.0.get_mut(number as usize) {
+            peer.retiring = peer.attached;
+        }
+    }
+
+    /// Peers that retire and that there is nothing left to send to.
+    pub fn retiring(&self) -> Vec<u32> {
+        let quiet = self.0.iter().zip(0..).filter(|(peer, _)| peer.retiring && peer.out.is_empty());
+        quiet.map(|(_, number)| number).collect()
+    }
+
+    pub fn is_retiring(&self, number: u32) -> bool {
+        self.0.get(number as usize).is_some_and(|peer| peer.retiring)
+    }
+
+    pub fn any_retiring(&self) -> bool {
+        self.0.iter().any(|peer| peer.retiring)
+    }
+
+    pub fn any_attached(&self) -> bool {
+        self.0.iter().any(|peer| peer.attached)
+    }
+
+    /// Nothing more is said to a peer that was let go.
+    pub fn released(&mut self, number: u32) {
+        if let Some(peer) = self.0.get_mut(number as usize) {
+            peer.retiring = false;
         }
     }
 

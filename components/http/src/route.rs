@@ -32,6 +32,11 @@ impl Routes {
         self.entries.sort_by_key(|entry| (entry.host.is_empty(), core::cmp::Reverse(entry.path.len()), entry.peer));
     }
 
+    /// `peer` gets no more requests.
+    pub fn remove(&mut self, peer: u32) {
+        self.entries.retain(|entry| entry.peer != peer);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -54,8 +54,14 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
                 (true, false) => (received, Vec::new()),
                 (false, _) => (Vec::new(), received),
             };
+            if wake.ready.contains(Ready::RETIRE) {
+                http.retire(wake.now);
+            }
             let room = wake.ready.contains(Ready::ROOM);
             http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut arrows);
+            if http.is_done() {
+                return;
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ struct Peer {
     full: bool,
     /// it is in the list of those with events
     pending: bool,
+    /// another takes its place, or has
+    retiring: bool,
     events: Batch,
 }
 
@@ -27,6 +29,10 @@ pub struct Peers {
     peers: Vec<Peer>,
     /// peers with events, each once
     pending: Vec<u32>,
+    /// peers that retire, until they are let go
+    retiring: Vec<u32>,
+    /// peers to let go
+    released: Vec<u32>,
 }
 
 impl Peers {
@@ -48,11 +54,41 @@ impl Peers {
     }
 
     fn forget(&mut self, peer: u32) {
-        self.pending.retain(|&p| p != peer);
+        for list in [&mut self.pending, &mut self.retiring, &mut self.released] {
+            list.retain(|&p| p != peer);
+        }
         let peer = &mut self.peers[peer as usize];
         peer.full = false;
         peer.pending = false;
+        peer.retiring = false;
         peer.events = Batch::new();
+    }
+
+    /// What the peer has is finished, and what it holds others may take.
+    pub fn retire(&mut self, peer: u32) {
+        if self.is_attached(peer) && !core::mem::replace(&mut self.peers[peer as usize].retiring, true) {
+            self.retiring.push(peer);
+        }
+    }
+
+    pub fn is_retiring(&self, peer: u32) -> bool {
+        self.peers.get(peer as usize).is_some_and(|p| p.retiring)
+    }
+
+    pub fn any_retiring(&self) -> bool {
+        !self.retiring.is_empty()
+    }
+
+    /// Lets go of peers that retire and that nothing is left of: `has` says whether a peer has something.
+    pub fn release(&mut self, has: impl Fn(u32) -> bool) {
+        let (peers, released) = (&self.peers, &mut self.released);
+        self.retiring.retain(|&peer| {
+            let keep = !peers[peer as usize].events.is_empty() || has(peer);
+            if !keep {
+                released.push(peer);
+            }
+            keep
+        });
     }
 
     pub fn is_attached(&self, peer: u32) -> bool {
@@ -86,7 +122,7 @@ impl Peers {
 
     /// How many peers the next `deliver` offers events; none if more is to be done for one of them after it.
     pub fn waiting(&self) -> Option<usize> {
-        let mut count = 0;
+        let mut count = self.released.len();
         for &peer in &self.pending {
             let p = &self.peers[peer as usize];
             if p.events.len() >= ROOM {
@@ -118,6 +154,9 @@ impl Peers {
             p.full = true;
             true
         });
+        for peer in self.released.drain(..) {
+            send(peer, wit::Peer::release(peer).as_bytes());
+        }
         room
     }
 
@@ -152,6 +191,31 @@ mod tests {
         });
         assert_eq!(got.len(), 1);
         assert!(peers.room(1).is_some());
+    }
+
+    #[test]
+    fn a_peer_that_retires_is_let_go_when_nothing_is_left() {
+        let mut peers = Peers::default();
+        peers.attach(0);
+        peers.attach(1);
+        peers.answer(1).unwrap().push(1, 2, b"x");
+        peers.retire(1);
+        peers.retire(1);
+        peers.release(|_| true);
+        peers.release(|_| false);
+        let mut sent = Vec::new();
+        let mut deliver = |peers: &mut Peers| {
+            peers.deliver(|peer, batch| {
+                sent.push((peer, batch[3]));
+                true
+            })
+        };
+        deliver(&mut peers);
+        peers.release(|_| false);
+        assert!(!peers.any_retiring());
+        deliver(&mut peers);
+        deliver(&mut peers);
+        assert_eq!(sent, [(1, 1), (1, wit::Peer::RELEASE)]);
     }
 
     #[test]

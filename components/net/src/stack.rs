@@ -18,6 +18,8 @@ use crate::udp::Udp;
 use wit::Records;
 
 const SECOND: u64 = 1_000_000_000;
+/// How often peers that retire are looked at.
+const RETIRE_INTERVAL: u64 = SECOND / 20;
 /// How often the counters are looked at for the log.
 const REPORT_INTERVAL: u64 = 60 * SECOND;
 
@@ -34,6 +36,8 @@ pub struct Stack {
     errors: Restraint,
     /// somebody asks which multicast groups this machine listens to
     group_query: bool,
+    /// when `step` was called last
+    now: u64,
     /// when anything but TCP has something to do
     others_at: u64,
     counters: Counters,
@@ -73,6 +77,7 @@ impl Stack {
             journal: Journal::default(),
             errors: Restraint::default(),
             group_query: false,
+            now,
             others_at: 0,
             counters: Counters::default(),
             reported: Counters::default(),
@@ -179,7 +184,8 @@ impl Stack {
 
     /// Does all there is to do.
     pub fn step(&mut self, now: u64) {
-        if now >= self.others_at {
+        self.now = now;
+        if now >= self.others_at || self.udp.peers.any_retiring() {
             self.step_others(now);
         }
         self.tcp.step(now, &mut self.link);
@@ -242,7 +248,10 @@ impl Stack {
 
     /// When to call [`Stack::step`] next, if nothing else happens. It may be past.
     pub fn deadline(&self) -> u64 {
-        self.tcp.deadline().min(self.others_at)
+        let deadline = self.tcp.deadline().min(self.others_at);
+        // Peers that retire are let go when they have taken their last events, which no event tells of.
+        let retiring = self.tcp.peers.any_retiring() || self.udp.peers.any_retiring();
+        if retiring { deadline.min(self.now.saturating_add(RETIRE_INTERVAL)) } else { deadline }
     }
 
     pub fn counters(&self) -> Counters {

@@ -67,6 +67,11 @@ impl Udp {
                 self.peers.detach(peer);
                 None
             }
+            Peer::Retire(peer) => {
+                self.peers.retire(peer);
+                None
+            }
+            Peer::Release(_) => None,
         }
     }
 
@@ -112,11 +117,15 @@ impl Udp {
     }
 
     fn bind(&mut self, peer: u32, port: u16, datagrams: &mut Datagrams) -> Result<(), &'static str> {
-        match self.bindings.get(&port) {
-            Some(binding) if binding.peer == peer => return Ok(()),
-            Some(_) => return Err("another box has bound this port"),
-            None if self.bindings.len() >= LIMIT => return Err("too many ports are bound"),
-            None => {}
+        if let Some(binding) = self.bindings.get_mut(&port) {
+            if binding.peer != peer && !self.peers.is_retiring(binding.peer) {
+                return Err("another box has bound this port");
+            }
+            binding.peer = peer;
+            return Ok(());
+        }
+        if self.bindings.len() >= LIMIT {
+            return Err("too many ports are bound");
         }
         let handle = datagrams.bind(port, SIZE).ok_or("the port is not available")?;
         self.bindings.insert(port, Binding { peer, handle });
@@ -135,5 +144,7 @@ impl Udp {
                 Event::Datagram { port, from, data }.encode(events);
             }
         }
+        let Udp { peers, bindings, .. } = self;
+        peers.release(|peer| bindings.values().any(|binding| binding.peer == peer));
     }
 }

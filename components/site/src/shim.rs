@@ -4,7 +4,7 @@ use crate::{Assets, Entry, Progress, Settings, Site};
 use bindings::pearwood::{
     box0_1_0::{
         assets, config, log,
-        schedule::{self, Arrow},
+        schedule::{self, Arrow, Ready},
     },
     http::handler_service,
 };
@@ -56,6 +56,12 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
         loop {
             if !turn.received.is_empty() {
                 site.receive(&turn.received);
+            }
+            if turn.wake.ready.contains(Ready::RETIRE) {
+                site.retire();
+            }
+            if site.is_done() {
+                return;
             }
             let mut slept = None;
             let progress = site.transmit(|peer, batch, last| {

@@ -43,12 +43,15 @@ pub struct Site<A> {
     catalogue: Catalogue,
     cache: Cache,
     peers: Vec<Client>,
+    /// another takes its place
+    retiring: bool,
     scratch: Vec<u8>,
 }
 
 /// One peer.
 #[derive(Debug, Default)]
 struct Client {
+    attached: bool,
     out: Batch,
     streams: Streams,
 }
@@ -70,7 +73,7 @@ impl<A: Assets> Site<A> {
     pub fn new(mut assets: A, settings: Settings) -> Self {
         let catalogue = Catalogue::new(assets.entries(), &settings);
         let cache = Cache::new(catalogue.representations(), settings.cache_total);
-        Site { assets, settings, catalogue, cache, peers: Vec::new(), scratch: Vec::new() }
+        Site { assets, settings, catalogue, cache, peers: Vec::new(), retiring: false, scratch: Vec::new() }
     }
 
     /// Files of the image that no URL can name.
@@ -85,11 +88,15 @@ impl<A: Assets> Site<A> {
         for record in Records::new(batch).map_while(Result::ok) {
             match Peer::decode(&record) {
                 Some(Peer::Is(number)) => peer = number,
-                Some(Peer::Attach(number, _) | Peer::Detach(number, _)) => {
+                Some(Peer::Attach(number, _)) if number < MOST_PEERS => {
+                    *self.peer(number as usize) = Client { attached: true, ..Client::default() };
+                }
+                Some(Peer::Detach(number, _)) => {
                     if let Some(client) = self.peers.get_mut(number as usize) {
                         *client = Client::default();
                     }
                 }
+                Some(_) => {}
                 None => {
                     if peer < MOST_PEERS {
                         let command = Command::decode(&record);
@@ -100,11 +107,25 @@ impl<A: Assets> Site<A> {
         }
     }
 
-    #[inline]
-    fn command(&mut self, peer: usize, request: u32, command: Option<Command<'_>>) {
+    /// Another takes the place of this box: it is done when its peers have let go of it.
+    pub fn retire(&mut self) {
+        self.retiring = true;
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.retiring && !self.peers.iter().any(|peer| peer.attached)
+    }
+
+    fn peer(&mut self, peer: usize) -> &mut Client {
         if peer >= self.peers.len() {
             self.peers.resize_with(peer + 1, Client::default);
         }
+        &mut self.peers[peer]
+    }
+
+    #[inline]
+    fn command(&mut self, peer: usize, request: u32, command: Option<Command<'_>>) {
+        self.peer(peer);
         match command {
             Some(Command::Request { request, head }) => self.request(peer, request, &head),
             Some(Command::Credit { request, bytes }) => self.peers[peer].streams.add_credit(request, bytes),

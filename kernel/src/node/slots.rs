@@ -5,7 +5,6 @@
 //! whatever the disk holds.
 
 use alloc::{
-    boxed::Box,
     format,
     string::{String, ToString},
     sync::Arc,
@@ -39,7 +38,7 @@ const PATIENCE: Nanos = 120_000_000_000;
 pub fn start(
     machine: &'static Machine,
     boot: &Boot,
-    module: Option<&'static Image<'static>>,
+    module: Option<&Arc<Image<'static>>>,
     trusted: &[PublicKey],
 ) -> Option<Arc<Node>> {
     let asked = boot.argument("slot");
@@ -137,10 +136,8 @@ fn start_chosen(
     let Chosen { slot, deploy, image, attempt } = chosen;
     let attempt = attempt.map(|attempt| format!(", attempt {attempt} of {MAX_ATTEMPTS}")).unwrap_or_default();
     log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{attempt}", image.len() >> 10);
-    // the node lives as long as the machine
-    let image = Image::open(image.leak(), trusted).map_err(|error| error.to_string())?;
-    let image = image.with_hasher(vector_hash);
-    start_image(machine, Box::leak(Box::new(image)))
+    let image = Image::open(image, trusted).map_err(|error| error.to_string())?;
+    start_image(machine, Arc::new(image.with_hasher(vector_hash)), trusted)
 }
 
 fn seconds(machine: &Machine) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! Linux as a platform: the same boxes in a process, for development and for those who keep their machine.
 
+mod deploy;
 mod disk;
 mod platform;
 mod run;

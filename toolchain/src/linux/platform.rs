@@ -1,7 +1,7 @@
 //! What a node asks of its platform, in terms of Linux.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -64,13 +64,16 @@ impl Linux {
         self.notification.notify_one();
     }
 
-    /// Takes lines from the standard input as the operator's.
-    pub fn read_stdin(&'static self) {
+    /// Takes lines from the standard input as the operator's, but for those that `own` obeys.
+    pub fn read_stdin(&'static self, mut own: impl FnMut(&str) -> bool + Send + 'static) {
         std::thread::spawn(move || {
-            let mut buffer = [0; 256];
-            while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if own(line.trim()) {
+                    continue;
+                }
                 let mut typed = lock(&self.typed);
-                typed.bytes.extend_from_slice(&buffer[..length]);
+                typed.bytes.extend_from_slice(line.as_bytes());
+                typed.bytes.push(b'\n');
                 if let Some(waker) = typed.waker.take() {
                     waker.wake();
                 }

@@ -1,6 +1,6 @@
 //! A node in this process.
 
-use super::{FileDisk, Linux, block_on, serve_sockets};
+use super::{FileDisk, Linux, block_on, deploy, serve_sockets};
 use crate::build::{self, Target};
 use crate::node::{DiskFile, Forward, Protocol};
 use crate::workspace::Workspace;
@@ -49,11 +49,17 @@ pub fn run(
     if let Some(disk) = &system.system.disk {
         keep(linux, disk).with_context(|| format!("{}: the system's slots", disk.device))?;
     }
-    // the node lives as long as the process
-    let image: &'static Image<'static> = Box::leak(Box::new(Image::open(Box::leak(image.into()), &[key.public()])?));
-    let node =
-        Node::start(Setup { platform: linux, image, target: LINUX_TRIPLE, configure: &mut |_| {}, stand_ins: &[NET] })
-            .map_err(|error| anyhow!("{error}"))?;
+    let trusted = [key.public()];
+    let image = Arc::new(Image::open(image, &trusted)?);
+    let setup = Setup {
+        platform: linux,
+        image,
+        target: LINUX_TRIPLE,
+        configure: &mut |_| {},
+        trusted: &trusted,
+        stand_ins: &[NET],
+    };
+    let node = Node::start(setup).map_err(|error| anyhow!("{error}"))?;
     linux.tick(node.engine());
     let addresses = |(_, host, guest): &(Protocol, u16, u16)| (*guest, SocketAddr::from((Ipv4Addr::LOCALHOST, *host)));
     for spec in system.system.boxes.iter().filter(|spec| spec.component == [NET]) {
@@ -61,7 +67,8 @@ pub fn run(
         serve_sockets(linux, handle.clone(), ports.iter().map(addresses).collect())?;
     }
     ready(&system, &ports);
-    linux.read_stdin();
+    let (deployed, path) = (node.clone(), path.to_path_buf());
+    linux.read_stdin(move |line| deploy::obey(linux, &deployed, &path, line));
     node.run()
 }
 

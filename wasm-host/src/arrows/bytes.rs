@@ -1,17 +1,17 @@
 //! Bytes on their way into a box, lowered as one block.
 //!
 //! wasmtime lowers a `Vec<u8>` as a `list<u8>` one element at a time (2.75 instructions per byte in the kernel). This is
-//! the same type to the component, and a `memcpy` to the machine.
+//! the same type to the component, and a `memcpy` to the machine. [`Bounded`] is the way out, with a limit.
 #![allow(unsafe_code)]
 
 use alloc::{sync::Arc, vec::Vec};
 use core::mem::MaybeUninit;
 use spin::Mutex;
 use wasmtime::{
-    Result,
+    Result, bail,
     component::{
-        __internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext},
-        ComponentType, Lower,
+        __internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext},
+        ComponentType, Lift, Lower,
     },
     error::Context as _,
 };
@@ -92,5 +92,46 @@ unsafe impl Lower for Bytes {
         let pair = u64::from(place) | u64::from(length) << 32;
         memory[offset..][..8].copy_from_slice(&pair.to_le_bytes());
         Ok(())
+    }
+}
+
+/// A `list<u8>` from a box, of at most `MAX` bytes.
+pub struct Bounded<const MAX: usize>(pub Vec<u8>);
+
+// SAFETY: everything that describes the type is that of `[u8]`, which wasmtime implements for `list<u8>`.
+unsafe impl<const MAX: usize> ComponentType for Bounded<MAX> {
+    type Lower = Flat;
+    const ABI: CanonicalAbiInfo = <[u8] as ComponentType>::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        <[u8] as ComponentType>::typecheck(ty, types)
+    }
+}
+
+/// Copies the bytes out of the box's memory.
+fn fetch(cx: &LiftContext<'_>, place: u32, length: u32, max: usize) -> Result<Vec<u8>> {
+    let (place, length) = (place as usize, length as usize);
+    if length > max {
+        bail!("{length} bytes where at most {max} may be");
+    }
+    let Some(bytes) = cx.memory().get(place..).and_then(|rest| rest.get(..length)) else {
+        bail!("a list of {length} bytes outside the memory");
+    };
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(length).context("the node has no memory for it")?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+// SAFETY: pointer and length are read in the two forms that the canonical ABI has for `list<u8>`, and what they name is
+// read with bounds checks.
+unsafe impl<const MAX: usize> Lift for Bounded<MAX> {
+    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, _ty: InterfaceType, src: &Flat) -> Result<Self> {
+        fetch(cx, src[0].get_u32(), src[1].get_u32(), MAX).map(Bounded)
+    }
+
+    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, _ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
+        let pair = bytes.first_chunk().map(|pair| u64::from_le_bytes(*pair)).unwrap_or_default();
+        fetch(cx, pair as u32, (pair >> 32) as u32, MAX).map(Bounded)
     }
 }

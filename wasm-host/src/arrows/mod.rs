@@ -4,4 +4,4 @@ mod bytes;
 pub mod call;
 pub mod channel;
 
-pub use bytes::Bytes;
+pub use bytes::{Bounded, Bytes};

@@ -1,11 +1,14 @@
 //! A box as the node knows it, whichever instance of it runs.
 
-use super::log::{Level, Log, console_line};
+use super::{
+    Birth,
+    log::{Level, Log, console_line},
+};
 use crate::{
-    arrows::channel::{Channel, End, Port, Signal},
-    executor::{CpuTime, Task},
+    arrows::channel::{Channel, End, Port, Ready, Signal},
+    executor::{Bell, CpuTime, Task},
     image::Assets,
-    platform::{Extent, Nanos, Nic, Platform},
+    platform::{Disk as _, Extent, Nanos, Nic, Platform},
     system::BoxSpec,
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -22,11 +25,19 @@ pub struct BoxHandle {
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<dyn Nic>>,
     pub disks: Vec<Extent>,
-    pub assets: Assets<'static>,
+    pub birth: Birth,
+    assets: Mutex<Assets<'static>>,
     platform: &'static dyn Platform,
     task: Once<Arc<Task>>,
-    log: Mutex<Log>,
+    /// Of this box and those before it in its place.
+    log: Arc<Mutex<Log>>,
     life: Mutex<Life>,
+    /// rings when its life changes
+    bell: Bell,
+    /// Another takes its place: when it ends, it is not started again.
+    retiring: AtomicBool,
+    /// what it saved for the other, when it ended
+    saved: Mutex<Option<Result<Vec<u8>, String>>>,
     /// bytes of linear memory and tables, and of what the node holds for it
     memory: AtomicU64,
     memory_refused: AtomicBool,
@@ -42,7 +53,7 @@ pub struct Life {
     pub reason: Option<String>,
     /// when the running instance started
     pub since: Nanos,
-    /// someone asked for a restart
+    /// someone asked for its end
     asked: Option<Arc<str>>,
     waiting: Option<Waker>,
 }
@@ -63,6 +74,27 @@ pub enum Phase {
 
 impl BoxHandle {
     pub fn new(spec: BoxSpec, parts: Parts, platform: &'static dyn Platform) -> Arc<Self> {
+        Self::made(spec, parts, platform, Birth::over(), Arc::default())
+    }
+
+    /// One that is to take the place of another, or to be added to a system that runs.
+    pub fn beside(
+        spec: BoxSpec,
+        parts: Parts,
+        platform: &'static dyn Platform,
+        predecessor: Option<&BoxHandle>,
+    ) -> Arc<Self> {
+        let log = predecessor.map(|it| it.log.clone()).unwrap_or_default();
+        Self::made(spec, parts, platform, Birth::awaited(), log)
+    }
+
+    fn made(
+        spec: BoxSpec,
+        parts: Parts,
+        platform: &'static dyn Platform,
+        birth: Birth,
+        log: Arc<Mutex<Log>>,
+    ) -> Arc<Self> {
         Arc::new(BoxHandle {
             name: spec.name.as_str().into(),
             spec,
@@ -70,11 +102,15 @@ impl BoxHandle {
             ports: parts.ports,
             nics: parts.nics,
             disks: parts.disks,
-            assets: parts.assets,
+            birth,
+            assets: Mutex::new(parts.assets),
             platform,
             task: Once::new(),
-            log: Mutex::default(),
+            log,
             life: Mutex::default(),
+            bell: Bell::default(),
+            retiring: AtomicBool::new(false),
+            saved: Mutex::default(),
             memory: AtomicU64::new(0),
             memory_refused: AtomicBool::new(false),
         })
@@ -82,6 +118,23 @@ impl BoxHandle {
 
     pub fn port(&self, channel: Channel, end: End) -> Option<&Arc<Port>> {
         self.ports.iter().find(|port| (port.channel(), port.end()) == (channel, end))
+    }
+
+    /// The box is no more: its arrows are taken away.
+    pub fn unlink(&self, why: &str) {
+        self.ports.iter().for_each(|port| port.unlink(why));
+    }
+
+    /// Whether it has what no two instances may have at a time: sectors that it can write.
+    pub fn is_exclusive(&self) -> bool {
+        self.disks.iter().any(|disk| !disk.geometry().read_only)
+    }
+
+    /// The devices of the box wake it from now on, and no other.
+    pub fn listen_to_devices(&self) {
+        for nic in &self.nics {
+            nic.set_waker(&self.signal.waker(Ready::Nic));
+        }
     }
 
     /// The task that runs the box, told once.
@@ -121,24 +174,76 @@ impl BoxHandle {
     }
 
     pub(crate) fn live<R>(&self, change: impl FnOnce(&mut Life) -> R) -> R {
-        change(&mut self.life.lock())
+        let result = change(&mut self.life.lock());
+        self.bell.ring();
+        result
     }
 
-    /// Ends the running instance; the supervisor starts another.
+    /// Rings when its life changes.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.life.lock().phase == Phase::Ended
+    }
+
+    /// The files of the box.
+    pub fn assets(&self) -> Assets<'static> {
+        self.assets.lock().clone()
+    }
+
+    /// The same files, in another image.
+    pub fn set_assets(&self, assets: Assets<'static>) {
+        *self.assets.lock() = assets;
+    }
+
+    /// Another takes the place of this box: it is told to finish, and does not come back.
+    pub fn retire(&self) {
+        if !self.retiring.swap(true, Relaxed) {
+            self.signal.raise(Ready::Retire);
+            self.wake_supervisor();
+        }
+    }
+
+    pub fn is_retiring(&self) -> bool {
+        self.retiring.load(Relaxed)
+    }
+
+    pub(super) fn save(&self, saved: Result<Vec<u8>, String>) {
+        *self.saved.lock() = Some(saved);
+        self.bell.ring();
+    }
+
+    /// What a box that retires has saved, once.
+    pub fn take_saved(&self) -> Option<Result<Vec<u8>, String>> {
+        self.saved.lock().take()
+    }
+
+    /// Ends the running instance; the supervisor starts another, unless the box retires.
     pub fn restart(&self, why: &str) {
-        let waiting = self.live(|life| {
-            life.asked = Some(why.into());
-            life.waiting.take()
-        });
+        self.life.lock().asked = Some(why.into());
+        self.wake_supervisor();
+    }
+
+    /// Ends the box for good.
+    pub fn end(&self, why: &str) {
+        self.retiring.store(true, Relaxed);
+        self.restart(why);
+    }
+
+    fn wake_supervisor(&self) {
+        let waiting = self.life.lock().waiting.take();
         if let Some(waker) = waiting {
             waker.wake();
         }
     }
 
-    /// Waits until somebody asks for a restart.
-    pub(super) fn restart_asked(&self) -> impl Future<Output = Arc<str>> {
+    /// Waits until somebody asks for its end.
+    pub(super) fn end_asked(&self) -> impl Future<Output = Arc<str>> {
         core::future::poll_fn(|cx| {
-            self.live(|life| match life.asked.take() {
+            let mut life = self.life.lock();
+            match life.asked.take() {
                 Some(why) => core::task::Poll::Ready(why),
                 None => {
                     if !life.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -146,7 +251,18 @@ impl BoxHandle {
                     }
                     core::task::Poll::Pending
                 }
-            })
+            }
+        })
+    }
+
+    /// Waits until the box is to retire, which may be while nothing of it runs.
+    pub(super) fn retire_asked(&self) -> impl Future<Output = ()> {
+        core::future::poll_fn(|cx| {
+            if self.is_retiring() {
+                return core::task::Poll::Ready(());
+            }
+            self.life.lock().waiting = Some(cx.waker().clone());
+            core::task::Poll::Pending
         })
     }
 
@@ -167,6 +283,13 @@ impl BoxHandle {
     /// Its last lines.
     pub fn log(&self) -> Vec<super::log::Line> {
         self.log.lock().lines().cloned().collect()
+    }
+}
+
+impl Drop for BoxHandle {
+    /// Ports that are joined hold each other.
+    fn drop(&mut self) {
+        self.unlink("the box is gone");
     }
 }
 

@@ -1,12 +1,16 @@
 //! Boxes: made, limited, supervised, accounted for.
 
+mod birth;
 mod budget;
 mod handle;
+mod hooks;
 pub mod log;
 mod state;
 mod supervise;
 
+pub use birth::{Birth, Order, Stage};
 pub use budget::{Budget, Charge};
 pub use handle::{BoxHandle, Life, Parts, Phase};
+pub use hooks::{MAX_STATE, Save};
 pub use state::State;
 pub use supervise::{Duty, SERVICE, reason, supervise};

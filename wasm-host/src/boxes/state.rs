@@ -1,6 +1,6 @@
 //! What a store carries: the box's own side of its arrows.
 
-use super::{BoxHandle, Budget, Charge};
+use super::{BoxHandle, Budget, Charge, Stage};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Timer},
@@ -31,6 +31,10 @@ pub struct State {
     meter: Option<Arc<CpuTime>>,
     /// CPU time of the task when the box last waited
     waited_at: Nanos,
+    /// It has come to where it waits for the first time.
+    has_waited: bool,
+    /// It had its place when it was made, or has been given it.
+    is_placed: bool,
 }
 
 /// Keeps the linear memories and tables of one store within the box's limit.
@@ -62,6 +66,8 @@ impl State {
             calls: Calls::new(HANDLES),
             meter: None,
             waited_at: handle.cpu().map_or(0, CpuTime::total),
+            has_waited: true,
+            is_placed: handle.birth.is_placed(),
         }
     }
 
@@ -75,9 +81,18 @@ impl State {
         self.meter.as_deref().or_else(|| self.handle.cpu())
     }
 
+    /// What its `run` does from here on counts: when it first waits, the box is ready.
+    pub fn begins(&mut self) {
+        self.has_waited = false;
+    }
+
     /// The box has come to where it waits: it is not caught in a loop.
     pub fn waits(&mut self) {
         self.waited_at = self.cpu().map_or(0, CpuTime::total);
+        if !self.has_waited {
+            self.has_waited = true;
+            self.handle.birth.reach(Stage::Ready);
+        }
     }
 
     /// Counts bytes that the node holds on the box's behalf as memory of the box.
@@ -116,6 +131,10 @@ impl call::Host for State {
 
     fn waits(&mut self) {
         State::waits(self);
+    }
+
+    fn unplaced(&self) -> Option<Arc<BoxHandle>> {
+        (!self.is_placed).then(|| self.handle.clone())
     }
 }
 

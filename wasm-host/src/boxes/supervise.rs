@@ -1,6 +1,10 @@
 //! One life after another: a box that ends is started again, after a pause that grows while it keeps failing.
 
-use super::{BoxHandle, Phase, State, log::Level};
+use super::{
+    BoxHandle, Order, Phase, Stage, State,
+    hooks::{self, Hooks},
+    log::Level,
+};
 use crate::{
     arrows::call::{self, CallQueue},
     executor::Timer,
@@ -9,12 +13,16 @@ use crate::{
 };
 use alloc::{format, string::String, sync::Arc};
 use core::{future::Future, pin::pin, task::Poll};
-use wasmtime::{Error, WasmBacktrace, component::InstancePre};
+use wasmtime::{
+    Error, Store, WasmBacktrace,
+    component::{Instance, InstancePre, TypedFunc},
+};
 
 /// After this long a box counts as well again, and its next pause is the shortest.
 const WELL: Nanos = 10_000_000_000;
 
-/// Runs the box until it returns of its own will. The future is the whole of the box's task.
+/// Runs the box until it returns of its own will, or ends when another takes its place. The future is the whole of the
+/// box's task.
 pub async fn supervise(
     handle: Arc<BoxHandle>,
     platform: &'static dyn Platform,
@@ -28,7 +36,7 @@ pub async fn supervise(
         handle.live(|life| (life.phase, life.since) = (Phase::Starting, started));
         let ended = {
             let life = pin!(live(&handle, platform, &timer, &component, &duty));
-            let asked = pin!(handle.restart_asked());
+            let asked = pin!(handle.end_asked());
             first(life, asked).await
         };
         let reason = match &ended {
@@ -37,11 +45,22 @@ pub async fn supervise(
             Ended::Asked(why) => format!("restarted: {why}"),
         };
         let summary = reason.lines().next().unwrap_or_default();
-        handle.ports.iter().for_each(|port| port.detach(summary));
+        if handle.is_retiring() {
+            handle.unlink(if matches!(ended, Ended::Returned) { "it was replaced" } else { summary });
+        } else {
+            handle.ports.iter().for_each(|port| port.detach(summary));
+        }
         handle.memory_is(0);
-        if matches!(ended, Ended::Returned) {
+        let over = matches!(ended, Ended::Returned) || handle.is_retiring() || !handle.birth.is_placed();
+        handle.birth.reach(Stage::Failed(String::from(summary)));
+        if over {
             handle.live(|life| (life.phase, life.reason) = (Phase::Ended, Some(reason.clone())));
-            handle.note(Level::Info, "returned, and is not started again");
+            if !handle.is_retiring() {
+                let line = if handle.birth.is_placed() { "returned, and is not started again" } else { &reason };
+                line.lines().for_each(|line| handle.note(Level::Info, line));
+            } else if let Ended::Failed(_) = ended {
+                reason.lines().for_each(|line| handle.note(Level::Error, line));
+            }
             return;
         }
         for line in reason.lines() {
@@ -57,7 +76,14 @@ pub async fn supervise(
             pause = nanos(handle.spec.restart.min);
         }
         handle.note(Level::Info, &format!("starts again in {} ms", pause / 1_000_000));
-        timer.sleep_until(now + pause).await;
+        {
+            let (slept, retired) = (pin!(timer.sleep_until(now + pause)), pin!(handle.retire_asked()));
+            either(slept, retired).await;
+        }
+        if handle.is_retiring() {
+            handle.live(|life| life.phase = Phase::Ended);
+            return;
+        }
         pause = (pause * 2).min(nanos(handle.spec.restart.max));
     }
 }
@@ -81,24 +107,59 @@ async fn live(
     }
     let mut store = State::new(handle, platform, timer).into_store(component.engine());
     let instance = component.instantiate_async(&mut store).await?;
+    let hooks = Hooks::find(&mut store, &instance)?;
+    hooks.check(&mut store).await?;
     let run = match duty {
         Duty::Serve(_) | Duty::Handle(_) => None,
-        Duty::Run => {
-            let service = instance.get_export_index(&mut store, None, SERVICE);
-            let run = service.and_then(|service| instance.get_export_index(&mut store, Some(&service), "run"));
-            let run = run.ok_or_else(|| Error::msg("exports no `run` of pearwood:box/service"))?;
-            Some(instance.get_typed_func::<(), ()>(&mut store, run)?)
-        }
+        Duty::Run => Some(run_of(&mut store, &instance)?),
     };
-    handle.live(|life| life.phase = Phase::Running);
     handle.ports.iter().for_each(|port| port.attach());
+    handle.live(|life| life.phase = Phase::Running);
+    if !handle.birth.is_placed() {
+        match duty {
+            // whether it gets to where it waits is seen before it gets its arrows
+            Duty::Run if !hooks.hands_over() && !handle.is_exclusive() => store.data_mut().begins(),
+            _ => await_orders(handle, &hooks, &mut store).await?,
+        }
+    }
     match (duty, run) {
-        (Duty::Serve(queue), _) => match call::serve(queue, &mut store, &instance).await {
+        (Duty::Serve(queue), _) => match call::serve(queue, &mut store, &instance, hooks.save.as_ref()).await {
             call::Ended::Failed { during, error } => Err(error.context(format!("in {during}"))),
+            call::Ended::Replaced | call::Ended::Closed(_) if handle.is_retiring() => Ok(()),
             ended => Err(Error::msg(format!("{ended}"))),
         },
-        (Duty::Run, Some(run)) => run.call_async(&mut store, ()).await,
+        (Duty::Run, Some(run)) => {
+            run.call_async(&mut store, ()).await?;
+            if let Some(save) = hooks.save.filter(|_| handle.is_retiring()) {
+                store.data_mut().waits();
+                let saved = save.call_async(&mut store, ()).await;
+                let saved = saved.and_then(|(state,)| hooks::within(state.0, handle.spec.memory));
+                handle.save(saved.map_err(|error| format!("{}", error.root_cause())));
+            }
+            Ok(())
+        }
         (Duty::Run, None) | (Duty::Handle(_), _) => Ok(()),
+    }
+}
+
+fn run_of(store: &mut Store<State>, instance: &Instance) -> Result<TypedFunc<(), ()>, Error> {
+    let service = instance.get_export_index(&mut *store, None, SERVICE);
+    let run = service.and_then(|service| instance.get_export_index(&mut *store, Some(&service), "run"));
+    let run = run.ok_or_else(|| Error::msg("exports no `run` of pearwood:box/service"))?;
+    instance.get_typed_func::<(), ()>(&mut *store, run)
+}
+
+/// The instance is there, and does nothing until it is told to take its place.
+async fn await_orders(handle: &BoxHandle, hooks: &Hooks, store: &mut Store<State>) -> Result<(), Error> {
+    handle.birth.reach(Stage::Ready);
+    loop {
+        match handle.birth.next_order().await {
+            Order::Restore(state) => {
+                hooks.restore(store, state).await?;
+                handle.birth.reach(Stage::Restored);
+            }
+            Order::Go => return Ok(()),
+        }
     }
 }
 
@@ -130,6 +191,19 @@ async fn first(
         })
     })
     .await
+}
+
+/// Until one of two has happened.
+async fn either(
+    mut one: core::pin::Pin<&mut impl Future<Output = ()>>,
+    mut other: core::pin::Pin<&mut impl Future<Output = ()>>,
+) {
+    core::future::poll_fn(
+        |cx| {
+            if one.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { other.as_mut().poll(cx) }
+        },
+    )
+    .await;
 }
 
 /// Why a box failed: what happened, what the node knows of it, and where in the box.

@@ -4,11 +4,13 @@
 //! ready, the one with the least weighted CPU time runs next (stride scheduling), so each gets its share
 //! when there is more work than time, and one that slept runs at once when it wakes.
 
+mod bell;
 mod task;
 #[cfg(test)]
 mod tests;
 mod timer;
 
+pub use bell::Bell;
 pub use task::{CpuTime, Task};
 pub use timer::{Sleep, Timer, Timers};
 

@@ -22,7 +22,8 @@ struct Entry {
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance("pearwood:box/assets@0.1.0")?;
     interface.func_wrap("entries", |cx: StoreContextMut<'_, State>, (): ()| {
-        let entries = cx.data().handle.assets.iter().map(|asset| Entry {
+        let assets = cx.data().handle.assets();
+        let entries = assets.iter().map(|asset| Entry {
             path: asset.path().into(),
             size: asset.size(),
             hash: asset.hash().0.to_vec(),
@@ -31,7 +32,8 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         Ok((entries.collect::<Vec<_>>(),))
     })?;
     interface.func_wrap("read", |cx: StoreContextMut<'_, State>, (index, offset, length): (u32, u64, u32)| {
-        let Some(asset) = cx.data().handle.assets.get(index as usize) else {
+        let assets = cx.data().handle.assets();
+        let Some(asset) = assets.get(index as usize) else {
             return Ok((Bytes::from(Vec::new()),));
         };
         let bytes = asset.read(offset, length.min(MAX).into()).map_err(Error::new)?;

@@ -1,6 +1,6 @@
 //! The files of a box, read where they lie in the image.
 
-use super::{Hash, Hasher, ImageError, hash};
+use super::{Blob, Hash, Hasher, ImageError, hash};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub(super) struct File {
 /// A box's table: files sorted bytewise by path.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    files: Vec<File>,
+    pub files: Vec<File>,
     /// For each file, the number of its first chunk in `verified`.
     first_chunks: Vec<usize>,
     verified: Vec<AtomicBool>,
@@ -42,8 +42,6 @@ impl Table {
             return None;
         }
         let mut free = 0;
-        let mut chunks = 0;
-        let mut first_chunks = Vec::with_capacity(files.len());
         for file in &files {
             let count = usize::try_from(file.size.div_ceil(CHUNK)).ok()?;
             let listed = if count > 1 { count } else { 0 };
@@ -52,11 +50,25 @@ impl Table {
                 return None;
             }
             free = end;
-            first_chunks.push(chunks);
-            chunks += count.max(1);
         }
-        let verified = (0..chunks).map(|_| AtomicBool::new(false)).collect();
-        Some(Table { files, first_chunks, verified })
+        Some(Table::of(files))
+    }
+
+    /// Nothing of its files is verified.
+    fn of(files: Vec<File>) -> Table {
+        let mut chunks = 0;
+        let first_chunk = |file: &File| {
+            let first = chunks;
+            chunks += file.chunks.len().max(1);
+            first
+        };
+        let first_chunks = files.iter().map(first_chunk).collect();
+        Table { files, first_chunks, verified: (0..chunks).map(|_| AtomicBool::new(false)).collect() }
+    }
+
+    /// The same table, for the files of another image.
+    pub fn unverified(&self) -> Table {
+        Table::of(self.files.clone())
     }
 }
 
@@ -64,24 +76,43 @@ impl Table {
 #[derive(Debug, Clone)]
 pub struct Assets<'a> {
     box_name: Arc<str>,
-    bytes: &'a [u8],
-    table: Arc<Table>,
+    stored: Arc<Contents<'a>>,
     hasher: Hasher,
+}
+
+/// A table, and the content of each of its files.
+#[derive(Debug, Default)]
+pub(super) struct Contents<'a> {
+    pub table: Table,
+    pub files: Vec<Blob<'a>>,
+}
+
+impl<'a> Contents<'a> {
+    /// Of files that lie one after another, as the table says.
+    pub fn of(table: Table, bytes: &Blob<'a>) -> Self {
+        let files = table.files.iter().map(|file| bytes.slice(file.offset, file.size)).collect();
+        Contents { table, files }
+    }
 }
 
 impl Default for Assets<'_> {
     fn default() -> Self {
-        Assets::new("", &[], Arc::default(), hash)
+        Assets::new("", Arc::default(), hash)
     }
 }
 
 impl<'a> Assets<'a> {
-    pub(super) fn new(box_name: &str, bytes: &'a [u8], table: Arc<Table>, hasher: Hasher) -> Self {
-        Assets { box_name: box_name.into(), bytes, table, hasher }
+    pub(super) fn new(box_name: &str, stored: Arc<Contents<'a>>, hasher: Hasher) -> Self {
+        Assets { box_name: box_name.into(), stored, hasher }
+    }
+
+    /// The content of each file, by its hash.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = (Hash, Blob<'a>)> {
+        self.stored.table.files.iter().map(|file| file.hash).zip(self.stored.files.iter().cloned())
     }
 
     pub fn len(&self) -> usize {
-        self.table.files.len()
+        self.stored.table.files.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -94,7 +125,8 @@ impl<'a> Assets<'a> {
     }
 
     pub fn find(&self, path: &str) -> Option<Asset<'_, 'a>> {
-        let index = self.table.files.binary_search_by(|file| file.path.as_bytes().cmp(path.as_bytes())).ok()?;
+        let files = &self.stored.table.files;
+        let index = files.binary_search_by(|file| file.path.as_bytes().cmp(path.as_bytes())).ok()?;
         self.get(index)
     }
 
@@ -112,7 +144,7 @@ pub struct Asset<'t, 'a> {
 
 impl<'t, 'a> Asset<'t, 'a> {
     fn file(&self) -> &'t File {
-        &self.assets.table.files[self.index]
+        &self.assets.stored.table.files[self.index]
     }
 
     /// Relative, `/`-separated.
@@ -135,15 +167,15 @@ impl<'t, 'a> Asset<'t, 'a> {
     }
 
     /// The whole content.
-    pub fn bytes(&self) -> Result<&'a [u8], ImageError> {
+    pub fn bytes(&self) -> Result<&'t [u8], ImageError> {
         self.read(0, self.size())
     }
 
     /// At most `length` bytes from `offset`; fewer at the end, none past it. Only the chunks that are touched are
     /// verified, and only once.
-    pub fn read(&self, offset: u64, length: u64) -> Result<&'a [u8], ImageError> {
-        let (file, table) = (self.file(), &self.assets.table);
-        let content = super::format::part(self.assets.bytes, file.offset, file.size);
+    pub fn read(&self, offset: u64, length: u64) -> Result<&'t [u8], ImageError> {
+        let stored: &'t Contents<'a> = &self.assets.stored;
+        let (file, table, content) = (self.file(), &stored.table, &stored.files[self.index]);
         let end = offset.saturating_add(length).min(file.size);
         if offset >= end {
             return Ok(&[]);

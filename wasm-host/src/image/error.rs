@@ -14,6 +14,11 @@ pub enum ImageError {
         has: u64,
         needs: u64,
     },
+    /// It is longer than the node takes.
+    TooLarge {
+        length: u64,
+        limit: u64,
+    },
     Version(u32),
     Unsigned,
     /// The key that signed it, and those that are trusted.
@@ -62,6 +67,9 @@ impl fmt::Display for ImageError {
             ImageError::NotAnImage => f.write_str("not an image of a system"),
             ImageError::Truncated { has, needs } => {
                 write!(f, "the image is cut off: it has {has} bytes and needs {needs}")
+            }
+            ImageError::TooLarge { length, limit } => {
+                write!(f, "the image has {length} bytes, and this node takes {limit}")
             }
             ImageError::Version(version) => {
                 write!(f, "the image is of format {version}; this node reads format {}", super::format::VERSION)

@@ -52,16 +52,12 @@ impl Header {
         if version != VERSION {
             return Err(ImageError::Version(version));
         }
-        let header = Header {
+        Ok(Header {
             index_length: (word(8) >> 32) as u32,
             length: word(16),
             key_id: KeyId(word(24).to_le_bytes()),
             signature: core::array::from_fn(|i| header[SIGNATURE + i]),
-        };
-        if header.length > has {
-            return Err(truncated(header.length));
-        }
-        Ok(header)
+        })
     }
 
     pub(super) fn index<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], ImageError> {

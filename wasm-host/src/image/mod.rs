@@ -9,7 +9,9 @@
 //! The signature covers the header and the index, the index covers the blobs by their hashes. A blob is held against
 //! its hash when it is first used, a large asset in parts, so opening an image takes the same time however large it is.
 
+mod assembly;
 mod assets;
+mod blob;
 #[cfg(feature = "build")]
 mod builder;
 mod engine;
@@ -20,7 +22,9 @@ mod key;
 #[cfg(feature = "build")]
 mod secret;
 
+pub use assembly::{AddError, Assembly, Incomplete};
 pub use assets::{Asset, Assets};
+pub use blob::Blob;
 #[cfg(feature = "build")]
 pub use builder::Builder;
 pub use engine::EngineSettings;
@@ -35,6 +39,7 @@ pub use secret::{KeyError, SecretKey};
 
 use crate::system::{Description, System};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use assets::Contents;
 use core::sync::atomic::{AtomicBool, Ordering};
 use format::{Entry, Kind};
 use once_cell::race::OnceBox;
@@ -42,30 +47,56 @@ use once_cell::race::OnceBox;
 /// An image whose signature has been verified.
 #[derive(Debug)]
 pub struct Image<'a> {
-    bytes: &'a [u8],
+    /// header and index
+    manifest: Blob<'a>,
     signer: KeyId,
-    entries: Vec<Stored>,
+    entries: Vec<Stored<'a>>,
     hasher: Hasher,
 }
 
 #[derive(Debug)]
-struct Stored {
+struct Stored<'a> {
     entry: Entry,
+    blob: Blob<'a>,
     /// The blob is what the index says.
     verified: AtomicBool,
+    /// Of assets: the files where they lie one after another.
+    content: Blob<'a>,
     /// Of assets, once they have been opened.
-    table: OnceBox<Arc<assets::Table>>,
+    assets: OnceBox<Arc<Contents<'a>>>,
+}
+
+impl<'a> Stored<'a> {
+    /// Where it lies in an image that is all in one.
+    fn within(image: &Blob<'a>, entry: Entry) -> Self {
+        let content = match entry.kind {
+            Kind::Assets { offset, length } => image.slice(offset, length),
+            _ => Blob::default(),
+        };
+        let blob = image.slice(entry.offset, entry.length);
+        Stored { entry, blob, verified: AtomicBool::new(false), content, assets: OnceBox::new() }
+    }
 }
 
 impl<'a> Image<'a> {
     /// Opens an image if one of the `trusted` keys has signed it. What follows its end is ignored.
-    pub fn open(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Image<'a>, ImageError> {
-        let header = Header::read(bytes)?;
-        let index = header.index(bytes)?;
+    pub fn open(bytes: impl Into<Blob<'a>>, trusted: &[PublicKey]) -> Result<Image<'a>, ImageError> {
+        let bytes = bytes.into();
+        let header = Header::read(&bytes)?;
+        if header.length > bytes.len() as u64 {
+            return Err(ImageError::Truncated { has: bytes.len() as u64, needs: header.length });
+        }
+        let index = header.index(&bytes)?;
         header.verify(index, trusted)?;
+        let manifest = bytes.slice(0, (Header::LENGTH + index.len()) as u64);
         let entries = format::read_index(index, &header)?;
-        let stored = |entry| Stored { entry, verified: AtomicBool::new(false), table: OnceBox::new() };
-        Ok(Image { bytes, signer: header.key_id, entries: entries.into_iter().map(stored).collect(), hasher: hash })
+        let entries = entries.into_iter().map(|entry| Stored::within(&bytes, entry)).collect();
+        Ok(Image { manifest, signer: header.key_id, entries, hasher: hash })
+    }
+
+    /// The image's signed beginning: what is in it, by name and hash. [`Assembly`] makes an image of it and of blobs.
+    pub fn manifest(&self) -> &Blob<'a> {
+        &self.manifest
     }
 
     /// Verifies blobs with this instead of the portable [`hash`].
@@ -74,13 +105,17 @@ impl<'a> Image<'a> {
         self
     }
 
+    pub fn hasher(&self) -> Hasher {
+        self.hasher
+    }
+
     /// The key that signed the image.
     pub fn signer(&self) -> KeyId {
         self.signer
     }
 
     /// The name and the text of the system's file.
-    pub fn source(&self) -> Result<(&str, &'a str), ImageError> {
+    pub fn source(&self) -> Result<(&str, &str), ImageError> {
         let stored = self.find(|kind| matches!(kind, Kind::System), None).ok_or(ImageError::NoSystem)?;
         let text = core::str::from_utf8(self.blob(stored)?).map_err(|_| self.damaged(stored))?;
         Ok((&stored.entry.name, text))
@@ -104,11 +139,20 @@ impl<'a> Image<'a> {
     }
 
     /// The component's code, compiled for an engine that is set as the node's.
-    pub fn component(&self, name: &str, node: &EngineSettings) -> Result<&'a [u8], ImageError> {
+    pub fn component(&self, name: &str, node: &EngineSettings) -> Result<&[u8], ImageError> {
+        self.blob(self.artifact(name, node)?)
+    }
+
+    /// The hash of that code.
+    pub fn component_hash(&self, name: &str, node: &EngineSettings) -> Result<Hash, ImageError> {
+        self.artifact(name, node).map(|stored| stored.entry.hash)
+    }
+
+    fn artifact(&self, name: &str, node: &EngineSettings) -> Result<&Stored<'a>, ImageError> {
         let mut other: Option<&EngineSettings> = None;
         for stored in self.entries.iter().filter(|stored| stored.entry.name == name) {
             match &stored.entry.kind {
-                Kind::Artifact(settings) if settings == node => return self.blob(stored),
+                Kind::Artifact(settings) if settings == node => return Ok(stored),
                 // of several that do not fit, the one for this target says most
                 Kind::Artifact(settings) if other.is_none_or(|other| other.target != node.target) => {
                     other = Some(settings);
@@ -135,26 +179,40 @@ impl<'a> Image<'a> {
         let Some(stored) = self.find(|kind| matches!(kind, Kind::Assets { .. }), Some(box_name)) else {
             return Ok(Assets::default());
         };
-        let Kind::Assets { offset, length } = stored.entry.kind else { return Ok(Assets::default()) };
-        let table = match stored.table.get() {
-            Some(table) => table,
+        let Kind::Assets { length, .. } = stored.entry.kind else { return Ok(Assets::default()) };
+        let contents = match stored.assets.get() {
+            Some(contents) => contents,
             None => {
                 let table = assets::Table::read(self.blob(stored)?, length).ok_or_else(|| self.damaged(stored))?;
-                stored.table.get_or_init(|| alloc::boxed::Box::new(Arc::new(table)))
+                let contents = Contents::of(table, &stored.content);
+                stored.assets.get_or_init(|| alloc::boxed::Box::new(Arc::new(contents)))
             }
         };
-        Ok(Assets::new(box_name, format::part(self.bytes, offset, length), table.clone(), self.hasher))
+        Ok(Assets::new(box_name, contents.clone(), self.hasher))
     }
 
-    fn find(&self, kind: impl Fn(&Kind) -> bool, name: Option<&str>) -> Option<&Stored> {
+    /// The hash of the table that lists a box's assets with their hashes. None if it has none.
+    pub fn assets_hash(&self, box_name: &str) -> Option<Hash> {
+        self.find(|kind| matches!(kind, Kind::Assets { .. }), Some(box_name)).map(|stored| stored.entry.hash)
+    }
+
+    /// All that can be used in another image: blobs, and the files of boxes.
+    pub fn blobs(&self) -> Result<Vec<(Hash, Blob<'a>)>, ImageError> {
+        let mut blobs: Vec<_> = self.entries.iter().map(|stored| (stored.entry.hash, stored.blob.clone())).collect();
+        for stored in self.entries.iter().filter(|stored| matches!(stored.entry.kind, Kind::Assets { .. })) {
+            blobs.extend(self.assets(&stored.entry.name)?.blobs());
+        }
+        Ok(blobs)
+    }
+
+    fn find(&self, kind: impl Fn(&Kind) -> bool, name: Option<&str>) -> Option<&Stored<'a>> {
         let fits = |entry: &Entry| kind(&entry.kind) && name.is_none_or(|name| entry.name == name);
         self.entries.iter().find(|stored| fits(&stored.entry))
     }
 
     /// A blob that is what its hash says.
-    fn blob(&self, stored: &Stored) -> Result<&'a [u8], ImageError> {
-        let entry = &stored.entry;
-        let bytes = format::part(self.bytes, entry.offset, entry.length);
+    fn blob<'s>(&self, stored: &'s Stored<'a>) -> Result<&'s [u8], ImageError> {
+        let (entry, bytes) = (&stored.entry, &stored.blob);
         // the bytes do not change, so it does no harm if two verify at once
         if !stored.verified.load(Ordering::Acquire) {
             if (self.hasher)(bytes) != entry.hash {
@@ -165,7 +223,7 @@ impl<'a> Image<'a> {
         Ok(bytes)
     }
 
-    fn damaged(&self, stored: &Stored) -> ImageError {
+    fn damaged(&self, stored: &Stored<'a>) -> ImageError {
         ImageError::Corrupt { what: stored.entry.kind.word(), name: stored.entry.name.clone() }
     }
 }

@@ -347,11 +347,11 @@ fn strange_indexes_do_no_harm() {
             }
         }
         let Ok(entries) = format::read_index(&changed, &header) else { continue };
-        let stored = |entry| Stored { entry, verified: AtomicBool::new(false), table: OnceBox::new() };
+        let all = Blob::from(&original);
         let image = Image {
-            bytes: &original,
+            manifest: Blob::default(),
             signer: header.key_id,
-            entries: entries.into_iter().map(stored).collect(),
+            entries: entries.into_iter().map(|entry| Stored::within(&all, entry)).collect(),
             hasher: hash,
         };
         let _ = (image.system(), image.descriptions(), image.component("net", &node()));
@@ -376,7 +376,8 @@ fn strange_tables_do_no_harm() {
             let at = random.below(changed.len());
             changed[at] = random.below(256) as u8;
             if let Some(table) = assets::Table::read(&changed, 300_000) {
-                let assets = Assets::new("site", &bytes, Arc::new(table), hash);
+                let contents = assets::Contents::of(table, &Blob::from(&bytes));
+                let assets = Assets::new("site", Arc::new(contents), hash);
                 assets.iter().for_each(|asset| drop(asset.bytes()));
             }
             let _ = postcard::from_bytes::<Description>(&changed);

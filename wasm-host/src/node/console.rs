@@ -1,7 +1,7 @@
 //! The operator's line: commands typed on the console. Whoever holds the console holds the machine.
 
 use super::{Node, status};
-use crate::platform::Power;
+use crate::{deploy::Record, platform::Power};
 use alloc::{
     format,
     string::{String, ToString},
@@ -13,7 +13,7 @@ use core::task::Poll;
 /// Longer lines are cut.
 const MAX_LINE: usize = 256;
 
-const HELP: &str = "commands: status, system, logs BOX, restart BOX, poweroff, reboot";
+const HELP: &str = "commands: status, system, history, logs BOX, restart BOX, poweroff, reboot";
 
 /// Answers what the operator types, for ever.
 pub async fn serve(node: Arc<Node>) {
@@ -51,7 +51,8 @@ fn obey(node: &Node, line: &str) -> String {
     let argument = argument.trim();
     match command {
         "status" => format!("status {}", status::json(node)),
-        "system" => node.system.source.text.clone(),
+        "system" => node.running().system.source.text.clone(),
+        "history" => history(node),
         "logs" => with_box(node, argument, |handle| {
             let lines = handle.log();
             let lines =
@@ -68,11 +69,22 @@ fn obey(node: &Node, line: &str) -> String {
     }
 }
 
+/// What was deployed, a line for each.
+fn history(node: &Node) -> String {
+    let line = |record: Record| {
+        let what = if record.changes.is_empty() { String::from("no box") } else { record.changes.join("; ") };
+        format!("deployment {} by {}: {what}: {}", record.number, record.by, record.step)
+    };
+    let lines: Vec<String> = node.history().into_iter().map(line).collect();
+    if lines.is_empty() { String::from("nothing was deployed since the start") } else { lines.join("\n") }
+}
+
 fn with_box(node: &Node, name: &str, act: impl FnOnce(&crate::boxes::BoxHandle) -> String) -> String {
     match node.find(name) {
-        Some(handle) => act(handle),
+        Some(handle) => act(&handle),
         None => {
-            let names: Vec<&str> = node.boxes.iter().map(|handle| &*handle.name).collect();
+            let running = node.running();
+            let names: Vec<&str> = running.boxes.iter().map(|handle| &*handle.name).collect();
             format!("there is no box `{name}`; there are {}", names.join(", "))
         }
     }

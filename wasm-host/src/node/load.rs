@@ -7,10 +7,10 @@ use crate::{
     },
     boxes::{BoxHandle, Duty, State},
     engine, grants,
-    image::Image,
+    image::{Hash, Image},
     platform::Platform,
     system::{
-        InterfaceName,
+        BoxSpec, InterfaceName,
         known::has_version,
         routes::{BoxRoutes, Provider, Routes, Run},
     },
@@ -23,53 +23,102 @@ use wasmtime::{
 };
 
 /// What each box runs and does. None for those that the platform stands in for.
+#[derive(Default)]
 pub struct Loaded {
-    components: Vec<Option<Component>>,
+    components: Vec<Option<(Hash, Component)>>,
     /// of the boxes that others call
     queues: Vec<Option<CallQueue>>,
 }
 
-/// Loads the components of all boxes that are to run, and makes the queues of those that others call.
-pub fn load(
-    engine: &Engine,
-    image: &Image<'_>,
-    target: &str,
-    platform: &'static dyn Platform,
-    boxes: &[Arc<BoxHandle>],
-    routes: &Routes,
-    runs: impl Fn(&BoxHandle) -> bool,
-) -> core::result::Result<Loaded, (usize, Error)> {
-    let mut loaded = Loaded { components: Vec::new(), queues: Vec::new() };
-    for (index, handle) in boxes.iter().enumerate() {
-        let component = if runs(handle) {
-            let settings = engine::requirements(target);
-            let artifact = image.component(&handle.spec.component_name(), &settings);
-            let artifact = artifact.map_err(|error| (index, Error::new(error)))?;
-            Some(code::load(engine, artifact).map_err(|error| (index, error))?)
-        } else {
-            None
-        };
-        let is_called = routes.boxes.iter().flat_map(|routes| &routes.calls).any(|call| call.box_index == index);
-        let queue = component.as_ref().filter(|_| is_called).map(|component| {
-            let limits = limits(handle);
-            CallQueue::new(&handle.name, engine, component.component_type(), limits, Arc::new(|| platform.now()))
-        });
-        loaded.components.push(component);
-        loaded.queues.push(queue);
+/// What has been loaded before.
+pub trait Before {
+    /// The component of that code.
+    fn component(&self, hash: Hash) -> Option<Component>;
+    /// The queue that a box keeps.
+    fn queue(&self, index: usize) -> Option<CallQueue>;
+}
+
+/// Nothing.
+impl Before for () {
+    fn component(&self, _: Hash) -> Option<Component> {
+        None
     }
-    Ok(loaded)
+
+    fn queue(&self, _: usize) -> Option<CallQueue> {
+        None
+    }
+}
+
+/// Loads the components of an image.
+pub struct Loader<'a> {
+    pub engine: &'a Engine,
+    pub image: &'a Image<'static>,
+    pub target: &'a str,
+    pub platform: &'static dyn Platform,
+    pub before: &'a dyn Before,
+}
+
+impl Loader<'_> {
+    /// Loads the components of all boxes that are to run, and makes the queues of those that others call. The error is
+    /// with the position of the box at fault.
+    pub fn load(
+        &self,
+        boxes: &[BoxSpec],
+        routes: &Routes,
+        runs: impl Fn(&BoxSpec) -> bool,
+    ) -> core::result::Result<Loaded, (usize, Error)> {
+        let mut loaded = Loaded::default();
+        for (index, spec) in boxes.iter().enumerate() {
+            let component = if runs(spec) { Some(self.component(spec).map_err(|error| (index, error))?) } else { None };
+            let is_called = routes.boxes.iter().flat_map(|routes| &routes.calls).any(|call| call.box_index == index);
+            let called = component.as_ref().filter(|_| is_called);
+            let queue = called.map(|(_, component)| self.queue(index, spec, component));
+            loaded.components.push(component);
+            loaded.queues.push(queue);
+        }
+        Ok(loaded)
+    }
+
+    fn component(&self, spec: &BoxSpec) -> Result<(Hash, Component)> {
+        let settings = engine::requirements(self.target);
+        let name = spec.component_name();
+        let hash = self.image.component_hash(&name, &settings).map_err(Error::new)?;
+        if let Some(component) = self.before.component(hash) {
+            return Ok((hash, component));
+        }
+        let artifact = self.image.component(&name, &settings).map_err(Error::new)?;
+        Ok((hash, code::load(self.engine, artifact)?))
+    }
+
+    fn queue(&self, index: usize, spec: &BoxSpec, component: &Component) -> CallQueue {
+        let platform = self.platform;
+        self.before.queue(index).unwrap_or_else(|| {
+            let (limits, clock) = (limits(spec), Arc::new(|| platform.now()));
+            CallQueue::new(&spec.name, self.engine, component.component_type(), limits, clock)
+        })
+    }
 }
 
 /// An instance works on one call at a time; as many more as the box serves at once may wait.
-fn limits(handle: &BoxHandle) -> Limits {
-    let bytes = usize::try_from(handle.spec.memory / 4).unwrap_or(MAX_CALL_BYTES).min(MAX_CALL_BYTES);
-    let queue = handle.spec.concurrency as usize;
+fn limits(spec: &BoxSpec) -> Limits {
+    let bytes = usize::try_from(spec.memory / 4).unwrap_or(MAX_CALL_BYTES).min(MAX_CALL_BYTES);
+    let queue = spec.concurrency as usize;
     Limits { queue, bytes, held_bytes: 2 * bytes, ..Limits::default() }
 }
 
 impl Loaded {
-    pub fn queues(&self) -> impl Iterator<Item = &CallQueue> {
-        self.queues.iter().flatten()
+    /// The queue of a box that others call.
+    pub fn queue(&self, index: usize) -> Option<&CallQueue> {
+        self.queues.get(index)?.as_ref()
+    }
+
+    pub fn component(&self, index: usize) -> Option<&Component> {
+        self.components.get(index)?.as_ref().map(|(_, component)| component)
+    }
+
+    /// The component of that code, if one of the boxes has it.
+    pub fn find(&self, hash: Hash) -> Option<&Component> {
+        self.components.iter().flatten().find(|(known, _)| *known == hash).map(|(_, component)| component)
     }
 
     /// Links a box: a component that imports anything that its arrows do not give is refused.
@@ -79,7 +128,7 @@ impl Loaded {
         handle: &BoxHandle,
         routes: &BoxRoutes,
     ) -> Result<Option<(InstancePre<State>, Duty)>> {
-        let Some(component) = &self.components[index] else { return Ok(None) };
+        let Some(component) = self.component(index) else { return Ok(None) };
         let mut linker = Linker::new(component.engine());
         grants::own(&mut linker)?;
         let handler = handler(routes)?;

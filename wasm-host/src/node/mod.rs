@@ -1,34 +1,69 @@
 //! A node: one system, running.
 
 mod console;
-mod load;
+#[cfg(all(test, feature = "build"))]
+pub(crate) mod fixture;
+pub(crate) mod load;
 mod start;
 mod status;
 #[cfg(all(test, feature = "build"))]
 mod tests;
 mod trial;
-mod wire;
+pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
+pub(crate) use start::watch;
+
 use crate::{
     boxes::BoxHandle,
+    deploy::Deployments,
+    engine,
     executor::Executor,
+    image::{Assembly, Image, ImageError, PublicKey},
     platform::Platform,
     slots::Store,
-    system::{Routes, System},
+    system::{BoxSpec, Description, Routes, System},
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use load::Loaded;
+use spin::Mutex;
 use wasmtime::Engine;
 
 pub struct Node {
-    platform: &'static dyn Platform,
-    engine: Engine,
-    executor: Executor,
-    system: System,
-    routes: Routes,
+    pub(crate) platform: &'static dyn Platform,
+    pub(crate) engine: Engine,
+    pub(crate) executor: Executor,
+    pub(crate) target: &'static str,
+    trusted: Vec<PublicKey>,
+    pub(crate) stands_in: StandIns,
+    running: Mutex<Arc<Running>>,
+    pub(crate) deployments: Deployments,
+}
+
+/// A system as it runs. Another takes its place as a whole.
+pub struct Running {
+    pub system: System,
+    pub(crate) routes: Routes,
+    pub(crate) descriptions: BTreeMap<String, Description>,
+    pub image: Arc<Image<'static>>,
     /// in the order of the system's
-    boxes: Vec<Arc<BoxHandle>>,
+    pub boxes: Vec<Arc<BoxHandle>>,
+    pub(crate) loaded: Loaded,
+}
+
+/// The components that the platform stands in for.
+pub struct StandIns(Vec<String>);
+
+impl StandIns {
+    pub(crate) fn new(components: &[&str]) -> Self {
+        StandIns(components.iter().map(|&component| component.into()).collect())
+    }
+
+    /// Whether the platform does what the box would.
+    pub fn has(&self, spec: &BoxSpec) -> bool {
+        spec.component.iter().any(|component| self.0.contains(component))
+    }
 }
 
 impl Node {
@@ -41,16 +76,28 @@ impl Node {
         &self.executor
     }
 
-    pub fn system(&self) -> &System {
-        &self.system
+    /// The system as it runs now.
+    pub fn running(&self) -> Arc<Running> {
+        self.running.lock().clone()
     }
 
-    pub fn boxes(&self) -> &[Arc<BoxHandle>] {
-        &self.boxes
+    /// Begins an image of which only the manifest has come, with all that the running one has of it.
+    pub fn assemble(&self, manifest: Vec<u8>, limit: u64) -> Result<Assembly<'static>, ImageError> {
+        let running = self.running();
+        let settings = engine::requirements(self.target);
+        let mut assembly =
+            Assembly::new(manifest, &self.trusted, &settings, limit)?.with_hasher(running.image.hasher());
+        assembly.reuse(&running.image)?;
+        Ok(assembly)
     }
 
-    pub fn find(&self, name: &str) -> Option<&Arc<BoxHandle>> {
-        self.boxes.iter().find(|handle| &*handle.name == name)
+    pub(crate) fn runs(&self, running: Arc<Running>) {
+        *self.running.lock() = running;
+    }
+
+    /// The box of that name that runs now.
+    pub fn find(&self, name: &str) -> Option<Arc<BoxHandle>> {
+        self.running().boxes.iter().find(|handle| &*handle.name == name).cloned()
     }
 
     /// Where the node's system is kept, if it is: what is deployed goes there.

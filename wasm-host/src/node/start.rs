@@ -1,11 +1,13 @@
 //! From an image to a running system.
 
-use super::{Node, console, load, trial, wire};
+use super::{Node, Running, StandIns, console, load, trial, wire};
 use crate::{
+    arrows::call::CallQueue,
     boxes::{BoxHandle, Parts, supervise},
+    deploy::Deployments,
     engine,
     executor::{Executor, NORMAL_WEIGHT},
-    image::{Image, ImageError},
+    image::{Image, ImageError, PublicKey},
     platform::Platform,
     system::{BoxSpec, Report, check},
 };
@@ -16,16 +18,19 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt;
+use spin::Mutex;
 use wasmtime::{Config, Engine};
 
 /// What a node is made of.
 pub struct Setup<'a> {
     pub platform: &'static dyn Platform,
-    pub image: &'a Image<'static>,
+    pub image: Arc<Image<'static>>,
     /// The triple that this machine's artifacts are compiled for.
     pub target: &'static str,
     /// The machine's part of the engine's configuration.
     pub configure: &'a mut dyn FnMut(&mut Config),
+    /// The keys that sign what may be deployed later.
+    pub trusted: &'a [PublicKey],
     /// Components that the platform stands in for: their boxes have ports and no instance.
     pub stand_ins: &'a [&'a str],
 }
@@ -51,7 +56,7 @@ impl StartError {
 impl Node {
     /// Makes all boxes and starts them. They run when [`Node::run`] is called.
     pub fn start(setup: Setup<'_>) -> Result<Arc<Node>, StartError> {
-        let Setup { platform, image, target, configure, stand_ins } = setup;
+        let Setup { platform, image, target, configure, trusted, stand_ins } = setup;
         let system = image.system().map_err(StartError::image)?;
         let descriptions = image.descriptions().map_err(StartError::image)?;
         let routes = check(&system, &descriptions).map_err(|faults| StartError(Report(&faults).to_string()))?;
@@ -60,23 +65,25 @@ impl Node {
         let engine =
             Engine::new(&config).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
-        let stands_in = |spec: &BoxSpec| spec.component.iter().any(|component| stand_ins.contains(&component.as_str()));
-        let parts = wire::wire(&system, &routes, platform, stands_in).map_err(|unfit| {
-            let name = &system.boxes[unfit.box_index].name;
-            StartError(format!("box `{name}`: {}", unfit.why))
-        })?;
+        let stands_in = StandIns::new(stand_ins);
         let mut boxes = Vec::new();
-        for (spec, parts) in system.boxes.iter().zip(parts) {
-            let assets =
-                image.assets(&spec.name).map_err(|error| StartError(format!("box `{}`: {error}", spec.name)))?;
+        for (spec, routes) in system.boxes.iter().zip(&routes.boxes) {
+            let name = &spec.name;
+            let parts = wire::parts(spec, routes, platform, stands_in.has(spec))
+                .map_err(|why| StartError(format!("box `{name}`: {why}")))?;
+            let assets = image.assets(name).map_err(|error| StartError(format!("box `{name}`: {error}")))?;
             boxes.push(BoxHandle::new(spec.clone(), Parts { assets, ..parts }, platform));
         }
+        for arrow in wire::wanted(&routes) {
+            wire::join(&boxes, &arrow);
+        }
+        boxes.iter().for_each(|handle| handle.listen_to_devices());
 
         let at_fault =
             |index: usize, error: wasmtime::Error| StartError(format!("box `{}`: {error:#}", system.boxes[index].name));
-        let runs = |handle: &BoxHandle| !stands_in(&handle.spec);
-        let loaded = load::load(&engine, image, target, platform, &boxes, &routes, runs)
-            .map_err(|(index, error)| at_fault(index, error))?;
+        let runs = |spec: &BoxSpec| !stands_in.has(spec);
+        let loader = load::Loader { engine: &engine, image: &image, target, platform, before: &() };
+        let loaded = loader.load(&system.boxes, &routes, runs).map_err(|(index, error)| at_fault(index, error))?;
         let executor = Executor::new();
         for (index, (handle, routes)) in boxes.iter().zip(&routes.boxes).enumerate() {
             match loaded.link(index, handle, routes).map_err(|error| at_fault(index, error))? {
@@ -87,14 +94,29 @@ impl Node {
                     handle.runs_as(&executor.spawn(handle.spec.cpu, life));
                 }
             }
+            if let Some(queue) = loaded.queue(index) {
+                watch(&executor, queue);
+            }
         }
-        for queue in loaded.queues() {
-            let (queue, timer) = (queue.clone(), executor.timers().timer());
-            executor.spawn(NORMAL_WEIGHT, async move { queue.watch(timer).await });
-        }
-        let node = Arc::new(Node { platform, engine, executor, system, routes, boxes });
+        let running = Running { system, routes, descriptions, image, boxes, loaded };
+        let node = Arc::new(Node {
+            platform,
+            engine,
+            executor,
+            target,
+            trusted: trusted.to_vec(),
+            stands_in,
+            running: Mutex::new(Arc::new(running)),
+            deployments: Deployments::default(),
+        });
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));
         node.executor.spawn(NORMAL_WEIGHT, trial::watch(node.clone(), node.executor.timers().timer()));
         Ok(node)
     }
+}
+
+/// Ends the calls of a queue that take too long.
+pub fn watch(executor: &Executor, queue: &CallQueue) {
+    let (queue, timer) = (queue.clone(), executor.timers().timer());
+    executor.spawn(NORMAL_WEIGHT, async move { queue.watch(timer).await });
 }

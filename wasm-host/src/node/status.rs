@@ -1,10 +1,14 @@
 //! What the node says of itself, for programs: one line of JSON.
 
 use super::Node;
-use crate::{arrows::channel::End, boxes::Phase, executor::CpuTime, system::routes};
-use alloc::{string::String, vec::Vec};
+use crate::{
+    arrows::channel::{Arrow, Port},
+    boxes::{BoxHandle, Phase},
+    executor::CpuTime,
+};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering::Relaxed;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -37,13 +41,14 @@ struct BoxStatus<'a> {
     /// bytes of linear memory and tables
     memory: u64,
     /// what it has sent, by arrow
-    sent: Vec<ArrowStatus<'a>>,
+    sent: Vec<ArrowStatus>,
 }
 
 #[derive(Serialize)]
-struct ArrowStatus<'a> {
-    interface: &'a str,
-    to: Option<&'a str>,
+struct ArrowStatus {
+    interface: &'static str,
+    #[serde(serialize_with = "text")]
+    to: Arc<str>,
     batches: u64,
     records: u64,
     bytes: u64,
@@ -51,17 +56,17 @@ struct ArrowStatus<'a> {
 
 pub fn json(node: &Node) -> String {
     let memory = node.platform.memory();
+    let running = node.running();
     let status = Status {
-        system: &node.system.name,
+        system: &running.system.name,
         uptime: node.platform.now(),
         memory: Memory { total: memory.total, frames: memory.frames, heap: memory.heap, heap_peak: memory.heap_peak },
-        boxes: (0..node.boxes.len()).map(|index| of_box(node, index)).collect(),
+        boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
 }
 
-fn of_box(node: &Node, index: usize) -> BoxStatus<'_> {
-    let handle = &node.boxes[index];
+fn of_box(handle: &BoxHandle) -> BoxStatus<'_> {
     let life = handle.life();
     BoxStatus {
         name: &handle.name,
@@ -71,28 +76,25 @@ fn of_box(node: &Node, index: usize) -> BoxStatus<'_> {
         cpu: handle.cpu().map_or(0, CpuTime::total),
         turns: handle.cpu().map_or(0, CpuTime::turns),
         memory: handle.memory(),
-        sent: sent(node, index),
+        sent: handle.ports.iter().flat_map(|port| over(port)).collect(),
     }
 }
 
-fn sent(node: &Node, index: usize) -> Vec<ArrowStatus<'_>> {
-    let routes = &node.routes.boxes[index];
-    let clients = routes.clients.iter().map(|end| (End::Client, end));
-    let services = routes.services.iter().map(|service| (End::Service, &service.end));
-    clients.chain(services).flat_map(|(end, route)| over(node, index, end, route)).collect()
-}
-
 /// What has gone over the arrows of one port.
-fn over<'a>(node: &'a Node, index: usize, end: End, route: &'a routes::End) -> Vec<ArrowStatus<'a>> {
-    let Some(port) = node.boxes[index].port(route.channel, end) else { return Vec::new() };
-    let to = route.peers.iter().map(|peer| node.boxes.get(peer.box_index).map(|handle| &*handle.name));
-    to.zip(port.traffic())
-        .map(|(to, traffic)| ArrowStatus {
+fn over(port: &Port) -> Vec<ArrowStatus> {
+    let arrow = |arrow: Arc<Arrow>| {
+        let traffic = arrow.traffic(port.end());
+        ArrowStatus {
             interface: port.interface(),
-            to,
+            to: arrow.port(port.end().other()).owner().clone(),
             batches: traffic.batches.load(Relaxed),
             records: traffic.records.load(Relaxed),
             bytes: traffic.bytes.load(Relaxed),
-        })
-        .collect()
+        }
+    };
+    port.arrows().into_iter().map(arrow).collect()
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }

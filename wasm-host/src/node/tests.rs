@@ -1,110 +1,20 @@
 //! Nodes of small boxes, run natively: what becomes of a box that misbehaves, and of its neighbours.
 
-use super::{Node, Setup};
+use super::{
+    Node, Setup,
+    fixture::{Running, component, start},
+};
 use crate::{
-    boxes::{Life, Phase},
+    boxes::Phase,
     engine,
     image::{Builder, Image, SecretKey},
     platform::{Platform, fake::FakePlatform},
     system::describe,
 };
-use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use alloc::{format, sync::Arc, vec::Vec};
 use wasmtime::Config;
 
 mod disk;
-
-/// A component whose `run` is this core code. It has a memory of one page and may wait.
-fn component(run: &str) -> Vec<u8> {
-    let text = format!(
-        r#"(component
-            (import "pearwood:box/schedule@0.1.0" (instance $schedule
-                (type $ready' (flags "deadline" "nic" "tcp" "tcp-service" "udp" "udp-service" "names" "names-service" "handler" "handler-service" "room"))
-                (export "ready" (type $ready (eq $ready')))
-                (type $wake' (record (field "now" u64) (field "ready" $ready)))
-                (export "wake" (type $wake (eq $wake')))
-                (export "wait" (func (param "deadline" u64) (result $wake)))))
-            (core module $memory (memory (export "memory") 1))
-            (core instance $memory (instantiate $memory))
-            (core func $wait (canon lower (func $schedule "wait") (memory (core memory $memory "memory"))))
-            (core module $code
-                (import "schedule" "wait" (func $wait (param i64 i32)))
-                (import "memory" "memory" (memory 1))
-                (func $forever (loop $again (call $wait (i64.const -1) (i32.const 0)) (br $again)))
-                (func (export "run") {run}))
-            (core instance $schedule (export "wait" (func $wait)))
-            (core instance $code (instantiate $code
-                (with "schedule" (instance $schedule)) (with "memory" (instance $memory))))
-            (func $run (canon lift (core func $code "run")))
-            (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service)))"#
-    );
-    wat::parse_str(text).unwrap()
-}
-
-/// An engine that compiles for the nodes of these tests.
-fn compiler() -> wasmtime::Engine {
-    wasmtime::Engine::new(&engine::settings()).unwrap()
-}
-
-fn image(source: &str, components: &[(&str, Vec<u8>)]) -> &'static Image<'static> {
-    let key = SecretKey::from_seed(&[7; 32]);
-    let mut builder = Builder::new("system.toml", source);
-    for (name, binary) in components {
-        builder.description(name, describe(binary).unwrap());
-        let code = compiler().precompile_component(binary).unwrap();
-        builder.artifact(name, engine::requirements(engine::LINUX_TRIPLE), code);
-    }
-    let bytes: &'static [u8] = Box::leak(builder.finish(&key).unwrap().into_boxed_slice());
-    Box::leak(Box::new(Image::open(bytes, &[key.public()]).unwrap()))
-}
-
-struct Running {
-    node: Arc<Node>,
-    platform: &'static FakePlatform,
-    stop: Arc<AtomicBool>,
-}
-
-/// Starts a node whose clock ticks: a millisecond of its time at each tick.
-fn start(source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
-    start_on(FakePlatform::leak(), source, components)
-}
-
-fn start_on(platform: &'static FakePlatform, source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
-    let setup = Setup {
-        platform,
-        image: image(source, components),
-        target: engine::LINUX_TRIPLE,
-        configure: &mut |_: &mut Config| {},
-        stand_ins: &[],
-    };
-    let node = Node::start(setup).map_err(|error| format!("{error}"))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (engine, stopped) = (node.engine().clone(), stop.clone());
-    std::thread::spawn(move || {
-        while !stopped.load(Relaxed) {
-            platform.pass(1_000_000);
-            engine.increment_epoch();
-            std::thread::sleep(std::time::Duration::from_micros(100));
-        }
-    });
-    Ok(Running { node, platform, stop })
-}
-
-impl Running {
-    /// Runs the node until a box is as `wanted`.
-    fn until(&self, name: &str, wanted: impl Fn(&Life) -> bool) -> Life {
-        let handle = self.node.find(name).unwrap();
-        self.node.executor().run_until(self.platform, || wanted(&handle.life()));
-        handle.life()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-    }
-}
 
 /// A box that misbehaves beside one that waits for ever.
 fn beside(run: &str) -> Running {
@@ -194,13 +104,13 @@ fn an_artifact_for_other_settings_is_refused() {
     let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
     builder.description("one", describe(&binary).unwrap());
     builder.artifact("one", engine::requirements(engine::LINUX_TRIPLE), code);
-    let bytes: &'static [u8] = Box::leak(builder.finish(&key).unwrap().into_boxed_slice());
-    let image = Image::open(bytes, &[key.public()]).unwrap();
+    let image = Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap();
     let setup = Setup {
         platform: FakePlatform::leak(),
-        image: &image,
+        image: Arc::new(image),
         target: engine::LINUX_TRIPLE,
         configure: &mut |_: &mut Config| {},
+        trusted: &[],
         stand_ins: &[],
     };
     let error = format!("{}", Node::start(setup).err().unwrap());

@@ -34,7 +34,7 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
 
 fn is_well(node: &Node) -> bool {
     let now = node.platform.now();
-    node.boxes.iter().map(|handle| handle.life()).all(|life| match life.phase {
+    node.running().boxes.iter().map(|handle| handle.life()).all(|life| match life.phase {
         Phase::Running => now.saturating_sub(life.since) >= WELL,
         Phase::Ended | Phase::StandIn => true,
         Phase::Starting | Phase::Backoff => false,

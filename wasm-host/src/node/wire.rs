@@ -1,46 +1,33 @@
 //! Ports and arrows, as the routes say.
 
 use crate::{
-    arrows::channel::{self, End, Port, Ready, Resolved, Signal},
-    boxes::Parts,
+    arrows::channel::{Arrow, Channel, End, Port, Resolved, Signal},
+    boxes::{BoxHandle, Parts},
     platform::{Extent, Platform},
     system::{
-        BoxSpec, System,
-        grant::BlockGrant,
+        BoxSpec,
+        grant::{BlockGrant, NetGrant},
         routes::{BoxRoutes, DiskRoute, Routes},
     },
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-/// What a box's arrows need that the platform has not.
-pub struct Unfit {
-    pub box_index: usize,
-    pub why: String,
-}
-
-/// Makes the ports of all boxes and joins them, and finds the devices of those that the platform does not stand in for.
-pub fn wire(
-    system: &System,
-    routes: &Routes,
-    platform: &dyn Platform,
-    stands_in: impl Fn(&BoxSpec) -> bool,
-) -> Result<Vec<Parts>, Unfit> {
-    let mut parts = Vec::new();
-    for (box_index, (spec, routes)) in system.boxes.iter().zip(&routes.boxes).enumerate() {
-        let mut made = ports(routes, spec.queue as usize);
-        for route in routes.devices.iter().filter(|_| !stands_in(spec)) {
-            let nic = platform.nic(&route.device);
-            let nic = nic.ok_or_else(|| Unfit { box_index, why: no_device(&route.device) })?;
-            nic.set_waker(&made.signal.waker(Ready::Nic));
-            made.nics.push(nic);
-        }
-        for route in routes.disks.iter().filter(|_| !stands_in(spec)) {
-            made.disks.push(extent(platform, route).map_err(|why| Unfit { box_index, why })?);
-        }
-        parts.push(made);
+/// Makes the ports of a box, and finds its devices unless the platform stands in for it. The error says what the
+/// platform has not.
+pub fn parts(spec: &BoxSpec, routes: &BoxRoutes, platform: &dyn Platform, is_stand_in: bool) -> Result<Parts, String> {
+    let (signal, resolved) = (Arc::<Signal>::default(), Arc::<Resolved>::default());
+    let owner: Arc<str> = spec.name.as_str().into();
+    let port = |channel, end| Port::new(channel, end, &owner, &signal, &resolved, spec.queue as usize);
+    let clients = routes.clients.iter().map(|end| port(end.channel, End::Client));
+    let services = routes.services.iter().map(|service| port(service.end.channel, End::Service));
+    let ports = clients.chain(services).collect();
+    if is_stand_in {
+        return Ok(Parts { ports, signal, ..Parts::default() });
     }
-    join(routes, &parts);
-    Ok(parts)
+    let nic = |device: &String| platform.nic(device).ok_or_else(|| no_device(device));
+    let nics = routes.devices.iter().map(|route| nic(&route.device)).collect::<Result<_, _>>()?;
+    let disks = routes.disks.iter().map(|route| extent(platform, route)).collect::<Result<_, _>>()?;
+    Ok(Parts { ports, signal, nics, disks, ..Parts::default() })
 }
 
 fn no_device(name: &str) -> String {
@@ -63,31 +50,44 @@ fn extent(platform: &dyn Platform, route: &DiskRoute) -> Result<Extent, String> 
     })
 }
 
-fn ports(routes: &BoxRoutes, limit: usize) -> Parts {
-    let (signal, resolved) = (Arc::<Signal>::default(), Arc::<Resolved>::default());
-    let port = |channel, end| Port::new(channel, end, &signal, &resolved, limit);
-    let clients = routes.clients.iter().map(|end| port(end.channel, End::Client));
-    let services = routes.services.iter().map(|service| port(service.end.channel, End::Service));
-    Parts { ports: clients.chain(services).collect(), signal: signal.clone(), ..Parts::default() }
+/// A channel arrow that the routes want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub channel: Channel,
+    /// positions of the boxes
+    pub client: usize,
+    pub service: usize,
+    /// what `attach` says to the client
+    pub attach: Vec<u8>,
+    pub grant: Option<NetGrant>,
 }
 
-/// Peers get the numbers that the routes have: at either end, arrows come in the order of the boxes and their lines.
-fn join(routes: &Routes, parts: &[Parts]) {
-    let mut arrows = Vec::new();
-    for (routes, client) in routes.boxes.iter().zip(parts) {
+/// At either end, arrows come in the order of the boxes and their lines.
+pub fn wanted(routes: &Routes) -> Vec<Wanted> {
+    let mut all = Vec::new();
+    for (client, routes) in routes.boxes.iter().enumerate() {
         for end in &routes.clients {
-            let Some(from) = client.port(end.channel, End::Client) else { continue };
-            for peer in &end.peers {
-                let to = parts.get(peer.box_index).and_then(|parts| parts.port(end.channel, End::Service));
-                let Some(to) = to else { continue };
-                arrows.push(channel::Arrow {
-                    client: from.clone(),
-                    service: to.clone(),
-                    attach: peer.attach.clone(),
-                    grant: peer.net.clone(),
-                });
-            }
+            all.extend(end.peers.iter().map(|peer| Wanted {
+                channel: end.channel,
+                client,
+                service: peer.box_index,
+                attach: peer.attach.clone(),
+                grant: peer.net.clone(),
+            }));
         }
     }
-    channel::join(arrows);
+    all
+}
+
+/// The ports that an arrow joins.
+pub fn ends<'a>(boxes: &'a [Arc<BoxHandle>], arrow: &Wanted) -> Option<(&'a Arc<Port>, &'a Arc<Port>)> {
+    let client = boxes.get(arrow.client)?.port(arrow.channel, End::Client)?;
+    let service = boxes.get(arrow.service)?.port(arrow.channel, End::Service)?;
+    Some((client, service))
+}
+
+/// Joins what the arrow is to join.
+pub fn join(boxes: &[Arc<BoxHandle>], arrow: &Wanted) -> Option<Arc<Arrow>> {
+    let (client, service) = ends(boxes, arrow)?;
+    Some(Arrow::join(client, service, arrow.attach.clone(), arrow.grant.clone()))
 }

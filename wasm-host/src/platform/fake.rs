@@ -42,6 +42,10 @@ impl FakePlatform {
         *self.slots.lock() = Some(store);
     }
 
+    pub fn forget_console(&self) {
+        *self.console.lock() = String::new();
+    }
+
     pub fn console(&self) -> String {
         self.console.lock().clone()
     }

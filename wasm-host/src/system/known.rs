@@ -96,20 +96,20 @@ pub const GIVEN: &[Given] = &[
             (
                 "wait",
                 "func(deadline: u64) -> record { now: u64, ready: flags { deadline, nic, tcp, tcp-service, udp, \
-                 udp-service, names, names-service, handler, handler-service, room } }",
+                 udp-service, names, names-service, handler, handler-service, room, retire } }",
             ),
             (
                 "wait-and-receive",
                 "func(deadline: u64) -> record { wake: record { now: u64, ready: flags { deadline, nic, tcp, \
-                 tcp-service, udp, udp-service, names, names-service, handler, handler-service, room } }, received: \
-                 list<u8>, sent: bool }",
+                 tcp-service, udp, udp-service, names, names-service, handler, handler-service, room, retire } }, \
+                 received: list<u8>, sent: bool }",
             ),
             (
                 "send-and-wait",
                 "func(arrow: enum { nic, tcp, tcp-service, udp, udp-service, names, names-service, handler, \
                  handler-service }, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, \
                  ready: flags { deadline, nic, tcp, tcp-service, udp, udp-service, names, names-service, handler, \
-                 handler-service, room } }, received: list<u8>, sent: bool }",
+                 handler-service, room, retire } }, received: list<u8>, sent: bool }",
             ),
         ],
     ),
@@ -177,6 +177,10 @@ pub const FACES: &[(&str, &[&str])] = &[
 
 /// What a box exports to be run for as long as it lives.
 pub const SERVICE: &str = "pearwood:box/service";
+/// What a box exports to hand its state over to its successor.
+pub const HANDOVER: &str = "pearwood:box/handover";
+/// What a box exports to say whether it is well.
+pub const HEALTH: &str = "pearwood:box/health";
 /// What a box exports to be run once, as a command.
 pub const COMMAND: &str = "wasi:cli/run";
 

@@ -18,7 +18,7 @@ mod parse;
 pub mod routes;
 mod suggest;
 
-pub use check::check;
+pub use check::{check, fits};
 pub use description::Description;
 pub use diagnostic::{Diagnostic, Place, Report, Severity};
 #[cfg(feature = "build")]

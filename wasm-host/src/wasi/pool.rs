@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     arrows::channel::{Channel, End},
-    boxes::{BoxHandle, Budget, Phase, State, log::Level, reason},
+    boxes::{BoxHandle, Budget, Phase, Stage, State, log::Level, reason},
     executor::Timer,
     platform::{Nanos, Platform},
 };
@@ -32,7 +32,7 @@ const IDLE: Nanos = 10_000_000_000;
 
 type Work<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
-/// Serves requests until something is wrong with more than one of them.
+/// Serves requests until something is wrong with more than one of them, or another box has this one's place.
 pub async fn serve(
     handle: &Arc<BoxHandle>,
     platform: &'static dyn Platform,
@@ -58,6 +58,7 @@ pub async fn serve(
     };
     handle.live(|life| life.phase = Phase::Running);
     handle.ports.iter().for_each(|port| port.attach());
+    handle.birth.reach(Stage::Ready);
     core::future::poll_fn(|cx| pool.poll(cx)).await
 }
 
@@ -94,6 +95,9 @@ impl<'a> Pool<'a> {
         let flushed = self.server.flush().and_then(|()| maker.client.as_ref().map_or(Ok(()), |client| client.flush()));
         self.reap(cx);
         maker.handle.memory_is(maker.budget.used());
+        if maker.handle.is_retiring() && !self.server.has_peers() && self.working.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         flushed.map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
     }
 

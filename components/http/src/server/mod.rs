@@ -6,6 +6,7 @@ mod input;
 mod limits;
 mod output;
 mod request;
+mod retire;
 mod tcp;
 mod timers;
 
@@ -32,6 +33,10 @@ pub struct Http {
     common: Common,
     /// ports that TCP has refused, to be asked for again
     refused: Vec<tcp::RefusedPort>,
+    /// since when another takes the place of this box
+    retired_at: Option<u64>,
+    /// A peer retires, and is not let go yet.
+    peers_retire: bool,
     /// No connection is due before this.
     earliest: u64,
     /// bytes put in buffers since their sum was last looked at
@@ -106,6 +111,8 @@ impl Http {
             connections: Connections::default(),
             exchanges: Exchanges::default(),
             refused: Vec::new(),
+            retired_at: None,
+            peers_retire: false,
             earliest: u64::MAX,
             buffered: 0,
             batched: 0,
@@ -119,7 +126,8 @@ impl Http {
 
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
-        self.refused.iter().map(|port| port.again_at).fold(self.earliest, u64::min)
+        let deadline = self.refused.iter().map(|port| port.again_at).fold(self.earliest, u64::min);
+        if self.peers_retire { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -142,6 +150,9 @@ impl Http {
         }
         self.timers();
         self.keep_limits();
+        if self.peers_retire {
+            self.let_go(outside);
+        }
         self.write_log(outside);
         if self.handlers.waiting() + self.tcp.waiting() == 1 {
             let deadline = self.deadline();
@@ -186,7 +197,8 @@ impl Http {
                     Some(Peer::Is(peer)) => from = Some(peer),
                     Some(Peer::Attach(peer, _)) => self.tcp_attached(peer),
                     Some(Peer::Detach(peer, why)) => self.tcp_detached(peer, why),
-                    None => {}
+                    Some(Peer::Retire(peer)) => self.tcp_retires(peer),
+                    Some(Peer::Release(_)) | None => {}
                 }
             }
             if self.batched > BATCHED {
@@ -208,7 +220,8 @@ impl Http {
                     Some(Peer::Is(peer)) => from = Some(peer),
                     Some(Peer::Attach(peer, grant)) => self.handler_attached(peer, grant),
                     Some(Peer::Detach(peer, why)) => self.handler_detached(peer, why),
-                    None => {}
+                    Some(Peer::Retire(peer)) => self.handler_retires(peer),
+                    Some(Peer::Release(_)) | None => {}
                 }
             }
             if self.batched > BATCHED {

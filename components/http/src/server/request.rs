@@ -45,12 +45,14 @@ impl Http {
             self.abort(key);
             return Next::Wait(0);
         };
+        // When this box retires, the connection ends with this request, unless the client has sent the next one already.
+        let keep_alive = head.keep_alive && (self.retired_at.is_none() || (more && !has_body));
         let id = exchange.id();
         exchange.connection = key;
         exchange.method = method;
         exchange.is_11 = head.is_11;
         exchange.request_open = has_body;
-        exchange.close = !head.keep_alive;
+        exchange.close = !keep_alive;
         exchange.progress_at = self.now;
         exchange.handler = None;
         exchange.record.started_at = self.now;
@@ -65,7 +67,7 @@ impl Http {
         connection.exchanges.push_back(id);
         connection.exclusive = exclusive;
         connection.scanned = 0;
-        connection.closing = !head.keep_alive;
+        connection.closing = !keep_alive;
         connection.reading = match head.framing {
             Framing::Length(length) => Reading::Length(length),
             Framing::Chunked => Reading::Chunked(Decoder::new()),

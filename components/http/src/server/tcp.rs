@@ -11,7 +11,7 @@ use wit::{INITIAL_CREDIT, Record};
 /// A port that TCP did not let us listen on.
 #[derive(Debug)]
 pub struct RefusedPort {
-    peer: u32,
+    pub peer: u32,
     port: u16,
     pub again_at: u64,
     pause: u64,
@@ -29,6 +29,9 @@ impl Http {
     pub(super) fn tcp_attached(&mut self, peer: u32) {
         self.forget_connections(peer);
         self.tcp.attach(peer);
+        if self.retired_at.is_some() {
+            return;
+        }
         for index in 0..self.config.ports.len() {
             self.listen(peer, self.config.ports[index]);
         }
@@ -36,18 +39,22 @@ impl Http {
 
     #[cold]
     pub(super) fn tcp_detached(&mut self, peer: u32, why: &[u8]) {
-        self.say(Level::Warn, format!("tcp peer {peer} is gone: {}", String::from_utf8_lossy(why)));
         self.tcp.detach(peer);
-        self.forget_connections(peer);
+        let lost = self.forget_connections(peer);
+        if lost > 0 {
+            let why = String::from_utf8_lossy(why);
+            self.say(Level::Warn, format!("tcp peer {peer} is gone with {lost} connections: {why}"));
+        }
     }
 
     #[cold]
-    fn forget_connections(&mut self, peer: u32) {
+    fn forget_connections(&mut self, peer: u32) -> usize {
         self.refused.retain(|port| port.peer != peer);
         let keys: Vec<_> = self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(key, _)| key).collect();
-        for key in keys {
+        for &key in &keys {
             self.remove(key);
         }
+        keys.len()
     }
 
     fn listen(&mut self, peer: u32, port: u16) {
@@ -73,6 +80,9 @@ impl Http {
     #[cold]
     fn port_refused(&mut self, peer: u32, id: u32, why: &[u8]) {
         let Ok(port) = u16::try_from(id) else { return };
+        if self.retired_at.is_some() || self.tcp.is_retiring(peer) {
+            return;
+        }
         if self.refused.iter().any(|refused| (refused.peer, refused.port) == (peer, port)) {
             return;
         }

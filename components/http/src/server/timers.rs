@@ -1,6 +1,6 @@
 //! What takes too long, and what is done about it.
 
-use super::{Http, Level};
+use super::{Http, Level, retire};
 use crate::connection::Reading;
 use crate::head::Refusal;
 
@@ -46,7 +46,10 @@ impl Http {
             match connection.reading {
                 Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
                 Reading::Head if connection.scanned > 0 => (Wait::Head, connection.since, config.header_timeout),
-                Reading::Head => (Wait::Request, connection.since, config.idle_timeout),
+                Reading::Head => match self.retired_at {
+                    Some(at) => (Wait::Request, connection.since.max(at), config.idle_timeout.min(retire::IDLE)),
+                    None => (Wait::Request, connection.since, config.idle_timeout),
+                },
                 _ => (Wait::Body, connection.read_at, config.body_timeout),
             }
         };

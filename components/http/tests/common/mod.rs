@@ -171,6 +171,10 @@ impl Bench {
         self.turn();
     }
 
+    pub fn handler_peer(&mut self, record: Peer<'_>) {
+        record.encode(&mut self.handler);
+    }
+
     pub fn detach_handler(&mut self, peer: u32) {
         Peer::Detach(peer, b"trapped: unreachable").encode(&mut self.handler);
         for request in self.outside.requests.values_mut().filter(|request| request.peer == peer) {

@@ -62,11 +62,18 @@ pub struct Sides {
     /// Ends of requests that a hostile handler sent before there were such requests.
     pub guessed: BTreeSet<(u32, u32)>,
     pub sent: Vec<(u32, u32)>,
+    /// peers that were let go
+    pub released: Vec<To>,
     pub closed: Vec<u32>,
 }
 
 impl Outside for Sides {
     fn send(&mut self, to: To, batch: &[u8]) -> bool {
+        let (To::Tcp(peer) | To::Handler(peer)) = to;
+        if batch == wit::Peer::release(peer).as_bytes() {
+            self.released.push(to);
+            return true;
+        }
         match to {
             To::Tcp(peer) => self.tcp(peer, batch),
             To::Handler(peer) => self.handler(peer, batch),

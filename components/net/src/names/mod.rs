@@ -49,6 +49,7 @@ impl Names {
                     self.peers.detach(peer);
                     from = None;
                 }
+                Some(Peer::Retire(_) | Peer::Release(_)) => {}
                 None => match (from, Command::decode(&record)) {
                     (Some(peer), Ok(Command::Lookup { ticket, name })) => {
                         if let Err(why) = self.lookup(now, peer, ticket, name, datagrams, random) {

@@ -51,6 +51,11 @@ impl Tcp {
                 self.forget(peer);
                 None
             }
+            Peer::Retire(peer) => {
+                self.peers.retire(peer);
+                None
+            }
+            Peer::Release(_) => None,
         }
     }
 
@@ -80,8 +85,14 @@ impl Tcp {
                 }
             }
             Command::Listen { port, backlog } => {
-                let answer = match self.listeners.listen(peer, port, backlog) {
-                    Ok(()) => Event::Listening { port },
+                let peers = &self.peers;
+                let answer = match self.listeners.listen(peer, port, backlog, |other| peers.is_retiring(other)) {
+                    Ok(takes_over) => {
+                        if takes_over {
+                            self.take_over(peer, port);
+                        }
+                        Event::Listening { port }
+                    }
                     Err(why) => Event::Refused { id: port.into(), why: why.as_bytes() },
                 };
                 self.answer(peer, answer);
@@ -99,6 +110,17 @@ impl Tcp {
             }
             // Done where they are read.
             Command::Send { .. } | Command::Credit { .. } => {}
+        }
+    }
+
+    /// Connections of a port that its box was not told of are another's now.
+    fn take_over(&mut self, peer: u32, port: u16) {
+        let origin = Origin::Listener(port);
+        for slot in self.table.select(|connection| connection.origin == origin && !connection.is_announced()) {
+            if let Some(connection) = self.table.get(slot) {
+                connection.peer = peer;
+                self.touch(slot);
+            }
         }
     }
 

@@ -49,30 +49,44 @@ impl Listener {
 }
 
 impl Listeners {
-    /// Lets `peer` listen on `port`, or changes its backlog. The error is for the peer to read.
-    pub fn listen(&mut self, peer: u32, port: u16, backlog: u16) -> Result<(), &'static str> {
+    /// Lets `peer` listen on `port`, or changes its backlog. A port of one that `retires` it takes over, with the
+    /// connections that nobody was told of; true then. The error is for the peer to read.
+    pub fn listen(
+        &mut self,
+        peer: u32,
+        port: u16,
+        backlog: u16,
+        retires: impl Fn(u32) -> bool,
+    ) -> Result<bool, &'static str> {
         let backlog = usize::from(backlog).max(1);
         if port == 0 {
             return Err("port 0 cannot be listened on");
         }
         if let Some(listener) = self.ports.get_mut(&port) {
-            if listener.peer != peer {
+            let takes_over = listener.peer != peer;
+            if takes_over && !retires(listener.peer) {
                 return Err("another box listens on this port");
             }
+            listener.peer = peer;
             listener.backlog = backlog;
-            return Ok(());
+            return Ok(takes_over);
         }
         if self.ports.len() >= LIMIT {
             return Err("too many ports are listened on");
         }
         self.ports.insert(port, Listener { peer, backlog, waiting: 0, order: VecDeque::new() });
-        Ok(())
+        Ok(false)
     }
 
     /// True if `peer` did listen on `port`.
     pub fn unlisten(&mut self, peer: u32, port: u16) -> bool {
         let own = self.ports.get(&port).is_some_and(|listener| listener.peer == peer);
         own && self.ports.remove(&port).is_some()
+    }
+
+    /// Whether `peer` listens on any port.
+    pub fn has(&self, peer: u32) -> bool {
+        self.ports.values().any(|listener| listener.peer == peer)
     }
 
     pub fn forget(&mut self, peer: u32) {

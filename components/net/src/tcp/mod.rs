@@ -226,6 +226,17 @@ impl Tcp {
             done += 1;
         }
         self.touched.drain(..done);
+        if self.peers.any_retiring() {
+            self.release();
+        }
+    }
+
+    /// Lets go of peers that retire when they have no connection left, and their ports are others'.
+    #[cold]
+    #[inline(never)]
+    fn release(&mut self) {
+        let Tcp { peers, listeners, table, .. } = self;
+        peers.release(|peer| listeners.has(peer) || table.any(|connection| connection.peer == peer));
     }
 
     #[cold]

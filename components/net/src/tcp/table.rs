@@ -109,6 +109,10 @@ impl Table {
             .collect()
     }
 
+    pub fn any(&self, which: impl Fn(&Connection) -> bool) -> bool {
+        self.slots.iter().any(|slot| slot.connection.as_deref().is_some_and(&which))
+    }
+
     /// For [`crate::timers::Timers`], whose owners are slots.
     pub fn deadline(&mut self, owner: u32) -> Option<&mut Deadline> {
         self.get(owner as u16).map(|connection| &mut connection.deadline)

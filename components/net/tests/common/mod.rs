@@ -32,6 +32,8 @@ pub struct World {
     pub tcp: BTreeMap<u32, Channel>,
     pub udp: Vec<(u32, Vec<u8>)>,
     pub names: Vec<(u32, Vec<u8>)>,
+    /// peers that were let go, on `tcp` and on `udp`
+    pub released: [Vec<u32>; 2],
     /// peers whose queue is full
     pub full: BTreeSet<u32>,
     /// give back credit for all data at once
@@ -74,6 +76,7 @@ impl World {
             tcp: BTreeMap::new(),
             udp: Vec::new(),
             names: Vec::new(),
+            released: [Vec::new(), Vec::new()],
             full: BTreeSet::new(),
             credit: true,
         };
@@ -95,6 +98,14 @@ impl World {
         self.stack.tcp_commands(batch.as_bytes());
         self.stack.udp_commands(self.now, batch.as_bytes());
         self.stack.names_commands(self.now, batch.as_bytes());
+    }
+
+    /// Another takes the place of a client.
+    pub fn retire(&mut self, peer: u32) {
+        let mut batch = Batch::new();
+        Peer::Retire(peer).encode(&mut batch);
+        self.stack.tcp_commands(batch.as_bytes());
+        self.stack.udp_commands(self.now, batch.as_bytes());
     }
 
     pub fn command(&mut self, peer: u32, command: Command<'_>) {
@@ -140,8 +151,13 @@ impl World {
 
     fn deliver(&mut self) {
         let mut credit = Batch::new();
-        let World { stack, tcp, udp, names, full, .. } = self;
+        let World { stack, tcp, udp, names, released, full, .. } = self;
+        let [released_tcp, released_udp] = released;
         stack.deliver_tcp(|peer, packed| {
+            if packed == Peer::release(peer).as_bytes() {
+                released_tcp.push(peer);
+                return true;
+            }
             if full.contains(&peer) {
                 return false;
             }
@@ -153,6 +169,10 @@ impl World {
             true
         });
         stack.deliver_udp(|peer, packed| {
+            if packed == Peer::release(peer).as_bytes() {
+                released_udp.push(peer);
+                return true;
+            }
             let room = !full.contains(&peer);
             if room {
                 udp.push((peer, packed.to_vec()));

@@ -3,11 +3,14 @@
 use bindings::{
     exports::pearwood::box0_1_0::service::Guest,
     pearwood::{
-        box0_1_0::{config, schedule::wait},
+        box0_1_0::{
+            config,
+            schedule::{Ready, wait},
+        },
         http::handler_service::{receive, send},
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wit::{
     Batch, Peer, Records,
     http::{Command, Event, Head},
@@ -43,27 +46,36 @@ impl Guest for Greeter {
     fn run() {
         let config: BTreeMap<_, _> = config::get().into_iter().collect();
         let greeting = config.get("greeting").map_or("Hello", String::as_str);
-        // What is to be sent, by peer: each box that has an arrow to this one is a peer.
+        // Each box that has an arrow to this one is a peer.
+        let mut peers = BTreeSet::new();
+        // What is to be sent, by peer.
         let mut answers: BTreeMap<u32, Batch> = BTreeMap::new();
+        let mut retiring = false;
         loop {
-            wait(u64::MAX);
+            retiring |= wait(u64::MAX).ready.contains(Ready::RETIRE);
             // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
             answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
             if answers.is_empty() {
-                answer(greeting, &receive(), &mut answers);
+                answer(greeting, &receive(), &mut peers, &mut answers);
                 answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
+            }
+            // Another instance has taken this one's place, and all peers have turned to that.
+            if retiring && peers.is_empty() {
+                return;
             }
         }
     }
 }
 
-fn answer(greeting: &str, requests: &[u8], answers: &mut BTreeMap<u32, Batch>) {
+fn answer(greeting: &str, requests: &[u8], peers: &mut BTreeSet<u32>, answers: &mut BTreeMap<u32, Batch>) {
     let mut peer = 0;
     for record in Records::new(requests).flatten() {
         if let Some(event) = Peer::decode(&record) {
             match event {
                 Peer::Is(number) => peer = number,
-                Peer::Attach(number, _) | Peer::Detach(number, _) => drop(answers.remove(&number)),
+                Peer::Attach(number, _) => drop((peers.insert(number), answers.remove(&number))),
+                Peer::Detach(number, _) => drop((peers.remove(&number), answers.remove(&number))),
+                _ => {}
             }
         } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
             let (status, text) = greet(greeting, &head);

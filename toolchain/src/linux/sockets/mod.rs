@@ -3,6 +3,7 @@
 
 mod names;
 mod outbox;
+mod retiring;
 mod tcp;
 mod udp;
 

@@ -43,6 +43,7 @@ impl Service {
             match Peer::decode(&record) {
                 Some(Peer::Is(number)) => peer = number,
                 Some(Peer::Attach(gone, _) | Peer::Detach(gone, _)) => self.outbox.forget(gone),
+                Some(Peer::Retire(_) | Peer::Release(_)) => {}
                 None => {
                     if let Ok(Command::Lookup { ticket, name }) = Command::decode(&record) {
                         self.look_up(peer, ticket, name);

@@ -13,6 +13,10 @@ impl Outbox {
         self.0.entry(peer).or_default()
     }
 
+    pub fn is_empty(&self, peer: u32) -> bool {
+        self.0.get(&peer).is_none_or(Batch::is_empty)
+    }
+
     pub fn forget(&mut self, peer: u32) {
         self.0.remove(&peer);
     }

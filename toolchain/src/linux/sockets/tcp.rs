@@ -1,6 +1,6 @@
 //! `pearwood:net/tcp-service` over sockets.
 
-use super::{PortMap, Tokens, local, outbox::Outbox, to_endpoint, to_socket};
+use super::{PortMap, Tokens, local, outbox::Outbox, retiring::Retiring, to_endpoint, to_socket};
 use mio::{
     Interest, Registry, Token,
     event::Event as SocketEvent,
@@ -31,6 +31,7 @@ pub struct Service {
     outbox: Outbox,
     /// connections that may have something to do
     stirred: Vec<u32>,
+    retiring: Retiring,
 }
 
 struct Listener {
@@ -69,6 +70,7 @@ impl Service {
             next: 0,
             outbox: Outbox::default(),
             stirred: Vec::new(),
+            retiring: Retiring::default(),
         }
     }
 
@@ -97,6 +99,11 @@ impl Service {
             self.serve(number);
         }
         self.outbox.flush(&self.port);
+        let (listeners, connections) = (&self.listeners, &self.connections);
+        self.retiring.release(&self.port, &self.outbox, |peer| {
+            listeners.values().any(|listener| listener.peer == peer)
+                || connections.values().any(|connection| connection.peer == peer)
+        });
     }
 
     fn commands(&mut self, registry: &Registry, tokens: &mut Tokens) {
@@ -106,6 +113,8 @@ impl Service {
             match Peer::decode(&record) {
                 Some(Peer::Is(number)) => peer = number,
                 Some(Peer::Attach(gone, _) | Peer::Detach(gone, _)) => self.drop_peer(gone),
+                Some(Peer::Retire(peer)) => self.retiring.add(peer),
+                Some(Peer::Release(_)) => {}
                 // A malformed command would have ended the box that sent it.
                 None => match Command::decode(&record) {
                     Ok(command) => self.obey(registry, tokens, peer, command),
@@ -162,8 +171,12 @@ impl Service {
     }
 
     fn listen(&mut self, registry: &Registry, tokens: &mut Tokens, peer: u32, port: u16) -> io::Result<()> {
-        if self.listeners.contains_key(&port) {
-            return Err(io::Error::new(ErrorKind::AddrInUse, "another box listens there"));
+        if let Some(listener) = self.listeners.get_mut(&port) {
+            if listener.peer != peer && !self.retiring.has(listener.peer) {
+                return Err(io::Error::new(ErrorKind::AddrInUse, "another box listens there"));
+            }
+            listener.peer = peer;
+            return Ok(());
         }
         let address = local(&self.ports, port);
         let mut socket =
@@ -277,6 +290,7 @@ impl Service {
             self.remove(number);
         }
         self.outbox.forget(peer);
+        self.retiring.remove(peer);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `pearwood:net/udp-service` over sockets.
 
-use super::{PortMap, Tokens, local, outbox::Outbox, to_endpoint, to_socket};
+use super::{PortMap, Tokens, local, outbox::Outbox, retiring::Retiring, to_endpoint, to_socket};
 use mio::{Interest, Registry, Token, event::Event as SocketEvent, net::UdpSocket};
 use std::{collections::BTreeMap, io, sync::Arc};
 use wasm_host::arrows::channel::Port;
@@ -14,6 +14,7 @@ pub struct Service {
     ports: PortMap,
     sockets: BTreeMap<u16, Bound>,
     outbox: Outbox,
+    retiring: Retiring,
 }
 
 struct Bound {
@@ -25,7 +26,7 @@ struct Bound {
 
 impl Service {
     pub fn new(port: Arc<Port>, ports: PortMap) -> Self {
-        Service { port, ports, sockets: BTreeMap::new(), outbox: Outbox::default() }
+        Service { port, ports, sockets: BTreeMap::new(), outbox: Outbox::default(), retiring: Retiring::default() }
     }
 
     pub fn note(&mut self, event: &SocketEvent) {
@@ -43,7 +44,10 @@ impl Service {
                 Some(Peer::Attach(gone, _) | Peer::Detach(gone, _)) => {
                     self.sockets.retain(|_, bound| bound.peer != gone);
                     self.outbox.forget(gone);
+                    self.retiring.remove(gone);
                 }
+                Some(Peer::Retire(peer)) => self.retiring.add(peer),
+                Some(Peer::Release(_)) => {}
                 None => match Command::decode(&record) {
                     Ok(command) => self.obey(registry, tokens, peer, command),
                     Err(_) => continue,
@@ -52,6 +56,8 @@ impl Service {
         }
         self.receive();
         self.outbox.flush(&self.port);
+        let sockets = &self.sockets;
+        self.retiring.release(&self.port, &self.outbox, |peer| sockets.values().any(|bound| bound.peer == peer));
     }
 
     fn obey(&mut self, registry: &Registry, tokens: &mut Tokens, peer: u32, command: Command<'_>) {

@@ -4,7 +4,7 @@ use crate::system::InterfaceName;
 use alloc::{
     format,
     string::{String, ToString},
-    sync::Arc,
+    sync::{Arc, Weak},
     vec::Vec,
 };
 use wasmtime::{
@@ -16,6 +16,8 @@ use wasmtime::{
 /// The interfaces that a box imports from another.
 pub(super) struct Link {
     pub caller: Arc<str>,
+    /// gone when nothing can make an instance of the caller any more
+    pub alive: Weak<()>,
     pub importer: types::Component,
     /// as the caller names them
     pub interfaces: Vec<String>,

@@ -9,6 +9,7 @@ use super::{
     lower::LowerHandle,
     queue::{CallQueue, Path},
 };
+use crate::boxes::BoxHandle;
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     mem::MaybeUninit,
@@ -121,6 +122,11 @@ pub trait Host: Send + 'static {
 
     /// The box begins to wait for a call's result, or to work on a call: it is not caught in a loop.
     fn waits(&mut self) {}
+
+    /// The box that must have its place among the others before it calls any, if it has not.
+    fn unplaced(&self) -> Option<Arc<BoxHandle>> {
+        None
+    }
 }
 
 /// What a store holds of other boxes. Dropped with the store, it gives everything back.

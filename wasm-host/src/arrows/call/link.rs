@@ -34,6 +34,7 @@ pub fn link<T: Host>(
 ) -> Result<()> {
     let engine = linker.engine().clone();
     let caller: Arc<str> = caller.into();
+    let alive: Arc<()> = Arc::default();
     let origins = fit::origins(&engine, component);
     for (place, (_, queue)) in arrows.iter().enumerate() {
         if arrows[..place].iter().any(|(_, known)| known.id() == queue.id()) {
@@ -41,12 +42,12 @@ pub fn link<T: Host>(
         }
         let interfaces = arrows.iter().filter(|(_, other)| other.id() == queue.id());
         let interfaces = interfaces.map(|(interface, _)| interface.to_string()).collect();
-        let link = Link { caller: caller.clone(), importer: component.clone(), interfaces };
+        let link =
+            Link { caller: caller.clone(), alive: Arc::downgrade(&alive), importer: component.clone(), interfaces };
         refuse_pool(&engine, &link, queue)?;
         let mut functions = queue.0.functions.lock();
-        link.check(&engine, &functions.exporter, queue.name())?;
-        // Whoever links again is a new version of the same box.
-        functions.links.retain(|known| known.caller != caller);
+        link.check(&engine, functions.next.as_ref().unwrap_or(&functions.exporter), queue.name())?;
+        functions.links.retain(|known| known.alive.strong_count() > 0);
         functions.links.push(link);
     }
     for &(interface, queue) in arrows {
@@ -68,6 +69,7 @@ pub fn link<T: Host>(
                         label: format!("{interface}#{item}").into(),
                         caller: caller.clone(),
                         failure: Failure::of(&ty),
+                        _alive: alive.clone(),
                     });
                     define(&mut instance, item, &ty, import)?;
                 }
@@ -119,6 +121,7 @@ struct Import {
     label: Arc<str>,
     caller: Arc<str>,
     failure: Failure,
+    _alive: Arc<()>,
 }
 
 /// How a function's type lets it tell of a failed call.
@@ -147,6 +150,10 @@ impl Failure {
 impl Import {
     async fn call<T: Host>(&self, mut cx: StoreContextMut<'_, T>, params: Message<Passed>) -> Result<Message<Held>> {
         cx.data_mut().waits();
+        if let Some(handle) = cx.data().unplaced() {
+            // Whom it will call may have to come to its place too.
+            handle.birth.placed().await;
+        }
         let result = match self.queue.submit(self.function, params, cx.data_mut().calls()) {
             Ok(pending) => pending.await,
             Err(error) => Err(error),

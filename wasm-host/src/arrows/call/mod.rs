@@ -23,6 +23,7 @@
 mod error;
 mod fit;
 mod handles;
+mod handover;
 mod lift;
 mod link;
 mod lower;

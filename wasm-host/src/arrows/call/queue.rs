@@ -9,7 +9,7 @@ use super::{
     pending::Pending,
     state::{Answer, Call, Life, Phase, Resolved, State},
 };
-use crate::{platform::Nanos, system::InterfaceName};
+use crate::{executor::Bell, platform::Nanos, system::InterfaceName};
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     fmt,
@@ -67,12 +67,16 @@ pub(super) struct Shared {
     pub engine: Engine,
     pub state: Mutex<State>,
     pub functions: Mutex<Functions>,
+    /// rings when a state is saved, and when an instance leaves
+    pub bell: Bell,
 }
 
 /// What callers have been given.
 pub(super) struct Functions {
     /// The callee's type, as of the instance that serves.
     pub exporter: types::Component,
+    /// The type of the version that is about to come, which new callers have to fit.
+    pub next: Option<types::Component>,
     pub links: Vec<Link>,
     pub all: Vec<Function>,
 }
@@ -107,7 +111,8 @@ impl CallQueue {
             clock,
             engine: engine.clone(),
             state: Mutex::default(),
-            functions: Mutex::new(Functions { exporter: component, links: Vec::new(), all: Vec::new() }),
+            functions: Mutex::new(Functions { exporter: component, next: None, links: Vec::new(), all: Vec::new() }),
+            bell: Bell::default(),
         }))
     }
 
@@ -138,8 +143,14 @@ impl CallQueue {
 
     /// Whether every function that callers are linked to is in `component`, a version of the box that may come next.
     pub fn check(&self, component: &types::Component) -> Result<()> {
-        let functions = self.0.functions.lock();
+        let mut functions = self.0.functions.lock();
+        functions.links.retain(|link| link.alive.strong_count() > 0);
         functions.links.iter().try_for_each(|link| link.check(&self.0.engine, component, &self.0.name))
+    }
+
+    /// A version of this type is about to come: who is linked from now on is to fit it. None: it does not come.
+    pub fn expect(&self, component: Option<types::Component>) {
+        self.0.functions.lock().next = component;
     }
 
     /// No instance will serve any more: fails the calls that wait, and later ones at once. Those that an instance works

@@ -1,5 +1,7 @@
 //! The callee's task: one instance takes calls from its box's queue.
 
+use crate::boxes::Save;
+
 use super::{
     CallError, Host,
     error::reason,
@@ -47,14 +49,25 @@ impl fmt::Display for Ended {
 /// called again.
 ///
 /// An instance works on one call at a time. As many may serve a queue as [`super::Limits::concurrency`] says; one more
-/// takes the place of the oldest, which finishes its call first: that is how a box is swapped.
-pub async fn serve<T: Host>(queue: &CallQueue, store: &mut Store<T>, instance: &Instance) -> Ended {
+/// takes the place of the oldest, which finishes its call first, and serves on those that hold resources of it: that is
+/// how a box is swapped.
+///
+/// `save` is the box's own, for [`CallQueue::save`].
+pub async fn serve<T: Host>(
+    queue: &CallQueue,
+    store: &mut Store<T>,
+    instance: &Instance,
+    save: Option<&Save>,
+) -> Ended {
     let component = instance.instance_pre(&*store).component().component_type();
     if let Err(error) = queue.check(&component) {
         return Ended::Unfit(error);
     }
     let exports = fit::exports(store.engine(), &component);
-    queue.0.functions.lock().exporter = component;
+    {
+        let mut functions = queue.0.functions.lock();
+        (functions.exporter, functions.next) = (component, None);
+    }
     let mut known = Known { queue, instance, exports, functions: Vec::new() };
     let seat = Seat::join(queue);
     loop {
@@ -74,6 +87,21 @@ pub async fn serve<T: Host>(queue: &CallQueue, store: &mut Store<T>, instance: &
                         continue;
                     }
                     failed => (known.label(function), failed.map(|result| result.map(drop))),
+                }
+            }
+            Work::Save => {
+                let Some(save) = save else {
+                    seat.saved(Err("it has no state to hand over".into()));
+                    continue;
+                };
+                store.data_mut().waits();
+                store.data_mut().calls().path = Default::default();
+                match attend(&seat, save.call_async(&mut *store, ())).await {
+                    Some(Ok((state,))) => {
+                        seat.saved(Ok(state.0));
+                        continue;
+                    }
+                    failed => ("`save`".into(), failed.map(|result| result.map(drop))),
                 }
             }
             Work::Drop(resource) => {

@@ -5,7 +5,7 @@ use super::{
     handles::Argument,
     message::Message,
     queue::{CallQueue, Path},
-    state::{Answer, Job, Life, Phase, Server, State},
+    state::{Answer, Handover, Job, Life, Phase, Server, State},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::task::{Context, Poll, Waker};
@@ -26,6 +26,8 @@ pub(super) enum Work {
         params: Message<Argument>,
     },
     Drop(ResourceAny),
+    /// Hand the state over.
+    Save,
     /// Another instance has taken the place of this one.
     Replaced,
     Closed(Arc<str>),
@@ -45,8 +47,9 @@ impl Seat {
         let serving = state.servers.iter().filter(|server| !server.retired).count();
         let mut wakers = Vec::new();
         if serving > queue.limits().concurrency.max(1) {
-            wakers = state.retire_oldest();
+            wakers.extend(state.retire_oldest());
         }
+        state.handover = Handover::No;
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         Seat { queue: queue.clone(), id, left: false }
@@ -99,6 +102,19 @@ impl Seat {
         }
     }
 
+    /// The state that was asked for.
+    pub fn saved(&self, saved: Result<Vec<u8>, Arc<str>>) {
+        let mut state = self.queue.0.state.lock();
+        if let Some(server) = state.server(self.id) {
+            server.work = None;
+        }
+        if matches!(state.handover, Handover::Saving) {
+            state.handover = Handover::Saved(saved);
+        }
+        drop(state);
+        self.queue.0.bell.ring();
+    }
+
     /// Posts a call's result.
     pub fn post(&self, index: usize, result: Result<Message<ResourceAny>, CallError>) {
         let result = result.map(|message| Answer { message, server: self.id });
@@ -123,6 +139,7 @@ impl Seat {
         let now = self.queue.now();
         let wakers = self.queue.0.state.lock().leave(self.id, reason, now);
         wakers.into_iter().for_each(Waker::wake);
+        self.queue.0.bell.ring();
     }
 }
 
@@ -136,16 +153,27 @@ impl State {
     fn work_for(&mut self, id: u64) -> Option<(Work, Option<Job>)> {
         let Some(server) = self.server(id) else { return Some((Work::Replaced, None)) };
         let retired = server.retired;
-        if !retired && let Some(resource) = server.drops.pop() {
+        if let Some(resource) = server.drops.pop() {
             return Some((Work::Drop(resource), Some(Job::Drop)));
         }
         if let Life::Closed { reason } = &self.life {
             return Some((Work::Closed(reason.clone()), None));
         }
-        if retired {
-            return Some((Work::Replaced, None));
+        if !retired && matches!(self.handover, Handover::Asked) {
+            self.handover = Handover::Saving;
+            return Some((Work::Save, Some(Job::Save)));
         }
-        let index = self.waiting.pop_front()?;
+        if self.is_paused() && !retired {
+            return None;
+        }
+        let own = |index: &usize| match self.calls[*index].phase {
+            Phase::Waiting { server: Some(server), .. } => server == id,
+            _ => !retired,
+        };
+        let Some(place) = self.waiting.iter().position(own) else {
+            return (retired && !self.is_held(id)).then_some((Work::Replaced, None));
+        };
+        let index = self.waiting.remove(place)?;
         let call = &mut self.calls[index];
         match core::mem::replace(&mut call.phase, Phase::Running { expired: false }) {
             Phase::Waiting { params, .. } => {
@@ -176,13 +204,10 @@ impl State {
         call.waker.take()
     }
 
-    fn retire_oldest(&mut self) -> Vec<Waker> {
-        let Some(server) = self.servers.iter_mut().find(|server| !server.retired) else { return Vec::new() };
+    fn retire_oldest(&mut self) -> Option<Waker> {
+        let server = self.servers.iter_mut().find(|server| !server.retired)?;
         server.retired = true;
-        let (id, waker) = (server.id, server.waker.take());
-        let mut wakers = self.bury(id, &"its instance was replaced".into());
-        wakers.extend(waker);
-        wakers
+        server.waker.take()
     }
 
     /// The resources of an instance are no more, and calls that pass them fail.
@@ -200,6 +225,9 @@ impl State {
     fn leave(&mut self, id: u64, reason: &Arc<str>, now: u64) -> Vec<Waker> {
         let Some(place) = self.servers.iter().position(|server| server.id == id) else { return Vec::new() };
         let mut server = self.servers.remove(place);
+        if !server.retired && matches!(self.handover, Handover::Asked | Handover::Saving) {
+            self.handover = Handover::Saved(Err(reason.clone()));
+        }
         let mut wakers = self.bury(id, reason);
         // Its own, which is not to be dropped within the lock.
         wakers.extend(server.waker.take());

@@ -24,10 +24,22 @@ pub(super) struct State {
     pub servers: Vec<Server>,
     pub next_server: u64,
     pub handles: Slab<Handle>,
+    pub handover: Handover,
     pub watcher: Option<Waker>,
     /// until when the watcher sleeps
     pub watched: Nanos,
     pub stats: Stats,
+}
+
+/// Whether calls wait because one instance hands its state over to another.
+pub(super) enum Handover {
+    No,
+    /// The instance is to save when it has finished its call.
+    Asked,
+    Saving,
+    /// Nothing is begun until another instance has come, or the old one goes on.
+    Saved(Result<Vec<u8>, Arc<str>>),
+    Taken,
 }
 
 pub(super) enum Life {
@@ -78,7 +90,7 @@ pub(super) struct Server {
     pub id: u64,
     /// what it works on, and since when
     pub work: Option<(Job, Nanos)>,
-    /// It takes no more calls.
+    /// Another takes its place: it takes no more calls but those on resources that live in it.
     pub retired: bool,
     pub stuck: bool,
     /// resources that nobody holds any more
@@ -90,6 +102,7 @@ pub(super) struct Server {
 pub(super) enum Job {
     Call(usize),
     Drop,
+    Save,
 }
 
 /// Resources that a caller passes, as the callee knows them.
@@ -112,6 +125,7 @@ impl Default for State {
             servers: Vec::new(),
             next_server: 0,
             handles: Slab::new(),
+            handover: Handover::No,
             watcher: None,
             watched: Nanos::MAX,
             stats: Stats::default(),
@@ -143,10 +157,37 @@ impl State {
     /// Wakes an instance that sleeps, if calls wait.
     pub fn rouse(&mut self) -> Option<Waker> {
         let sleeps = |server: &&mut Server| server.work.is_none() && !server.retired && server.waker.is_some();
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() || self.is_paused() {
             return None;
         }
         self.servers.iter_mut().find(sleeps)?.waker.take()
+    }
+
+    /// Wakes the instance that a call is for, if it sleeps.
+    fn rouse_for(&mut self, index: usize) -> Option<Waker> {
+        let Some(Call { phase: Phase::Waiting { server: Some(id), .. }, .. }) = self.calls.get(index) else {
+            return self.rouse();
+        };
+        let id = *id;
+        match self.server(id) {
+            Some(server) if server.work.is_none() => server.waker.take(),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is begun because a state is handed over.
+    pub fn is_paused(&self) -> bool {
+        !matches!(self.handover, Handover::No)
+    }
+
+    /// Whether resources live in an instance that somebody holds, or is to use.
+    pub fn is_held(&self, id: u64) -> bool {
+        self.handles.iter().any(|(_, handle)| handle.server == id && handle.dead.is_none())
+            || self.calls.iter().any(|(_, call)| match &call.phase {
+                Phase::Waiting { server, .. } => *server == Some(id),
+                Phase::Done(Ok(answer)) => answer.server == id && !answer.message.handles.is_empty(),
+                _ => false,
+            })
     }
 
     /// Has the watcher look again if it sleeps beyond `due`.
@@ -167,7 +208,7 @@ impl State {
         self.bytes += call.bytes;
         let index = self.calls.insert(call);
         self.waiting.push_back(index);
-        (index, [self.rouse(), self.arm(due)])
+        (index, [self.rouse_for(index), self.arm(due)])
     }
 
     /// Ends a call that waits or runs, for its caller.
@@ -232,7 +273,7 @@ impl State {
     }
 
     pub fn hold(&mut self, resources: Vec<ResourceAny>, server: u64, owner: u64) -> Vec<Held> {
-        let lives = self.servers.iter().any(|known| known.id == server && !known.retired);
+        let lives = self.servers.iter().any(|known| known.id == server);
         let dead = (!lives).then(|| Arc::from("the instance has ended"));
         let hold = |resource| {
             let place = self.handles.insert(Handle { resource, server, owner, dead: dead.clone() });

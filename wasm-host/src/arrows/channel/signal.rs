@@ -23,6 +23,7 @@ pub enum Ready {
     Handler = 1 << 8,
     HandlerService = 1 << 9,
     Room = 1 << 10,
+    Retire = 1 << 11,
 }
 
 impl Ready {

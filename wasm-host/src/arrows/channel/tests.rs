@@ -10,7 +10,7 @@ struct Side {
 
 fn side(end: End) -> Side {
     let signal = Arc::new(Signal::default());
-    let port = Port::new(Channel::Tcp, end, &signal, &Arc::default(), 100);
+    let port = Port::new(Channel::Tcp, end, &"box".into(), &signal, &Arc::default(), 100);
     Side { signal, port }
 }
 
@@ -18,13 +18,11 @@ fn side(end: End) -> Side {
 fn system() -> (Side, Side, Side) {
     let (a, b, service) = (side(End::Client), side(End::Client), side(End::Service));
     let grant = NetGrant { listen: vec![Ports::parse("80").unwrap()], ..NetGrant::default() };
-    let arrow = |client: &Side, attach: &[u8]| Arrow {
-        client: client.port.clone(),
-        service: service.port.clone(),
-        attach: attach.to_vec(),
-        grant: Some(grant.clone()),
+    let join = |client: &Side, attach: &[u8]| {
+        Arrow::join(&client.port, &service.port, attach.to_vec(), Some(grant.clone()));
     };
-    join(vec![arrow(&a, b""), arrow(&b, b"hello")]);
+    join(&a, b"");
+    join(&b, b"hello");
     for side in [&a, &b, &service] {
         side.port.attach();
     }
@@ -164,7 +162,125 @@ fn traffic_is_counted() {
     let (a, _, _service) = system();
     let sent = batch(&[LISTEN, LISTEN]);
     assert_eq!(a.port.send(0, &sent), Ok(true));
-    let traffic = a.port.traffic().next().unwrap();
+    let arrows = a.port.arrows();
+    let traffic = arrows[0].traffic(End::Client);
     let load = |counter: &core::sync::atomic::AtomicU64| counter.load(core::sync::atomic::Ordering::Relaxed);
     assert_eq!((load(&traffic.batches), load(&traffic.records), load(&traffic.bytes)), (1, 2, sent.len() as u64));
+}
+
+fn kinds(side: &Side) -> Vec<(u8, u32)> {
+    received(side).iter().map(|&(kind, id, _)| (kind, id)).collect()
+}
+
+#[test]
+fn an_arrow_that_is_made_while_boxes_run_introduces_them() {
+    let (a, b, service) = system();
+    [&a, &b, &service].iter().for_each(|side| drop(received(side)));
+    let other = side(End::Service);
+    let arrow = Arrow::join(&a.port, &other.port, b"route".to_vec(), None);
+    assert_eq!((kinds(&a), kinds(&other)), (vec![], vec![]), "not while one is down");
+    other.port.attach();
+    assert_eq!(received(&a), [(Peer::ATTACH, 1, b"route".to_vec())]);
+    assert_eq!(kinds(&other), [(Peer::ATTACH, 0)]);
+    assert_eq!(a.port.send(1, &batch(&[tcp::Command::Finish { connection: 3 }])), Ok(true));
+    assert_eq!(kinds(&other), [(Peer::IS, 0), (6, 3)]);
+    arrow.unlink("moved");
+    assert_eq!(received(&a), [(Peer::DETACH, 1, b"moved".to_vec())]);
+    assert_eq!(kinds(&other), [(Peer::DETACH, 0)]);
+    assert_eq!(a.port.send(1, &batch(&[LISTEN])), Ok(true), "lost");
+    assert_eq!(kinds(&other), []);
+}
+
+/// A box that has not read of a peer's end may speak to it still, and must not be heard by another.
+#[test]
+fn a_number_is_used_again_only_when_its_end_has_been_read() {
+    let (a, _, service) = system();
+    received(&a);
+    let next = || {
+        let other = side(End::Service);
+        other.port.attach();
+        let arrow = Arrow::join(&a.port, &other.port, Vec::new(), None);
+        (other, arrow)
+    };
+    let (_, first) = next();
+    first.unlink("over");
+    let (_, second) = next();
+    assert_eq!(second.half(End::Client).number, 2, "1 is not free");
+    received(&a);
+    let (_, third) = next();
+    assert_eq!(third.half(End::Client).number, 3, "it may be at it");
+    received(&a);
+    let (_, fourth) = next();
+    assert_eq!(fourth.half(End::Client).number, 1);
+    assert_eq!(service.port.arrows().len(), 2);
+}
+
+#[test]
+fn a_peer_that_retires_is_released_by_the_other_end() {
+    let (a, b, service) = system();
+    [&a, &b, &service].iter().for_each(|side| drop(received(side)));
+    let release = Peer::release(0);
+    assert_eq!(a.port.send(0, release.as_bytes()), Err(Refused::Reserved { kind: Peer::RELEASE }), "not asked for");
+    let arrow = a.port.arrows().remove(0);
+    arrow.retire(End::Client);
+    arrow.retire(End::Client);
+    assert_eq!(kinds(&a), [(Peer::RETIRE, 0)], "once");
+    assert_eq!(a.port.send(0, &batch(&[LISTEN])), Ok(true));
+    assert_eq!(kinds(&service), [(Peer::IS, 0), (1, 80)], "what is open goes on");
+    let mut more = Peer::release(0);
+    LISTEN.encode(&mut more);
+    assert_eq!(a.port.send(0, more.as_bytes()), Err(Refused::Reserved { kind: Peer::RELEASE }));
+    assert_eq!(a.port.send(0, release.as_bytes()), Ok(true));
+    assert!(!arrow.is_joined() && arrow.is_retiring());
+    assert_eq!((kinds(&a), kinds(&service)), (vec![(Peer::DETACH, 0)], vec![(Peer::DETACH, 0)]));
+    assert_eq!(b.port.send(0, &batch(&[LISTEN])), Ok(true));
+    assert_eq!(kinds(&service), [(Peer::IS, 1), (1, 80)], "the others' arrows stay");
+}
+
+#[test]
+fn a_peer_that_goes_gives_room() {
+    let (a, _, service) = system();
+    let big = batch(&[tcp::Command::Send { connection: 1, data: &[0; 60] }]);
+    assert_eq!((a.port.send(0, &big), a.port.send(0, &big)), (Ok(true), Ok(false)));
+    a.signal.take();
+    service.port.unlink("gone");
+    assert_ne!(a.signal.take() & Ready::Room as u32, 0);
+    assert_eq!(a.port.send(0, &big), Ok(true), "lost, as `detach` says");
+}
+
+#[test]
+fn a_grant_changes_under_an_arrow() {
+    let (a, _, service) = system();
+    [&a, &service].iter().for_each(|side| drop(received(side)));
+    let port = |port: &str| NetGrant { listen: vec![Ports::parse(port).unwrap()], ..NetGrant::default() };
+    let arrow = a.port.arrows().remove(0).with_grant(Some(port("81")));
+    assert_eq!((kinds(&a), kinds(&service)), (vec![], vec![]), "nobody notices");
+    assert_eq!(a.port.send(0, &batch(&[LISTEN])), Ok(true));
+    assert_eq!((kinds(&a), kinds(&service)), (vec![(Peer::IS, 0), (2, 80)], vec![]));
+    assert_eq!(a.port.send(0, &batch(&[tcp::Command::Listen { port: 81, backlog: 1 }])), Ok(true));
+    assert_eq!(kinds(&service), [(Peer::IS, 0), (1, 81)]);
+    arrow.unlink("over");
+    assert_eq!(kinds(&service), [(Peer::DETACH, 0)]);
+}
+
+#[test]
+fn answers_are_counted_on_trial() {
+    let signal = Arc::new(Signal::default());
+    let port = |end| Port::new(Channel::Handler, end, &"box".into(), &signal, &Arc::default(), 10_000);
+    let (client, service) = (port(End::Client), port(End::Service));
+    Arrow::join(&client, &service, Vec::new(), None);
+    client.attach();
+    service.attach();
+    let tally = service.tally();
+    let send = |status| {
+        let mut batch = Batch::new();
+        wit::http::Event::Response { request: 1, status, headers: b"" }.encode(&mut batch);
+        wit::http::Event::End { request: 1 }.encode(&mut batch);
+        service.send(0, batch.as_bytes()).unwrap();
+    };
+    [200, 404, 500, 503].iter().for_each(|status| send(*status));
+    assert_eq!(tally.counts(), (4, 2));
+    service.end_tally();
+    send(500);
+    assert_eq!(tally.counts(), (4, 2));
 }

@@ -42,6 +42,7 @@ mod shape {
             #[component(name = "handler")] const HANDLER;
             #[component(name = "handler-service")] const HANDLER_SERVICE;
             #[component(name = "room")] const ROOM;
+            #[component(name = "retire")] const RETIRE;
         }
     }
 
@@ -61,7 +62,7 @@ mod shape {
     }
 }
 
-// Where the canonical ABI places the fields: `now` at 0, `ready` (11 flags in 2 bytes) at 8, `received` at 16, `sent` at 24.
+// Where the canonical ABI places the fields: `now` at 0, `ready` (12 flags in 2 bytes) at 8, `received` at 16, `sent` at 24.
 const WAKE: usize = 16;
 const TURN: usize = 32;
 const _: () = {

@@ -1,6 +1,7 @@
 //! Boxes and disks: what an arrow grants can be reached, and nothing else, whatever a box asks for.
 
 use super::*;
+use crate::node::fixture;
 use crate::{
     executor::yield_now,
     platform::{
@@ -9,6 +10,11 @@ use crate::{
     },
     slots::{About, SlotName, State, Store},
 };
+use alloc::{boxed::Box, string::String};
+
+fn start_on(platform: &'static FakePlatform, source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
+    fixture::start_on(platform, source, components, &[])
+}
 
 /// A component with an arrow to a disk, whose `run` is this core code. `$write` and `$read` take what they are to
 /// answer: -1 is `ok`, else the number of the error. Data come from the second page and go to the third.

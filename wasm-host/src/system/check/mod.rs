@@ -7,7 +7,7 @@ mod handlers;
 mod imports;
 mod types;
 
-use super::description::Description;
+use super::description::{Description, Interface};
 use super::known::{COMMAND, Channel, Kind, SERVICE, has_version};
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};
 use super::{Arrow, BoxSpec, Diagnostic, InterfaceName, Place, Severity, System};
@@ -142,6 +142,11 @@ impl<'a> Check<'a> {
         in_order(&mut self.routes.warnings);
         if errors.is_empty() { Ok(self.routes) } else { Err(errors) }
     }
+}
+
+/// Whether an export has all functions that an import has, of the same types.
+pub fn fits(import: &Interface, export: &Interface) -> bool {
+    types::misfits(import, export).is_empty()
 }
 
 /// How a component provides a channel, if it does.

@@ -22,6 +22,8 @@ pub struct Client {
     budget: Arc<Budget>,
     routes: Mutex<Routes>,
     next: AtomicU32,
+    /// services whose place others have, until nothing is open with them
+    retiring: Mutex<Vec<u32>>,
 }
 
 /// Which box is for which requests. One that is gone keeps its place.
@@ -62,7 +64,7 @@ impl fmt::Display for Denied {
 impl Client {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
         let (hub, budget) = (Hub::new(port), budget.clone());
-        Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0) })
+        Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0), retiring: Mutex::default() })
     }
 
     /// Takes in what services have said.
@@ -76,7 +78,13 @@ impl Client {
                     self.hub.lose(peer, "it was replaced");
                     self.routes.lock().attach(peer, Route::decode(grant).unwrap_or_default());
                 }
+                Some(Peer::Retire(peer)) => {
+                    self.routes.lock().remove(peer);
+                    self.retiring.lock().push(peer);
+                }
+                Some(Peer::Release(_)) => {}
                 Some(Peer::Detach(peer, why)) => {
+                    self.retiring.lock().retain(|retiring| *retiring != peer);
                     self.routes.lock().detach(peer);
                     self.hub.lose(peer, &String::from_utf8_lossy(why));
                 }
@@ -136,7 +144,16 @@ impl Client {
 
     /// Sends what has been said to services.
     pub fn flush(&self) -> Result<(), Refused> {
-        self.hub.flush()
+        self.hub.flush()?;
+        let mut refused = Ok(());
+        self.retiring.lock().retain(|&peer| {
+            let quiet = self.hub.is_quiet(peer);
+            if quiet && let Err(error) = self.hub.release(peer) {
+                refused = Err(error);
+            }
+            !quiet
+        });
+        refused
     }
 }
 
@@ -153,6 +170,11 @@ impl Routes {
         self.0.push(Entry { host, path, peer, is_there: true });
         // As the http box orders them: those for a host first, then the longest path.
         self.0.sort_by_key(|entry| (entry.host.is_empty(), core::cmp::Reverse(entry.path.len()), entry.peer));
+    }
+
+    /// It is for no request any more.
+    fn remove(&mut self, peer: u32) {
+        self.0.retain(|entry| entry.peer != peer);
     }
 
     fn detach(&mut self, peer: u32) {

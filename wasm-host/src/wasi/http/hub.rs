@@ -8,7 +8,7 @@ use crate::arrows::{
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::fmt;
 use spin::Mutex;
-use wit::Batch;
+use wit::{Batch, Peer};
 
 /// Bytes that may wait for one peer before no more of bodies is taken.
 const BACKLOG: usize = 64 << 10;
@@ -66,6 +66,17 @@ impl Hub {
             self.exchanges.lock().values().for_each(|exchange| exchange.wake_writer());
         }
         Ok(())
+    }
+
+    /// Whether nothing is open with a peer, and nothing waits to be said to it.
+    pub fn is_quiet(&self, peer: u32) -> bool {
+        let said = self.lines.lock().get(peer as usize).is_none_or(Batch::is_empty);
+        said && self.exchanges.lock().range((peer, 0)..=(peer, u32::MAX)).next().is_none()
+    }
+
+    /// Lets go of a peer that retires.
+    pub fn release(&self, peer: u32) -> Result<(), Refused> {
+        self.port.send(peer, Peer::release(peer).as_bytes()).map(drop)
     }
 
     pub fn insert(&self, exchange: &Arc<Exchange>) {

@@ -5,7 +5,11 @@ use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
 };
-use alloc::{collections::VecDeque, string::String, sync::Arc};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    string::String,
+    sync::Arc,
+};
 use spin::Mutex;
 use wit::{
     Peer, Records,
@@ -20,6 +24,8 @@ pub struct Server {
     budget: Arc<Budget>,
     /// requests that wait for an instance
     queue: Mutex<VecDeque<Request>>,
+    /// clients that are there
+    peers: Mutex<BTreeSet<u32>>,
 }
 
 /// A request that has come.
@@ -31,7 +37,7 @@ pub struct Request {
 
 impl Server {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Self {
-        Server { hub: Hub::new(port), budget: budget.clone(), queue: Mutex::default() }
+        Server { hub: Hub::new(port), budget: budget.clone(), queue: Mutex::default(), peers: Mutex::default() }
     }
 
     /// Takes in what clients have said.
@@ -41,8 +47,15 @@ impl Server {
         for record in Records::new(received.buffer()).flatten() {
             match Peer::decode(&record) {
                 Some(Peer::Is(is)) => peer = is,
-                Some(Peer::Attach(peer, _)) => self.hub.lose(peer, "it was replaced"),
-                Some(Peer::Detach(peer, why)) => self.hub.lose(peer, &String::from_utf8_lossy(why)),
+                Some(Peer::Attach(peer, _)) => {
+                    self.peers.lock().insert(peer);
+                    self.hub.lose(peer, "it was replaced");
+                }
+                Some(Peer::Detach(peer, why)) => {
+                    self.peers.lock().remove(&peer);
+                    self.hub.lose(peer, &String::from_utf8_lossy(why));
+                }
+                Some(Peer::Retire(_) | Peer::Release(_)) => {}
                 None => {
                     if let Ok(command) = Command::decode(&record) {
                         self.command(peer, command);
@@ -51,6 +64,11 @@ impl Server {
             }
         }
         self.queue.lock().retain(|request| !request.exchange.is_over());
+    }
+
+    /// Whether a client is there.
+    pub fn has_peers(&self) -> bool {
+        !self.peers.lock().is_empty()
     }
 
     fn command(&self, peer: u32, command: Command<'_>) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    arrows::channel::{Arrow, Channel, End, Port, Signal, join},
+    arrows::channel::{Arrow, Channel, End, Port, Signal},
     boxes::Budget,
 };
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
@@ -13,10 +13,11 @@ use wit::{
 
 /// The port that the node holds, and the one of the other box.
 fn ports(node: End) -> (Arc<Port>, Arc<Port>) {
-    let port = |end| Port::new(Channel::Handler, end, &Arc::<Signal>::default(), &Arc::default(), 256 << 10);
+    let port =
+        |end| Port::new(Channel::Handler, end, &"box".into(), &Arc::<Signal>::default(), &Arc::default(), 256 << 10);
     let (client, service) = (port(End::Client), port(End::Service));
     let attach = b"\0/api".to_vec();
-    join(vec![Arrow { client: client.clone(), service: service.clone(), attach, grant: None }]);
+    Arrow::join(&client, &service, attach, None);
     let (held, other) = if node == End::Service { (service, client) } else { (client, service) };
     held.attach();
     other.attach();
@@ -324,4 +325,35 @@ fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
     let permit = held.permit().unwrap();
     assert!(held.write(&vec![0; permit]) && !held.writable(None));
     assert_eq!(held.permit(), Some(0));
+}
+
+/// The box at the other end is being replaced: it is let go when nothing is open with it.
+#[test]
+fn a_service_that_retires_is_let_go() {
+    let (held, service) = ports(End::Client);
+    let client = Client::new(&held, &Budget::new(1 << 20));
+    client.receive();
+    let fields = Fields::from_lines(&Budget::new(1 << 20), b"").unwrap();
+    let (_exchange, _reader) = client.send("GET", "/api", "h", &fields).unwrap();
+    client.flush().unwrap();
+    heard(&service);
+    let arrow = held.arrows().remove(0);
+    arrow.retire(End::Client);
+    client.receive();
+    client.flush().unwrap();
+    assert!(arrow.is_joined(), "a request is open");
+    assert!(client.send("GET", "/api", "h", &fields).is_err(), "nothing new is begun");
+    tell(&service, &[Event::Failed { request: 0, why: b"for the test" }]);
+    client.receive();
+    client.flush().unwrap();
+    assert!(!arrow.is_joined());
+}
+
+#[test]
+fn a_server_knows_whether_clients_are_there() {
+    let (server, client, _request, _budget) = asked();
+    assert!(server.has_peers());
+    client.arrows()[0].unlink("moved");
+    server.receive();
+    assert!(!server.has_peers());
 }

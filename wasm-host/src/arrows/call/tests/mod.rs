@@ -118,7 +118,7 @@ struct Live {
 }
 
 /// What a task leaves behind.
-pub struct Outcome<R>(Arc<Mutex<Option<R>>>);
+pub struct Outcome<R>(Arc<Mutex<Option<R>>>, u64);
 
 impl<R> Outcome<R> {
     /// None while it runs.
@@ -165,7 +165,7 @@ impl Node {
             }),
         );
         self.ready.lock().unwrap().push_back(task);
-        Outcome(outcome)
+        Outcome(outcome, task)
     }
 
     /// Runs tasks until none is awake.
@@ -190,6 +190,12 @@ impl Node {
     }
 
     /// Drops a task, as one that is killed.
+    pub fn kill<R>(&mut self, task: &Outcome<R>) {
+        self.tasks.remove(&task.1);
+        self.run();
+    }
+
+    /// Drops the task that was spawned last.
     pub fn kill_last(&mut self) {
         self.tasks.pop_last();
     }
@@ -248,7 +254,7 @@ impl Node {
         let (queue, component) = (guest.queue.clone(), component.clone());
         let ended = self.spawn(async move {
             let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
-            serve(&queue, &mut store, &instance).await
+            serve(&queue, &mut store, &instance, None).await
         });
         self.run();
         ended

@@ -268,19 +268,42 @@ fn handles_die_with_the_instance() {
 
 #[test]
 fn calls_that_wait_with_a_resource_of_the_dead_fail() {
-    let (mut node, b, _ended, a) = boxes(Limits::default());
+    let (mut node, b, ended, a) = boxes(Limits::default());
+    let thing = call(&mut node, &a, "make", &[5]);
+    let other = another(&mut node, &b);
+    let slow = node.start(&other, "later", &[Val::U32(6)]);
+    let waits = node.start(&a, "id", &[Val::U32(thing)]);
+    assert!(waits.take().is_none());
+    // the instance is stopped while it works
+    node.kill(&ended);
+    assert!(slow.take().is_some());
+    assert!(text(waits.take().expect("told")).contains("the resource is gone"));
+}
+
+#[test]
+fn an_instance_whose_place_is_taken_stays_for_its_resources() {
+    let (mut node, b, ended, a) = boxes(Limits::default());
     let thing = call(&mut node, &a, "make", &[5]);
     let other = another(&mut node, &b);
     let slow = node.start(&other, "later", &[Val::U32(1)]);
     let waits = node.start(&a, "id", &[Val::U32(thing)]);
-    // The instance is replaced while it works: it finishes its call, and takes no more.
-    let _next = node.serve(&b, &[]);
-    assert!(text(waits.take().expect("told")).contains("its instance was replaced"));
+    let next = node.serve(&b, &[]);
+    assert!(waits.take().is_none(), "it is for the old one, which works");
+    let third = another(&mut node, &b);
+    let fresh = call(&mut node, &third, "live", &[]);
+    assert_eq!(fresh, 0, "the new one takes calls meanwhile, and has no resources");
     node.gate.open(1);
     node.run();
-    // What the old instance made for its last caller is as dead as the rest.
+    assert_eq!(waits.take(), Some(Ok(Some(Val::U32(5)))));
     let Some(Ok(Some(Val::U32(late)))) = slow.take() else { panic!("should have finished") };
-    assert!(trap(&mut node, &other, "id", &[late]).contains("the resource is gone"));
+    assert_eq!(call(&mut node, &other, "id", &[late]), 1, "made by the old one");
+    call(&mut node, &a, "drop", &[thing]);
+    assert!(ended.take().is_none(), "one resource is left");
+    call(&mut node, &other, "drop", &[late]);
+    node.run();
+    assert!(matches!(ended.take(), Some(Ended::Replaced)));
+    assert!(next.take().is_none());
+    assert_eq!(b.queue.stats().failed, 0);
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! Replacement: of a peer, of a handler among many, or of this box itself.
+
+use super::{Http, Outside, To};
+use wit::Peer;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How long a connection without a request is kept when this box retires. A request that is on its way at the moment
+/// of a close is lost, so connections are closed in the answer to their next request if there is one soon.
+pub(super) const IDLE: u64 = 3 * SECOND;
+
+/// How often peers that retire are looked at.
+pub(super) const INTERVAL: u64 = SECOND / 20;
+
+impl Http {
+    /// Another takes the place of this box, and the ports that it listens on. The connections that are open are served
+    /// until they end, each with one more request at most.
+    pub fn retire(&mut self, now: u64) {
+        self.retired_at.get_or_insert(now);
+        self.refused.clear();
+        for key in self.connections.keys() {
+            self.settle(key);
+        }
+    }
+
+    /// It retires, and TCP has let go of it.
+    pub fn is_done(&self) -> bool {
+        self.retired_at.is_some() && !self.tcp.any_attached()
+    }
+
+    /// Requests go elsewhere from now on. Those that the handler has are finished.
+    #[cold]
+    pub(super) fn handler_retires(&mut self, peer: u32) {
+        self.handlers.retire(peer);
+        self.routes.remove(peer);
+        self.peers_retire = true;
+        self.carry_on();
+    }
+
+    #[cold]
+    pub(super) fn tcp_retires(&mut self, peer: u32) {
+        self.tcp.retire(peer);
+        self.refused.retain(|port| port.peer != peer);
+        self.peers_retire = true;
+    }
+
+    /// Lets go of peers that retire and that nothing is left of.
+    #[cold]
+    pub(super) fn let_go(&mut self, outside: &mut impl Outside) {
+        for peer in self.handlers.retiring() {
+            if self.exchanges.of_handler(peer).is_empty() {
+                self.handlers.released(peer);
+                outside.send(To::Handler(peer), Peer::release(peer).as_bytes());
+            }
+        }
+        for peer in self.tcp.retiring() {
+            if !self.connections.iter().any(|(_, connection)| connection.peer == peer) {
+                self.tcp.released(peer);
+                outside.send(To::Tcp(peer), Peer::release(peer).as_bytes());
+            }
+        }
+        self.peers_retire = self.handlers.any_retiring() || self.tcp.any_retiring();
+    }
+}

@@ -1,0 +1,181 @@
+//! What was deployed: who, when, what changed, and what came of it.
+
+use crate::{
+    executor::{Bell, Timer},
+    platform::Nanos,
+};
+use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
+use core::fmt;
+use spin::Mutex;
+
+/// Deployments that are remembered.
+const KEPT: usize = 32;
+
+#[derive(Default)]
+pub struct Deployments(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    next: u64,
+    past: VecDeque<Arc<Deployment>>,
+}
+
+/// One change of the running system, under way or over.
+pub struct Deployment {
+    record: Mutex<Record>,
+    bell: Bell,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// counts the deployments since the node's boot
+    pub number: u64,
+    /// whoever asked for it
+    pub by: String,
+    /// nanoseconds since the node's boot
+    pub began: Nanos,
+    pub ended: Option<Nanos>,
+    /// nanoseconds since 1970, if the node knew
+    pub wall_clock: Option<u64>,
+    /// a line for each box that is another
+    pub changes: Vec<String>,
+    pub step: Step,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Components are loaded, instances made.
+    Preparing,
+    /// State goes from old instances to new ones.
+    HandingOver,
+    /// The new system runs, on trial; the old one finishes.
+    Trial,
+    /// The new system failed, and the old one is put back.
+    RollingBack {
+        why: String,
+    },
+    Over(Outcome),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new system runs.
+    Done,
+    /// Nothing was changed, and why.
+    Refused { why: String },
+    /// The new system ran and failed; the old one runs again.
+    RolledBack { why: String },
+    /// The new system failed, and so did putting back the old one.
+    Stuck { why: String, back: String },
+}
+
+/// Another deployment is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy {
+    pub number: u64,
+}
+
+impl Deployments {
+    /// Oldest first.
+    pub fn history(&self) -> Vec<Record> {
+        self.0.lock().past.iter().map(|deployment| deployment.record()).collect()
+    }
+
+    pub(super) fn begin(&self, by: &str, now: Nanos, wall_clock: Option<u64>) -> Result<Arc<Deployment>, Busy> {
+        let mut inner = self.0.lock();
+        if let Some(last) = inner.past.back().filter(|last| last.outcome().is_none()) {
+            return Err(Busy { number: last.record().number });
+        }
+        inner.next += 1;
+        let record = Record {
+            number: inner.next,
+            by: by.into(),
+            began: now,
+            ended: None,
+            wall_clock,
+            changes: Vec::new(),
+            step: Step::Preparing,
+        };
+        let deployment = Arc::new(Deployment { record: Mutex::new(record), bell: Bell::default() });
+        if inner.past.len() == KEPT {
+            inner.past.pop_front();
+        }
+        inner.past.push_back(deployment.clone());
+        Ok(deployment)
+    }
+}
+
+impl Deployment {
+    pub fn record(&self) -> Record {
+        self.record.lock().clone()
+    }
+
+    /// None while it goes on.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match &self.record.lock().step {
+            Step::Over(outcome) => Some(outcome.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits until it is over.
+    pub async fn over(&self) -> Outcome {
+        self.bell.until(|| self.outcome()).await
+    }
+
+    /// Waits until it is at another step than `step`, or until `deadline`.
+    pub async fn past(&self, step: &Step, timer: &Arc<Timer>, deadline: Nanos) -> Step {
+        let look = || Some(self.record.lock().step.clone()).filter(|now| now != step);
+        self.bell.until_or(timer, deadline, look).await.unwrap_or_else(|| step.clone())
+    }
+
+    pub(super) fn changes(&self, lines: Vec<String>) {
+        self.record.lock().changes = lines;
+    }
+
+    pub(super) fn step(&self, step: Step) {
+        self.record.lock().step = step;
+        self.bell.ring();
+    }
+
+    pub(super) fn end(&self, outcome: Outcome, now: Nanos) {
+        {
+            let mut record = self.record.lock();
+            record.ended = Some(now);
+            record.step = Step::Over(outcome);
+        }
+        self.bell.ring();
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Preparing => f.write_str("being prepared"),
+            Step::HandingOver => f.write_str("state is handed over"),
+            Step::Trial => f.write_str("on trial"),
+            Step::RollingBack { why } => write!(f, "being rolled back: {why}"),
+            Step::Over(outcome) => write!(f, "{outcome}"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Done => f.write_str("done"),
+            Outcome::Refused { why } => write!(f, "refused: {why}"),
+            Outcome::RolledBack { why } => write!(f, "rolled back: {why}"),
+            Outcome::Stuck { why, back } => write!(f, "failed: {why}; and the old system did not come back: {back}"),
+        }
+    }
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "deployment {} is under way", self.number)
+    }
+}
+
+impl core::error::Error for Busy {}

@@ -1,0 +1,78 @@
+//! Another system takes the place of the one that runs, box by box, while it runs.
+//!
+//! 1. The difference is worked out: boxes that stay, boxes whose place another takes, boxes that come and go.
+//! 2. What is new is loaded, linked and started beside the old. It must pass its health check and get to where it waits.
+//! 3. Boxes that others call hand over their state. Calls that come meanwhile wait.
+//! 4. All arrows move at once. Peers on channels are told to `retire` the old boxes: nothing new is begun with them, and
+//!    what is open goes on there.
+//! 5. Boxes that run hand over their state when they have returned. The others finish what is open, or are ended when
+//!    their time is over; their memory is free then.
+//! 6. The new boxes are on trial for a while. If one crashes or fails too many requests, the old system is put back in
+//!    the same way.
+//!
+//! Up to 4, whatever goes wrong is a refusal: the system that runs has not been touched.
+
+mod change;
+mod difference;
+mod drain;
+mod history;
+mod prepare;
+mod run;
+#[cfg(all(test, feature = "build"))]
+mod tests;
+mod trial;
+
+pub use difference::{Content, Difference, Fate, Side, Why, difference};
+pub use history::{Busy, Deployment, Deployments, Outcome, Record, Step};
+
+use crate::{executor::NORMAL_WEIGHT, image::Image, node::Node, platform::Nanos};
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+const SECOND: Nanos = 1_000_000_000;
+
+/// How a system is deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// who asks for it, for the history
+    pub by: String,
+    /// how long a new box may take until it is ready
+    pub ready: Nanos,
+    /// how long old boxes may take to finish what is open
+    pub drain: Nanos,
+    /// how long the new boxes are on trial
+    pub trial: Nanos,
+    /// crashes during the trial that are forgiven
+    pub crashes: u64,
+    /// Failed answers of one box during the trial that are forgiven, however few the good ones are. Beyond that, at most
+    /// one answer in ten may fail. An answer fails by `failed`, or by a status of 500 and above.
+    pub failures: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            by: String::from("unknown"),
+            ready: 10 * SECOND,
+            drain: 10 * SECOND,
+            trial: 10 * SECOND,
+            crashes: 0,
+            failures: 8,
+        }
+    }
+}
+
+impl Node {
+    /// Begins to put the system of `image` in the place of the one that runs. One at a time.
+    pub fn deploy(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<Arc<Deployment>, Busy> {
+        let (now, wall_clock) = (self.platform.now(), self.platform.wall_clock());
+        let deployment = self.deployments.begin(&options.by, now, wall_clock)?;
+        let run = run::run(self.clone(), image, options, deployment.clone());
+        self.executor.spawn(NORMAL_WEIGHT, run);
+        Ok(deployment)
+    }
+
+    /// What was deployed since the node's boot, oldest first.
+    pub fn history(&self) -> Vec<Record> {
+        self.deployments.history()
+    }
+}

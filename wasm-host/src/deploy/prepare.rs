@@ -1,0 +1,236 @@
+//! What is new is made beside what runs, which does not notice.
+
+use super::{Content, Difference, Fate, Options, Side, difference};
+use crate::{
+    arrows::call::CallQueue,
+    boxes::{BoxHandle, Parts, Stage, supervise},
+    engine,
+    image::{Hash, Image, ImageError},
+    node::{
+        Node, Running,
+        load::{self, Before, Loaded},
+        watch, wire,
+    },
+    system::{BoxSpec, Report, Routes, System, check},
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use wasmtime::component::Component;
+
+/// A system that is ready to take the place of another.
+pub struct Prepared {
+    pub old: Arc<Running>,
+    pub new: Arc<Running>,
+    pub difference: Difference,
+}
+
+impl Prepared {
+    /// The boxes that were made for it.
+    pub fn made(&self) -> impl Iterator<Item = &Arc<BoxHandle>> {
+        made(&self.difference, &self.new.boxes)
+    }
+
+    /// It is not to be: what was made ends, and what was to change stays.
+    pub fn abandon(&self, why: &str) {
+        abandon(&self.difference, &self.old, &self.new.boxes, why);
+        for (index, fate) in self.difference.fates.iter().enumerate() {
+            if !keeps_queue(fate)
+                && let Some(queue) = self.new.loaded.queue(index)
+            {
+                queue.close(why);
+            }
+        }
+    }
+}
+
+fn made<'a>(difference: &'a Difference, boxes: &'a [Arc<BoxHandle>]) -> impl Iterator<Item = &'a Arc<BoxHandle>> {
+    difference.fates.iter().zip(boxes).filter(|(fate, _)| !fate.is_kept()).map(|(_, handle)| handle)
+}
+
+fn abandon(difference: &Difference, old: &Running, boxes: &[Arc<BoxHandle>], why: &str) {
+    made(difference, boxes).for_each(|handle| handle.end(why));
+    for fate in &difference.fates {
+        if let Fate::Replaced { old: place, takes_calls: true, .. } = fate
+            && let Some(queue) = old.loaded.queue(*place)
+        {
+            queue.expect(None);
+            queue.resume();
+        }
+    }
+}
+
+/// Whether those who call the box go on calling by the same queue.
+const fn keeps_queue(fate: &Fate) -> bool {
+    matches!(fate, Fate::Kept { .. } | Fate::Replaced { takes_calls: true, .. })
+}
+
+/// Components and queues that there are.
+struct There<'a> {
+    runnings: &'a [&'a Running],
+    fates: &'a [Fate],
+    old: &'a Running,
+}
+
+impl Before for There<'_> {
+    fn component(&self, hash: Hash) -> Option<Component> {
+        self.runnings.iter().find_map(|running| running.loaded.find(hash)).cloned()
+    }
+
+    fn queue(&self, index: usize) -> Option<CallQueue> {
+        let fate = self.fates.get(index).filter(|fate| keeps_queue(fate))?;
+        self.old.loaded.queue(fate.old()?).cloned()
+    }
+}
+
+/// Makes what is new of a system, and waits until it is ready. `known`: systems whose components need not be loaded
+/// again.
+///
+/// # Errors
+/// Why it cannot be, naming the box at fault. Nothing has changed then.
+pub async fn prepare(
+    node: &Node,
+    image: Arc<Image<'static>>,
+    old: &Arc<Running>,
+    known: &[&Running],
+    options: &Options,
+    announce: impl FnOnce(Vec<String>),
+) -> Result<Prepared, String> {
+    let prepared = make(node, image, old, known, announce)?;
+    let timer = node.executor.timers().timer();
+    let deadline = node.platform.now().saturating_add(options.ready);
+    for handle in prepared.made() {
+        let reached = handle.birth.reached(&Stage::Ready, &timer, deadline).await;
+        let why = match reached {
+            Some(Ok(())) => continue,
+            Some(Err(why)) => format!("box `{}` does not start: {why}", handle.name),
+            None => format!("box `{}` is not ready within {} ms", handle.name, options.ready / 1_000_000),
+        };
+        prepared.abandon("the deployment was refused");
+        return Err(why);
+    }
+    Ok(prepared)
+}
+
+/// Loads, links and starts what is new.
+fn make(
+    node: &Node,
+    image: Arc<Image<'static>>,
+    old: &Arc<Running>,
+    known: &[&Running],
+    announce: impl FnOnce(Vec<String>),
+) -> Result<Prepared, String> {
+    let text = |error: ImageError| error.to_string();
+    let system = image.system().map_err(text)?;
+    let descriptions = image.descriptions().map_err(text)?;
+    let routes = check(&system, &descriptions).map_err(|faults| Report(&faults).to_string())?;
+    let (was, is) = (contents(node, &old.image, &old.system)?, contents(node, &image, &system)?);
+    let difference = difference(
+        Side { system: &old.system, routes: &old.routes, descriptions: &old.descriptions, contents: &was },
+        Side { system: &system, routes: &routes, descriptions: &descriptions, contents: &is },
+    );
+    announce(difference.lines(&old.system, &system));
+    let boxes = handles(node, &image, old, &system, &routes, &difference)?;
+    let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", system.boxes[index].name);
+    let loaded = {
+        let there = There { runnings: known, fates: &difference.fates, old };
+        let (engine, target, platform) = (&node.engine, node.target, node.platform);
+        let loader = load::Loader { engine, image: &image, target, platform, before: &there };
+        let runs = |spec: &BoxSpec| !node.stands_in.has(spec);
+        loader.load(&system.boxes, &routes, runs).map_err(|(index, error)| at_fault(index, error))?
+    };
+    expect(&difference, old, &loaded, &system).inspect_err(|why| abandon(&difference, old, &boxes, why))?;
+    let mut linked = Vec::new();
+    for (index, (handle, routes)) in boxes.iter().zip(&routes.boxes).enumerate() {
+        if difference.fates[index].is_kept() {
+            continue;
+        }
+        match loaded.link(index, handle, routes) {
+            Ok(Some(it)) => linked.push((handle, it)),
+            Ok(None) => {}
+            Err(error) => {
+                abandon(&difference, old, &boxes, "the deployment was refused");
+                return Err(at_fault(index, error));
+            }
+        }
+    }
+    for (handle, (component, duty)) in linked {
+        let timer = node.executor.timers().timer();
+        let life = supervise(handle.clone(), node.platform, timer, component, duty);
+        handle.runs_as(&node.executor.spawn(handle.spec.cpu, life));
+    }
+    for (index, fate) in difference.fates.iter().enumerate() {
+        if !keeps_queue(fate)
+            && let Some(queue) = loaded.queue(index)
+        {
+            watch(&node.executor, queue);
+        }
+    }
+    let new = Arc::new(Running { system, routes, descriptions, image, boxes, loaded });
+    Ok(Prepared { old: old.clone(), new, difference })
+}
+
+/// Tells the queues that go on which versions of their boxes are to come.
+fn expect(difference: &Difference, old: &Running, loaded: &Loaded, system: &System) -> Result<(), String> {
+    for (index, fate) in difference.fates.iter().enumerate() {
+        let (component, queue) = (loaded.component(index), loaded.queue(index));
+        let Some((component, queue)) = component.zip(queue) else { continue };
+        match fate {
+            Fate::Kept { old: place } if old.loaded.queue(*place).is_none() => {
+                let name = &system.boxes[index].name;
+                let why = "it exports `run` and is called by others; an instance can do one of both";
+                return Err(format!("box `{name}`: {why}"));
+            }
+            Fate::Replaced { takes_calls: true, .. } => queue.expect(Some(component.component_type())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the boxes of an image are made of.
+fn contents(node: &Node, image: &Image<'_>, system: &System) -> Result<Vec<Content>, String> {
+    let settings = engine::requirements(node.target);
+    let content = |spec: &BoxSpec| {
+        let code = if node.stands_in.has(spec) {
+            None
+        } else {
+            let hash = image.component_hash(&spec.component_name(), &settings);
+            Some(hash.map_err(|error| format!("box `{}`: {error}", spec.name))?)
+        };
+        Ok(Content { code, assets: image.assets_hash(&spec.name) })
+    };
+    system.boxes.iter().map(content).collect()
+}
+
+/// The boxes of the new system: those that stay, and others made beside them.
+fn handles(
+    node: &Node,
+    image: &Image<'static>,
+    old: &Running,
+    system: &System,
+    routes: &Routes,
+    difference: &Difference,
+) -> Result<Vec<Arc<BoxHandle>>, String> {
+    let mut boxes = Vec::new();
+    for (index, spec) in system.boxes.iter().enumerate() {
+        let name = &spec.name;
+        let fate = &difference.fates[index];
+        if let Fate::Kept { old: place } = fate {
+            boxes.push(old.boxes[*place].clone());
+            continue;
+        }
+        if node.stands_in.has(spec) {
+            return Err(format!("box `{name}`: this platform cannot begin to stand in for it while it runs"));
+        }
+        let parts = wire::parts(spec, &routes.boxes[index], node.platform, false)
+            .map_err(|why| format!("box `{name}`: {why}"))?;
+        let assets = image.assets(name).map_err(|error| format!("box `{name}`: {error}"))?;
+        let predecessor = fate.old().map(|place| &*old.boxes[place]);
+        boxes.push(BoxHandle::beside(spec.clone(), Parts { assets, ..parts }, node.platform, predecessor));
+    }
+    Ok(boxes)
+}

@@ -1,0 +1,211 @@
+//! A deployment from its beginning to its end.
+
+use super::{
+    Deployment, Fate, Options, Outcome, Step,
+    change::{self, Left},
+    drain::{Drained, drain},
+    prepare::{Prepared, prepare},
+    trial::trial,
+};
+use crate::{
+    boxes::{BoxHandle, Order, Stage, log},
+    executor::{NORMAL_WEIGHT, Timer},
+    image::Image,
+    node::{Node, Running},
+    platform::Nanos,
+    system::{Description, known::HANDOVER},
+};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+
+pub async fn run(node: Arc<Node>, image: Arc<Image<'static>>, options: Options, deployment: Arc<Deployment>) {
+    let outcome = attempt(&node, image, &options, &deployment).await;
+    let number = deployment.record().number;
+    let level = if outcome == Outcome::Done { log::Level::Info } else { log::Level::Error };
+    say(&node, level, &format!("deployment {number}: {outcome}"));
+    deployment.end(outcome, node.platform.now());
+}
+
+fn say(node: &Node, level: log::Level, text: &str) {
+    for line in text.lines() {
+        node.platform.write_console(&log::console_line(node.platform.now(), "node", level, line));
+    }
+}
+
+async fn attempt(node: &Arc<Node>, image: Arc<Image<'static>>, options: &Options, deployment: &Deployment) -> Outcome {
+    let timer = node.executor.timers().timer();
+    let old = node.running();
+    let announce = |lines: Vec<String>| {
+        let number = deployment.record().number;
+        let what = if lines.is_empty() { String::from("no box is another") } else { lines.join("; ") };
+        say(node, log::Level::Info, &format!("deployment {number} by {}: {what}", options.by));
+        deployment.changes(lines);
+    };
+    let prepared = match prepare(node, image, &old, &[&old], options, announce).await {
+        Ok(prepared) => prepared,
+        Err(why) => return Outcome::Refused { why },
+    };
+    deployment.step(Step::HandingOver);
+    let deadline = node.platform.now().saturating_add(options.drain);
+    if let Err(why) = hand_over_called(&prepared, &timer, deadline).await {
+        prepared.abandon("the deployment was refused");
+        return Outcome::Refused { why };
+    }
+    let (drained, handed_over) = place(node, &prepared, &timer, options).await;
+    deployment.step(Step::Trial);
+    let until = node.platform.now().saturating_add(options.trial);
+    let verdict = match handed_over {
+        Ok(()) => trial(prepared.made(), options, &timer, until).await,
+        Err(why) => Err(why),
+    };
+    let outcome = match verdict {
+        Ok(()) => Outcome::Done,
+        Err(why) => {
+            deployment.step(Step::RollingBack { why: why.clone() });
+            match roll_back(node, &prepared, &timer, options).await {
+                Ok(()) => Outcome::RolledBack { why },
+                Err(back) => Outcome::Stuck { why, back },
+            }
+        }
+    };
+    drained.wait().await;
+    outcome
+}
+
+/// The system of before is put back, by the same way.
+async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, options: &Options) -> Result<(), String> {
+    let old = node.running();
+    let image = failed.old.image.clone();
+    let prepared = prepare(node, image, &old, &[&failed.old, &old], options, drop).await?;
+    let deadline = node.platform.now().saturating_add(options.drain);
+    if let Err(why) = hand_over_called(&prepared, timer, deadline).await {
+        // the version that failed may not be able to
+        say(node, log::Level::Warn, &format!("going on without its state: {why}"));
+    }
+    let (drained, handed_over) = place(node, &prepared, timer, options).await;
+    if let Err(why) = handed_over {
+        say(node, log::Level::Warn, &format!("going on without its state: {why}"));
+    }
+    drained.wait().await;
+    Ok(())
+}
+
+/// The new system takes its place, and the old one begins to leave.
+async fn place(
+    node: &Arc<Node>,
+    prepared: &Prepared,
+    timer: &Arc<Timer>,
+    options: &Options,
+) -> (Arc<Drained>, Result<(), String>) {
+    let deadline = node.platform.now().saturating_add(options.drain);
+    let left = change::change(node, prepared);
+    let (exclusive, leaving) = exclusive(prepared);
+    let heirs: Vec<(Arc<BoxHandle>, &Arc<BoxHandle>)> = heirs(prepared)
+        .filter(|(place, _, _)| prepared.old.loaded.queue(*place).is_none())
+        .map(|(place, _, heir)| (prepared.old.boxes[place].clone(), heir))
+        .collect();
+    for handle in prepared.made() {
+        let mut waits = heirs.iter().map(|(_, heir)| *heir).chain(exclusive.iter().copied());
+        if !waits.any(|waiting| Arc::ptr_eq(waiting, handle)) {
+            handle.birth.order(Order::Go);
+        }
+    }
+    for fate in &prepared.difference.fates {
+        if let Fate::Replaced { old, takes_calls: true, .. } = fate
+            && prepared.old.boxes[*old].is_exclusive()
+            && let Some(queue) = prepared.old.loaded.queue(*old)
+        {
+            // its successor joins only when it has left
+            queue.retire();
+        }
+    }
+    let drained = spawn_drain(node, prepared.old.clone(), left, deadline);
+    let mut result = Ok(());
+    for (old, new) in heirs {
+        if let Err(why) = hand_over_running(&old, new, timer, deadline).await {
+            result = Err(why);
+        }
+        if !exclusive.iter().any(|other| Arc::ptr_eq(other, new)) {
+            new.birth.order(Order::Go);
+        }
+    }
+    if !exclusive.is_empty() {
+        for old in &leaving {
+            // the drain sees to it that it ends in time
+            old.bell().until(|| old.has_ended().then_some(())).await;
+        }
+    }
+    exclusive.iter().for_each(|new| new.birth.order(Order::Go));
+    (drained, result)
+}
+
+fn spawn_drain(node: &Arc<Node>, old: Arc<Running>, left: Left, deadline: Nanos) -> Arc<Drained> {
+    let drained = Arc::new(Drained::default());
+    let (node_, done) = (node.clone(), drained.clone());
+    node.executor.spawn(NORMAL_WEIGHT, async move {
+        drain(&node_, old, left, deadline).await;
+        done.done();
+    });
+    drained
+}
+
+/// Boxes that have what no two may have at a time: those that were made, and those that leave. The former wait for the
+/// latter's end.
+fn exclusive(prepared: &Prepared) -> (Vec<&Arc<BoxHandle>>, Vec<Arc<BoxHandle>>) {
+    let Prepared { old, difference, .. } = prepared;
+    let new = prepared.made().filter(|handle| handle.is_exclusive()).collect();
+    let replaced = difference.fates.iter().filter(|fate| !fate.is_kept()).filter_map(Fate::old);
+    let leaving = replaced.chain(difference.removed.iter().copied()).map(|place| old.boxes[place].clone());
+    (new, leaving.filter(|handle| handle.is_exclusive()).collect())
+}
+
+/// The boxes whose state goes to another: the old one's position, the new one's, and the new one.
+fn heirs(prepared: &Prepared) -> impl Iterator<Item = (usize, usize, &Arc<BoxHandle>)> {
+    let Prepared { old, new, difference } = prepared;
+    let hands_over = |running: &Running, index: usize| {
+        let name = running.system.boxes[index].component_name();
+        running.descriptions.get(&name).is_some_and(|it: &Description| it.exports_path(HANDOVER))
+    };
+    difference.fates.iter().enumerate().filter_map(move |(index, fate)| match fate {
+        Fate::Replaced { old: place, .. } if hands_over(old, *place) && hands_over(new, index) => {
+            Some((*place, index, &new.boxes[index]))
+        }
+        _ => None,
+    })
+}
+
+/// State of boxes that others call: between two calls, while the next ones wait.
+async fn hand_over_called(prepared: &Prepared, timer: &Arc<Timer>, deadline: Nanos) -> Result<(), String> {
+    for (place, _, heir) in heirs(prepared) {
+        let Some(queue) = prepared.old.loaded.queue(place) else { continue };
+        let name = &heir.name;
+        let saved = queue.save(timer, deadline).await;
+        let state = saved.map_err(|why| format!("box `{name}` does not save its state: {why}"))?;
+        give(heir, state, timer, deadline).await?;
+    }
+    Ok(())
+}
+
+/// State of a box that runs: when it has returned.
+async fn hand_over_running(
+    old: &BoxHandle,
+    heir: &BoxHandle,
+    timer: &Arc<Timer>,
+    deadline: Nanos,
+) -> Result<(), String> {
+    let name = &heir.name;
+    let look = || old.take_saved().or_else(|| old.has_ended().then(|| Err(old.life().reason.unwrap_or_default())));
+    let saved = old.bell().until_or(timer, deadline, look).await;
+    let saved = saved.unwrap_or_else(|| Err("it did not return in time".into()));
+    let state = saved.map_err(|why| format!("box `{name}` does not save its state: {why}"))?;
+    give(heir, state, timer, deadline).await
+}
+
+async fn give(heir: &BoxHandle, state: Vec<u8>, timer: &Arc<Timer>, deadline: Nanos) -> Result<(), String> {
+    let name = &heir.name;
+    heir.birth.order(Order::Restore(state));
+    match heir.birth.reached(&Stage::Restored, timer, deadline).await {
+        Some(Ok(())) => Ok(()),
+        Some(Err(why)) => Err(format!("box `{name}`: {why}")),
+        None => Err(format!("box `{name}` did not take over the state of its predecessor in time")),
+    }
+}

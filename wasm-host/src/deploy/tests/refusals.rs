@@ -1,0 +1,103 @@
+//! What cannot be deployed, and changes nothing.
+
+use super::{
+    SITE, World,
+    guests::{self, HANDLER, Handler},
+};
+use crate::deploy::Outcome;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+
+/// Deploys what is to be refused, and gives the reason. The site that runs has not noticed.
+fn refused(source: &str, components: &[(&str, Vec<u8>)]) -> String {
+    let mut world = World::new(SITE, &[("site", HANDLER.component())]);
+    let site = world.running.node.find("site").unwrap();
+    let open = world.client.begin();
+    let deployment = world.deploy(source, components);
+    let Outcome::Refused { why } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
+    assert!(Arc::ptr_eq(&site, &world.running.node.find("site").unwrap()) && !site.is_retiring());
+    world.client.end(open);
+    world.until(|world| world.client.open() == 0);
+    assert_eq!(world.client.answers, [(200, b"1".to_vec())]);
+    assert_eq!(world.client.failures, Vec::<String>::new());
+    let now = world.running.node.running();
+    assert_eq!(now.system.source.text, SITE);
+    why
+}
+
+fn handler(handler: Handler<'_>) -> Vec<u8> {
+    handler.component()
+}
+
+#[test]
+fn a_trap_at_the_start() {
+    let why = refused(SITE, &[("site", handler(Handler { begin: "unreachable", ..HANDLER }))]);
+    assert!(why.starts_with("box `site` does not start: wasm trap: wasm `unreachable`"), "{why}");
+}
+
+#[test]
+fn one_that_returns_before_it_is_ready() {
+    let why = refused(SITE, &[("site", handler(Handler { begin: "(return)", ..HANDLER }))]);
+    assert_eq!(why, "box `site` does not start: returned");
+}
+
+#[test]
+fn one_that_is_never_ready() {
+    let why = refused(SITE, &[("site", handler(Handler { begin: "(loop $l (br $l))", ..HANDLER }))]);
+    assert_eq!(why, "box `site` is not ready within 2000 ms");
+}
+
+#[test]
+fn one_that_is_not_well() {
+    let why = refused(SITE, &[("site", guests::checked("(i32.const 1)", b'2'))]);
+    assert_eq!(why, "box `site` does not start: is not well: sick");
+    let why = refused(SITE, &[("site", guests::checked("(unreachable)", b'2'))]);
+    assert!(why.contains("box `site` does not start: wasm trap"), "{why}");
+}
+
+#[test]
+fn a_system_that_is_not_sound() {
+    let source = SITE.replace("box = \"site\"", "box = \"sight\"");
+    let why = refused(&source, &[("site", HANDLER.component())]);
+    assert!(why.contains("`client`") && why.contains("`sight`") && why.contains("pearwood:http/handler"), "{why}");
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    let card = wat::parse_str(
+        r#"(component
+            (import "pearwood:hardware/nic@0.1.0" (instance (export "receive" (func (result (list u8))))))
+            (core module $code (func (export "run")))
+            (core instance $code (instantiate $code))
+            (func $run (canon lift (core func $code "run")))
+            (instance $service (export "run" (func $run)))
+            (export "pearwood:box/service@0.1.0" (instance $service)))"#,
+    );
+    let source =
+        format!("{SITE}[box.net]\ncomponent = \"card\"\narrows.\"pearwood:hardware/nic\" = {{ device = \"nic7\" }}\n");
+    let why = refused(&source, &[("site", HANDLER.component()), ("card", card.unwrap())]);
+    assert_eq!(why, "box `net`: this machine has no device `nic7`");
+}
+
+#[test]
+fn code_for_another_engine() {
+    use crate::{engine, image, node::fixture, system::describe};
+    let mut world = World::new(SITE, &[("site", HANDLER.component())]);
+    let binary = handler(Handler { version: b'2', ..HANDLER });
+    let mut builder = image::Builder::new("system.toml", SITE);
+    builder.description("site", describe(&binary).unwrap());
+    builder.description("client", describe(&guests::client()).unwrap());
+    builder.artifact("site", engine::requirements(engine::KERNEL_TRIPLE), Vec::from(*b"code"));
+    let key = fixture::key();
+    let image = image::Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap();
+    let deployment = world.running.node.deploy(Arc::new(image), super::options()).unwrap();
+    let Outcome::Refused { why } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
+    assert!(why.starts_with("box `site`: ") && why.contains("target x86_64-unknown-none"), "{why}");
+    assert_eq!(world.ask(), (200, b"1".to_vec()));
+}
+
+#[test]
+fn a_box_that_a_new_one_calls_must_fit() {
+    let source = format!("{SITE}[box.other]\ncomponent = \"other\"\n");
+    let why = refused(&source, &[("site", HANDLER.component()), ("other", guests::asking())]);
+    assert!(why.contains("`other`") && why.contains("acme:count/api"), "{why}");
+}

@@ -1,0 +1,122 @@
+//! Nodes of small boxes for tests, run natively.
+
+use super::{Node, Setup};
+use crate::{
+    boxes::Life,
+    engine,
+    image::{Builder, Image, SecretKey},
+    platform::fake::FakePlatform,
+    system::describe,
+};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Mutex;
+use wasmtime::Config;
+
+/// A component whose `run` is this core code. It has a memory of one page and may wait.
+pub fn component(run: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "pearwood:box/schedule@0.1.0" (instance $schedule
+                (type $ready' (flags "deadline" "nic" "tcp" "tcp-service" "udp" "udp-service" "names" "names-service" "handler" "handler-service" "room" "retire"))
+                (export "ready" (type $ready (eq $ready')))
+                (type $wake' (record (field "now" u64) (field "ready" $ready)))
+                (export "wake" (type $wake (eq $wake')))
+                (export "wait" (func (param "deadline" u64) (result $wake)))))
+            (core module $memory (memory (export "memory") 1))
+            (core instance $memory (instantiate $memory))
+            (core func $wait (canon lower (func $schedule "wait") (memory (core memory $memory "memory"))))
+            (core module $code
+                (import "schedule" "wait" (func $wait (param i64 i32)))
+                (import "memory" "memory" (memory 1))
+                (func $forever (loop $again (call $wait (i64.const -1) (i32.const 0)) (br $again)))
+                (func (export "run") {run}))
+            (core instance $schedule (export "wait" (func $wait)))
+            (core instance $code (instantiate $code
+                (with "schedule" (instance $schedule)) (with "memory" (instance $memory))))
+            (func $run (canon lift (core func $code "run")))
+            (instance $service (export "run" (func $run)))
+            (export "pearwood:box/service@0.1.0" (instance $service)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// An engine that compiles for the nodes of these tests.
+fn compiler() -> wasmtime::Engine {
+    wasmtime::Engine::new(&engine::settings()).unwrap()
+}
+
+/// Compiled once, since the compiler does not make the same code each time.
+fn compiled(binary: &[u8]) -> Vec<u8> {
+    static DONE: Mutex<BTreeMap<Vec<u8>, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap();
+    done.entry(binary.to_vec()).or_insert_with(|| compiler().precompile_component(binary).unwrap()).clone()
+}
+
+/// The key that the images of tests are signed by.
+pub fn key() -> SecretKey {
+    SecretKey::from_seed(&[7; 32])
+}
+
+pub fn image(source: &str, components: &[(&str, Vec<u8>)]) -> Arc<Image<'static>> {
+    let mut builder = Builder::new("system.toml", source);
+    for (name, binary) in components {
+        builder.description(name, describe(binary).unwrap());
+        builder.artifact(name, engine::requirements(engine::LINUX_TRIPLE), compiled(binary));
+    }
+    Arc::new(Image::open(builder.finish(&key()).unwrap(), &[key().public()]).unwrap())
+}
+
+pub struct Running {
+    pub node: Arc<Node>,
+    pub platform: &'static FakePlatform,
+    stop: Arc<AtomicBool>,
+}
+
+/// Starts a node whose clock ticks: a millisecond of its time at each tick.
+pub fn start(source: &str, components: &[(&str, Vec<u8>)]) -> Result<Running, String> {
+    start_on(FakePlatform::leak(), source, components, &[])
+}
+
+/// The same, on a platform of one's own, with components that the test stands in for.
+pub fn start_on(
+    platform: &'static FakePlatform,
+    source: &str,
+    components: &[(&str, Vec<u8>)],
+    stand_ins: &[&str],
+) -> Result<Running, String> {
+    let setup = Setup {
+        platform,
+        image: image(source, components),
+        target: engine::LINUX_TRIPLE,
+        configure: &mut |_: &mut Config| {},
+        trusted: &[key().public()],
+        stand_ins,
+    };
+    let node = Node::start(setup).map_err(|error| format!("{error}"))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (engine, stopped) = (node.engine().clone(), stop.clone());
+    std::thread::spawn(move || {
+        while !stopped.load(Relaxed) {
+            platform.pass(1_000_000);
+            engine.increment_epoch();
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+    });
+    Ok(Running { node, platform, stop })
+}
+
+impl Running {
+    /// Runs the node until a box is as `wanted`.
+    pub fn until(&self, name: &str, wanted: impl Fn(&Life) -> bool) -> Life {
+        let handle = self.node.find(name).unwrap();
+        self.node.executor().run_until(self.platform, || wanted(&handle.life()));
+        handle.life()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}
