@@ -14,7 +14,9 @@ pub struct Peers(Vec<Peer>);
 #[derive(Debug, Default)]
 struct Peer {
     attached: bool,
-    /// nothing new is to be begun with it
+    /// since when nothing new is to be begun with it
+    retires_at: Option<u64>,
+    /// ... and it is to be let go
     retiring: bool,
     out: Outgoing,
 }
@@ -28,7 +30,7 @@ impl Peers {
         }
         if let Some(peer) = self.0.get_mut(place) {
             peer.attached = true;
-            peer.retiring = false;
+            (peer.retires_at, peer.retiring) = (None, false);
             peer.out.clear();
         }
     }
@@ -36,25 +38,28 @@ impl Peers {
     pub fn detach(&mut self, number: u32) {
         if let Some(peer) = self.0.get_mut(number as usize) {
             peer.attached = false;
-            peer.retiring = false;
+            (peer.retires_at, peer.retiring) = (None, false);
             peer.out.clear();
         }
     }
 
-    pub fn retire(&mut self, number: u32) {
-        if let Some(peer) = self.0.get_mut(number as usize) {
-            peer.retiring = peer.attached;
+    pub fn retire(&mut self, number: u32, now: u64) {
+        if let Some(peer) = self.0.get_mut(number as usize).filter(|peer| peer.attached) {
+            peer.retires_at.get_or_insert(now);
+            peer.retiring = true;
         }
+    }
+
+    /// Since when a peer retires, if it does.
+    #[inline]
+    pub fn retires_at(&self, number: u32) -> Option<u64> {
+        self.0.get(number as usize)?.retires_at
     }
 
     /// Peers that retire and that there is nothing left to send to.
     pub fn retiring(&self) -> Vec<u32> {
         let quiet = self.0.iter().zip(0..).filter(|(peer, _)| peer.retiring && peer.out.is_empty());
         quiet.map(|(_, number)| number).collect()
-    }
-
-    pub fn is_retiring(&self, number: u32) -> bool {
-        self.0.get(number as usize).is_some_and(|peer| peer.retiring)
     }
 
     pub fn any_retiring(&self) -> bool {

@@ -33,7 +33,7 @@ impl Http {
         if exclusive && !connection.exchanges.is_empty() {
             return Next::Wait(0);
         }
-        let remote = connection.remote;
+        let (remote, peer) = (connection.remote, connection.peer);
         connection.awaits_room = false;
         let choice = self.choose(head);
         if matches!(choice, Choice::Later) {
@@ -41,12 +41,13 @@ impl Http {
             connection.awaits_room = true;
             return Next::Wait(0);
         }
+        let leaves = self.leaves_since(peer);
         let (Some(exchange), Some(connection)) = (self.exchanges.insert(), self.connections.get(key)) else {
             self.abort(key);
             return Next::Wait(0);
         };
-        // When this box retires, the connection ends with this request, unless the client has sent the next one already.
-        let keep_alive = head.keep_alive && (self.retired_at.is_none() || (more && !has_body));
+        // When this box retires, or TCP, the connection ends with this request unless the client has sent the next already.
+        let keep_alive = head.keep_alive && (leaves.is_none() || (more && !has_body));
         let id = exchange.id();
         exchange.connection = key;
         exchange.method = method;

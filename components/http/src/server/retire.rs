@@ -31,7 +31,7 @@ impl Http {
     /// Requests go elsewhere from now on. Those that the handler has are finished.
     #[cold]
     pub(super) fn handler_retires(&mut self, peer: u32) {
-        self.handlers.retire(peer);
+        self.handlers.retire(peer, self.now);
         self.routes.remove(peer);
         self.peers_retire = true;
         self.carry_on();
@@ -39,9 +39,18 @@ impl Http {
 
     #[cold]
     pub(super) fn tcp_retires(&mut self, peer: u32) {
-        self.tcp.retire(peer);
+        self.tcp.retire(peer, self.now);
         self.refused.retain(|port| port.peer != peer);
         self.peers_retire = true;
+        for key in self.connections.keys() {
+            self.settle(key);
+        }
+    }
+
+    /// Since when connections of a TCP peer are served with one more request at most.
+    #[inline]
+    pub(super) fn leaves_since(&self, peer: u32) -> Option<u64> {
+        self.retired_at.or_else(|| self.tcp.retires_at(peer))
     }
 
     /// Lets go of peers that retire and that nothing is left of.

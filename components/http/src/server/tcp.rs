@@ -80,7 +80,7 @@ impl Http {
     #[cold]
     fn port_refused(&mut self, peer: u32, id: u32, why: &[u8]) {
         let Ok(port) = u16::try_from(id) else { return };
-        if self.retired_at.is_some() || self.tcp.is_retiring(peer) {
+        if self.leaves_since(peer).is_some() {
             return;
         }
         if self.refused.iter().any(|refused| (refused.peer, refused.port) == (peer, port)) {
