@@ -62,7 +62,7 @@ impl Client {
             self.failures.push("no handler".into());
             return request;
         };
-        let head = Head { method: "GET", target: "/", authority: "h", remote: Ipv6Addr::LOCALHOST, headers: b"" };
+        let head = Head { method: "GET", target: "/", authority: b"h", remote: Ipv6Addr::LOCALHOST, headers: b"" };
         self.open.insert(request, peer);
         self.command(peer, Command::Request { request, head });
         request
