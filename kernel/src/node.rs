@@ -37,8 +37,8 @@ pub fn run(machine: &'static Machine, module: &'static [u8], boot: Boot) -> ! {
         log::error!("{error}");
         power::stop()
     });
-    let engine = node.engine().clone();
-    timer::start(move || engine.increment_epoch());
+    let engines = node.engines().clone();
+    timer::start(move || engines.increment_epoch());
     node.run()
 }
 

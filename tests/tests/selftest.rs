@@ -8,6 +8,7 @@ use pearwood::{
 };
 use std::path::{Path, PathBuf};
 use tests::node::PATIENCE;
+use wasm_host::engine::Kind;
 
 const MIB: u64 = 1 << 20;
 
@@ -19,7 +20,7 @@ fn selftest(directory: &Path) -> Qemu {
     std::fs::copy(kernel, &own).expect("copied");
     let source = include_str!("../../kernel/src/selftest/component.wat");
     let component = wat::parse_str(source).expect("the component");
-    let compiler = Compiler::new(Target::Kernel).expect("a compiler");
+    let compiler = Compiler::new(Target::Kernel, Kind::Lean).expect("a compiler");
     let image = compiler.compile("selftest", &component, directory).expect("compiled");
     let path = directory.join("component.cwasm");
     std::fs::write(&path, image).expect("written");

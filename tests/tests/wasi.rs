@@ -15,12 +15,14 @@ on_each!(
     failures_stay_with_their_request,
     clients_that_leave_are_no_failures,
     requests_are_worked_on_at_once,
+    one_instance_of_0_3_works_on_many_requests,
+    a_trap_in_0_3_ends_the_instance,
     what_the_node_gives,
 );
 
 fn requests_are_answered(on: On) {
     let node = TestNode::start("wasi", on);
-    for prefix in ["", "/front"] {
+    for prefix in ["", "/front", "/relay"] {
         let answer = curl(&[], &node.url(&format!("{prefix}/Ada?x=y")));
         assert_eq!((answer.status, &*answer.text()), (200, "Hello, Ada!\n"), "{prefix}");
         assert_eq!(answer.header("content-type"), Some("text/plain"));
@@ -38,7 +40,7 @@ fn bodies_are_streamed_both_ways(on: On) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &body).expect("written");
     let upload = format!("@{}", file.path().display());
-    for path in ["/echo", "/front/echo"] {
+    for path in ["/echo", "/front/echo", "/relay/echo"] {
         for header in ["Content-Type: text/x-test", "Transfer-Encoding: chunked"] {
             let answer = curl(&["--header", header, "--data-binary", &upload], &node.url(path));
             assert_eq!((answer.status, answer.body.len()), (200, body.len()), "{path}, {header}");
@@ -146,6 +148,47 @@ fn requests_are_worked_on_at_once(on: On) {
     assert!(after - before >= 2_000_000_000, "{before} to {after}");
     let memory = node.box_status("trials")["memory"].as_u64().expect("a number");
     assert!(memory <= 4 << 20, "{memory}");
+    node.power_off();
+}
+
+fn one_instance_of_0_3_works_on_many_requests(on: On) {
+    let node = TestNode::start("wasi", on);
+    let url = node.url("/relay/sleep?2000");
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| assert_eq!(curl(&[], &url).text(), "slept"));
+        }
+    });
+    let most: u32 = curl(&[], &node.url("/relay/most")).text().parse().expect("a number");
+    assert!(most > 1, "{most} at once");
+    // a fault of one request is its own
+    for (fault, reason) in [("error", "ErrorCode::LoopDetected"), ("short", "shorter than its content-length")] {
+        let position = node.node.console().position();
+        let mut raw = Raw::connect(&node.authority());
+        raw.say(format!("GET /relay/{fault} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+        let heard = String::from_utf8_lossy(&raw.hear_all()).into_owned();
+        assert!(heard.starts_with("HTTP/1.1 502 ") || fault == "short", "{fault}: {heard}");
+        node.wait_for(position, reason);
+    }
+    assert_eq!(node.box_status("relay")["restarts"], 0);
+    node.power_off();
+}
+
+fn a_trap_in_0_3_ends_the_instance(on: On) {
+    let node = TestNode::start("wasi", on);
+    for (fault, reason) in [("trap", "wasm `unreachable` instruction executed"), ("spin", "(watchdog)")] {
+        let position = node.node.console().position();
+        assert_eq!(curl(&[], &node.url(&format!("/relay/{fault}"))).status, 502, "{fault}");
+        let said = |line: &str| line.contains("] relay: ") && line.contains(reason);
+        let waited = node.node.console().wait_from(position, reason, said, PATIENCE);
+        waited.unwrap_or_else(|error| panic!("{error:#}"));
+        let again = curl(&["--retry", "20", "--retry-delay", "1"], &node.url("/relay/Ada"));
+        // curl keeps what came before it tried again
+        assert!(again.text().ends_with("Hello, Ada!\n"), "after {fault}: {again:?}");
+    }
+    let status = node.box_status("relay");
+    assert_eq!(status["restarts"], 2, "{status}\n{}", node.node.console().end());
+    assert_eq!(node.box_status("hello")["restarts"], 0);
     node.power_off();
 }
 

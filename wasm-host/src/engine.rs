@@ -1,10 +1,10 @@
-//! The one wasmtime configuration, shared by the ahead-of-time compiler and the node that runs what it made.
+//! The wasmtime configurations, shared by the ahead-of-time compiler and the node that runs what it made.
 //!
 //! The node refuses artifacts made with other settings; what a machine adds of its own (stacks, code memory, CPU
 //! feature detection) does not change what artifacts look like and is added by the platform.
 
-use crate::image::EngineSettings;
-use wasmtime::{Config, WasmFeatures};
+use crate::{image::EngineSettings, system::Description};
+use wasmtime::{Config, Engine, WasmFeatures};
 
 /// The target of artifacts for a node that boots by itself.
 pub const KERNEL_TRIPLE: &str = "x86_64-unknown-none";
@@ -26,12 +26,39 @@ pub const WASM_STACK: usize = 128 << 10;
 /// The stack of a box's fiber: wasm's part, and what host functions need on top.
 pub const FIBER_STACK: usize = 256 << 10;
 
-/// Settings for boxes that do not use the component model's own async: a call costs a third of one with it.
+/// Which of a node's two engines a component runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// For components without asynchronous functions: a call costs a third of one on the other.
+    Lean,
+    /// For those that use the component model's own concurrency: async functions, streams, futures.
+    Concurrent,
+}
+
+impl Kind {
+    pub fn of(description: &Description) -> Self {
+        if description.is_concurrent() { Kind::Concurrent } else { Kind::Lean }
+    }
+
+    const fn flag(self) -> &'static str {
+        match self {
+            Kind::Lean => "lean",
+            Kind::Concurrent => "concurrent",
+        }
+    }
+}
+
+/// Settings of the lean engine.
 pub fn settings() -> Config {
+    settings_of(Kind::Lean)
+}
+
+pub fn settings_of(kind: Kind) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        .concurrency_support(false)
+        .wasm_component_model_async(kind == Kind::Concurrent)
+        .concurrency_support(kind == Kind::Concurrent)
         .epoch_interruption(true)
         .gc_support(false)
         .wasm_features(WasmFeatures::THREADS | WasmFeatures::EXCEPTIONS, false)
@@ -40,7 +67,54 @@ pub fn settings() -> Config {
     config
 }
 
-/// What an image says of artifacts that were compiled for these settings and a target.
+/// What an image says of artifacts that were compiled for the lean engine and a target.
 pub fn requirements(target: &str) -> EngineSettings {
-    EngineSettings::new(WASMTIME, target, CPU_FLAGS.iter().copied().chain(["epoch_interruption", "lean"]))
+    requirements_of(Kind::Lean, target)
+}
+
+pub fn requirements_of(kind: Kind, target: &str) -> EngineSettings {
+    EngineSettings::new(WASMTIME, target, CPU_FLAGS.iter().copied().chain(["epoch_interruption", kind.flag()]))
+}
+
+/// What a node for this target loads.
+pub fn all_requirements(target: &str) -> [EngineSettings; 2] {
+    [Kind::Lean, Kind::Concurrent].map(|kind| requirements_of(kind, target))
+}
+
+/// The engines of a node. The second is made only if there is a component for it.
+#[derive(Clone)]
+pub struct Engines {
+    lean: Engine,
+    concurrent: Option<Engine>,
+}
+
+impl Engines {
+    /// `configure` adds the machine's part.
+    pub fn new(kinds: &[Kind], configure: &mut dyn FnMut(&mut Config)) -> wasmtime::Result<Self> {
+        let mut engine = |kind| {
+            let mut config = settings_of(kind);
+            configure(&mut config);
+            Engine::new(&config)
+        };
+        let lean = engine(Kind::Lean)?;
+        let concurrent = kinds.contains(&Kind::Concurrent).then(|| engine(Kind::Concurrent)).transpose()?;
+        Ok(Engines { lean, concurrent })
+    }
+
+    /// None if there was no component for it when the node started.
+    pub fn of(&self, kind: Kind) -> Option<&Engine> {
+        match kind {
+            Kind::Lean => Some(&self.lean),
+            Kind::Concurrent => self.concurrent.as_ref(),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Engine> {
+        core::iter::once(&self.lean).chain(&self.concurrent)
+    }
+
+    /// At each tick of the timer. Takes no locks and does not allocate.
+    pub fn increment_epoch(&self) {
+        self.iter().for_each(Engine::increment_epoch);
+    }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::path::Path;
-use wasm_host::engine;
+use wasm_host::engine::{self, Kind};
 use wasm_host::image::EngineSettings;
 use wasmtime::{Config, Engine};
 
@@ -19,21 +19,23 @@ pub enum Target {
     Native,
 }
 
+/// Compiles for one of a node's engines.
 pub struct Compiler {
     engine: Engine,
     target: Target,
+    kind: Kind,
 }
 
 impl Compiler {
-    pub fn new(target: Target) -> Result<Self> {
-        let mut config = engine::settings();
+    pub fn new(target: Target, kind: Kind) -> Result<Self> {
+        let mut config = engine::settings_of(kind);
         aim(&mut config, target)?;
-        Ok(Compiler { engine: Engine::new(&config)?, target })
+        Ok(Compiler { engine: Engine::new(&config)?, target, kind })
     }
 
     /// What a node has to be set to for the artifacts.
     pub fn settings(&self) -> EngineSettings {
-        engine::requirements(triple(self.target))
+        engine::requirements_of(self.kind, triple(self.target))
     }
 
     /// Compiles a component, or takes from `cache` what the same compiler has made of it before.
@@ -110,16 +112,18 @@ mod tests {
 
     #[test]
     fn keys_tell_targets_and_components_apart() {
-        let (kernel, native) = (Compiler::new(Target::Kernel).unwrap(), Compiler::new(Target::Native).unwrap());
-        assert_eq!(kernel.key(EMPTY), Compiler::new(Target::Kernel).unwrap().key(EMPTY));
+        let (kernel, native) =
+            (Compiler::new(Target::Kernel, Kind::Lean).unwrap(), Compiler::new(Target::Native, Kind::Lean).unwrap());
+        assert_eq!(kernel.key(EMPTY), Compiler::new(Target::Kernel, Kind::Lean).unwrap().key(EMPTY));
         assert_ne!(kernel.key(EMPTY), native.key(EMPTY));
+        assert_ne!(kernel.key(EMPTY), Compiler::new(Target::Kernel, Kind::Concurrent).unwrap().key(EMPTY));
         assert_ne!(kernel.key(EMPTY), kernel.key(b"\0asm\x0d\0\x01\0\0"));
     }
 
     #[test]
     fn the_second_time_comes_from_the_cache() {
         let cache = tempfile::tempdir().unwrap();
-        let compiler = Compiler::new(Target::Kernel).unwrap();
+        let compiler = Compiler::new(Target::Kernel, Kind::Lean).unwrap();
         let artifact = compiler.compile("empty", EMPTY, cache.path()).unwrap();
         let cached = cache.path().join(format!("{}.cwasm", compiler.key(EMPTY)));
         assert_eq!(fs::read(&cached).unwrap(), artifact);
@@ -130,7 +134,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         let cache = tempfile::tempdir().unwrap();
-        let error = Compiler::new(Target::Kernel).unwrap().compile("site", b"nonsense", cache.path()).unwrap_err();
+        let error =
+            Compiler::new(Target::Kernel, Kind::Lean).unwrap().compile("site", b"nonsense", cache.path()).unwrap_err();
         assert!(error.to_string().contains("`site`"), "{error:#}");
         assert_eq!(cache.path().read_dir().unwrap().count(), 0);
     }

@@ -3,17 +3,23 @@
 use super::{Compiler, Components, Target, assets};
 use crate::workspace::Workspace;
 use anyhow::Result;
+use wasm_host::engine::Kind;
 use wasm_host::image::{Builder, SecretKey};
 
 /// Compiles a system's components for a target and packs them with their assets.
 pub fn image(system: &Components, target: Target, key: &SecretKey) -> Result<Vec<u8>> {
     let workspace = Workspace::find()?;
-    let compiler = Compiler::new(target)?;
+    let lean = Compiler::new(target, Kind::Lean)?;
+    let concurrent = Compiler::new(target, Kind::Concurrent)?;
     let cache = workspace.target.join("aot");
     let source = &system.system.source;
     let mut builder = Builder::new(&source.file, &source.text);
     for (name, component) in &system.components {
         builder.description(name, component.description.clone());
+        let compiler = match Kind::of(&component.description) {
+            Kind::Lean => &lean,
+            Kind::Concurrent => &concurrent,
+        };
         builder.artifact(name, compiler.settings(), compiler.compile(name, &component.binary, &cache)?);
     }
     for spec in &system.system.boxes {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use wasm_host::{
+    engine::Engines,
     platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
 };
@@ -84,12 +85,12 @@ impl Linux {
     }
 
     /// Increments the epoch each millisecond, so that boxes yield.
-    pub fn tick(&self, engine: &wasmtime::Engine) {
-        let engine = engine.weak();
+    pub fn tick(&self, engines: &Engines) {
+        let engines: Vec<_> = engines.iter().map(wasmtime::Engine::weak).collect();
         std::thread::spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
+            let tick =
+                |engine: &wasmtime::EngineWeak| engine.upgrade().map(|engine| engine.increment_epoch()).is_some();
+            while engines.iter().filter(|engine| tick(engine)).count() > 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });

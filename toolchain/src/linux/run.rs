@@ -60,7 +60,7 @@ pub fn run(
         stand_ins: &[NET],
     };
     let node = Node::start(setup).map_err(|error| anyhow!("{error}"))?;
-    linux.tick(node.engine());
+    linux.tick(node.engines());
     let addresses = |(_, host, guest): &(Protocol, u16, u16)| (*guest, SocketAddr::from((Ipv4Addr::LOCALHOST, *host)));
     for spec in system.system.boxes.iter().filter(|spec| spec.component == [NET]) {
         let handle = node.find(&spec.name).context("a box that the system has is not on the node")?;

@@ -12,5 +12,5 @@ pub use birth::{Birth, Order, Stage};
 pub use budget::{Budget, Charge};
 pub use handle::{BoxHandle, Life, Parts, Phase};
 pub use hooks::{MAX_STATE, Save};
-pub use state::State;
+pub use state::{State, Turns};
 pub use supervise::{Duty, SERVICE, reason, supervise};

@@ -8,6 +8,7 @@ use crate::{
     wasi,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use spin::Mutex;
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
@@ -29,12 +30,33 @@ pub struct State {
     calls: Calls,
     /// of one instance of a pool; others have the task for themselves
     meter: Option<Arc<CpuTime>>,
+    /// of an instance that works on several things at once
+    turns: Option<Arc<Turns>>,
     /// CPU time of the task when the box last waited
     waited_at: Nanos,
     /// It has come to where it waits for the first time.
     has_waited: bool,
     /// It had its place when it was made, or has been given it.
     is_placed: bool,
+}
+
+/// When an instance that works on several things at once has last waited, as its task sees it.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// CPU time of the task
+    waited_at: AtomicU64,
+    preempted: AtomicBool,
+}
+
+impl Turns {
+    /// Whether the last turn ended because the instance was made to wait.
+    pub fn take_preempted(&self) -> bool {
+        self.preempted.swap(false, Relaxed)
+    }
+
+    pub fn waits(&self, handle: &BoxHandle) {
+        self.waited_at.store(handle.cpu().map_or(0, CpuTime::total), Relaxed);
+    }
 }
 
 /// Keeps the linear memories and tables of one store within the box's limit.
@@ -65,6 +87,7 @@ impl State {
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0 },
             calls: Calls::new(HANDLES),
             meter: None,
+            turns: None,
             waited_at: handle.cpu().map_or(0, CpuTime::total),
             has_waited: true,
             is_placed: handle.birth.is_placed(),
@@ -74,6 +97,12 @@ impl State {
     /// An instance that shares its task with others is held to its own CPU time.
     pub fn metered(mut self, meter: &Arc<CpuTime>) -> Self {
         (self.meter, self.waited_at) = (Some(meter.clone()), meter.total());
+        self
+    }
+
+    /// An instance that works on several things at once waits when none of them goes on.
+    pub fn turning(mut self, turns: &Arc<Turns>) -> Self {
+        self.turns = Some(turns.clone());
         self
     }
 
@@ -107,7 +136,10 @@ impl State {
 
     /// Makes a store for the box, with its limits in force.
     pub fn into_store(self, engine: &wasmtime::Engine) -> Store<State> {
+        let memory = usize::try_from(self.handle.spec.memory).unwrap_or(usize::MAX);
         let mut store = Store::new(engine, self);
+        // what one call may make the node copy
+        store.set_hostcall_fuel(memory.min(store.hostcall_fuel()));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|cx| cx.data().preempt());
@@ -117,7 +149,14 @@ impl State {
     /// At each tick that finds the box running.
     fn preempt(&self) -> Result<UpdateDeadline> {
         let used = self.cpu().map_or(0, |cpu| cpu.at(self.platform.now()));
-        if used.saturating_sub(self.waited_at) > WATCHDOG {
+        let waited_at = match &self.turns {
+            Some(turns) => {
+                turns.preempted.store(true, Relaxed);
+                turns.waited_at.load(Relaxed)
+            }
+            None => self.waited_at,
+        };
+        if used.saturating_sub(waited_at) > WATCHDOG {
             bail!("ran for {} s without waiting (watchdog)", WATCHDOG / 1_000_000_000);
         }
         Ok(UpdateDeadline::Yield(1))

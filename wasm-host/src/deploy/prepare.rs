@@ -4,16 +4,17 @@ use super::{Content, Difference, Fate, Options, Side, difference};
 use crate::{
     arrows::call::CallQueue,
     boxes::{BoxHandle, Parts, Stage, supervise},
-    engine,
+    engine::{self, Kind},
     image::{Hash, Image, ImageError},
     node::{
         Node, Running,
         load::{self, Before, Loaded},
         watch, wire,
     },
-    system::{BoxSpec, Report, Routes, System, check},
+    system::{BoxSpec, Description, Report, Routes, System, check},
 };
 use alloc::{
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     sync::Arc,
@@ -127,7 +128,8 @@ fn make(
     let system = image.system().map_err(text)?;
     let descriptions = image.descriptions().map_err(text)?;
     let routes = check(&system, &descriptions).map_err(|faults| Report(&faults).to_string())?;
-    let (was, is) = (contents(node, &old.image, &old.system)?, contents(node, &image, &system)?);
+    let (was, is) =
+        (contents(node, &old.image, &old.system, &old.descriptions)?, contents(node, &image, &system, &descriptions)?);
     let difference = difference(
         Side { system: &old.system, routes: &old.routes, descriptions: &old.descriptions, contents: &was },
         Side { system: &system, routes: &routes, descriptions: &descriptions, contents: &is },
@@ -137,8 +139,9 @@ fn make(
     let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", system.boxes[index].name);
     let loaded = {
         let there = There { runnings: known, fates: &difference.fates, old };
-        let (engine, target, platform) = (&node.engine, node.target, node.platform);
-        let loader = load::Loader { engine, image: &image, target, platform, before: &there };
+        let (engines, target, platform) = (&node.engines, node.target, node.platform);
+        let descriptions = &descriptions;
+        let loader = load::Loader { engines, descriptions, image: &image, target, platform, before: &there };
         let runs = |spec: &BoxSpec| !node.stands_in.has(spec);
         loader.load(&system.boxes, &routes, runs).map_err(|(index, error)| at_fault(index, error))?
     };
@@ -192,13 +195,19 @@ fn expect(difference: &Difference, old: &Running, loaded: &Loaded, system: &Syst
 }
 
 /// What the boxes of an image are made of.
-fn contents(node: &Node, image: &Image<'_>, system: &System) -> Result<Vec<Content>, String> {
-    let settings = engine::requirements(node.target);
+fn contents(
+    node: &Node,
+    image: &Image<'_>,
+    system: &System,
+    descriptions: &BTreeMap<String, Description>,
+) -> Result<Vec<Content>, String> {
     let content = |spec: &BoxSpec| {
         let code = if node.stands_in.has(spec) {
             None
         } else {
-            let hash = image.component_hash(&spec.component_name(), &settings);
+            let name = spec.component_name();
+            let kind = descriptions.get(&name).map_or(Kind::Lean, Kind::of);
+            let hash = image.component_hash(&name, &engine::requirements_of(kind, node.target));
             Some(hash.map_err(|error| format!("box `{}`: {error}", spec.name))?)
         };
         Ok(Content { code, assets: image.assets_hash(&spec.name) })

@@ -95,11 +95,11 @@ pub fn start_on(
     };
     let node = Node::start(setup).map_err(|error| format!("{error}"))?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (engine, stopped) = (node.engine().clone(), stop.clone());
+    let (engines, stopped) = (node.engines().clone(), stop.clone());
     std::thread::spawn(move || {
         while !stopped.load(Relaxed) {
             platform.pass(1_000_000);
-            engine.increment_epoch();
+            engines.increment_epoch();
             std::thread::sleep(std::time::Duration::from_micros(100));
         }
     });

@@ -6,20 +6,21 @@ use crate::{
         channel,
     },
     boxes::{BoxHandle, Duty, State},
-    engine, grants,
+    engine::{self, Engines, Kind},
+    grants,
     image::{Hash, Image},
     platform::Platform,
     system::{
-        BoxSpec, InterfaceName,
-        known::has_version,
+        BoxSpec, Description,
         routes::{BoxRoutes, Provider, Routes, Run},
     },
     wasi,
 };
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use wasmtime::{
     Engine, Error, Result,
     component::{Component, InstancePre, Linker},
+    error::Context as _,
 };
 
 /// What each box runs and does. None for those that the platform stands in for.
@@ -51,7 +52,9 @@ impl Before for () {
 
 /// Loads the components of an image.
 pub struct Loader<'a> {
-    pub engine: &'a Engine,
+    pub engines: &'a Engines,
+    /// what the image's components import and export
+    pub descriptions: &'a BTreeMap<String, Description>,
     pub image: &'a Image<'static>,
     pub target: &'a str,
     pub platform: &'static dyn Platform,
@@ -80,21 +83,25 @@ impl Loader<'_> {
     }
 
     fn component(&self, spec: &BoxSpec) -> Result<(Hash, Component)> {
-        let settings = engine::requirements(self.target);
         let name = spec.component_name();
+        let kind = self.descriptions.get(&name).map_or(Kind::Lean, Kind::of);
+        let engine = self.engines.of(kind).context(
+            "it has asynchronous functions, and this node started without a box that has: start it again with this system",
+        )?;
+        let settings = engine::requirements_of(kind, self.target);
         let hash = self.image.component_hash(&name, &settings).map_err(Error::new)?;
         if let Some(component) = self.before.component(hash) {
             return Ok((hash, component));
         }
         let artifact = self.image.component(&name, &settings).map_err(Error::new)?;
-        Ok((hash, code::load(self.engine, artifact)?))
+        Ok((hash, code::load(engine, artifact)?))
     }
 
     fn queue(&self, index: usize, spec: &BoxSpec, component: &Component) -> CallQueue {
         let platform = self.platform;
         self.before.queue(index).unwrap_or_else(|| {
             let (limits, clock) = (limits(spec), Arc::new(|| platform.now()));
-            CallQueue::new(&spec.name, self.engine, component.component_type(), limits, clock)
+            CallQueue::new(&spec.name, component.engine(), component.component_type(), limits, clock)
         })
     }
 }
@@ -131,7 +138,7 @@ impl Loaded {
         let Some(component) = self.component(index) else { return Ok(None) };
         let mut linker = Linker::new(component.engine());
         grants::own(&mut linker)?;
-        let handler = handler(routes)?;
+        let handler = handler(routes);
         // the ends of a handler's channels are held by the node
         for port in handle.ports.iter().filter(|_| handler.is_none()) {
             channel::link(&mut linker, port)?;
@@ -174,18 +181,12 @@ impl Loaded {
 }
 
 /// The export that the node calls for requests.
-fn handler(routes: &BoxRoutes) -> Result<Option<&String>> {
+fn handler(routes: &BoxRoutes) -> Option<&String> {
     let mut exports = routes.services.iter().filter_map(|service| match &service.provider {
         Provider::Export(export) => Some(export),
         Provider::Channel => None,
     });
-    let export = exports.next();
-    match export.and_then(|export| InterfaceName::parse(export)) {
-        Some(name) if !has_version(&name, "0.2") => {
-            Err(Error::msg(format!("this node does not call exports of `{name}` yet")))
-        }
-        _ => Ok(export),
-    }
+    exports.next()
 }
 
 mod code {

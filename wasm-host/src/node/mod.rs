@@ -18,7 +18,7 @@ pub(crate) use start::watch;
 use crate::{
     boxes::BoxHandle,
     deploy::Deployments,
-    engine,
+    engine::{self, Engines},
     executor::Executor,
     image::{Assembly, Image, ImageError, PublicKey},
     platform::Platform,
@@ -28,11 +28,10 @@ use crate::{
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use load::Loaded;
 use spin::Mutex;
-use wasmtime::Engine;
 
 pub struct Node {
     pub(crate) platform: &'static dyn Platform,
-    pub(crate) engine: Engine,
+    pub(crate) engines: Engines,
     pub(crate) executor: Executor,
     pub(crate) target: &'static str,
     trusted: Vec<PublicKey>,
@@ -67,9 +66,9 @@ impl StandIns {
 }
 
 impl Node {
-    /// Its epoch is to be incremented at each tick of the timer while boxes run.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    /// Their epoch is to be incremented at each tick of the timer while boxes run.
+    pub fn engines(&self) -> &Engines {
+        &self.engines
     }
 
     pub fn executor(&self) -> &Executor {
@@ -84,7 +83,7 @@ impl Node {
     /// Begins an image of which only the manifest has come, with all that the running one has of it.
     pub fn assemble(&self, manifest: Vec<u8>, limit: u64) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
-        let settings = engine::requirements(self.target);
+        let settings = engine::all_requirements(self.target);
         let mut assembly =
             Assembly::new(manifest, &self.trusted, &settings, limit)?.with_hasher(running.image.hasher());
         assembly.reuse(&running.image)?;

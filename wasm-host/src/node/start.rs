@@ -5,7 +5,7 @@ use crate::{
     arrows::call::CallQueue,
     boxes::{BoxHandle, Parts, supervise},
     deploy::Deployments,
-    engine,
+    engine::{Engines, Kind},
     executor::{Executor, NORMAL_WEIGHT},
     image::{Image, ImageError, PublicKey},
     platform::Platform,
@@ -19,7 +19,7 @@ use alloc::{
 };
 use core::fmt;
 use spin::Mutex;
-use wasmtime::{Config, Engine};
+use wasmtime::Config;
 
 /// What a node is made of.
 pub struct Setup<'a> {
@@ -60,10 +60,13 @@ impl Node {
         let system = image.system().map_err(StartError::image)?;
         let descriptions = image.descriptions().map_err(StartError::image)?;
         let routes = check(&system, &descriptions).map_err(|faults| StartError(Report(&faults).to_string()))?;
-        let mut config = engine::settings();
-        configure(&mut config);
-        let engine =
-            Engine::new(&config).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
+        let kinds: Vec<Kind> = system
+            .boxes
+            .iter()
+            .map(|spec| descriptions.get(&spec.component_name()).map_or(Kind::Lean, Kind::of))
+            .collect();
+        let engines = Engines::new(&kinds, configure)
+            .map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
         let stands_in = StandIns::new(stand_ins);
         let mut boxes = Vec::new();
@@ -82,7 +85,14 @@ impl Node {
         let at_fault =
             |index: usize, error: wasmtime::Error| StartError(format!("box `{}`: {error:#}", system.boxes[index].name));
         let runs = |spec: &BoxSpec| !stands_in.has(spec);
-        let loader = load::Loader { engine: &engine, image: &image, target, platform, before: &() };
+        let loader = load::Loader {
+            engines: &engines,
+            descriptions: &descriptions,
+            image: &image,
+            target,
+            platform,
+            before: &(),
+        };
         let loaded = loader.load(&system.boxes, &routes, runs).map_err(|(index, error)| at_fault(index, error))?;
         let executor = Executor::new();
         for (index, (handle, routes)) in boxes.iter().zip(&routes.boxes).enumerate() {
@@ -101,7 +111,7 @@ impl Node {
         let running = Running { system, routes, descriptions, image, boxes, loaded };
         let node = Arc::new(Node {
             platform,
-            engine,
+            engines,
             executor,
             target,
             trusted: trusted.to_vec(),

@@ -118,6 +118,28 @@ fn an_artifact_for_other_settings_is_refused() {
 }
 
 #[test]
+fn an_artifact_for_the_other_engine_is_refused() {
+    let key = SecretKey::from_seed(&[7; 32]);
+    let binary = component("(call $forever)");
+    let kind = engine::Kind::Concurrent;
+    let code = wasmtime::Engine::new(&engine::settings_of(kind)).unwrap().precompile_component(&binary).unwrap();
+    let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
+    builder.description("one", describe(&binary).unwrap());
+    builder.artifact("one", engine::requirements_of(kind, engine::LINUX_TRIPLE), code);
+    let image = Arc::new(Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap());
+    let setup = Setup {
+        platform: FakePlatform::leak(),
+        image,
+        target: engine::LINUX_TRIPLE,
+        configure: &mut |_: &mut Config| {},
+        trusted: &[key.public()],
+        stand_ins: &[],
+    };
+    let error = format!("{}", Node::start(setup).err().unwrap());
+    assert!(error.starts_with("box `one`: ") && error.contains("concurrent") && error.contains("lean"), "{error}");
+}
+
+#[test]
 fn the_status_is_json_with_what_each_box_has_used() {
     let running = beside("(call $forever)");
     running.until("bad", |life| life.phase == Phase::Running);

@@ -54,6 +54,15 @@ impl Description {
         newest(self.imports.iter(), name)
     }
 
+    /// Whether it uses the component model's own concurrency: async functions, streams or futures.
+    pub fn is_concurrent(&self) -> bool {
+        self.imports.iter().chain(&self.exports).any(|interface| {
+            let signatures = interface.functions.iter().map(|function| &function.signature);
+            let definitions = interface.types.iter().map(|ty| &ty.definition);
+            signatures.chain(definitions).any(|text| is_concurrent(text))
+        })
+    }
+
     pub fn imports_path(&self, path: &str) -> bool {
         self.imports.iter().any(|import| import.path() == path)
     }
@@ -61,6 +70,13 @@ impl Description {
     pub fn exports_path(&self, path: &str) -> bool {
         self.exports.iter().any(|export| export.path() == path)
     }
+}
+
+fn is_concurrent(text: &str) -> bool {
+    let is_type = |at: usize| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-' || c == '%');
+    text.starts_with("async ")
+        || ["stream<", "future<"].iter().any(|ty| text.match_indices(ty).any(|(at, _)| is_type(at)))
+        || ["-> stream", "-> future"].iter().any(|end| text.ends_with(end))
 }
 
 /// The interface that goes with `name`; of several, that of the highest version.
@@ -88,5 +104,32 @@ impl Interface {
 
     pub fn definition(&self, name: &str) -> Option<&str> {
         self.types.iter().find(|t| t.name == name).map(|t| t.definition.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_concurrent;
+
+    #[test]
+    fn concurrency_is_seen_in_signatures() {
+        for text in [
+            "async func()",
+            "func(data: stream<u8>) -> u8",
+            "func() -> tuple<stream<u8>, future<result<_, e>>>",
+            "func() -> option<future<u8>>",
+            "func() -> future",
+        ] {
+            assert!(is_concurrent(text), "{text}");
+        }
+        for text in [
+            "func(stream: u8)",
+            "func() -> option<input-stream>",
+            "record { future: u8 }",
+            "my-stream<u8>",
+            "func() -> async-handle",
+        ] {
+            assert!(!is_concurrent(text), "{text}");
+        }
     }
 }

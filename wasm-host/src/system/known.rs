@@ -59,7 +59,9 @@ impl Channel {
     /// Imports for which the node holds the client's end, for boxes that have no channel of their own.
     pub const fn imports(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Channel::Handler => &[("wasi:http/outgoing-handler", "0.2")],
+            Channel::Handler => {
+                &[("wasi:http/outgoing-handler", "0.2"), ("wasi:http/client", "0.3"), ("wasi:http/handler", "0.3")]
+            }
             _ => &[],
         }
     }
@@ -247,7 +249,8 @@ mod tests {
         assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
         assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Channel(Channel::Handler));
         assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Call);
-        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Call);
+        assert_eq!(kind("wasi:http/client@0.3.2"), Kind::Channel(Channel::Handler));
+        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Channel(Channel::Handler));
         assert_eq!(kind("my:own/thing"), Kind::Call);
     }
 }

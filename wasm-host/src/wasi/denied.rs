@@ -4,7 +4,13 @@
 //! directories, and everything fails with `access-denied` or the nearest to it that its type has.
 
 use crate::boxes::State;
-use alloc::{boxed::Box, string::ToString, vec::Vec};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use wasmtime::{
     Error, Result, StoreContextMut,
     component::{
@@ -36,20 +42,40 @@ pub fn link(
                     None => Some(None),
                     Some(ty) => refusal(&ty).map(Some),
                 };
-                let label = alloc::format!("{name}#{item}");
-                instance.func_new(&item, move |_, _, _, results| match (&answer, results) {
-                    (Some(Some(answer)), [result]) => {
-                        *result = answer.clone();
-                        Ok(())
-                    }
-                    (Some(None), []) => Ok(()),
-                    _ => Err(Error::msg(alloc::format!("called {label}, which this node does not have"))),
-                })?;
+                let denied = Arc::new(Denied { function: format!("{name}#{item}"), answer });
+                if ty.async_() {
+                    instance.func_new_concurrent(&item, move |_, _, _, results| {
+                        let denied = denied.clone();
+                        Box::pin(async move { denied.answer(results) })
+                    })?;
+                } else {
+                    instance.func_new(&item, move |_, _, _, results| denied.answer(results))?;
+                }
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// A function that gives nothing.
+struct Denied {
+    function: String,
+    /// None: it has no answer that says no.
+    answer: Option<Option<Val>>,
+}
+
+impl Denied {
+    fn answer(&self, results: &mut [Val]) -> Result<()> {
+        match (&self.answer, results) {
+            (Some(Some(answer)), [result]) => {
+                *result = answer.clone();
+                Ok(())
+            }
+            (Some(None), []) => Ok(()),
+            _ => Err(Error::msg(format!("called {}, which this node does not have", self.function))),
+        }
+    }
 }
 
 /// The value of a type that says no. None: it has none.

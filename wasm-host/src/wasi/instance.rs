@@ -1,7 +1,7 @@
 //! One instance of a pool, and one request that it works on.
 
 use super::{
-    http::{Client, Reader, Request},
+    http::{Asked, Client, Reader},
     p2::{IncomingRequest, ResponseOutparam},
 };
 use crate::{
@@ -22,7 +22,7 @@ use wasmtime::{
 const OVERHEAD: usize = FIBER_STACK;
 
 /// How long an instance may go on when nobody wants anything of it any more.
-const LINGER: Nanos = 30_000_000_000;
+pub const LINGER: Nanos = 30_000_000_000;
 
 /// What instances are made of.
 pub struct Maker<'a> {
@@ -57,7 +57,7 @@ pub enum Outcome {
     /// It has ended, while it did this.
     Failed(String, Error),
     /// There is no instance for the request. `full`: for want of memory.
-    Unmade { request: Request, error: Error, full: bool },
+    Unmade { request: Asked, error: Error, full: bool },
 }
 
 /// The box's memory limit leaves no room for an instance.
@@ -103,7 +103,7 @@ impl Maker<'_> {
 
 /// Lets an instance, or a new one, answer a request.
 /// `spare`: see [`Maker::make`].
-pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, request: Request) -> Outcome {
+pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, request: Asked) -> Outcome {
     let meter = instance.as_ref().map_or_else(Arc::default, |instance| instance.meter.clone());
     let meters = meter.clone();
     let mut work = pin!(async {
@@ -128,7 +128,7 @@ pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, req
     .await
 }
 
-async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Request) -> Outcome {
+async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Asked) -> Outcome {
     let exchange = request.exchange.clone();
     let what = format!("{} {}", request.head.method, request.head.target);
     let called = instance.call(request, maker).await;
@@ -167,8 +167,8 @@ async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Request
 
 impl Instance {
     /// None: it went on for too long after the exchange was over.
-    async fn call(&mut self, request: Request, maker: &Maker<'_>) -> Option<Result<()>> {
-        let Request { exchange, head } = request;
+    async fn call(&mut self, request: Asked, maker: &Maker<'_>) -> Option<Result<()>> {
+        let Asked { exchange, head } = request;
         let state = self.store.data_mut();
         state.waits();
         let body = Some(Reader::new(&exchange));

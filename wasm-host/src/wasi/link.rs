@@ -1,7 +1,10 @@
 //! Which faces a component imports.
 
-use super::{denied, p2};
-use crate::{boxes::State, system::InterfaceName};
+use super::{denied, p2, p3};
+use crate::{
+    boxes::State,
+    system::{InterfaceName, known::has_version},
+};
 use alloc::vec::Vec;
 use wasmtime::{
     Result,
@@ -16,13 +19,17 @@ pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<()> {
     let engine = linker.engine().clone();
     // resources that earlier imports have brought: others only use them
     let mut known: Vec<ResourceType> = Vec::new();
-    let mut has_p2 = false;
+    let (mut has_p2, mut has_p3) = (false, false);
     for (import, item) in component.imports(&engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
         if let Some(name) = InterfaceName::parse(import).filter(|name| name.package().starts_with("wasi:")) {
             if is_denied(&name) {
                 let own = |ty: &ResourceType| !known.contains(ty);
                 denied::link(linker, import, &instance, own)?;
+            } else if has_version(&name, "0.3") {
+                if !core::mem::replace(&mut has_p3, true) {
+                    p3::link(linker)?;
+                }
             } else if !core::mem::replace(&mut has_p2, true) {
                 p2::link(linker)?;
             }

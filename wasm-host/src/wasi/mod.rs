@@ -10,9 +10,36 @@ pub mod http;
 mod instance;
 mod link;
 mod p2;
+mod p3;
 mod pool;
+mod promise;
 
 pub use context::Context;
 pub use exit::Exit;
 pub use link::link;
-pub use pool::serve;
+
+use promise::{Promise, Promised};
+
+use crate::{
+    boxes::{BoxHandle, State},
+    executor::Timer,
+    platform::Platform,
+    system::{InterfaceName, known::has_version},
+};
+use alloc::sync::Arc;
+use wasmtime::{Result, component::InstancePre};
+
+/// The life of a box whose export is a handler: it serves requests until something is wrong with more than one of them.
+pub async fn serve(
+    handle: &Arc<BoxHandle>,
+    platform: &'static dyn Platform,
+    timer: &Arc<Timer>,
+    component: &InstancePre<State>,
+    export: &str,
+) -> Result<()> {
+    if InterfaceName::parse(export).is_some_and(|name| has_version(&name, "0.3")) {
+        p3::serve(handle, platform, timer, component, export).await
+    } else {
+        pool::serve(handle, platform, timer, component, export).await
+    }
+}

@@ -9,7 +9,7 @@
 //! a fresh instance. It counts as a restart all the same.
 
 use super::{
-    http::{Client, Request, Server, busy},
+    http::{Asked, Client, Server, busy},
     instance::{Instance, Maker, Outcome, work},
 };
 use crate::{
@@ -146,7 +146,7 @@ impl<'a> Pool<'a> {
     }
 
     /// There is no instance for a request: it waits for one of the others if there are any.
-    fn unmade(&mut self, request: Request, error: &Error, full: bool) {
+    fn unmade(&mut self, request: Asked, error: &Error, full: bool) {
         let handle = self.maker.handle;
         if !full {
             request.exchange.fail("its instance cannot be made");

@@ -58,7 +58,7 @@ impl<'a> Assembly<'a> {
     pub fn new(
         manifest: impl Into<Blob<'a>>,
         trusted: &[PublicKey],
-        node: &EngineSettings,
+        node: &[EngineSettings],
         limit: u64,
     ) -> Result<Self, ImageError> {
         let manifest = manifest.into();
@@ -74,7 +74,7 @@ impl<'a> Assembly<'a> {
             return Err(ImageError::TooLarge { length: header.length, limit });
         }
         let mut entries = format::read_index(index, &header)?;
-        entries.retain(|entry| !matches!(&entry.kind, Kind::Artifact(settings) if settings != node));
+        entries.retain(|entry| !matches!(&entry.kind, Kind::Artifact(settings) if !node.contains(settings)));
         let mut assembly = Assembly {
             manifest: manifest.slice(0, length),
             header,

@@ -34,7 +34,7 @@ fn open(bytes: &[u8]) -> Image<'_> {
 }
 
 fn begin(manifest: &[u8]) -> Result<Assembly<'static>, ImageError> {
-    Assembly::new(manifest.to_vec(), &[key().public()], &node(), LIMIT)
+    Assembly::new(manifest.to_vec(), &[key().public()], &[node()], LIMIT)
 }
 
 /// Brings what is missing out of `from` until nothing is, and gives the number of bytes brought.
@@ -76,7 +76,7 @@ fn all_that_is_missing_is_brought() {
 fn only_the_difference_is_brought() {
     let (before, after) = (image(1, b"old"), image(1, b"<h1>new</h1>"));
     let (old, new) = (open(&before), open(&after));
-    let mut assembly = Assembly::new(new.manifest().to_vec(), &[key().public()], &node(), LIMIT).unwrap();
+    let mut assembly = Assembly::new(new.manifest().to_vec(), &[key().public()], &[node()], LIMIT).unwrap();
     assembly.reuse(&old).unwrap();
     let table = assembly.missing().len();
     assert_eq!(table, 1, "the table of the files");
@@ -93,7 +93,7 @@ fn only_the_difference_is_brought() {
 fn the_same_image_lacks_nothing() {
     let bytes = image(1, b"x");
     let whole = open(&bytes);
-    let mut assembly = Assembly::new(whole.manifest().to_vec(), &[key().public()], &node(), LIMIT).unwrap();
+    let mut assembly = Assembly::new(whole.manifest().to_vec(), &[key().public()], &[node()], LIMIT).unwrap();
     assembly.reuse(&whole).unwrap();
     assert_eq!((assembly.missing().len(), assembly.missing_bytes()), (0, 0));
     assert_same(&assembly.finish().unwrap(), &whole);
@@ -124,9 +124,9 @@ fn a_manifest_that_is_not_signed_or_too_large_is_refused() {
     *changed.last_mut().unwrap() ^= 1;
     assert!(matches!(begin(&changed), Err(ImageError::BadSignature { .. })));
     assert!(matches!(begin(&manifest[..manifest.len() - 1]), Err(ImageError::Truncated { .. })));
-    let none = Assembly::new(manifest.clone(), &[], &node(), LIMIT);
+    let none = Assembly::new(manifest.clone(), &[], &[node()], LIMIT);
     assert!(matches!(none, Err(ImageError::Untrusted { .. })));
-    let small = Assembly::new(manifest, &[key().public()], &node(), 1_000);
+    let small = Assembly::new(manifest, &[key().public()], &[node()], 1_000);
     assert!(matches!(small, Err(ImageError::TooLarge { limit: 1_000, .. })));
 }
 
@@ -138,7 +138,7 @@ fn a_damaged_source_is_noticed() {
     let code = open(&bytes).component("net", &node()).unwrap().as_ptr() as usize - bytes.as_ptr() as usize;
     bytes[code + 9] ^= 1;
     let damaged = open(&bytes);
-    let mut assembly = Assembly::new(manifest, &[key().public()], &node(), LIMIT).unwrap();
+    let mut assembly = Assembly::new(manifest, &[key().public()], &[node()], LIMIT).unwrap();
     assembly.reuse(&damaged).unwrap();
     let made = assembly.finish().unwrap();
     assert_eq!(

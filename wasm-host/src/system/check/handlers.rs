@@ -53,6 +53,11 @@ impl Check<'_> {
 
     /// The node holds the client's end of a channel only where it holds the service's.
     fn no_handler(&mut self, spec: &BoxSpec, description: &Description) {
+        if description.exports_path(COMMAND) && !description.exports_path(SERVICE) {
+            let message = format!("box `{}` exports `{COMMAND}`, and this node does not run commands", spec.name);
+            let help = format!("export `{}`, or `{SERVICE}`", Channel::Handler.exports()[0].0);
+            self.handler_fault(spec, COMMAND, message, help);
+        }
         for import in &description.imports {
             let Some(name) = import.parsed() else { continue };
             let Kind::Channel(channel @ Channel::Handler) = Kind::of(&name) else { continue };

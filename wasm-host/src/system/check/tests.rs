@@ -412,4 +412,6 @@ fn a_handler_has_no_life_of_its_own() {
     let arrow = "arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }\n";
     let faults = wasi(&[OUTGOING], &["pearwood:box/service@0.1.0"], arrow).unwrap_err();
     assert_eq!(faults[0].message, "box `w` imports `wasi:http/outgoing-handler@0.2.3` and exports no handler");
+    let faults = wasi(&[], &["wasi:cli/run@0.2.3"], "").unwrap_err();
+    assert_eq!(faults[0].message, "box `w` exports `wasi:cli/run`, and this node does not run commands");
 }

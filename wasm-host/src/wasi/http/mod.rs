@@ -9,6 +9,7 @@ mod fields;
 mod hub;
 mod outgoing;
 mod server;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -16,4 +17,5 @@ pub use client::{Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
 pub use fields::{Fields, FieldsError, MAX_FIELDS, is_name};
 pub use outgoing::{OutBody, Unfinished};
-pub use server::{Request, Server, busy};
+pub use server::{Asked, Server, busy};
+pub use target::{is_authority, is_target};

@@ -23,14 +23,14 @@ pub struct Server {
     hub: Arc<Hub>,
     budget: Arc<Budget>,
     /// requests that wait for an instance
-    queue: Mutex<VecDeque<Request>>,
+    queue: Mutex<VecDeque<Asked>>,
     /// clients that are there
     peers: Mutex<BTreeSet<u32>>,
 }
 
 /// A request that has come.
 #[derive(Debug)]
-pub struct Request {
+pub struct Asked {
     pub exchange: Arc<Exchange>,
     pub head: RequestHead,
 }
@@ -115,17 +115,17 @@ impl Server {
             authority: String::from_utf8_lossy(head.authority).into(),
             fields,
         };
-        queue.push_back(Request { exchange, head });
+        queue.push_back(Asked { exchange, head });
     }
 
     /// The request that waits longest.
-    pub fn next(&self) -> Option<Request> {
+    pub fn next(&self) -> Option<Asked> {
         let mut queue = self.queue.lock();
         core::iter::from_fn(|| queue.pop_front()).find(|request| !request.exchange.is_over())
     }
 
     /// It was not its turn after all.
-    pub fn put_back(&self, request: Request) {
+    pub fn put_back(&self, request: Asked) {
         self.queue.lock().push_front(request);
     }
 

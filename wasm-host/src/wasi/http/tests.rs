@@ -55,7 +55,7 @@ fn request(request: u32) -> Command<'static> {
 }
 
 /// A server with one request, and its client.
-fn asked() -> (Server, Arc<Port>, Request, Arc<Budget>) {
+fn asked() -> (Server, Arc<Port>, Asked, Arc<Budget>) {
     let (held, client) = ports(End::Service);
     let budget = Budget::new(1 << 20);
     let server = Server::new(&held, &budget);
@@ -67,7 +67,7 @@ fn asked() -> (Server, Arc<Port>, Request, Arc<Budget>) {
 
 #[test]
 fn a_body_is_read_as_it_comes_and_credited_in_steps() {
-    let (server, client, Request { exchange, head }, budget) = asked();
+    let (server, client, Asked { exchange, head }, budget) = asked();
     assert_eq!((&*head.method, head.fields.get("A").next()), ("POST", Some(&b"b"[..])));
     assert_eq!(exchange.read(10), Read::Wait);
     let mut sent = 0;
@@ -92,7 +92,7 @@ fn a_body_is_read_as_it_comes_and_credited_in_steps() {
 
 #[test]
 fn nothing_is_written_beyond_the_credit() {
-    let (server, client, Request { exchange, .. }, _budget) = asked();
+    let (server, client, Asked { exchange, .. }, _budget) = asked();
     assert!(exchange.respond(200, b""));
     assert!(!exchange.respond(200, b""), "only one response");
     let all = exchange.credit().unwrap();
@@ -138,7 +138,7 @@ fn a_full_peer_holds_bodies_back() {
 #[test]
 fn clients_that_break_the_rules_are_cut_off() {
     for rule in 0..3 {
-        let (server, client, Request { exchange, .. }, _budget) = asked();
+        let (server, client, Asked { exchange, .. }, _budget) = asked();
         let body = |length| vec![0; length];
         let (one, other) = (body(60_000), body(6_000));
         match rule {
@@ -162,14 +162,14 @@ fn clients_that_break_the_rules_are_cut_off() {
 
 #[test]
 fn a_request_that_is_cancelled_is_over() {
-    let (server, client, Request { exchange, .. }, _budget) = asked();
+    let (server, client, Asked { exchange, .. }, _budget) = asked();
     say(&client, &[Command::Cancel { request: 7 }, request(8), Command::Cancel { request: 8 }]);
     server.receive();
     assert!(exchange.is_over() && exchange.failure().is_none());
     assert_eq!(exchange.read(1), Read::Failed(Fault::Cancelled));
     assert!(!exchange.respond(200, b"") && exchange.permit().is_none());
     assert!(server.next().is_none(), "the other one waits no longer");
-    let (server, client, Request { exchange, .. }, _budget) = asked();
+    let (server, client, Asked { exchange, .. }, _budget) = asked();
     client.detach("crashed");
     server.receive();
     assert_eq!(exchange.read(1), Read::Failed(Fault::Gone("crashed".into())));
@@ -290,7 +290,7 @@ fn a_service_that_goes_takes_its_answers_with_it() {
 
 #[test]
 fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
-    let (server, client, Request { exchange, .. }, budget) = asked();
+    let (server, client, Asked { exchange, .. }, budget) = asked();
     // written before it is known where it goes
     let body = OutBody::new(&budget, Some(5)).unwrap();
     assert!(body.write(b"he") && exchange.respond(200, b""));
@@ -314,7 +314,7 @@ fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
         }),
     ];
     for (why, fail) in failing {
-        let (_server, _client, Request { exchange, .. }, budget) = asked();
+        let (_server, _client, Asked { exchange, .. }, budget) = asked();
         let body = OutBody::new(&budget, Some(5)).unwrap();
         body.write(b"he");
         body.attach(&exchange, false);

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     boxes::{Charge, State},
     wasi::{
-        http::{Denied, Fields, is_name},
+        http::{Denied, Fields, is_authority, is_name, is_target},
         p2::poll::Pollable,
     },
 };
@@ -163,16 +163,6 @@ impl OutgoingRequest {
         (self.method, self.target, self.scheme, self.authority) = (types::Method::Get, None, None, None);
         Err(())
     }
-}
-
-/// RFC 9112, section 3.2.1: what begins with a slash and has no spaces, controls or fragment.
-fn is_target(target: &str) -> bool {
-    target.starts_with('/') && target.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-}
-
-/// RFC 9110, section 4.2: a host and perhaps a port, without anything that would end them.
-fn is_authority(authority: &str) -> bool {
-    !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@\\\"<>".contains(&b))
 }
 
 impl types::HostFutureIncomingResponse for State {

@@ -1,5 +1,10 @@
 //! One request and its response, seen from the side that the node holds for a box.
 
+mod reading;
+mod writing;
+
+pub use reading::{Read, Reader};
+
 use super::{Fields, hub::Hub};
 use crate::boxes::Charge;
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -12,9 +17,6 @@ use wit::{
     INITIAL_CREDIT,
     http::{Command, Event},
 };
-
-/// Credit is given back in steps of at least this many bytes.
-const CREDIT_STEP: u32 = 16 << 10;
 
 /// Which side of the exchange is this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +49,6 @@ impl fmt::Display for Fault {
             Fault::Protocol(what) => write!(f, "the other box sent {what}"),
         }
     }
-}
-
-/// What reading yields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Read {
-    Some(Vec<u8>),
-    /// Nothing yet.
-    Wait,
-    End,
-    Failed(Fault),
 }
 
 #[derive(Debug)]
@@ -102,6 +94,8 @@ struct Inflow {
     /// Nobody will read it.
     unread: bool,
     waker: Option<Waker>,
+    /// woken only when it ends
+    end_waker: Option<Waker>,
 }
 
 /// The body that goes.
@@ -123,6 +117,7 @@ impl Exchange {
             end: None,
             unread: false,
             waker: None,
+            end_waker: None,
         };
         let outflow = Outflow { credit: INITIAL_CREDIT, ended: false, waker: None };
         let state = State {
@@ -144,8 +139,6 @@ impl Exchange {
     pub fn is_over(&self) -> bool {
         self.state.lock().over
     }
-
-    // What the other side says.
 
     pub fn heard_body(&self, data: &[u8]) {
         let mut state = self.state.lock();
@@ -170,6 +163,7 @@ impl Exchange {
         }
         state.inflow.end.get_or_insert(Ok(()));
         wake(&mut state.inflow.waker);
+        wake(&mut state.inflow.end_waker);
         if self.side == Side::Client {
             // what is left of the request's body is not sent
             self.end(&mut state);
@@ -228,179 +222,21 @@ impl Exchange {
         state.outflow.ended = true;
         state.inflow.end.get_or_insert(Err(Fault::Cancelled));
         wake(&mut state.inflow.waker);
+        wake(&mut state.inflow.end_waker);
         wake(&mut state.outflow.waker);
         wake(&mut state.head_waker);
         self.hub.remove(self.peer, self.id);
     }
+}
 
-    // Reading.
-
-    /// At most `limit` bytes of the body.
-    pub fn read(&self, limit: usize) -> Read {
-        let mut state = self.state.lock();
-        let over = state.over;
-        let inflow = &mut state.inflow;
-        let waiting = &inflow.held[inflow.start..];
-        if waiting.is_empty() {
-            return match &inflow.end {
-                None => Read::Wait,
-                Some(Ok(())) => Read::End,
-                Some(Err(fault)) => Read::Failed(fault.clone()),
-            };
-        }
-        let bytes = waiting[..waiting.len().min(limit)].to_vec();
-        inflow.start += bytes.len();
-        if inflow.start == inflow.held.len() {
-            inflow.held.clear();
-            inflow.start = 0;
-        }
-        inflow.uncredited += bytes.len() as u32;
-        if inflow.uncredited >= CREDIT_STEP && inflow.end.is_none() && !over {
-            let credit = core::mem::take(&mut inflow.uncredited);
-            inflow.allowance = inflow.allowance.saturating_add(credit);
-            // the same record in both directions
-            self.hub.put(self.peer, |batch| Event::Credit { request: self.id, bytes: credit }.encode(batch));
-        }
-        Read::Some(bytes)
-    }
-
-    /// Whether reading would yield something. Wakes whoever asks when it does.
-    pub fn readable(&self, cx: Option<&mut Context<'_>>) -> bool {
-        let mut state = self.state.lock();
-        let inflow = &mut state.inflow;
-        let ready = inflow.start < inflow.held.len() || inflow.end.is_some();
-        register(ready, &mut inflow.waker, cx)
-    }
-
-    /// Whether the whole body has come, or no more of it will: then how it ended.
-    pub fn ended(&self) -> Option<Result<(), Fault>> {
-        self.state.lock().inflow.end.clone()
-    }
-
-    /// At the client: whether [`Exchange::take_response`] would yield something.
-    pub fn has_response(&self, cx: Option<&mut Context<'_>>) -> bool {
-        let mut state = self.state.lock();
-        let ready = state.response.is_some() || state.over;
-        register(ready, &mut state.head_waker, cx)
-    }
-
-    /// The response's head, once. None: there is none yet.
-    pub fn take_response(&self) -> Option<Result<(u16, Fields), Fault>> {
-        let mut state = self.state.lock();
-        match (state.response.take(), &state.inflow.end) {
-            (Some(response), _) => Some(Ok(response)),
-            (None, Some(Err(fault))) => Some(Err(fault.clone())),
-            _ => None,
-        }
-    }
-
-    /// Nobody reads any more.
-    fn unread(&self) {
-        let mut state = self.state.lock();
-        state.inflow.unread = true;
-        (state.inflow.held, state.inflow.start) = (Vec::new(), 0);
-        if self.side == Side::Client && !state.over {
-            drop(state);
-            self.stop("");
-            self.broken(Fault::Cancelled);
-        }
-    }
-
-    // Writing.
-
-    /// How much of the body should be written now. None: no more at all.
-    pub fn permit(&self) -> Option<usize> {
-        self.credit().map(|credit| credit.min(self.hub.room(self.peer)))
-    }
-
-    /// How much may: what was permitted once is taken, though others have filled the way since.
-    pub fn credit(&self) -> Option<usize> {
-        let state = self.state.lock();
-        (!state.outflow.ended).then_some(state.outflow.credit as usize)
-    }
-
-    pub fn writable(&self, cx: Option<&mut Context<'_>>) -> bool {
-        let ready = self.permit() != Some(0);
-        register(ready, &mut self.state.lock().outflow.waker, cx)
-    }
-
-    pub fn wake_writer(&self) {
-        wake(&mut self.state.lock().outflow.waker);
-    }
-
-    /// Sends a part of the body, which must be within the credit: what is more is not sent.
-    pub fn write(&self, data: &[u8]) {
-        let mut state = self.state.lock();
-        let data = &data[..data.len().min(state.outflow.credit as usize)];
-        if state.outflow.ended || data.is_empty() {
-            return;
-        }
-        state.outflow.credit -= data.len() as u32;
-        // the same record in both directions
-        self.hub.put(self.peer, |batch| Event::Body { request: self.id, data }.encode(batch));
-    }
-
-    /// The body is complete. At a service, so is the exchange.
-    pub fn finish(&self) {
-        let mut state = self.state.lock();
-        if core::mem::replace(&mut state.outflow.ended, true) {
-            return;
-        }
-        // the same record in both directions
-        self.hub.put(self.peer, |batch| Event::End { request: self.id }.encode(batch));
-        if self.side == Side::Service {
-            self.end(&mut state);
-        }
-    }
-
-    /// Sends a response's head. False: there was one, or nobody waits for it.
-    pub fn respond(&self, status: u16, headers: &[u8]) -> bool {
-        let mut state = self.state.lock();
-        if state.over || core::mem::replace(&mut state.responded, true) {
-            return false;
-        }
-        self.hub.put(self.peer, |batch| Event::Response { request: self.id, status, headers }.encode(batch));
-        true
-    }
-
-    /// A whole response.
-    pub fn answer(&self, status: u16, headers: &str, text: &str) {
-        let headers = alloc::format!("content-type: text/plain\r\ncontent-length: {}\r\n{headers}", text.len());
-        if self.respond(status, headers.as_bytes()) {
-            if !self.is_head {
-                self.write(text.as_bytes());
-            }
-            self.finish();
-        }
-    }
-
-    /// Whether the exchange was not over yet. It is now, and the other side is told why.
-    pub fn fail(&self, why: &str) -> bool {
-        if self.is_over() {
-            return false;
-        }
-        self.stop(why);
-        let why: Arc<str> = why.into();
-        self.state.lock().failure = Some(why.clone());
-        self.broken(Fault::Failed(why));
-        true
-    }
-
-    /// Why this side failed it, if it did.
-    pub fn failure(&self) -> Option<Arc<str>> {
-        self.state.lock().failure.clone()
-    }
-
-    pub fn has_responded(&self) -> bool {
-        self.state.lock().responded
-    }
-
-    /// At a service: done when the client wants nothing more.
-    pub fn over(&self, cx: &mut Context<'_>) -> bool {
-        let mut state = self.state.lock();
-        let over = state.over;
-        register(over, &mut state.head_waker, Some(cx))
-    }
+/// The head of a request.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    pub method: String,
+    /// path and query
+    pub target: String,
+    pub authority: String,
+    pub fields: Fields,
 }
 
 impl State {
@@ -444,38 +280,4 @@ fn register(ready: bool, slot: &mut Option<Waker>, cx: Option<&mut Context<'_>>)
         *slot = Some(cx.waker().clone());
     }
     ready
-}
-
-/// What is read from. When the last of its copies is dropped, nobody reads any more.
-#[derive(Debug)]
-pub struct Reader(Arc<Exchange>);
-
-impl Reader {
-    pub fn new(exchange: &Arc<Exchange>) -> Arc<Self> {
-        Arc::new(Reader(exchange.clone()))
-    }
-}
-
-impl core::ops::Deref for Reader {
-    type Target = Exchange;
-
-    fn deref(&self) -> &Exchange {
-        &self.0
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.unread();
-    }
-}
-
-/// The head of a request.
-#[derive(Debug, Clone)]
-pub struct RequestHead {
-    pub method: String,
-    /// path and query
-    pub target: String,
-    pub authority: String,
-    pub fields: Fields,
 }

@@ -1,0 +1,124 @@
+//! What is read of an exchange: the body that comes, and a response's head.
+
+use super::{Exchange, Fault, Fields, Side, register};
+use alloc::{sync::Arc, vec::Vec};
+use core::task::{Context, Poll};
+use wit::http::Event;
+
+/// Credit is given back in steps of at least this many bytes.
+const CREDIT_STEP: u32 = 16 << 10;
+
+/// What reading yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    Some(Vec<u8>),
+    /// Nothing yet.
+    Wait,
+    End,
+    Failed(Fault),
+}
+
+impl Exchange {
+    /// At most `limit` bytes of the body.
+    pub fn read(&self, limit: usize) -> Read {
+        let mut state = self.state.lock();
+        let over = state.over;
+        let inflow = &mut state.inflow;
+        let waiting = &inflow.held[inflow.start..];
+        if waiting.is_empty() {
+            return match &inflow.end {
+                None => Read::Wait,
+                Some(Ok(())) => Read::End,
+                Some(Err(fault)) => Read::Failed(fault.clone()),
+            };
+        }
+        let bytes = waiting[..waiting.len().min(limit)].to_vec();
+        inflow.start += bytes.len();
+        if inflow.start == inflow.held.len() {
+            inflow.held.clear();
+            inflow.start = 0;
+        }
+        inflow.uncredited += bytes.len() as u32;
+        if inflow.uncredited >= CREDIT_STEP && inflow.end.is_none() && !over {
+            let credit = core::mem::take(&mut inflow.uncredited);
+            inflow.allowance = inflow.allowance.saturating_add(credit);
+            // the same record in both directions
+            self.hub.put(self.peer, |batch| Event::Credit { request: self.id, bytes: credit }.encode(batch));
+        }
+        Read::Some(bytes)
+    }
+
+    /// Whether reading would yield something. Wakes whoever asks when it does.
+    pub fn readable(&self, cx: Option<&mut Context<'_>>) -> bool {
+        let mut state = self.state.lock();
+        let inflow = &mut state.inflow;
+        let ready = inflow.start < inflow.held.len() || inflow.end.is_some();
+        register(ready, &mut inflow.waker, cx)
+    }
+
+    /// Whether the whole body has come, or no more of it will: then how it ended.
+    pub fn ended(&self) -> Option<Result<(), Fault>> {
+        self.state.lock().inflow.end.clone()
+    }
+
+    /// The same, when it has.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let mut state = self.state.lock();
+        let inflow = &mut state.inflow;
+        register(inflow.end.is_some(), &mut inflow.end_waker, Some(cx));
+        inflow.end.clone().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// At the client: whether [`Exchange::take_response`] would yield something.
+    pub fn has_response(&self, cx: Option<&mut Context<'_>>) -> bool {
+        let mut state = self.state.lock();
+        let ready = state.response.is_some() || state.over;
+        register(ready, &mut state.head_waker, cx)
+    }
+
+    /// The response's head, once. None: there is none yet.
+    pub fn take_response(&self) -> Option<Result<(u16, Fields), Fault>> {
+        let mut state = self.state.lock();
+        match (state.response.take(), &state.inflow.end) {
+            (Some(response), _) => Some(Ok(response)),
+            (None, Some(Err(fault))) => Some(Err(fault.clone())),
+            _ => None,
+        }
+    }
+
+    /// Nobody reads any more.
+    fn unread(&self) {
+        let mut state = self.state.lock();
+        state.inflow.unread = true;
+        (state.inflow.held, state.inflow.start) = (Vec::new(), 0);
+        if self.side == Side::Client && !state.over {
+            drop(state);
+            self.stop("");
+            self.broken(Fault::Cancelled);
+        }
+    }
+}
+
+/// What is read from. When the last of its copies is dropped, nobody reads any more.
+#[derive(Debug)]
+pub struct Reader(Arc<Exchange>);
+
+impl Reader {
+    pub fn new(exchange: &Arc<Exchange>) -> Arc<Self> {
+        Arc::new(Reader(exchange.clone()))
+    }
+}
+
+impl core::ops::Deref for Reader {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.0
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.unread();
+    }
+}

@@ -1,0 +1,102 @@
+//! What is written to an exchange: the body that goes, a response's head, and its end.
+
+use super::{Exchange, Fault, Side, register, wake};
+use alloc::sync::Arc;
+use core::task::Context;
+use wit::http::Event;
+
+impl Exchange {
+    /// How much of the body should be written now. None: no more at all.
+    pub fn permit(&self) -> Option<usize> {
+        self.credit().map(|credit| credit.min(self.hub.room(self.peer)))
+    }
+
+    /// How much may: what was permitted once is taken, though others have filled the way since.
+    pub fn credit(&self) -> Option<usize> {
+        let state = self.state.lock();
+        (!state.outflow.ended).then_some(state.outflow.credit as usize)
+    }
+
+    pub fn writable(&self, cx: Option<&mut Context<'_>>) -> bool {
+        let ready = self.permit() != Some(0);
+        register(ready, &mut self.state.lock().outflow.waker, cx)
+    }
+
+    pub fn wake_writer(&self) {
+        wake(&mut self.state.lock().outflow.waker);
+    }
+
+    /// Sends a part of the body, which must be within the credit: what is more is not sent.
+    pub fn write(&self, data: &[u8]) {
+        let mut state = self.state.lock();
+        let data = &data[..data.len().min(state.outflow.credit as usize)];
+        if state.outflow.ended || data.is_empty() {
+            return;
+        }
+        state.outflow.credit -= data.len() as u32;
+        // the same record in both directions
+        self.hub.put(self.peer, |batch| Event::Body { request: self.id, data }.encode(batch));
+    }
+
+    /// The body is complete. At a service, so is the exchange.
+    pub fn finish(&self) {
+        let mut state = self.state.lock();
+        if core::mem::replace(&mut state.outflow.ended, true) {
+            return;
+        }
+        // the same record in both directions
+        self.hub.put(self.peer, |batch| Event::End { request: self.id }.encode(batch));
+        if self.side == Side::Service {
+            self.end(&mut state);
+        }
+    }
+
+    /// Sends a response's head. False: there was one, or nobody waits for it.
+    pub fn respond(&self, status: u16, headers: &[u8]) -> bool {
+        let mut state = self.state.lock();
+        if state.over || core::mem::replace(&mut state.responded, true) {
+            return false;
+        }
+        self.hub.put(self.peer, |batch| Event::Response { request: self.id, status, headers }.encode(batch));
+        true
+    }
+
+    /// A whole response.
+    pub fn answer(&self, status: u16, headers: &str, text: &str) {
+        let headers = alloc::format!("content-type: text/plain\r\ncontent-length: {}\r\n{headers}", text.len());
+        if self.respond(status, headers.as_bytes()) {
+            if !self.is_head {
+                self.write(text.as_bytes());
+            }
+            self.finish();
+        }
+    }
+
+    /// Whether the exchange was not over yet. It is now, and the other side is told why.
+    pub fn fail(&self, why: &str) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        self.stop(why);
+        let why: Arc<str> = why.into();
+        self.state.lock().failure = Some(why.clone());
+        self.broken(Fault::Failed(why));
+        true
+    }
+
+    /// Why this side failed it, if it did.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.state.lock().failure.clone()
+    }
+
+    pub fn has_responded(&self) -> bool {
+        self.state.lock().responded
+    }
+
+    /// At a service: done when the client wants nothing more.
+    pub fn over(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.state.lock();
+        let over = state.over;
+        register(over, &mut state.head_waker, Some(cx))
+    }
+}

@@ -1,0 +1,110 @@
+//! `client`, and `handler` as an import: requests that a box sends.
+
+use super::{
+    super::bindings::wasi::http::{client, handler},
+    Body, ErrorCode, Request, Response,
+    body::send,
+    of_denied, of_fault,
+};
+use crate::{
+    boxes::State,
+    wasi::http::{Denied, OutBody, Reader},
+};
+use alloc::sync::Arc;
+use core::task::Poll;
+use wasmtime::{
+    Result,
+    component::{Access, Accessor, HasSelf, Resource},
+};
+
+impl client::Host for State {}
+
+impl client::HostWithStore<State> for HasSelf<State> {
+    async fn send(accessor: &Accessor<State, Self>, request: Resource<Request>) -> Result<Answer> {
+        ask(accessor, request).await
+    }
+}
+
+impl handler::Host for State {}
+
+/// A box in the middle asks the next one in the same way.
+impl handler::HostWithStore<State> for HasSelf<State> {
+    async fn handle(accessor: &Accessor<State, Self>, request: Resource<Request>) -> Result<Answer> {
+        ask(accessor, request).await
+    }
+}
+
+type Answer = core::result::Result<Resource<Response>, ErrorCode>;
+
+async fn ask(accessor: &Accessor<State, HasSelf<State>>, request: Resource<Request>) -> Result<Answer> {
+    let (reader, timeout) = match accessor.with(|access| begin(access, request))? {
+        Ok(sent) => sent,
+        Err(code) => return Ok(Err(code)),
+    };
+    let (timer, until, platform) = accessor.with(|mut access| {
+        let state = access.get();
+        let until = timeout.map_or(u64::MAX, |timeout| state.platform.now().saturating_add(timeout));
+        (state.timer.another(), until, state.platform)
+    });
+    let answered = core::future::poll_fn(|cx| {
+        if reader.has_response(Some(cx)) {
+            return Poll::Ready(true);
+        }
+        if until <= platform.now() {
+            return Poll::Ready(false);
+        }
+        if until != u64::MAX {
+            timer.set(until, cx.waker());
+        }
+        Poll::Pending
+    })
+    .await;
+    let response = if answered { reader.take_response() } else { None };
+    match response {
+        Some(Ok((status, fields))) => accessor.with(|mut access| {
+            let response = Response { status, fields, body: Body::Host(reader) };
+            access.get().wasi.push(response).map(Ok)
+        }),
+        Some(Err(fault)) => Ok(Err(of_fault(&fault))),
+        None => Ok(Err(ErrorCode::HttpResponseTimeout)),
+    }
+}
+
+type Sent = (Arc<Reader>, Option<u64>);
+
+/// Sends a request's head, and goes on sending its body.
+fn begin(
+    mut access: Access<'_, State, HasSelf<State>>,
+    request: Resource<Request>,
+) -> Result<core::result::Result<Sent, ErrorCode>> {
+    let state = access.get();
+    let Request { method, target, authority, fields, options, body, .. } = state.wasi.take(request)?;
+    let sent = match (&state.wasi.client, fields.content_length(), &authority) {
+        (_, Err(_), _) => Err(ErrorCode::HttpProtocolError),
+        (_, _, None) => Err(ErrorCode::HttpRequestUriInvalid),
+        (None, ..) => Err(of_denied(Denied::NoArrow)),
+        (Some(client), Ok(length), Some(authority)) => {
+            let target = target.as_deref().filter(|target| !target.is_empty()).unwrap_or("/");
+            match OutBody::new(&state.wasi.budget, length) {
+                Some(out) => client
+                    .send(method.name(), target, authority, &fields)
+                    .map(|(exchange, reader)| {
+                        out.attach(&exchange, false);
+                        (out, reader)
+                    })
+                    .map_err(of_denied),
+                None => Err(of_denied(Denied::NoMemory)),
+            }
+        }
+    };
+    match sent {
+        Ok((out, reader)) => {
+            send(access, body, out)?;
+            Ok(Ok((reader, options.and_then(|options| options.first_byte_timeout))))
+        }
+        Err(code) => {
+            body.drop(access)?;
+            Ok(Err(code))
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The host's ends of the component model's streams and futures.
+
+use super::http::Trailers;
+use crate::{
+    boxes::State,
+    wasi::{
+        Promise,
+        context::Text,
+        http::{OutBody, Read, Reader},
+    },
+};
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+use wasmtime::{
+    Result, StoreContextMut,
+    component::{Destination, FutureConsumer, Source, StreamConsumer, StreamProducer, StreamResult, VecBuffer},
+};
+
+/// Bytes that are moved at once.
+const MOST: usize = 64 << 10;
+
+/// Bytes of text that are taken at once.
+const TEXT: usize = 4 << 10;
+
+/// A body that comes, for a box to read.
+pub struct FromBody(pub Arc<Reader>);
+
+impl<D> StreamProducer<D> for FromBody {
+    type Item = u8;
+    type Buffer = VecBuffer<u8>;
+
+    fn poll_produce<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, D>,
+        mut destination: Destination<'a, u8, VecBuffer<u8>>,
+        finish: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let room = destination.remaining(&mut store).filter(|room| *room > 0).unwrap_or(MOST);
+        match self.0.read(room.min(MOST)) {
+            Read::Some(bytes) => {
+                destination.set_buffer(bytes.into());
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            Read::End | Read::Failed(_) => Poll::Ready(Ok(StreamResult::Dropped)),
+            Read::Wait if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Read::Wait => {
+                self.0.readable(Some(cx));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A body that a box writes. When the stream ends, so does this.
+pub struct ToBody {
+    pub body: Arc<OutBody>,
+    /// settled by being dropped
+    pub _done: Promise<()>,
+}
+
+impl<D> StreamConsumer<D> for ToBody {
+    type Item = u8;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        source: Source<'_, u8>,
+        finish: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let mut source = source.as_direct(store);
+        match self.body.permit() {
+            None => Poll::Ready(Ok(StreamResult::Dropped)),
+            Some(0) if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Some(0) => {
+                self.body.writable(Some(cx));
+                Poll::Pending
+            }
+            Some(permit) => {
+                let bytes = source.remaining();
+                let length = bytes.len().min(permit);
+                if !self.body.write(&bytes[..length]) {
+                    return Poll::Ready(Ok(StreamResult::Dropped));
+                }
+                source.mark_read(length);
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+        }
+    }
+}
+
+/// What a box prints.
+pub struct ToLog {
+    pub to: Text,
+    /// settled by being dropped
+    pub _done: Promise<()>,
+}
+
+impl StreamConsumer<State> for ToLog {
+    type Item = u8;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut store: StoreContextMut<'_, State>,
+        mut source: Source<'_, u8>,
+        _: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let mut text = Vec::with_capacity(TEXT);
+        source.read(&mut store, &mut text)?;
+        let state = store.data_mut();
+        let handle = state.handle.clone();
+        state.wasi.text(&handle, self.to, &text);
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
+/// How a body ends, as a box says it.
+pub struct ToTrailers(pub Promise<Trailers>);
+
+impl FutureConsumer<State> for ToTrailers {
+    type Item = Trailers;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        store: StoreContextMut<'_, State>,
+        mut source: Source<'_, Trailers>,
+        _: bool,
+    ) -> Poll<Result<()>> {
+        let mut trailers = None;
+        source.read(store, &mut trailers)?;
+        self.0.settle(trailers);
+        Poll::Ready(Ok(()))
+    }
+}
