@@ -53,7 +53,7 @@ fn nothing_is_lost_by_swaps_under_load() {
     fs::write(public.join("large.bin"), &large).expect("written");
     fs::write(public.join("index.html"), "version 0\n").expect("written");
     write_system(folder.path(), "zero", "");
-    let node = pearwood::node::linux(&pearwood_command(), folder.path(), [tcp(80)]).expect("a node on Linux");
+    let node = pearwood::node::linux(&pearwood_command(), folder.path(), [tcp(80)], &[]).expect("a node on Linux");
     assert!(first_answer(node.port(80), || node.ended().is_some()), "{}", node.console().end());
     let url = |path: &str| format!("http://127.0.0.1:{}{path}", node.port(80));
 
