@@ -58,7 +58,27 @@ impl TestNode {
         let launch = example(example_name);
         match on {
             On::Qemu => Self::start_qemu(launch, launch.reachable()),
-            On::Linux => Self::start_linux(launch, example_name),
+            On::Linux => Self::start_linux(launch, &workspace().join("examples").join(example_name)),
+        }
+    }
+
+    /// The same for a system that the test has made in a folder.
+    pub fn start_system(system: &Path, on: On) -> Self {
+        let built = match on {
+            On::Qemu => Launch::prepare(system),
+            // the node builds what it needs
+            On::Linux => pearwood::build::parse(system).map(|system| Launch {
+                system,
+                kernel: PathBuf::new(),
+                image: PathBuf::new(),
+                trust: String::new(),
+            }),
+        };
+        let launch = built.unwrap_or_else(|error| panic!("{}: {error:#}", system.display()));
+        let launch: &'static Launch = Box::leak(Box::new(launch));
+        match on {
+            On::Qemu => Self::start_qemu(launch, launch.reachable()),
+            On::Linux => Self::start_linux(launch, system),
         }
     }
 
@@ -69,11 +89,10 @@ impl TestNode {
         Self { node, launch, _turn: turn }.answering()
     }
 
-    fn start_linux(launch: &'static Launch, example_name: &str) -> Self {
+    fn start_linux(launch: &'static Launch, system: &Path) -> Self {
         let turn = turn();
         let forwards = launch.ports().into_iter().map(|(protocol, port)| Forward::any(protocol, port));
-        let system = workspace().join("examples").join(example_name);
-        let node = pearwood::node::linux(&pearwood_command(), &system, forwards, &[]).expect("a node on Linux");
+        let node = pearwood::node::linux(&pearwood_command(), system, forwards, &[]).expect("a node on Linux");
         Self { node, launch, _turn: turn }.answering()
     }
 

@@ -3,10 +3,13 @@
 
 pub mod bench;
 pub mod build;
+pub mod console;
+pub mod keys;
 pub mod launch;
 pub mod linux;
 pub mod node;
 pub mod progress;
+pub mod remote;
 pub mod setup;
 pub mod workspace;
 

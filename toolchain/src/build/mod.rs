@@ -7,16 +7,16 @@ mod componentize;
 mod compress;
 mod drawing;
 mod image;
-mod key;
+
 mod source;
 
+pub use crate::keys::development as development_key;
 pub use aot::{Compiler, Target};
 pub use assets::File;
 pub use cargo::package_name;
 pub use componentize::componentize;
 pub use drawing::svg;
 pub use image::image;
-pub use key::development as development_key;
 pub use source::Source;
 
 use crate::setup::{self, Group, Toolchain};
@@ -56,10 +56,15 @@ pub fn parse(path: &Path) -> Result<System> {
 
 /// Builds the components of a system, and checks them against its declaration.
 pub fn components(path: &Path) -> Result<Components> {
+    components_with(path, None)
+}
+
+/// The same, with a component for one box that is not the declared one.
+pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Components> {
     let system = parse(path)?;
     let base = system_file(path).parent().map(Path::to_path_buf).unwrap_or_default();
     let workspace = Workspace::find()?;
-    let components = build_components(&system, &base, &workspace)?;
+    let components = build_components(&system, &base, &workspace, other)?;
     let descriptions =
         components.iter().map(|(name, component)| (name.clone(), component.description.clone())).collect();
     let routes = system::check(&system, &descriptions).map_err(|faults| report(&faults))?;
@@ -73,8 +78,14 @@ fn report(faults: &[Diagnostic]) -> anyhow::Error {
     anyhow!("the system is not sound\n\n{}", Report(faults))
 }
 
-fn build_components(system: &System, base: &Path, workspace: &Workspace) -> Result<BTreeMap<String, Component>> {
+fn build_components(
+    system: &System,
+    base: &Path,
+    workspace: &Workspace,
+    other: Option<(&str, &Path)>,
+) -> Result<BTreeMap<String, Component>> {
     let mut sources = BTreeMap::new();
+    let other = other.map(|(name, path)| Ok::<_, anyhow::Error>((component_of(system, name)?, path))).transpose()?;
     for spec in &system.boxes {
         let [name] = spec.component.as_slice() else {
             bail!(
@@ -84,7 +95,11 @@ fn build_components(system: &System, base: &Path, workspace: &Workspace) -> Resu
                 spec.name
             );
         };
-        let source = Source::resolve(name, base, workspace)
+        let source = match &other {
+            Some((swapped, path)) if swapped == name => Ok(Source::Wasm(path.to_path_buf())),
+            _ => Source::resolve(name, base, workspace),
+        };
+        let source = source
             .with_context(|| format!("{}:{}: box `{}`", system.source.file, spec.component_at.line, spec.name))?;
         sources.insert(name.clone(), source);
     }
@@ -97,6 +112,20 @@ fn build_components(system: &System, base: &Path, workspace: &Workspace) -> Resu
         components.insert(name, Component { binary, description });
     }
     Ok(components)
+}
+
+/// The name of the component that a box alone has.
+fn component_of(system: &System, box_name: &str) -> Result<String> {
+    let Some(spec) = system.find(box_name) else {
+        let names: Vec<&str> = system.boxes.iter().map(|spec| spec.name.as_str()).collect();
+        bail!("there is no box `{box_name}` in {}; there are {}", system.source.file, names.join(", "));
+    };
+    let same = system.boxes.iter().find(|other| other.name != box_name && other.component == spec.component);
+    if let Some(same) = same {
+        let name = spec.component_name();
+        bail!("box `{}` has the component `{name}` as well as `{box_name}`: both would be swapped", same.name);
+    }
+    Ok(spec.component_name())
 }
 
 /// The files with the modules or components, by name.

@@ -3,8 +3,11 @@
 use super::system_path;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use control::message::{LogLines, Request, Response};
 use pearwood::build;
+use pearwood::remote::{At, Remote, is_refusal};
 use pearwood::workspace::Workspace;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -25,10 +28,15 @@ pub struct Logs {
     /// The system's folder or file; without, the one that ran last
     #[arg(short, long)]
     system: Option<PathBuf>,
+    #[command(flatten)]
+    at: Option<At>,
 }
 
 impl Logs {
     pub fn run(self) -> Result<ExitCode> {
+        if let Some(at) = self.at {
+            return of_node(at.connect()?, self.name, self.follow);
+        }
         let workspace = Workspace::find()?;
         let path = match self.system {
             Some(system) => {
@@ -40,6 +48,56 @@ impl Logs {
         print(&path, self.name.as_deref(), self.follow, &mut std::io::stdout().lock())?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What the boxes of a node say.
+fn of_node(mut remote: Remote, name: Option<String>, follow: bool) -> Result<ExitCode> {
+    let request = Request::Logs { name, follow };
+    // by box, the number of the next line
+    let mut next: BTreeMap<String, u64> = BTreeMap::new();
+    let mut id = remote.send(&request)?;
+    loop {
+        let (text, more) = match remote.follow(id) {
+            Ok(Response::More(text)) => (text, true),
+            Ok(Response::Text(text)) => (text, false),
+            Ok(_) => bail!("node {}: the answer is of another kind", remote.node),
+            Err(error) if !follow || is_refusal(&error) => return Err(error),
+            Err(error) => {
+                // another control box may have taken the place of the one that we asked
+                thread::sleep(POLL);
+                remote = remote.again().map_err(|_| error)?;
+                id = remote.send(&request)?;
+                continue;
+            }
+        };
+        let mut boxes: Vec<LogLines> = serde_json::from_str(&text)?;
+        for LogLines { name, lines } in &mut boxes {
+            let next = next.entry(name.clone()).or_default();
+            lines.retain(|line| line.number >= *next);
+            *next = lines.last().map_or(*next, |last| last.number + 1);
+        }
+        write_lines(&boxes, &mut std::io::stdout().lock())?;
+        if !more {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// In the order of time, as on the console.
+fn write_lines(boxes: &[LogLines], output: &mut impl Write) -> Result<()> {
+    let mut lines: Vec<_> =
+        boxes.iter().flat_map(|of| of.lines.iter().map(|line| (line.at, line.number, &of.name, line))).collect();
+    lines.sort_by_key(|(at, number, ..)| (*at, *number));
+    for (at, _, name, line) in lines {
+        let level = match line.level.as_str() {
+            "info" => String::new(),
+            level => format!("{level}: "),
+        };
+        let micros = at / 1_000;
+        writeln!(output, "[{:5}.{:06}] {name}: {level}{}", micros / 1_000_000, micros % 1_000_000, line.text)?;
+    }
+    output.flush()?;
+    Ok(())
 }
 
 /// The console that was written to last.

@@ -3,11 +3,19 @@
 mod bench;
 mod build;
 mod check;
+mod console;
+mod deploy;
 mod doctor;
 mod graph;
+mod key;
 mod lint;
 mod logs;
+mod manage;
 mod new;
+mod ps;
+mod swap;
+mod table;
+mod top;
 mod up;
 
 use anyhow::Result;
@@ -36,8 +44,30 @@ enum Command {
     Graph(graph::Graph),
     /// Make a new system with a box of its own
     New(new::New),
-    /// Show what a node has written to its console
+    /// Show what boxes say: on a node, or on the console of one that ran here
     Logs(logs::Logs),
+    /// Show the boxes of a node
+    Ps(ps::Ps),
+    /// Show the boxes of a node as they work
+    Top(top::Top),
+    /// End a box's instance and start another
+    Restart(manage::Restart),
+    /// End a box's instance until it is started
+    Stop(manage::Stop),
+    /// Start a box that was stopped
+    Start(manage::Start),
+    /// Show what was deployed on a node
+    History(manage::History),
+    /// Go back to the system that ran before the last deployment
+    Rollback(deploy::Rollback),
+    /// Build a system and put it in the place of the one that a node runs
+    Deploy(deploy::Deploy),
+    /// Put another component in the place of a box's
+    Swap(swap::Swap),
+    /// Serve a node's web console on this machine
+    Console(console::Console),
+    /// Make and show the keys by which nodes know you
+    Key(key::Key),
     /// Measure a node: instructions per request, time to the first answer, memory, sizes
     Bench(bench::Bench),
     /// Show what this machine has of what Pearwood needs, and put it right
@@ -65,6 +95,17 @@ pub fn run() -> Result<ExitCode> {
         Command::Graph(graph) => graph.run(),
         Command::New(new) => new.run(),
         Command::Logs(logs) => logs.run(),
+        Command::Ps(ps) => ps.run(),
+        Command::Top(top) => top.run(),
+        Command::Restart(restart) => restart.run(),
+        Command::Stop(stop) => stop.run(),
+        Command::Start(start) => start.run(),
+        Command::History(history) => history.run(),
+        Command::Rollback(rollback) => rollback.run(),
+        Command::Deploy(deploy) => deploy.run(),
+        Command::Swap(swap) => swap.run(),
+        Command::Console(console) => console.run(),
+        Command::Key(key) => key.run(),
         Command::Bench(bench) => bench.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Lint(lint) => lint.run(),

@@ -8,10 +8,15 @@ use crate::{
     arrows::channel::{Channel, End, Port, Ready, Signal},
     executor::{Bell, CpuTime, Task},
     image::Assets,
+    node::Node,
     platform::{Disk as _, Extent, Nanos, Nic, Platform},
     system::BoxSpec,
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
 use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     task::Waker,
@@ -36,6 +41,10 @@ pub struct BoxHandle {
     bell: Bell,
     /// Another takes its place: when it ends, it is not started again.
     retiring: AtomicBool,
+    /// Somebody has stopped it.
+    stopped: AtomicBool,
+    /// the node that it is a box of
+    node: Once<Weak<Node>>,
     /// what it saved for the other, when it ended
     saved: Mutex<Option<Result<Vec<u8>, String>>>,
     /// bytes of linear memory and tables, and of what the node holds for it
@@ -66,6 +75,8 @@ pub enum Phase {
     Running,
     /// It has ended and waits to be started again.
     Backoff,
+    /// It was stopped, and waits to be started.
+    Stopped,
     /// It returned of its own will.
     Ended,
     /// The platform does its work.
@@ -110,6 +121,8 @@ impl BoxHandle {
             life: Mutex::default(),
             bell: Bell::default(),
             retiring: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            node: Once::new(),
             saved: Mutex::default(),
             memory: AtomicU64::new(0),
             memory_refused: AtomicBool::new(false),
@@ -135,6 +148,15 @@ impl BoxHandle {
         for nic in &self.nics {
             nic.set_waker(&self.signal.waker(Ready::Nic));
         }
+    }
+
+    /// The node that the box belongs to, told once.
+    pub(crate) fn belongs_to(&self, node: &Weak<Node>) {
+        self.node.call_once(|| node.clone());
+    }
+
+    pub(crate) fn node(&self) -> Option<Arc<Node>> {
+        self.node.get()?.upgrade()
     }
 
     /// The task that runs the box, told once.
@@ -203,6 +225,7 @@ impl BoxHandle {
         if !self.retiring.swap(true, Relaxed) {
             self.signal.raise(Ready::Retire);
             self.wake_supervisor();
+            self.bell.ring();
         }
     }
 
@@ -224,6 +247,29 @@ impl BoxHandle {
     pub fn restart(&self, why: &str) {
         self.life.lock().asked = Some(why.into());
         self.wake_supervisor();
+    }
+
+    /// Ends the running instance; there is no other until `start`.
+    pub fn stop(&self, why: &str) {
+        self.stopped.store(true, Relaxed);
+        self.restart(why);
+    }
+
+    /// False: it was not stopped.
+    pub fn start(&self) -> bool {
+        let was_stopped = self.stopped.swap(false, Relaxed);
+        self.bell.ring();
+        was_stopped
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
+    /// Waits while the box is stopped, unless it is to retire.
+    pub(super) async fn started(&self) {
+        self.bell.until(|| (!self.is_stopped() || self.is_retiring()).then_some(())).await;
+        self.life.lock().asked = None;
     }
 
     /// Ends the box for good.

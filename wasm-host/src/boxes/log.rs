@@ -14,7 +14,8 @@ pub const MAX_LINE: usize = 1_024;
 const BURST: u64 = 200;
 const REFILL: Nanos = 10_000_000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     Error,
     Warn,
@@ -22,8 +23,10 @@ pub enum Level {
     Debug,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Line {
+    /// counts the lines of its box from 0
+    pub number: u64,
     pub at: Nanos,
     pub level: Level,
     pub text: String,
@@ -32,6 +35,8 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Log {
     lines: VecDeque<Line>,
+    /// the number of the next line
+    next: u64,
     /// the time at which all lines written so far are paid for
     paid: Nanos,
     suppressed: u64,
@@ -47,7 +52,8 @@ impl Log {
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
-        let line = Line { at, level, text: one_line(text) };
+        let line = Line { number: self.next, at, level, text: one_line(text) };
+        self.next += 1;
         self.lines.push_back(line.clone());
         line
     }

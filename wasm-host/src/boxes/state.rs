@@ -4,6 +4,7 @@ use super::{BoxHandle, Budget, Charge, Stage};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Timer},
+    node::Upload,
     platform::{Nanos, Platform},
     wasi,
 };
@@ -26,6 +27,8 @@ pub struct State {
     pub frames: Arc<Mutex<Vec<u8>>>,
     /// what its faces of WASI keep
     pub wasi: wasi::Context,
+    /// the image that the box brings to the node
+    pub upload: Option<Upload>,
     memory: MemoryLimit,
     calls: Calls,
     /// of one instance of a pool; others have the task for themselves
@@ -83,6 +86,7 @@ impl State {
             platform,
             timer: timer.clone(),
             frames: Arc::default(),
+            upload: None,
             wasi: wasi::Context::new(budget),
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0 },
             calls: Calls::new(HANDLES),

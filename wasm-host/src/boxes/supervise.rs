@@ -32,6 +32,19 @@ pub async fn supervise(
 ) {
     let mut pause = nanos(handle.spec.restart.min);
     loop {
+        if handle.is_stopped() {
+            if handle.life().phase == Phase::Backoff {
+                // nothing of it ran that could be ended
+                handle.note(Level::Info, "stopped");
+            }
+            handle.live(|life| life.phase = Phase::Stopped);
+            handle.started().await;
+            if handle.is_retiring() {
+                handle.unlink("it was stopped, and then replaced");
+                handle.live(|life| life.phase = Phase::Ended);
+                return;
+            }
+        }
         let started = platform.now();
         handle.live(|life| (life.phase, life.since) = (Phase::Starting, started));
         let ended = {
@@ -42,6 +55,7 @@ pub async fn supervise(
         let reason = match &ended {
             Ended::Returned => String::from("returned"),
             Ended::Failed(error) => reason(&handle, error),
+            Ended::Asked(why) if handle.is_stopped() => format!("stopped: {why}"),
             Ended::Asked(why) => format!("restarted: {why}"),
         };
         let summary = reason.lines().next().unwrap_or_default();
@@ -63,6 +77,11 @@ pub async fn supervise(
             }
             return;
         }
+        if handle.is_stopped() {
+            handle.note(Level::Info, summary);
+            handle.live(|life| life.reason = Some(reason.clone()));
+            continue;
+        }
         for line in reason.lines() {
             handle.note(Level::Error, line);
         }
@@ -77,8 +96,10 @@ pub async fn supervise(
         }
         handle.note(Level::Info, &format!("starts again in {} ms", pause / 1_000_000));
         {
-            let (slept, retired) = (pin!(timer.sleep_until(now + pause)), pin!(handle.retire_asked()));
-            either(slept, retired).await;
+            let slept = pin!(timer.sleep_until(now + pause));
+            let retired = pin!(handle.retire_asked());
+            let asked = pin!(async { drop(handle.end_asked().await) });
+            either(slept, pin!(either(retired, asked))).await;
         }
         if handle.is_retiring() {
             handle.live(|life| life.phase = Phase::Ended);

@@ -239,7 +239,9 @@ fn handles(
             .map_err(|why| format!("box `{name}`: {why}"))?;
         let assets = image.assets(name).map_err(|error| format!("box `{name}`: {error}"))?;
         let predecessor = fate.old().map(|place| &*old.boxes[place]);
-        boxes.push(BoxHandle::beside(spec.clone(), Parts { assets, ..parts }, node.platform, predecessor));
+        let handle = BoxHandle::beside(spec.clone(), Parts { assets, ..parts }, node.platform, predecessor);
+        handle.belongs_to(node.weak());
+        boxes.push(handle);
     }
     Ok(boxes)
 }

@@ -58,7 +58,10 @@ async fn attempt(node: &Arc<Node>, image: Arc<Image<'static>>, options: &Options
         Err(why) => Err(why),
     };
     let outcome = match verdict {
-        Ok(()) => Outcome::Done,
+        Ok(()) => {
+            node.keep_previous(prepared.old.image.clone());
+            Outcome::Done
+        }
         Err(why) => {
             deployment.step(Step::RollingBack { why: why.clone() });
             match roll_back(node, &prepared, &timer, options).await {

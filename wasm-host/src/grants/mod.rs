@@ -3,6 +3,7 @@
 mod assets;
 mod block;
 mod config;
+mod control;
 mod entropy;
 mod log;
 mod nic;
@@ -23,6 +24,11 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
 /// The part of a disk that the box's arrow grants.
 pub fn block(linker: &mut Linker<State>) -> Result<()> {
     block::link(linker)
+}
+
+/// The power over the node.
+pub fn control(linker: &mut Linker<State>) -> Result<()> {
+    control::link(linker)
 }
 
 /// The network card that the box's arrow names.

@@ -48,7 +48,9 @@ impl SecretKey {
         PublicKey(self.0.verifying_key())
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// What is signed begins with what tells it from all else that this key signs: an image with its magic, a statement
+    /// with its purpose.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 

@@ -150,6 +150,9 @@ impl Loaded {
         if !routes.disks.is_empty() {
             grants::block(&mut linker)?;
         }
+        if routes.controls {
+            grants::control(&mut linker)?;
+        }
         let arrows = routes.calls.iter().map(|route| {
             let callee = self.queues.get(route.box_index).and_then(Option::as_ref);
             let callee = callee.ok_or_else(|| Error::msg("the box that it calls does not run here"))?;

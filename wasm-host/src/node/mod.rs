@@ -4,16 +4,19 @@ mod console;
 #[cfg(all(test, feature = "build"))]
 pub(crate) mod fixture;
 pub(crate) mod load;
+mod manage;
 mod start;
-mod status;
+pub(crate) mod status;
 #[cfg(all(test, feature = "build"))]
 mod tests;
 mod trial;
+mod upload;
 pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
 pub(crate) use start::watch;
+pub use upload::Upload;
 
 use crate::{
     boxes::BoxHandle,
@@ -25,7 +28,12 @@ use crate::{
     slots::Store,
     system::{BoxSpec, Description, Routes, System},
 };
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    collections::BTreeMap,
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
 use load::Loaded;
 use spin::Mutex;
 
@@ -37,6 +45,10 @@ pub struct Node {
     trusted: Vec<PublicKey>,
     pub(crate) stands_in: StandIns,
     running: Mutex<Arc<Running>>,
+    /// what `roll_back` goes back to
+    previous: Mutex<Option<Arc<Image<'static>>>>,
+    me: Weak<Node>,
+    boot_secret: [u8; 32],
     pub(crate) deployments: Deployments,
 }
 
@@ -92,6 +104,16 @@ impl Node {
 
     pub(crate) fn runs(&self, running: Arc<Running>) {
         *self.running.lock() = running;
+    }
+
+    /// For what is to be the node's and not to keep it.
+    pub(crate) fn weak(&self) -> &Weak<Node> {
+        &self.me
+    }
+
+    /// Keeps the system that ran before for `roll_back`.
+    pub(crate) fn keep_previous(&self, image: Arc<Image<'static>>) {
+        *self.previous.lock() = Some(image);
     }
 
     /// The box of that name that runs now.

@@ -109,7 +109,9 @@ impl Node {
             }
         }
         let running = Running { system, routes, descriptions, image, boxes, loaded };
-        let node = Arc::new(Node {
+        let mut boot_secret = [0; 32];
+        platform.fill_random(&mut boot_secret);
+        let node = Arc::new_cyclic(|me| Node {
             platform,
             engines,
             executor,
@@ -117,8 +119,12 @@ impl Node {
             trusted: trusted.to_vec(),
             stands_in,
             running: Mutex::new(Arc::new(running)),
+            previous: Mutex::default(),
+            me: me.clone(),
+            boot_secret,
             deployments: Deployments::default(),
         });
+        node.running().boxes.iter().for_each(|handle| handle.belongs_to(node.weak()));
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));
         node.executor.spawn(NORMAL_WEIGHT, trial::watch(node.clone(), node.executor.timers().timer()));
         Ok(node)

@@ -4,17 +4,26 @@ use super::Node;
 use crate::{
     arrows::channel::{Arrow, Port},
     boxes::{BoxHandle, Phase},
+    deploy::{Outcome, Record, Step},
     executor::CpuTime,
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use core::sync::atomic::Ordering::Relaxed;
 use serde::{Serialize, Serializer};
 
 #[derive(Serialize)]
 struct Status<'a> {
     system: &'a str,
+    /// the triple that its artifacts are compiled for
+    target: &'a str,
     /// nanoseconds since the node's boot
     uptime: u64,
+    /// nanoseconds since 1970, if the node knows
+    wall_clock: Option<u64>,
     memory: Memory,
     boxes: Vec<BoxStatus<'a>>,
 }
@@ -33,6 +42,8 @@ struct BoxStatus<'a> {
     name: &'a str,
     phase: Phase,
     restarts: u64,
+    /// when the running instance started, in nanoseconds since the node's boot
+    since: u64,
     reason: Option<String>,
     /// nanoseconds of CPU time since the node's boot
     cpu: u64,
@@ -40,6 +51,10 @@ struct BoxStatus<'a> {
     turns: u64,
     /// bytes of linear memory and tables
     memory: u64,
+    /// the most that it may have of them
+    limit: u64,
+    /// its share of the CPU
+    weight: u32,
     /// what it has sent, by arrow
     sent: Vec<ArrowStatus>,
 }
@@ -59,11 +74,52 @@ pub fn json(node: &Node) -> String {
     let running = node.running();
     let status = Status {
         system: &running.system.name,
+        target: node.target,
         uptime: node.platform.now(),
+        wall_clock: node.platform.wall_clock(),
         memory: Memory { total: memory.total, frames: memory.frames, heap: memory.heap, heap_peak: memory.heap_peak },
         boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
+}
+
+#[derive(Serialize)]
+struct Deployed {
+    number: u64,
+    by: String,
+    began: u64,
+    ended: Option<u64>,
+    wall_clock: Option<u64>,
+    changes: Vec<String>,
+    /// how far it has come: `preparing`, `handing-over`, `trial`, `rolling-back`, `done`, `refused`, `rolled-back`, `stuck`
+    step: &'static str,
+    /// the same in words, with reasons
+    text: String,
+}
+
+/// What was deployed since the node's boot.
+pub fn history_json(node: &Node) -> String {
+    let of = |record: Record| Deployed {
+        text: record.step.to_string(),
+        step: match record.step {
+            Step::Preparing => "preparing",
+            Step::HandingOver => "handing-over",
+            Step::Trial => "trial",
+            Step::RollingBack { .. } => "rolling-back",
+            Step::Over(Outcome::Done) => "done",
+            Step::Over(Outcome::Refused { .. }) => "refused",
+            Step::Over(Outcome::RolledBack { .. }) => "rolled-back",
+            Step::Over(Outcome::Stuck { .. }) => "stuck",
+        },
+        number: record.number,
+        by: record.by,
+        began: record.began,
+        ended: record.ended,
+        wall_clock: record.wall_clock,
+        changes: record.changes,
+    };
+    let history: Vec<Deployed> = node.history().into_iter().map(of).collect();
+    serde_json::to_string(&history).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
 }
 
 fn of_box(handle: &BoxHandle) -> BoxStatus<'_> {
@@ -72,10 +128,13 @@ fn of_box(handle: &BoxHandle) -> BoxStatus<'_> {
         name: &handle.name,
         phase: life.phase,
         restarts: life.restarts,
+        since: life.since,
         reason: life.reason,
         cpu: handle.cpu().map_or(0, CpuTime::total),
         turns: handle.cpu().map_or(0, CpuTime::turns),
         memory: handle.memory(),
+        limit: handle.spec.memory,
+        weight: handle.spec.cpu,
         sent: handle.ports.iter().flat_map(|port| over(port)).collect(),
     }
 }

@@ -14,6 +14,8 @@ pub enum Kind {
     Channel(Channel),
     /// Nothing: the arrows are declared by the channel's clients.
     Service(Channel),
+    /// An arrow to the node, which only one box may have.
+    Control,
     /// Nothing, since it gives no power outside the box. An arrow may say otherwise.
     Face,
     /// An arrow to a box that exports it.
@@ -153,6 +155,31 @@ pub const GIVEN: &[Given] = &[
             ),
         ],
     ),
+    given(
+        CONTROL,
+        &[
+            ("describe", "func() -> string"),
+            ("system", "func() -> string"),
+            ("graph", "func() -> string"),
+            ("logs", "func(name: string, first: u64) -> result<string, string>"),
+            ("restart", "func(name: string, by: string) -> result<_, string>"),
+            ("stop", "func(name: string, by: string) -> result<_, string>"),
+            ("start", "func(name: string, by: string) -> result<_, string>"),
+            ("history", "func() -> string"),
+            (
+                "roll-back",
+                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64 }) -> result<u64, string>",
+            ),
+            ("begin", "func(manifest: list<u8>) -> result<u64, string>"),
+            ("lacks", "func() -> result<list<u8>, string>"),
+            ("put", "func(hash: list<u8>, length: u64, offset: u64, part: list<u8>) -> result<_, string>"),
+            (
+                "deploy",
+                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64 }) -> result<u64, string>",
+            ),
+            ("boot-secret", "func() -> list<u8>"),
+        ],
+    ),
     given("pearwood:net/tcp", CHANNEL),
     given("pearwood:net/tcp-service", CHANNEL),
     given("pearwood:net/udp", CHANNEL),
@@ -177,6 +204,8 @@ pub const FACES: &[(&str, &[&str])] = &[
     ("wasi:http/types", &["0.2", "0.3"]),
 ];
 
+/// The power to see and change the running system.
+pub const CONTROL: &str = "pearwood:control/node";
 /// What a box exports to be run for as long as it lives.
 pub const SERVICE: &str = "pearwood:box/service";
 /// What a box exports to hand its state over to its successor.
@@ -204,6 +233,7 @@ impl Kind {
             "pearwood:box" => Kind::Own,
             "pearwood:hardware" if name.interface() == "nic" => Kind::Device(NIC),
             "pearwood:hardware" if name.interface() == "block" => Kind::Device(DISK),
+            "pearwood:control" => Kind::Control,
             _ if is_face(name) => Kind::Face,
             _ => Kind::Call,
         }
@@ -242,6 +272,7 @@ mod tests {
         assert_eq!(kind("pearwood:box/log@0.1.0"), Kind::Own);
         assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
         assert_eq!(kind("pearwood:hardware/block@0.1.0"), Kind::Device("disk"));
+        assert_eq!(kind("pearwood:control/node@0.1.0"), Kind::Control);
         assert_eq!(kind("pearwood:net/tcp@0.1.0"), Kind::Channel(Channel::Tcp));
         assert_eq!(kind("pearwood:http/handler-service"), Kind::Service(Channel::Handler));
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);

@@ -170,6 +170,6 @@ pub enum Target {
     Box(String),
     /// A device, as the platform names it.
     Device(String),
-    /// The node itself, for interfaces that give no power outside the box.
+    /// The node itself: for interfaces that give no power outside the box, and for the power over the node.
     Node,
 }

@@ -25,6 +25,8 @@ pub struct BoxRoutes {
     pub devices: Vec<DeviceRoute>,
     pub disks: Vec<DiskRoute>,
     pub calls: Vec<CallRoute>,
+    /// It has the power over the node.
+    pub controls: bool,
 }
 
 /// How a box comes to do something.

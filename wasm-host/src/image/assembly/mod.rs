@@ -109,6 +109,11 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
+    /// How long a blob is, if it is missing.
+    pub fn missing_length(&self, hash: Hash) -> Option<u64> {
+        self.missing.get(&hash).copied()
+    }
+
     /// The hashes of the blobs that are not there. There may be more when these are.
     pub fn missing(&self) -> impl ExactSizeIterator<Item = Hash> {
         self.missing.keys().copied()

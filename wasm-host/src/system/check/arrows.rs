@@ -26,7 +26,10 @@ impl Check<'_> {
             }
         };
         match &arrow.target {
-            Target::Node => {}
+            Target::Node => {
+                let controls = Kind::of(&arrow.interface) == Kind::Control && !imports.is_empty();
+                self.routes.boxes[index].controls |= controls;
+            }
             Target::Device(device) => {
                 let names = imports.iter().map(|import| (import.name.clone(), device.clone()));
                 let routes = &mut self.routes.boxes[index];

@@ -2,6 +2,7 @@
 
 use super::Check;
 use crate::system::grant::{Grant, HttpGrant, NetGrant, Ports, Sectors};
+use crate::system::known::Kind;
 use crate::system::model::Target;
 use crate::system::{Arrow, BoxSpec, InterfaceName, size};
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
@@ -10,6 +11,7 @@ impl<'a> Check<'a> {
     pub(super) fn grants(&mut self) {
         self.devices();
         self.sectors();
+        self.control();
         self.ports();
         self.requests();
         self.parents();
@@ -75,6 +77,19 @@ impl<'a> Check<'a> {
                 fault.notes.push(note);
                 fault.help = Some("only where all are read-only can grants of sectors overlap".into());
             }
+        }
+    }
+
+    /// Of two boxes that deploy, neither would know what runs.
+    fn control(&mut self) {
+        let is_control = |arrow: &Arrow| Kind::of(&arrow.interface) == Kind::Control;
+        let mut arrows = self.all_arrows().filter(|(_, arrow)| is_control(arrow));
+        let Some((owner, first)) = arrows.next() else { return };
+        for (spec, arrow) in arrows {
+            let message =
+                format!("the power over the node is granted twice: to box `{}` and to box `{}`", owner.name, spec.name);
+            let note = format!("line {} grants it first", first.target_at.line);
+            self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
         }
     }
 

@@ -28,12 +28,12 @@ impl Check<'_> {
         };
         let kind = Kind::of(&name);
         let is_own = name.package().starts_with("pearwood:");
-        if is_own && matches!(kind, Kind::Own | Kind::Device(_) | Kind::Channel(_) | Kind::Service(_)) {
+        if is_own && matches!(kind, Kind::Own | Kind::Device(_) | Kind::Control | Kind::Channel(_) | Kind::Service(_)) {
             self.given(spec, &name, import);
         }
         let needs_arrow = match kind {
             Kind::Own | Kind::Service(_) | Kind::Face => false,
-            Kind::Device(_) | Kind::Channel(_) => true,
+            Kind::Device(_) | Kind::Control | Kind::Channel(_) => true,
             // types alone give no power
             Kind::Call => !import.functions.is_empty(),
         };
@@ -47,6 +47,7 @@ impl Check<'_> {
         let other_version = spec.arrows.iter().find(|arrow| arrow.interface.path() == name.path());
         let arrow = match kind {
             Kind::Device(class) => format!("{{ device = \"{class}0\" }}"),
+            Kind::Control => "{ node = true }".into(),
             _ => match self.providers(spec, name, kind).first() {
                 Some(provider) => format!("{{ box = \"{provider}\" }}"),
                 None => "{ box = \"…\" }".into(),

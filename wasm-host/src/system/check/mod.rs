@@ -82,7 +82,15 @@ impl<'a> Check<'a> {
                 Some(Service { end: End { channel, peers: Vec::new() }, provider })
             })
             .collect();
-        BoxRoutes { run, clients: Vec::new(), services, devices: Vec::new(), disks: Vec::new(), calls: Vec::new() }
+        BoxRoutes {
+            run,
+            clients: Vec::new(),
+            services,
+            devices: Vec::new(),
+            disks: Vec::new(),
+            calls: Vec::new(),
+            controls: false,
+        }
     }
 
     /// Joins a client and a service of a channel.

@@ -43,6 +43,7 @@ fn components() -> BTreeMap<String, Description> {
         ("./wiki3", describe(&["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.2"])),
         ("store", describe(&[], &["my:store/objects@1.4.2"])),
         ("keeper", service(&["pearwood:hardware/block"])),
+        ("control", service(&["pearwood:control/node"])),
         ("caller", describe(&["my:store/objects@1.1.0"], &["my:store/objects@1.1.0"])),
     ];
     components.into_iter().map(|(name, description)| (name.into(), description)).collect()
@@ -254,6 +255,23 @@ const WIKI: &str = "[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/object
 
 fn known_exports() -> Vec<Interface> {
     [known("my:store/objects@1.4.2")].into()
+}
+
+#[test]
+fn the_power_over_the_node_is_given_once() {
+    let control = |name: &str, target: &str| {
+        format!("[box.{name}]\ncomponent = \"control\"\narrows.\"pearwood:control/node\" = {target}\n")
+    };
+    let one = control("one", "{ node = true }");
+    assert!(routes(&one).boxes[0].controls);
+    let twice = fault(&[one.as_str(), &control("two", "{ node = true }")].concat());
+    assert_eq!(twice.message, "the power over the node is granted twice: to box `one` and to box `two`");
+    assert_eq!((twice.place.line, twice.notes[0].as_str()), (8, "line 5 grants it first"));
+    let missing = fault("[box.one]\ncomponent = \"control\"\n");
+    assert_eq!(missing.help.as_deref(), Some("add arrows.\"pearwood:control/node\" = { node = true }"));
+    let text = format!("[system]\nname = \"s\"\n{}", control("one", "{ box = \"two\" }"));
+    let wrong = System::parse("system.toml", &text).unwrap_err();
+    assert!(wrong[0].message.ends_with("it goes to the node; write { node = true }"), "{}", wrong[0].message);
 }
 
 #[test]

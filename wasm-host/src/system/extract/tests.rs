@@ -22,6 +22,7 @@ fn package(name: &str, wit: &str) -> Description {
 fn what_the_node_gives_is_what_its_wit_says() {
     let packages = [
         package("box.wit", include_str!("../../../../wit/box/box.wit")),
+        package("control.wit", include_str!("../../../../wit/control/control.wit")),
         package("hardware.wit", include_str!("../../../../wit/hardware/hardware.wit")),
         package("net.wit", include_str!("../../../../wit/net/net.wit")),
         package("http.wit", include_str!("../../../../wit/http/http.wit")),

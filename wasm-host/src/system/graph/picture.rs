@@ -21,6 +21,8 @@ pub(super) enum Node {
     /// A box that an arrow names and that does not exist.
     Missing(String),
     Device(String),
+    /// The node itself, over which a box has power.
+    Itself,
     /// Whoever may connect to this node.
     Clients,
     /// Whom boxes may connect to.
@@ -60,6 +62,7 @@ impl Picture {
                         None => picture.node(Node::Missing(name.clone())),
                     },
                     Target::Device(name) => picture.node(Node::Device(name.clone())),
+                    Target::Node if Kind::of(&arrow.interface) == Kind::Control => picture.node(Node::Itself),
                     Target::Node => continue,
                 };
                 picture.join(from, to, Label::of(arrow), false);
@@ -127,6 +130,7 @@ impl Label {
     pub fn of(arrow: &Arrow) -> Self {
         let interface = match Kind::of(&arrow.interface) {
             Kind::Channel(Channel::Handler) => "http".to_string(),
+            Kind::Control => "control".to_string(),
             Kind::Channel(_) | Kind::Device(_) => arrow.interface.interface().to_string(),
             _ => arrow.interface.path().split_once(':').map_or("", |(_, path)| path).to_string(),
         };

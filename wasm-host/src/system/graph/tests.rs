@@ -100,6 +100,18 @@ site  (./site, 8 MiB, cpu 100)";
 }
 
 #[test]
+fn the_power_over_the_node_is_drawn() {
+    let system = system(
+        "[system]\nname = \"s\"\n[box.one]\ncomponent = \"control\"\n\
+         arrows.\"pearwood:control/node\" = { node = true }\narrows.\"wasi:clocks/wall-clock\" = { node = true }\n",
+    );
+    assert!(text(&system).ends_with("└─ control ──> the node"), "{}", text(&system));
+    let drawn = svg(&system, "");
+    well_formed(&drawn);
+    assert!(drawn.contains("<title>the node: the system that runs on it can be seen and changed</title>"));
+}
+
+#[test]
 fn text_says_whom_a_box_may_connect_to() {
     let text = text(&system(TWELVE), Ground::default());
     let expected = "\

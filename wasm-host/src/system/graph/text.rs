@@ -51,6 +51,7 @@ fn name(system: &System, node: &Node) -> String {
         Node::Box(index) => system.boxes[*index].name.clone(),
         Node::Missing(name) => format!("{name} (missing)"),
         Node::Device(name) => name.clone(),
+        Node::Itself => "the node".into(),
         Node::Clients => "clients".into(),
         Node::Hosts => "other hosts".into(),
     }

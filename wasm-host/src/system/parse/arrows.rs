@@ -112,6 +112,7 @@ impl Reader {
             };
             let help = match kind {
                 Kind::Device(class) => format!("write {{ device = \"{class}0\" }}"),
+                Kind::Control => "write { node = true }".to_string(),
                 _ => "write { box = \"…\" }".to_string(),
             };
             self.fault(value.span(), message).help = Some(help);
@@ -141,8 +142,9 @@ impl Reader {
                 }
             }
             (Kind::Device(class), _) => Some(format!("it goes to a device; write {{ device = \"{class}0\" }}")),
+            (Kind::Face | Kind::Control, Target::Node) => None,
+            (Kind::Control, _) => Some("it goes to the node; write { node = true }".into()),
             (_, Target::Device(_)) => Some("it goes to a box, not to a device".into()),
-            (Kind::Face, Target::Node) => None,
             (_, Target::Node) => Some("the node gives no such interface; write { box = \"…\" }".into()),
             (_, Target::Box(_)) => None,
         };

@@ -1,0 +1,339 @@
+//! One connection: the handshake, the proof of a key, and then requests.
+
+use super::{SECOND, streams::Streams};
+use crate::{
+    channel::{Channel, ChannelError, Handshake, Identity, MAX_HANDSHAKE},
+    config::{Config, hex},
+    frames::{self, Assembled, Inbox, MAX_FRAME},
+    message::{self, Greeting, Hello, Request, Response, Role, VERSION},
+    power::{Level, Outside},
+};
+use ed25519_dalek::{Signature, VerifyingKey};
+use std::sync::Arc;
+use wit::{
+    Batch, INITIAL_CREDIT,
+    tcp::{Command, Endpoint},
+};
+
+/// From the first byte to the proof of a key.
+const HANDSHAKE_TIME: u64 = 10 * SECOND;
+
+/// Without a message from the client. It says `Ping` when it has nothing to ask.
+const IDLE_TIME: u64 = 180 * SECOND;
+
+/// How long an ended connection may take to take the rest.
+const FAREWELL_TIME: u64 = 5 * SECOND;
+
+/// The most bytes of the frame that proves a key.
+const MAX_HELLO: usize = 256;
+
+/// The most bytes of a request: a manifest. Those who may not deploy have none to send.
+const MAX_REQUEST: usize = (1 << 20) + 64;
+const MAX_SMALL_REQUEST: usize = 1 << 10;
+
+/// More than the credit that a client ever has.
+const MAX_INBOX: usize = 2 * INITIAL_CREDIT as usize;
+
+/// With this much to send, nothing more is asked of the node.
+const MUCH: usize = 256 << 10;
+
+/// The most bytes held for all connections: beyond it, answers have to wait for others to be taken.
+const MAX_HELD: usize = 8 << 20;
+
+pub struct Connection {
+    pub remote: Endpoint,
+    pub since: u64,
+    /// bytes that may be sent
+    pub credit: u32,
+    pub client_finished: bool,
+    /// No key was proved, and that was counted.
+    pub counted: bool,
+    /// who has proved a key
+    name: Option<Arc<str>>,
+    /// What came is not of this protocol: nothing is owed to whoever sent it.
+    broken: bool,
+    /// TCP was told that there is no more.
+    finishing: bool,
+    state: State,
+    inbox: Inbox,
+    assembled: Assembled,
+    /// received bytes that were used, and are not given back yet
+    used: u32,
+    out: Vec<u8>,
+    sent: usize,
+    heard_at: u64,
+    /// Nothing more is taken from the client, since then.
+    ends_at: Option<u64>,
+    why: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    NotYet,
+    /// All is said.
+    Finish,
+    Abort,
+}
+
+pub enum State {
+    /// The client begins.
+    Handshake(Box<Handshake>),
+    /// The channel is there; the client is to prove its key.
+    Proof(Box<Channel>),
+    Open(Box<Open>),
+    Over,
+}
+
+pub struct Open {
+    pub channel: Channel,
+    pub role: Role,
+    pub name: Arc<str>,
+    pub streams: Streams,
+}
+
+impl State {
+    pub fn begin(identity: &Identity, seed: [u8; 32]) -> Self {
+        match Handshake::of_node(identity, seed) {
+            Ok(handshake) => State::Handshake(Box::new(handshake)),
+            Err(_) => State::Over,
+        }
+    }
+}
+
+impl Connection {
+    pub fn new(remote: Endpoint, state: State, now: u64) -> Self {
+        Connection {
+            remote,
+            since: now,
+            credit: INITIAL_CREDIT,
+            client_finished: false,
+            counted: false,
+            name: None,
+            broken: false,
+            finishing: false,
+            state,
+            inbox: Inbox::default(),
+            assembled: Assembled::default(),
+            used: 0,
+            out: Vec::new(),
+            sent: 0,
+            heard_at: now,
+            ends_at: None,
+            why: None,
+        }
+    }
+
+    pub fn has_proved(&self) -> bool {
+        self.name.is_some()
+    }
+
+    pub fn follows(&self) -> bool {
+        matches!(&self.state, State::Open(open) if !open.streams.is_empty())
+    }
+
+    pub fn held(&self) -> usize {
+        self.inbox.len() + self.assembled.len() + self.unsent()
+    }
+
+    fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// As the log names it.
+    pub fn who(&self) -> String {
+        let address = self.remote.address.to_canonical();
+        format!("{} at {address}", self.name.as_deref().unwrap_or("somebody"))
+    }
+
+    pub fn deadline(&self) -> u64 {
+        match (&self.state, self.ends_at) {
+            (_, Some(ends)) => ends + FAREWELL_TIME,
+            (State::Open(_), None) => self.heard_at + IDLE_TIME,
+            _ => self.since + HANDSHAKE_TIME,
+        }
+    }
+
+    /// Whether it is to end now.
+    pub fn ending(&self, now: u64) -> Ending {
+        let is_over = self.ends_at.is_some() || self.client_finished;
+        match () {
+            () if self.broken || now >= self.deadline() => Ending::Abort,
+            () if self.unsent() > 0 || self.finishing => Ending::NotYet,
+            () if is_over => Ending::Finish,
+            () if matches!(self.state, State::Over) => Ending::Abort,
+            () => Ending::NotYet,
+        }
+    }
+
+    /// TCP is told that there is no more. Until the client has finished too, there is the connection.
+    pub fn finish(&mut self, now: u64) {
+        self.finishing = true;
+        self.ends_at = Some(now);
+    }
+
+    /// What is worth a line in the log.
+    pub fn end_reason(&mut self, now: u64) -> Option<String> {
+        if let Some(why) = self.why.take() {
+            return Some(why);
+        }
+        let proves = matches!(self.state, State::Handshake(_) | State::Proof(_));
+        let late = proves && self.ends_at.is_none() && now >= self.deadline();
+        late.then(|| "has proved no key in time".into())
+    }
+
+    /// What was asked is answered; the client finds what it follows with the box's successor.
+    pub fn retire(&mut self, now: u64) {
+        if self.ends_at.is_none() && self.inbox.len() == 0 {
+            self.ends_at = Some(now);
+        }
+    }
+
+    pub fn received(&mut self, data: &[u8]) {
+        match self.ends_at {
+            None if self.inbox.len() + data.len() > MAX_INBOX => self.broken = true,
+            None => self.inbox.add(data),
+            Some(_) => self.used = self.used.saturating_add(data.len() as u32),
+        }
+    }
+
+    /// Takes in what has come, as far as there is room for what follows. `held`: bytes held for other connections.
+    pub fn advance(&mut self, now: u64, config: &Config, held: usize, outside: &mut impl Outside) {
+        while self.ends_at.is_none() && self.unsent() < MUCH && held + self.held() < MAX_HELD + MUCH {
+            match self.step(now, config, outside) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(ChannelError) => {
+                    self.broken = true;
+                    self.why = Some("what it sent is not of this protocol".into());
+                    self.ends_at = Some(now);
+                    self.out.clear();
+                    self.sent = 0;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, now: u64, config: &Config, outside: &mut impl Outside) -> Result<bool, ChannelError> {
+        let most = match self.state {
+            State::Handshake(_) => MAX_HANDSHAKE,
+            State::Proof(_) => MAX_HELLO,
+            _ => MAX_FRAME,
+        };
+        let Some(frame) = self.inbox.next(most)? else { return Ok(false) };
+        self.used = self.used.saturating_add(frame.len() as u32 + 2);
+        self.heard_at = now;
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Handshake(mut handshake) => {
+                handshake.read(frame)?;
+                frames::frame(&handshake.write()?, &mut self.out);
+                self.state = State::Proof(Box::new(handshake.finish()?));
+            }
+            State::Proof(mut channel) => {
+                let plain = channel.open(frame)?;
+                let message = self.assembled.add(&plain, MAX_HELLO)?;
+                let hello: Option<Hello> = message.as_ref().and_then(|(_, bytes)| message::decode(bytes));
+                self.greet(hello.ok_or(ChannelError)?, *channel, config, now, outside)?;
+            }
+            State::Open(mut open) => {
+                let most = if open.role == Role::Deploy { MAX_REQUEST } else { MAX_SMALL_REQUEST };
+                let plain = open.channel.open(frame)?;
+                let message = self.assembled.add(&plain, most)?;
+                if let Some((id, bytes)) = message {
+                    let request: Request = message::decode(&bytes).ok_or(ChannelError)?;
+                    let response = open.answer(id, request, outside);
+                    if let Some(response) = response {
+                        open.respond(id, &response, &mut self.out)?;
+                    }
+                }
+                self.state = State::Open(open);
+            }
+            State::Over => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn greet(
+        &mut self,
+        hello: Hello,
+        mut channel: Channel,
+        config: &Config,
+        now: u64,
+        outside: &mut impl Outside,
+    ) -> Result<(), ChannelError> {
+        let Hello { version, key, signature } = hello;
+        let signature = Signature::from_components(signature.0, signature.1);
+        let verifies =
+            VerifyingKey::from_bytes(&key).is_ok_and(|key| key.verify_strict(&channel.statement(), &signature).is_ok());
+        let grantee = config.grantee(&key);
+        let refusal = match grantee {
+            _ if version != VERSION => {
+                Some(format!("this node speaks version {VERSION} of the protocol, not {version}"))
+            }
+            _ if !verifies => Some("the signature is not by the key that was said".into()),
+            None => Some(format!("the node's declaration does not list the key {}", hex(&key))),
+            Some(_) => None,
+        };
+        let greeting = match (refusal, grantee) {
+            (None, Some(grantee)) => Greeting::Welcome { role: grantee.role, name: grantee.name.clone() },
+            (why, _) => Greeting::Refused(why.unwrap_or_default()),
+        };
+        frames::seal(&mut channel, 0, &message::encode(&greeting), &mut self.out)?;
+        match greeting {
+            Greeting::Welcome { role, name } => {
+                let name: Arc<str> = name.into();
+                self.name = Some(name.clone());
+                self.state = State::Open(Box::new(Open { channel, role, name, streams: Streams::default() }));
+                outside.log(Level::Info, &format!("{} may {role}", self.who()));
+            }
+            Greeting::Refused(why) => {
+                self.why = Some(format!("was refused: {why}"));
+                self.ends_at = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what the client follows.
+    pub fn look(&mut self, now: u64, held: usize, outside: &mut impl Outside) {
+        let full = self.unsent() >= MUCH || held + self.held() >= MAX_HELD;
+        let State::Open(open) = &mut self.state else { return };
+        if full || self.ends_at.is_some() {
+            return;
+        }
+        let Open { channel, streams, .. } = &mut **open;
+        for (id, response) in streams.look(outside) {
+            if respond(channel, id, &response, &mut self.out).is_err() {
+                self.ends_at = Some(now);
+            }
+        }
+    }
+
+    /// Adds to a batch what the client may be sent, and gives back credit.
+    pub fn send(&mut self, number: u32, batch: &mut Batch, space: usize) {
+        if self.used > 0 && self.ends_at.is_none() {
+            Command::Credit { connection: number, bytes: std::mem::take(&mut self.used) }.encode(batch);
+        }
+        let length = self.unsent().min(self.credit as usize).min(space);
+        if length > 0 {
+            let data = &self.out[self.sent..self.sent + length];
+            Command::Send { connection: number, data }.encode(batch);
+            self.sent += length;
+            self.credit -= length as u32;
+        }
+        if self.sent == self.out.len() {
+            self.sent = 0;
+            // not kept: most connections answer rarely
+            self.out = Vec::new();
+        }
+    }
+}
+
+impl Open {
+    fn respond(&mut self, id: u32, response: &Response, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+        respond(&mut self.channel, id, response, out)
+    }
+}
+
+fn respond(channel: &mut Channel, id: u32, response: &Response, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    frames::seal(channel, id, &message::encode(response), out)
+}

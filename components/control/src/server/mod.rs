@@ -1,0 +1,301 @@
+//! The box's state: its port, its connections, and one turn of serving them.
+
+mod answer;
+mod connection;
+mod limits;
+mod streams;
+
+use crate::{
+    channel::Identity,
+    config::Config,
+    power::{Level, Outside},
+};
+use connection::{Connection, Ending, State};
+use limits::Failures;
+use std::collections::BTreeMap;
+use support::Outgoing;
+use wit::{
+    Peer, Record, Records,
+    tcp::{Command, Endpoint, Event},
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How often what is followed is looked at.
+const POLL: u64 = SECOND / 4;
+
+/// Pauses before a port that was refused is asked for again.
+const AGAIN: u64 = 5 * SECOND;
+
+/// A batch with this much in it takes no more data until it is sent.
+const MUCH: usize = 128 << 10;
+
+pub struct Control {
+    config: Config,
+    identity: Identity,
+    now: u64,
+    peers: BTreeMap<u32, Peered>,
+    /// by peer and connection
+    connections: BTreeMap<(u32, u32), Connection>,
+    failures: Failures,
+    /// when the port is asked for again, by peer
+    refused: BTreeMap<u32, u64>,
+    /// when what is followed is looked at next
+    look_at: u64,
+    retiring: bool,
+}
+
+#[derive(Default)]
+struct Peered {
+    out: Outgoing,
+    retiring: bool,
+    released: bool,
+}
+
+/// What has come up since the last turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wake<'a> {
+    /// monotonic, in nanoseconds
+    pub now: u64,
+    /// events of `pearwood:net/tcp`
+    pub tcp: &'a [u8],
+    /// A peer that had no room may have room again.
+    pub room: bool,
+}
+
+impl Control {
+    pub fn new(config: Config, identity: Identity) -> Self {
+        Control {
+            config,
+            identity,
+            now: 0,
+            peers: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            failures: Failures::default(),
+            refused: BTreeMap::new(),
+            look_at: u64::MAX,
+            retiring: false,
+        }
+    }
+
+    /// Until when there is nothing to do unless something comes.
+    pub fn deadline(&self) -> u64 {
+        let connections = self.connections.values().map(Connection::deadline);
+        connections.chain(self.refused.values().copied()).chain([self.look_at]).min().unwrap_or(u64::MAX)
+    }
+
+    /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.
+    pub fn retire(&mut self) {
+        self.retiring = true;
+        self.refused.clear();
+        for connection in self.connections.values_mut() {
+            connection.retire(self.now);
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.retiring && self.connections.is_empty()
+    }
+
+    /// The number of connections, for tests.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Bytes that are held for connections.
+    pub fn held(&self) -> usize {
+        self.connections.values().map(Connection::held).sum()
+    }
+
+    /// Takes in what has come, and sends what follows from it.
+    pub fn turn(&mut self, wake: Wake<'_>, outside: &mut impl Outside) {
+        self.now = wake.now;
+        let mut from = None;
+        for record in Records::new(wake.tcp).flatten() {
+            match (Peer::decode(&record), from) {
+                (Some(Peer::Is(peer)), _) => from = Some(peer),
+                (Some(Peer::Attach(peer, _)), _) => self.attached(peer),
+                (Some(Peer::Detach(peer, _)), _) => {
+                    self.forget(peer);
+                    self.peers.remove(&peer);
+                }
+                (Some(Peer::Retire(peer)), _) => {
+                    self.refused.remove(&peer);
+                    if let Some(peer) = self.peers.get_mut(&peer) {
+                        peer.retiring = true;
+                    }
+                }
+                (Some(Peer::Release(_)), _) => {}
+                (None, Some(peer)) => self.event(peer, &record, outside),
+                (None, None) => {}
+            }
+        }
+        self.ask_again();
+        self.serve(outside);
+        self.send(wake.room, outside);
+        self.flush(wake.room, outside);
+    }
+
+    fn attached(&mut self, peer: u32) {
+        self.forget(peer);
+        self.peers.insert(peer, Peered::default());
+        if !self.retiring {
+            self.listen(peer);
+        }
+    }
+
+    fn forget(&mut self, peer: u32) {
+        self.refused.remove(&peer);
+        self.connections.retain(|key, _| key.0 != peer);
+    }
+
+    fn listen(&mut self, peer: u32) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            Command::Listen { port: self.config.port, backlog: 16 }.encode(peer.out.batch());
+        }
+    }
+
+    fn ask_again(&mut self) {
+        let due: Vec<u32> = self.refused.iter().filter(|(_, at)| **at <= self.now).map(|(peer, _)| *peer).collect();
+        for peer in due {
+            self.refused.remove(&peer);
+            self.listen(peer);
+        }
+    }
+
+    fn event(&mut self, peer: u32, record: &Record<'_>, outside: &mut impl Outside) {
+        let Ok(event) = Event::decode(record) else { return };
+        match event {
+            Event::Listening { port } => outside.log(Level::Info, &format!("listening on port {port}")),
+            Event::Refused { id: _, why } => {
+                let waits = !self.retiring && self.peers.get(&peer).is_some_and(|peer| !peer.retiring);
+                if waits && self.refused.insert(peer, self.now + AGAIN).is_none() {
+                    let why = String::from_utf8_lossy(why);
+                    outside.log(Level::Error, &format!("port {}: {why}; will ask again", self.config.port));
+                }
+            }
+            Event::Accepted { connection, remote, port: _ } => self.accepted(peer, connection, remote, outside),
+            Event::Data { connection, data } => {
+                let Some(connection) = self.connections.get_mut(&(peer, connection)) else { return };
+                connection.received(data);
+            }
+            Event::Sent { connection, bytes } => {
+                let Some(connection) = self.connections.get_mut(&(peer, connection)) else { return };
+                connection.credit = connection.credit.saturating_add(bytes);
+            }
+            Event::Finished { connection } => {
+                if let Some(connection) = self.connections.get_mut(&(peer, connection)) {
+                    connection.client_finished = true;
+                }
+            }
+            Event::Closed { connection, why: _ } => {
+                if let Some(mut gone) = self.connections.remove(&(peer, connection)) {
+                    self.note_failure(&mut gone);
+                }
+            }
+            // This box makes no connections.
+            Event::Connected { .. } => {}
+        }
+    }
+
+    /// A client that goes without having proved a key has tried and failed.
+    fn note_failure(&mut self, connection: &mut Connection) {
+        if !connection.has_proved() && !std::mem::replace(&mut connection.counted, true) {
+            self.failures.add(connection.remote, self.now);
+        }
+    }
+
+    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, outside: &mut impl Outside) {
+        let Some(peered) = self.peers.get_mut(&peer) else { return };
+        let abort = Command::Abort { connection: number };
+        if self.retiring || self.failures.are_too_many(remote, self.now) {
+            return abort.encode(peered.out.batch());
+        }
+        let unproved: Vec<(u32, u32)> =
+            self.connections.iter().filter(|(_, it)| !it.has_proved()).map(|(key, _)| *key).collect();
+        let full = self.connections.len() >= self.config.connections;
+        if full || unproved.len() >= self.config.connections / 2 {
+            // the oldest that has proved nothing makes room
+            let oldest = unproved.iter().min_by_key(|key| self.connections[key].since).copied();
+            let Some(oldest) = oldest else { return abort.encode(peered.out.batch()) };
+            self.connections.remove(&oldest);
+            if let Some(peered) = self.peers.get_mut(&oldest.0) {
+                Command::Abort { connection: oldest.1 }.encode(peered.out.batch());
+            }
+        }
+        let state = State::begin(&self.identity, outside.random());
+        self.connections.insert((peer, number), Connection::new(remote, state, self.now));
+    }
+
+    /// Lets each connection do what it can.
+    fn serve(&mut self, outside: &mut impl Outside) {
+        let look = self.now >= self.look_at;
+        let mut held = self.held();
+        let keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        for key in keys {
+            let Some(connection) = self.connections.get_mut(&key) else { continue };
+            held -= connection.held();
+            connection.advance(self.now, &self.config, held, outside);
+            if look {
+                connection.look(self.now, held, outside);
+            }
+            if self.retiring {
+                connection.retire(self.now);
+            }
+            held += connection.held();
+        }
+        let follows = self.connections.values().any(Connection::follows);
+        self.look_at = match follows {
+            true if look || self.look_at == u64::MAX => self.now + POLL,
+            true => self.look_at,
+            false => u64::MAX,
+        };
+    }
+
+    /// Sends what there is, and ends what is over.
+    fn send(&mut self, room: bool, outside: &mut impl Outside) {
+        let keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        for (peer, number) in keys {
+            let Some(mut connection) = self.connections.remove(&(peer, number)) else { continue };
+            if let Some(peered) = self.peers.get_mut(&peer)
+                && (!peered.out.is_full() || room)
+            {
+                let space = MUCH.saturating_sub(peered.out.len());
+                connection.send(number, peered.out.batch(), space);
+            }
+            let ending = connection.ending(self.now);
+            if ending != Ending::NotYet {
+                if let Some(why) = connection.end_reason(self.now) {
+                    outside.log(Level::Warn, &format!("{}: {why}", connection.who()));
+                }
+                self.note_failure(&mut connection);
+            }
+            let command = match ending {
+                Ending::NotYet => None,
+                Ending::Finish => {
+                    connection.finish(self.now);
+                    Some(Command::Finish { connection: number })
+                }
+                Ending::Abort => Some(Command::Abort { connection: number }),
+            };
+            if let (Some(command), Some(peered)) = (command, self.peers.get_mut(&peer)) {
+                command.encode(peered.out.batch());
+            }
+            if ending != Ending::Abort {
+                self.connections.insert((peer, number), connection);
+            }
+        }
+    }
+
+    fn flush(&mut self, room: bool, outside: &mut impl Outside) {
+        for (&number, peered) in &mut self.peers {
+            if room || !peered.out.is_full() {
+                peered.out.flush(|batch| outside.send(number, batch));
+            }
+            let is_used = self.connections.keys().any(|key| key.0 == number);
+            if peered.retiring && !is_used && !peered.released && peered.out.is_empty() {
+                peered.released = outside.send(number, Peer::release(number).as_bytes());
+            }
+        }
+    }
+}

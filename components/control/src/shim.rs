@@ -1,0 +1,157 @@
+//! The box: [`Control`] between its arrows.
+
+use crate::{Config, Control, Identity, Level, Outside, Power, Settings, Wake, hex};
+use bindings::pearwood::{
+    box0_1_0::{
+        config, entropy, log,
+        schedule::{self, Ready},
+    },
+    control::node,
+    net::tcp,
+};
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/box", "../../wit/net", "../../wit/control"],
+        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
+        // names of modules where a package has several. The empty one is there for that.
+        inline: "
+            package pearwood:control-box;
+            package pearwood:box@0.0.0 {}
+            world control {
+                import pearwood:box/schedule@0.1.0;
+                import pearwood:box/log@0.1.0;
+                import pearwood:box/config@0.1.0;
+                import pearwood:box/entropy@0.1.0;
+                import pearwood:net/tcp@0.1.0;
+                import pearwood:control/node@0.1.0;
+                export pearwood:box/service@0.1.0;
+            }
+        ",
+        world: "pearwood:control-box/control",
+        generate_all,
+    });
+    use super::ControlBox;
+    export!(ControlBox);
+}
+
+struct ControlBox;
+
+impl bindings::exports::pearwood::box0_1_0::service::Guest for ControlBox {
+    fn run() {
+        let settings = config::get();
+        let config = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+            Ok(config) => config,
+            Err(error) => return log::write(log::Level::Error, &error),
+        };
+        if config.keys.is_empty() {
+            let line = "no keys are configured: no port is opened, and nobody can manage this node; \
+                        `pearwood key show` prints a key for config.keys";
+            log::write(log::Level::Warn, line);
+            return sleep();
+        }
+        let (identity, origin) = match &config.secret {
+            Some(secret) => (Identity::derive(secret.as_bytes()), "derived from config.secret"),
+            None => (Identity::derive(&node::boot_secret()), "made at this boot, another at the next"),
+        };
+        log::write(log::Level::Info, &format!("the node's key is {} ({origin})", hex(identity.public())));
+        let mut control = Control::new(config, identity);
+        loop {
+            let schedule::Turn { wake, received, .. } = schedule::wait_and_receive(control.deadline());
+            if wake.ready.contains(Ready::RETIRE) {
+                control.retire();
+            }
+            let room = wake.ready.contains(Ready::ROOM);
+            control.turn(Wake { now: wake.now, tcp: &received, room }, &mut Arrows);
+            if control.is_done() {
+                return;
+            }
+        }
+    }
+}
+
+/// Nothing to do until another takes the box's place.
+fn sleep() {
+    while !schedule::wait_and_receive(u64::MAX).wake.ready.contains(Ready::RETIRE) {}
+}
+
+struct Arrows;
+
+fn settings(settings: &Settings, by: &str) -> node::Settings {
+    node::Settings { by: by.into(), ready: settings.ready, drain: settings.drain, trial: settings.trial }
+}
+
+impl Power for Arrows {
+    fn describe(&mut self) -> String {
+        node::describe()
+    }
+
+    fn system(&mut self) -> String {
+        node::system()
+    }
+
+    fn graph(&mut self) -> String {
+        node::graph()
+    }
+
+    fn logs(&mut self, name: &str, first: u64) -> Result<String, String> {
+        node::logs(name, first)
+    }
+
+    fn restart(&mut self, name: &str, by: &str) -> Result<(), String> {
+        node::restart(name, by)
+    }
+
+    fn stop(&mut self, name: &str, by: &str) -> Result<(), String> {
+        node::stop(name, by)
+    }
+
+    fn start(&mut self, name: &str, by: &str) -> Result<(), String> {
+        node::start(name, by)
+    }
+
+    fn history(&mut self) -> String {
+        node::history()
+    }
+
+    fn roll_back(&mut self, how: &Settings, by: &str) -> Result<u64, String> {
+        node::roll_back(&settings(how, by))
+    }
+
+    fn begin(&mut self, manifest: &[u8]) -> Result<u64, String> {
+        node::begin(manifest)
+    }
+
+    fn lacks(&mut self) -> Result<Vec<u8>, String> {
+        node::lacks()
+    }
+
+    fn put(&mut self, hash: &[u8], length: u64, offset: u64, part: &[u8]) -> Result<(), String> {
+        node::put(hash, length, offset, part)
+    }
+
+    fn deploy(&mut self, how: &Settings, by: &str) -> Result<u64, String> {
+        node::deploy(&settings(how, by))
+    }
+}
+
+impl Outside for Arrows {
+    fn send(&mut self, peer: u32, batch: &[u8]) -> bool {
+        tcp::send(peer, batch)
+    }
+
+    fn random(&mut self) -> [u8; 32] {
+        // A node that gives no randomness breaks its word, and no channel may be made then.
+        entropy::get(32).try_into().expect("the node gives 32 random bytes")
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warn => log::Level::Warn,
+            Level::Info => log::Level::Info,
+        };
+        log::write(level, line);
+    }
+}

@@ -1,0 +1,319 @@
+//! A control box between a network and a node that are both made up, and clients of it.
+#![allow(dead_code)]
+
+use ed25519_dalek::{Signer, SigningKey};
+use pearwood_control::message::{Greeting, Request, Response};
+use pearwood_control::{
+    Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Role, Settings, Wake,
+};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use wit::tcp::{Command, Endpoint, Event};
+use wit::{Batch, Peer, Records};
+
+pub const SECOND: u64 = 1_000_000_000;
+
+/// The peer that is TCP.
+const TCP: u32 = 0;
+
+#[derive(Default)]
+pub struct FakeNode {
+    /// what was done, and for whom
+    pub done: Vec<String>,
+    pub said: Vec<String>,
+    pub history: String,
+    pub logs: BTreeMap<String, Vec<String>>,
+    pub blobs: Vec<u8>,
+    random: u8,
+    /// by connection
+    sent: BTreeMap<u32, Vec<u8>>,
+    pub closed: BTreeMap<u32, &'static str>,
+    credit: BTreeMap<u32, u32>,
+    pub listens: Vec<u16>,
+    pub has_no_room: bool,
+}
+
+impl FakeNode {
+    fn act(&mut self, what: &str, name: &str, by: &str) -> Result<(), String> {
+        self.done.push(format!("{what} {name} by {by}"));
+        if self.logs.contains_key(name) { Ok(()) } else { Err(format!("there is no box `{name}`")) }
+    }
+}
+
+impl Power for FakeNode {
+    fn describe(&mut self) -> String {
+        let boxes: Vec<String> = self.logs.keys().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
+        format!("{{\"boxes\":[{}]}}", boxes.join(","))
+    }
+    fn system(&mut self) -> String {
+        "[system]\n".repeat(20_000)
+    }
+    fn graph(&mut self) -> String {
+        "<svg/>".into()
+    }
+    fn logs(&mut self, name: &str, first: u64) -> Result<String, String> {
+        let lines = self.logs.get(name).ok_or(format!("there is no box `{name}`"))?;
+        let line = |(number, text): (usize, &String)| {
+            format!("{{\"number\":{number},\"at\":{number},\"level\":\"info\",\"text\":\"{text}\"}}")
+        };
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let lines: Vec<String> = lines.iter().enumerate().skip(first).map(line).collect();
+        Ok(format!("[{}]", lines.join(",")))
+    }
+    fn restart(&mut self, name: &str, by: &str) -> Result<(), String> {
+        self.act("restart", name, by)
+    }
+    fn stop(&mut self, name: &str, by: &str) -> Result<(), String> {
+        self.act("stop", name, by)
+    }
+    fn start(&mut self, name: &str, by: &str) -> Result<(), String> {
+        self.act("start", name, by)
+    }
+    fn history(&mut self) -> String {
+        self.history.clone()
+    }
+    fn roll_back(&mut self, _: &Settings, by: &str) -> Result<u64, String> {
+        self.done.push(format!("roll back by {by}"));
+        Ok(2)
+    }
+    fn begin(&mut self, manifest: &[u8]) -> Result<u64, String> {
+        self.done.push(format!("begin {}", manifest.len()));
+        Ok(manifest.len() as u64)
+    }
+    fn lacks(&mut self) -> Result<Vec<u8>, String> {
+        Ok(vec![7; 64])
+    }
+    fn put(&mut self, _: &[u8], _: u64, _: u64, part: &[u8]) -> Result<(), String> {
+        self.blobs.extend_from_slice(part);
+        Ok(())
+    }
+    fn deploy(&mut self, _: &Settings, by: &str) -> Result<u64, String> {
+        self.done.push(format!("deploy by {by}"));
+        Ok(1)
+    }
+}
+
+impl Outside for FakeNode {
+    fn send(&mut self, peer: u32, batch: &[u8]) -> bool {
+        assert_eq!(peer, TCP);
+        if self.has_no_room {
+            return false;
+        }
+        for record in Records::new(batch).map(Result::unwrap) {
+            if record.kind >= Peer::FIRST_KIND {
+                continue;
+            }
+            match Command::decode(&record).unwrap() {
+                Command::Listen { port, .. } => self.listens.push(port),
+                Command::Send { connection, data } => {
+                    assert!(!self.closed.contains_key(&connection), "sent after the end");
+                    self.sent.entry(connection).or_default().extend_from_slice(data);
+                }
+                Command::Credit { connection, bytes } => *self.credit.entry(connection).or_default() += bytes,
+                Command::Finish { connection } => drop(self.closed.insert(connection, "finish")),
+                Command::Abort { connection } => drop(self.closed.insert(connection, "abort")),
+                other => panic!("{other:?}"),
+            }
+        }
+        true
+    }
+    fn random(&mut self) -> [u8; 32] {
+        self.random = self.random.wrapping_add(1);
+        [self.random; 32]
+    }
+    fn log(&mut self, _: Level, line: &str) {
+        self.said.push(line.into());
+    }
+}
+
+pub struct World {
+    pub control: Control,
+    pub node: FakeNode,
+    pub now: u64,
+    next: u32,
+    events: Batch,
+    room: bool,
+}
+
+pub fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+pub const DEPLOY: u8 = 1;
+pub const OPERATE: u8 = 2;
+pub const VIEW: u8 = 3;
+pub const STRANGER: u8 = 4;
+
+pub fn identity() -> Identity {
+    Identity::derive(b"the node's secret")
+}
+
+impl World {
+    pub fn new() -> Self {
+        let grantee =
+            |seed, role, name: &str| Grantee { key: key(seed).verifying_key().to_bytes(), role, name: name.into() };
+        let keys = vec![
+            grantee(DEPLOY, Role::Deploy, "anna"),
+            grantee(OPERATE, Role::Operate, "ole"),
+            grantee(VIEW, Role::View, "vera"),
+        ];
+        let config = Config { port: 7327, keys, secret: None, connections: 32 };
+        let mut node = FakeNode { history: "[]".into(), ..FakeNode::default() };
+        node.logs.insert("http".into(), vec!["one".into(), "two".into()]);
+        let control = Control::new(config, identity());
+        let mut world = World { control, node, now: SECOND, next: 1, events: Batch::new(), room: false };
+        Peer::Attach(TCP, &[]).encode(&mut world.events);
+        Peer::Is(TCP).encode(&mut world.events);
+        world.turn();
+        assert_eq!(world.node.listens, [7327]);
+        world
+    }
+
+    pub fn turn(&mut self) {
+        let batch = std::mem::take(&mut self.events);
+        let room = std::mem::take(&mut self.room);
+        self.control.turn(Wake { now: self.now, tcp: batch.as_bytes(), room }, &mut self.node);
+        Peer::Is(TCP).encode(&mut self.events);
+    }
+
+    pub fn pass(&mut self, nanos: u64) {
+        self.now += nanos;
+        self.turn();
+    }
+
+    /// Lets the channel to TCP take batches again.
+    pub fn room(&mut self) {
+        self.node.has_no_room = false;
+        self.room = true;
+        self.turn();
+    }
+
+    pub fn accept(&mut self, last: u8) -> u32 {
+        let connection = self.next;
+        self.next += 1;
+        let address = Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped();
+        Event::Accepted { connection, remote: Endpoint { address, port: 5 }, port: 7327 }.encode(&mut self.events);
+        self.turn();
+        connection
+    }
+
+    pub fn bytes(&mut self, connection: u32, data: &[u8]) {
+        // no more at once than a client has credit for
+        for data in data.chunks(16 << 10) {
+            Event::Data { connection, data }.encode(&mut self.events);
+            self.turn();
+        }
+    }
+
+    pub fn closed_by_client(&mut self, connection: u32) {
+        Event::Closed { connection, why: b"" }.encode(&mut self.events);
+        self.turn();
+    }
+
+    /// What the box has sent on a connection, and credit for more.
+    pub fn heard(&mut self, connection: u32) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let sent = self.node.sent.remove(&connection).unwrap_or_default();
+            if sent.is_empty() {
+                return all;
+            }
+            Event::Sent { connection, bytes: sent.len() as u32 }.encode(&mut self.events);
+            all.extend(sent);
+            self.turn();
+        }
+    }
+
+    pub fn credit(&self, connection: u32) -> u32 {
+        self.node.credit.get(&connection).copied().unwrap_or_default()
+    }
+}
+
+/// A client and its connection.
+pub struct Joined {
+    pub connection: u32,
+    pub client: Client,
+    /// all that it has sent
+    pub spoken: Vec<u8>,
+}
+
+impl Joined {
+    /// Connects and takes part in the handshake.
+    pub fn shake(world: &mut World, from: u8) -> Self {
+        let connection = world.accept(from);
+        let client = Client::new([from; 32]).unwrap();
+        let mut joined = Joined { connection, client, spoken: Vec::new() };
+        joined.speak(world);
+        let Some(Heard::Key(found)) = joined.hear(world) else { panic!("no key") };
+        assert_eq!(found, *identity().public());
+        joined
+    }
+
+    pub fn speak(&mut self, world: &mut World) {
+        let out = self.client.take_output();
+        self.spoken.extend_from_slice(&out);
+        world.bytes(self.connection, &out);
+    }
+
+    pub fn hear(&mut self, world: &mut World) -> Option<Heard> {
+        let heard = world.heard(self.connection);
+        self.client.receive(&heard);
+        self.client.hear().unwrap()
+    }
+
+    pub fn prove(&mut self, world: &mut World, seed: u8) -> Greeting {
+        let key = key(seed);
+        self.prove_as(world, key.verifying_key().to_bytes(), |statement| key.sign(statement).to_bytes())
+    }
+
+    pub fn prove_as(&mut self, world: &mut World, key: [u8; 32], sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Greeting {
+        self.client.prove(key, sign).unwrap();
+        self.speak(world);
+        match self.hear(world) {
+            Some(Heard::Greeting(greeting)) => greeting,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Connects and proves a key.
+    pub fn enter(world: &mut World, seed: u8) -> Self {
+        let mut joined = Self::shake(world, seed);
+        let greeting = joined.prove(world, seed);
+        assert!(matches!(greeting, Greeting::Welcome { .. }), "{greeting:?}");
+        joined
+    }
+
+    pub fn send(&mut self, world: &mut World, request: &Request) -> u32 {
+        let id = self.client.request(request).unwrap();
+        self.speak(world);
+        id
+    }
+
+    pub fn ask(&mut self, world: &mut World, request: &Request) -> Response {
+        let id = self.send(world, request);
+        match self.hear(world) {
+            Some(Heard::Response(heard, response)) if heard == id => response,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// xorshift64*
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.next() as u8).collect()
+    }
+}

@@ -1,0 +1,123 @@
+//! `pearwood deploy` and `rollback`
+
+use super::{system_path, table::bytes};
+use anyhow::{Context, Result};
+use clap::Args;
+use control::Settings;
+use control::message::Request;
+use pearwood::build::{self, Components, Target};
+use pearwood::keys;
+use pearwood::remote::{At, Deployed, Remote, Sent, send_image, watch};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wasm_host::engine::KERNEL_TRIPLE;
+use wasm_host::image::Image;
+
+#[derive(Args)]
+pub struct Deploy {
+    /// The system's folder or file
+    system: Option<PathBuf>,
+    #[command(flatten)]
+    at: At,
+    #[command(flatten)]
+    how: How,
+    /// The key to sign the image with, which the node must trust: a name, or a file in PEM
+    #[arg(long, value_name = "NAME", default_value = keys::DEVELOPMENT)]
+    sign: String,
+}
+
+#[derive(Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    at: At,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Times, in seconds.
+#[derive(Args)]
+pub struct How {
+    /// How long a new box may take until it is ready, in seconds
+    #[arg(long, default_value_t = 10)]
+    ready: u32,
+    /// How long old boxes may take to finish what is open, in seconds
+    #[arg(long, default_value_t = 10)]
+    drain: u32,
+    /// How long the new boxes are on trial, in seconds
+    #[arg(long, default_value_t = 10)]
+    trial: u32,
+}
+
+impl How {
+    fn settings(&self) -> Settings {
+        let nanos = |seconds: u32| u64::from(seconds) * 1_000_000_000;
+        Settings { ready: nanos(self.ready), drain: nanos(self.drain), trial: nanos(self.trial) }
+    }
+}
+
+impl Deploy {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut remote = self.at.connect()?;
+        remote.may(&Request::Lacks)?;
+        let system = build::components(&system_path(self.system)?)?;
+        deploy(&mut remote, &system, &self.sign, &self.how)
+    }
+}
+
+/// Brings a system to a node, and waits for what comes of it.
+pub fn deploy(remote: &mut Remote, system: &Components, sign: &str, how: &How) -> Result<ExitCode> {
+    let target = match remote.describe()?.target.as_str() {
+        KERNEL_TRIPLE => Target::Kernel,
+        _ => Target::Native,
+    };
+    let image = build::image(system, target, &keys::find(sign)?)?;
+    let length = image.len() as u64;
+    let trusted = [keys::find(sign)?.public()];
+    let image = Image::open(image, &trusted).context("the image that was just made")?;
+    // building may have taken longer than a connection stays
+    *remote = remote.again()?;
+    let mut shown = Sent::default();
+    let sent = send_image(remote, &image, |sent| {
+        if sent.bytes - shown.bytes >= 1 << 20 {
+            eprintln!("sent {}", bytes(sent.bytes));
+            shown = sent;
+        }
+    })?;
+    let Sent { blobs, bytes: count } = sent;
+    eprintln!("sent {blobs} blobs, {} of the image's {}", bytes(count), bytes(length));
+    let number = remote.number(&Request::Deploy(how.settings()))?;
+    attend(remote, number)
+}
+
+impl Rollback {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut remote = self.at.connect()?;
+        let number = remote.number(&Request::RollBack(self.how.settings()))?;
+        attend(&mut remote, number)
+    }
+}
+
+/// Shows how a deployment goes.
+fn attend(remote: &mut Remote, number: u64) -> Result<ExitCode> {
+    let mut announced = false;
+    let mut announce = |record: &Deployed| {
+        if !announced && (!record.changes.is_empty() || record.ended.is_some()) {
+            announced = true;
+            record.changes.iter().for_each(|change| eprintln!("    {change}"));
+            if record.changes.is_empty() && record.step == "done" {
+                eprintln!("    no box is another");
+            }
+        }
+    };
+    let mut last = String::new();
+    let outcome = watch(remote, number, |record| {
+        announce(record);
+        if record.text != last {
+            eprintln!("deployment {number} is {}", record.text);
+            last.clone_from(&record.text);
+        }
+    })?;
+    announce(&outcome.record);
+    println!("deployment {number}: {}", outcome.record.text);
+    Ok(if outcome.is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,79 @@
+//! `pearwood ps`
+
+use super::table::{bytes, table, time};
+use anyhow::Result;
+use clap::Args;
+use pearwood::remote::{At, BoxStatus, Description};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct Ps {
+    #[command(flatten)]
+    at: At,
+    /// Show also what has gone over each arrow
+    #[arg(short, long)]
+    arrows: bool,
+    /// All that the node says, as JSON
+    #[arg(long, conflicts_with = "arrows")]
+    json: bool,
+}
+
+impl Ps {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut remote = self.at.connect()?;
+        if self.json {
+            println!("{}", remote.text(&control::message::Request::Describe)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let node = remote.describe()?;
+        print!("{}\n\n{}", heading(&node), boxes(&node));
+        if self.arrows {
+            print!("\n{}", arrows(&node));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+pub fn heading(node: &Description) -> String {
+    let (used, total) = (bytes(node.memory.frames), bytes(node.memory.total));
+    format!("{}: up for {}, {used} of {total} in use", node.system, time(node.uptime))
+}
+
+fn boxes(node: &Description) -> String {
+    let row = |one: &BoxStatus| {
+        let is_stand_in = one.phase == "stand-in";
+        let unless = |text: String| if is_stand_in { "-".into() } else { text };
+        let since = if one.phase == "running" { time(node.uptime.saturating_sub(one.since)) } else { "-".into() };
+        let reason = one.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
+        [
+            one.name.clone(),
+            one.phase.clone(),
+            since,
+            unless(format!("{} / {}", bytes(one.memory), bytes(one.limit))),
+            unless(time(one.cpu)),
+            one.restarts.to_string(),
+            reason.to_string(),
+        ]
+    };
+    let rows: Vec<_> = node.boxes.iter().map(row).collect();
+    table(["BOX", "PHASE", " FOR", " MEMORY", " CPU", " RESTARTS", "ENDED LAST"], &rows)
+}
+
+fn arrows(node: &Description) -> String {
+    let rows: Vec<_> = node
+        .boxes
+        .iter()
+        .flat_map(|one| one.sent.iter().map(move |arrow| (one, arrow)))
+        .map(|(one, arrow)| {
+            [
+                one.name.clone(),
+                arrow.to.clone(),
+                arrow.interface.clone(),
+                arrow.batches.to_string(),
+                arrow.records.to_string(),
+                bytes(arrow.bytes),
+            ]
+        })
+        .collect();
+    table(["FROM", "TO", "INTERFACE", " BATCHES", " RECORDS", " SENT"], &rows)
+}

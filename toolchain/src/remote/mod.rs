@@ -1,0 +1,11 @@
+//! A node that is managed from here.
+
+mod at;
+mod connection;
+mod deploy;
+mod description;
+
+pub use at::At;
+pub use connection::{Remote, is_refusal};
+pub use deploy::{Outcome, Sent, send_image, watch};
+pub use description::{Arrow, BoxStatus, Deployed, Description, Memory};

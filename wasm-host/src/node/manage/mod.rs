@@ -1,0 +1,127 @@
+//! What whoever has the power over the node can do to the system that runs.
+
+use super::{Node, Upload, upload::MAX_IMAGE};
+use crate::{
+    boxes::{BoxHandle, Phase},
+    deploy::{Options, Step},
+    image::Image,
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+impl Node {
+    fn managed(&self, name: &str) -> Result<Arc<BoxHandle>, String> {
+        self.find(name).ok_or_else(|| {
+            let running = self.running();
+            let names: Vec<&str> = running.boxes.iter().map(|handle| &*handle.name).collect();
+            format!("there is no box `{name}`; there are {}", names.join(", "))
+        })
+    }
+
+    /// The box, if it is one that can be ended and started.
+    fn driven(&self, name: &str) -> Result<Arc<BoxHandle>, String> {
+        let handle = self.managed(name)?;
+        match handle.life().phase {
+            Phase::StandIn => Err(format!("box `{name}`: this platform does its work, and nothing of it runs")),
+            Phase::Ended => Err(format!("box `{name}` has ended of its own will; a deployment brings it back")),
+            _ => Ok(handle),
+        }
+    }
+
+    /// Ends the box's instance; another is started.
+    pub fn restart_box(&self, name: &str, by: &str) -> Result<(), String> {
+        let handle = self.driven(name)?;
+        if handle.is_stopped() {
+            return Err(format!("box `{name}` is stopped; start it"));
+        }
+        handle.restart(&format!("by {by}"));
+        Ok(())
+    }
+
+    /// Ends the box's instance, and starts none. Refused for `asker` and those that it reaches others by: nobody could
+    /// manage the node any more.
+    pub fn stop_box(&self, name: &str, by: &str, asker: &str) -> Result<(), String> {
+        let handle = self.driven(name)?;
+        let running = self.running();
+        let (asks, stops) = (running.system.position(asker), running.system.position(name));
+        if let Some((asks, stops)) = asks.zip(stops) {
+            let peers = running.routes.boxes[asks].clients.iter().flat_map(|end| &end.peers);
+            if asks == stops || peers.into_iter().any(|peer| peer.box_index == stops) {
+                return Err(format!("box `{name}` is what the node is managed by; without it, it could not be"));
+            }
+        }
+        handle.stop(&format!("by {by}"));
+        Ok(())
+    }
+
+    pub fn start_box(&self, name: &str, by: &str) -> Result<(), String> {
+        let handle = self.managed(name)?;
+        if !handle.start() {
+            return Err(format!("box `{name}` is not stopped"));
+        }
+        handle.note(crate::boxes::log::Level::Info, &format!("started by {by}"));
+        Ok(())
+    }
+
+    /// The lines of a box's log from `first` on, as JSON.
+    pub fn log_json(&self, name: &str, first: u64) -> Result<String, String> {
+        let lines = self.managed(name)?.log();
+        let lines: Vec<_> = lines.into_iter().filter(|line| line.number >= first).collect();
+        serde_json::to_string(&lines).map_err(|error| error.to_string())
+    }
+
+    fn not_busy(&self) -> Result<(), String> {
+        match self.history().last() {
+            Some(last) if !matches!(last.step, Step::Over(_)) => {
+                Err(format!("deployment {} is under way", last.number))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins an image that is to take the place of the running one.
+    pub fn begin_upload(&self, manifest: Vec<u8>) -> Result<Upload, String> {
+        let memory = self.platform.memory();
+        let free = memory.total.saturating_sub(memory.frames);
+        let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;
+        Upload::begin(assembly, free / 2)
+    }
+
+    /// Deploys an image that is complete. Yields the deployment's number.
+    pub fn deploy_upload(self: &Arc<Self>, upload: &mut Option<Upload>, options: Options) -> Result<u64, String> {
+        self.not_busy()?;
+        let image = upload.take().ok_or("no image was begun")?;
+        match image.finish() {
+            Ok(image) => self.deploy_image(Arc::new(image), options),
+            Err((image, why)) => {
+                *upload = Some(image);
+                Err(why)
+            }
+        }
+    }
+
+    /// Deploys the system that ran before the last deployment.
+    pub fn roll_back(self: &Arc<Self>, options: Options) -> Result<u64, String> {
+        self.not_busy()?;
+        let previous = self.previous.lock().clone();
+        let previous = previous.ok_or("no other system ran here since the node's boot")?;
+        self.deploy_image(previous, options)
+    }
+
+    fn deploy_image(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<u64, String> {
+        let deployment = self.deploy(image, options).map_err(|busy| busy.to_string())?;
+        Ok(deployment.record().number)
+    }
+
+    /// 32 secret bytes, made at the node's boot.
+    pub fn boot_secret(&self) -> &[u8; 32] {
+        &self.boot_secret
+    }
+}
+
+#[cfg(all(test, feature = "build"))]
+mod tests;
