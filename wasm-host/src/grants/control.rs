@@ -35,8 +35,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance(&format!("{CONTROL}@0.1.0"))?;
     interface.func_wrap("describe", |cx: Cx<'_>, (): ()| Ok((status::json(&*node(&cx)?),)))?;
     interface.func_wrap("system", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.running().system.source.text.clone(),)))?;
-    interface
-        .func_wrap("graph", |cx: Cx<'_>, (): ()| Ok((crate::system::graph::svg(&node(&cx)?.running().system, ""),)))?;
+    interface.func_wrap("graph", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.drawing(),)))?;
     interface.func_wrap("logs", |cx: Cx<'_>, (name, first): (WasmStr, u64)| -> Refusable<String> {
         Ok((node(&cx)?.log_json(&text(&cx, &name)?, first),))
     })?;

@@ -71,6 +71,10 @@ impl StandIns {
         StandIns(components.iter().map(|&component| component.into()).collect())
     }
 
+    pub(crate) fn components(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Whether the platform does what the box would.
     pub fn has(&self, spec: &BoxSpec) -> bool {
         spec.component.iter().any(|component| self.0.contains(component))

@@ -36,7 +36,7 @@ fn is_well(node: &Node) -> bool {
     let now = node.platform.now();
     node.running().boxes.iter().map(|handle| handle.life()).all(|life| match life.phase {
         Phase::Running => now.saturating_sub(life.since) >= WELL,
-        Phase::Ended | Phase::StandIn => true,
+        Phase::Ended | Phase::StandIn | Phase::Stopped => true,
         Phase::Starting | Phase::Backoff => false,
     })
 }

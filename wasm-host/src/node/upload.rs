@@ -86,18 +86,17 @@ impl Upload {
         Ok(Part { hash, length, bytes })
     }
 
-    /// The image, or this again and why it is none yet.
-    pub(super) fn finish(self) -> Result<Image<'static>, (Self, String)> {
-        let lacking = self.assembly.missing().len();
-        if lacking > 0 {
-            return Err((self, format!("the image lacks {lacking} of its blobs")));
+    /// Nothing is lacking any more.
+    pub(super) fn check_complete(&self) -> Result<(), String> {
+        match self.assembly.missing().len() {
+            0 => Ok(()),
+            lacking => Err(format!("the image lacks {lacking} of its blobs")),
         }
-        let Upload { assembly, room, part } = self;
-        drop((room, part));
-        match assembly.finish() {
-            Ok(image) => Ok(image),
-            Err(_) => unreachable!("nothing is missing"),
-        }
+    }
+
+    /// The image, if nothing is lacking.
+    pub(super) fn finish(self) -> Result<Image<'static>, String> {
+        self.assembly.finish().map_err(|incomplete| incomplete.to_string())
     }
 }
 

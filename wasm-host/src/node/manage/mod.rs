@@ -5,6 +5,7 @@ use crate::{
     boxes::{BoxHandle, Phase},
     deploy::{Options, Step},
     image::Image,
+    system::graph::{self, Ground},
 };
 use alloc::{
     format,
@@ -74,6 +75,12 @@ impl Node {
         serde_json::to_string(&lines).map_err(|error| error.to_string())
     }
 
+    /// The running system, drawn: SVG.
+    pub fn drawing(&self) -> String {
+        let stand_ins: Vec<(&str, &str)> = self.stands_in.components().map(|name| (name, "the platform")).collect();
+        graph::svg(&self.running().system, Ground { note: "as it runs", stand_ins: &stand_ins })
+    }
+
     fn not_busy(&self) -> Result<(), String> {
         match self.history().last() {
             Some(last) if !matches!(last.step, Step::Over(_)) => {
@@ -94,14 +101,9 @@ impl Node {
     /// Deploys an image that is complete. Yields the deployment's number.
     pub fn deploy_upload(self: &Arc<Self>, upload: &mut Option<Upload>, options: Options) -> Result<u64, String> {
         self.not_busy()?;
-        let image = upload.take().ok_or("no image was begun")?;
-        match image.finish() {
-            Ok(image) => self.deploy_image(Arc::new(image), options),
-            Err((image, why)) => {
-                *upload = Some(image);
-                Err(why)
-            }
-        }
+        upload.as_ref().ok_or("no image was begun")?.check_complete()?;
+        let image = upload.take().ok_or("no image was begun")?.finish()?;
+        self.deploy_image(Arc::new(image), options)
     }
 
     /// Deploys the system that ran before the last deployment.

@@ -37,7 +37,9 @@ impl Check<'_> {
         for import in &description.imports {
             let Some(name) = import.parsed() else { continue };
             let of_a_service = match Kind::of(&name) {
-                Kind::Channel(_) | Kind::Service(_) | Kind::Device(_) => name.package().starts_with("pearwood:"),
+                Kind::Channel(_) | Kind::Service(_) | Kind::Device(_) | Kind::Control => {
+                    name.package().starts_with("pearwood:")
+                }
                 _ => name.path() == SCHEDULE,
             };
             if of_a_service {

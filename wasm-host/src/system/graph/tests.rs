@@ -105,8 +105,9 @@ fn the_power_over_the_node_is_drawn() {
         "[system]\nname = \"s\"\n[box.one]\ncomponent = \"control\"\n\
          arrows.\"pearwood:control/node\" = { node = true }\narrows.\"wasi:clocks/wall-clock\" = { node = true }\n",
     );
-    assert!(text(&system).ends_with("└─ control ──> the node"), "{}", text(&system));
-    let drawn = svg(&system, "");
+    let text = text(&system, Ground::default());
+    assert!(text.ends_with("└─ control ──> the node"), "{text}");
+    let drawn = svg(&system, Ground::default());
     well_formed(&drawn);
     assert!(drawn.contains("<title>the node: the system that runs on it can be seen and changed</title>"));
 }
