@@ -9,7 +9,7 @@ use bindings::{
     pearwood::{
         box0_1_0::{
             log::{Level, write as log},
-            schedule::wait,
+            schedule::{Ready, wait},
         },
         hardware::block::{Error, describe, flush, read, write},
         http::handler_service::{receive, send},
@@ -55,16 +55,27 @@ impl Guest for Visits {
             Err(why) => panic!("cannot read the count: {why}"),
         };
         log(Level::Info, &format!("counts on from {count}"));
+        // those who may ask, and what is for them
         let mut answers: BTreeMap<u32, Batch> = BTreeMap::new();
+        let mut retiring = false;
         loop {
-            wait(u64::MAX);
+            retiring |= wait(u64::MAX).ready.contains(Ready::RETIRE);
             // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
-            answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
-            if answers.is_empty() {
+            answers.iter_mut().for_each(offer);
+            if answers.values().all(Batch::is_empty) {
                 count = answer(count, &receive(), &mut answers);
-                answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
+                answers.iter_mut().for_each(offer);
+            }
+            if retiring && answers.is_empty() {
+                return;
             }
         }
+    }
+}
+
+fn offer((peer, batch): (&u32, &mut Batch)) {
+    if send(*peer, batch.as_bytes()) {
+        batch.clear();
     }
 }
 
@@ -84,7 +95,9 @@ fn answer(before: u64, batch: &[u8], answers: &mut BTreeMap<u32, Batch>) -> u64 
         if let Some(event) = Peer::decode(&record) {
             match event {
                 Peer::Is(number) => peer = number,
-                Peer::Attach(number, _) | Peer::Detach(number, _) => drop(answers.remove(&number)),
+                Peer::Attach(number, _) => drop(answers.insert(number, Batch::new())),
+                Peer::Detach(number, _) => drop(answers.remove(&number)),
+                Peer::Retire(_) | Peer::Release(_) => {}
             }
         } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
             let counts = head.method == "GET" && head.target.split('?').next() == Some("/");
