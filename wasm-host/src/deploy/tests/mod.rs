@@ -77,7 +77,7 @@ impl World {
 }
 
 fn options() -> Options {
-    Options { by: "a test".into(), drain: 2 * SECOND, trial: SECOND, ready: 2 * SECOND, ..Options::default() }
+    Options { by: "a test".into(), drain: 20 * SECOND, trial: SECOND, ready: 20 * SECOND, ..Options::default() }
 }
 
 fn with_client(components: &[(&str, Vec<u8>)]) -> Vec<(&'static str, Vec<u8>)> {

@@ -43,7 +43,7 @@ fn one_that_returns_before_it_is_ready() {
 #[test]
 fn one_that_is_never_ready() {
     let why = refused(SITE, &[("site", handler(Handler { begin: "(loop $l (br $l))", ..HANDLER }))]);
-    assert_eq!(why, "box `site` is not ready within 2000 ms");
+    assert_eq!(why, "box `site` is not ready within 20000 ms");
 }
 
 #[test]
