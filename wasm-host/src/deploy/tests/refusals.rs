@@ -3,16 +3,21 @@
 use super::{
     SITE, World,
     guests::{self, HANDLER, Handler},
+    options,
 };
-use crate::deploy::Outcome;
+use crate::deploy::{Options, Outcome};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Deploys what is to be refused, and gives the reason. The site that runs has not noticed.
 fn refused(source: &str, components: &[(&str, Vec<u8>)]) -> String {
+    refused_with(source, components, options())
+}
+
+fn refused_with(source: &str, components: &[(&str, Vec<u8>)], options: Options) -> String {
     let mut world = World::new(SITE, &[("site", HANDLER.component())]);
     let site = world.running.node.find("site").unwrap();
     let open = world.client.begin();
-    let deployment = world.deploy(source, components);
+    let deployment = world.deploy_with(source, components, options);
     let Outcome::Refused { why } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
     assert!(Arc::ptr_eq(&site, &world.running.node.find("site").unwrap()) && !site.is_retiring());
     world.client.end(open);
@@ -42,8 +47,11 @@ fn one_that_returns_before_it_is_ready() {
 
 #[test]
 fn one_that_is_never_ready() {
-    let why = refused(SITE, &[("site", handler(Handler { begin: "(loop $l (br $l))", ..HANDLER }))]);
-    assert_eq!(why, "box `site` is not ready within 20000 ms");
+    // sooner than the watchdog
+    let options = Options { ready: 2_000_000_000, ..options() };
+    let site = handler(Handler { begin: "(loop $l (br $l))", ..HANDLER });
+    let why = refused_with(SITE, &[("site", site)], options);
+    assert_eq!(why, "box `site` is not ready within 2000 ms");
 }
 
 #[test]
@@ -89,7 +97,7 @@ fn code_for_another_engine() {
     builder.artifact("site", engine::requirements(engine::KERNEL_TRIPLE), Vec::from(*b"code"));
     let key = fixture::key();
     let image = image::Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap();
-    let deployment = world.running.node.deploy(Arc::new(image), super::options()).unwrap();
+    let deployment = world.running.node.deploy(Arc::new(image), options()).unwrap();
     let Outcome::Refused { why } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
     assert!(why.starts_with("box `site`: ") && why.contains("target x86_64-unknown-none"), "{why}");
     assert_eq!(world.ask(), (200, b"1".to_vec()));
