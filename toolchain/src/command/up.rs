@@ -102,7 +102,7 @@ impl Up {
             bail!("the system has an arrow to disk{disk}; --disk FILE makes a file one (it begins with disk0)");
         }
         if let Some(disk) = wanted.iter().find(|disk| missing(disk)) {
-            eprintln!("without disk{disk}, systems that are deployed to this node are not kept; --disk FILE is one");
+            eprintln!("without disk{disk}, this node has no slots for its system; --disk FILE is one");
         }
         Ok(())
     }

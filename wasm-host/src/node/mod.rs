@@ -125,7 +125,7 @@ impl Node {
         self.running().boxes.iter().find(|handle| &*handle.name == name).cloned()
     }
 
-    /// Where the node's system is kept, if it is: what is deployed goes there.
+    /// Where the node's system is kept, if it is.
     pub fn slots(&self) -> Option<Arc<Store>> {
         self.platform.slots()
     }
