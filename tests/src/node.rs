@@ -137,6 +137,15 @@ impl TestNode {
     }
 }
 
+/// Shows what the node said, if the test failed.
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the node's console ends with:\n{}", self.node.console().end());
+        }
+    }
+}
+
 /// Which protocol and port a forward is of, for tests that make machines themselves.
 pub fn tcp(port: u16) -> Forward {
     Forward::any(Protocol::Tcp, port)

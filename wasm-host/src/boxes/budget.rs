@@ -25,7 +25,13 @@ impl Budget {
 
     /// Takes all of `bytes` or nothing.
     pub fn take(&self, bytes: u64) -> bool {
-        let taken = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.limit);
+        self.take_leaving(bytes, 0)
+    }
+
+    /// The same, if so much is left after it.
+    pub fn take_leaving(&self, bytes: u64, left: u64) -> bool {
+        let most = self.limit.saturating_sub(left);
+        let taken = |used: u64| used.checked_add(bytes).filter(|used| *used <= most);
         self.used.fetch_update(Relaxed, Relaxed, taken).is_ok()
     }
 
@@ -48,8 +54,13 @@ impl Charge {
 
     /// None: the budget has not that much left.
     pub fn new(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
-        let mut charge = Charge::none(budget);
-        charge.resize(bytes).then_some(charge)
+        Self::leaving(budget, bytes, 0)
+    }
+
+    /// None: the budget would not have `left` left.
+    pub fn leaving(budget: &Arc<Budget>, bytes: usize, left: u64) -> Option<Self> {
+        let bytes = bytes as u64;
+        budget.take_leaving(bytes, left).then(|| Charge { budget: budget.clone(), bytes })
     }
 
     pub fn budget(&self) -> &Arc<Budget> {
@@ -95,5 +106,7 @@ mod tests {
         drop((first, second));
         assert_eq!(budget.used(), 0);
         assert!(!budget.take(u64::MAX));
+        assert!(!budget.take_leaving(51, 50) && Charge::leaving(&budget, 1, 100).is_none());
+        assert!(!budget.take_leaving(1, u64::MAX) && budget.take_leaving(50, 50) && budget.take(50));
     }
 }

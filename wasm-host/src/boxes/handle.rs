@@ -187,7 +187,7 @@ impl BoxHandle {
     }
 
     /// Whether the box was refused memory since this was last asked.
-    pub(crate) fn take_memory_refused(&self) -> bool {
+    pub(super) fn take_memory_refused(&self) -> bool {
         self.memory_refused.swap(false, Relaxed)
     }
 

@@ -67,6 +67,9 @@ pub struct MemoryLimit {
     handle: Arc<BoxHandle>,
     budget: Arc<Budget>,
     used: usize,
+    /// what it has to leave of the limit
+    left: u64,
+    refused: bool,
 }
 
 impl State {
@@ -88,7 +91,7 @@ impl State {
             frames: Arc::default(),
             upload: None,
             wasi: wasi::Context::new(budget),
-            memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0 },
+            memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },
             calls: Calls::new(HANDLES),
             meter: None,
             turns: None,
@@ -102,6 +105,16 @@ impl State {
     pub fn metered(mut self, meter: &Arc<CpuTime>) -> Self {
         (self.meter, self.waited_at) = (Some(meter.clone()), meter.total());
         self
+    }
+
+    /// While it leaves so much of the memory limit to the box's other instances, it gets more.
+    pub fn leave(&mut self, left: u64) {
+        self.memory.left = left;
+    }
+
+    /// Whether it was refused memory for its memories or tables.
+    pub fn was_refused(&self) -> bool {
+        self.memory.refused
     }
 
     /// An instance that works on several things at once waits when none of them goes on.
@@ -187,11 +200,12 @@ const ELEMENT: usize = core::mem::size_of::<usize>();
 impl MemoryLimit {
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let more = desired.saturating_sub(current);
-        let granted = self.budget.take(more as u64);
+        let granted = self.budget.take_leaving(more as u64, self.left);
         if granted {
             self.used += more;
             self.handle.memory_is(self.budget.used());
         } else {
+            self.refused = true;
             self.handle.memory_refused();
         }
         granted

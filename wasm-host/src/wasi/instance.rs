@@ -73,26 +73,22 @@ impl fmt::Display for NoRoom {
 impl core::error::Error for NoRoom {}
 
 impl Maker<'_> {
-    /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry.
+    /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
+    /// not even until it is found that they are not there: others may run meanwhile.
     pub async fn make(&self, meter: Arc<CpuTime>, spare: u64) -> Result<Instance> {
-        let charge = Charge::new(&self.budget, OVERHEAD).ok_or_else(|| Error::new(NoRoom))?;
+        let charge = Charge::leaving(&self.budget, OVERHEAD, spare).ok_or_else(|| Error::new(NoRoom))?;
         let state = State::within(&self.budget, self.handle, self.platform, &self.timer.another());
         let mut store = state.metered(&meter).into_store(self.component.engine());
         store.data_mut().wasi.client = self.client.clone();
-        let instance = self.component.instantiate_async(&mut store).await?;
-        if self.left() < spare {
-            return Err(Error::new(NoRoom));
-        }
+        store.data_mut().leave(spare);
+        let made = self.component.instantiate_async(&mut store).await;
+        let instance = made.map_err(|error| if store.data().was_refused() { Error::new(NoRoom) } else { error })?;
+        store.data_mut().leave(0);
         let interface = instance.get_export_index(&mut store, None, self.export);
         let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
         let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {}", self.export)))?;
         let handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{}#handle", self.export))?;
         Ok(Instance { store, handle, meter, linger: self.timer.another(), _charge: charge })
-    }
-
-    /// Bytes that are left of the box's memory limit.
-    fn left(&self) -> u64 {
-        self.budget.limit().saturating_sub(self.budget.used())
     }
 
     /// What instances leave to the bodies of requests and responses, all but the only one.
@@ -112,7 +108,7 @@ pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, req
             None => match maker.make(meters, spare).await {
                 Ok(instance) => answer(maker, Box::new(instance), request).await,
                 Err(error) => {
-                    let full = error.is::<NoRoom>() || maker.handle.take_memory_refused();
+                    let full = error.is::<NoRoom>();
                     Outcome::Unmade { request, error, full }
                 }
             },
