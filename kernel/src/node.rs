@@ -62,7 +62,7 @@ fn start(machine: &'static Machine, image: Arc<Image<'static>>, trusted: &[Publi
         platform: machine,
         image,
         target: KERNEL_TRIPLE,
-        configure: &mut platform::configure,
+        configure: platform::configure,
         trusted,
         stand_ins: &[],
     };

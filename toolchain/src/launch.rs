@@ -1,12 +1,12 @@
 //! From a system's file to a machine that can be started.
 
 use crate::build::{self, Components, Target};
+use crate::files;
 use crate::node::{Forward, Protocol, Qemu};
 use crate::setup::{self, Group};
 use crate::workspace::Workspace;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use wasm_host::system::grant::Grant;
@@ -36,7 +36,7 @@ impl Launch {
     pub fn prepare(path: &Path) -> Result<Self> {
         setup::ensure(Group::Run)?;
         let system = build::components(path)?;
-        let kernel = build::kernel(&[])?;
+        let kernel = build::kernel(build::kernel_features(&system))?;
         Self::pack(system, kernel)
     }
 
@@ -119,9 +119,7 @@ pub fn disks(system: &System) -> (Vec<u16>, Vec<u16>) {
 fn store(image: &[u8], directory: &Path) -> Result<PathBuf> {
     let name = format!("{}.image", &blake3::hash(image).to_hex()[..16]);
     let path = directory.join(name);
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(image).with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    files::replace(&path, image)?;
     for entry in directory.read_dir()?.flatten() {
         let old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > KEPT);
         let is_image = entry.path().extension().is_some_and(|extension| extension == "image");

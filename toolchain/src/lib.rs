@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod build;
 pub mod console;
+mod files;
 pub mod keys;
 pub mod launch;
 pub mod linux;

@@ -4,7 +4,9 @@
 //! feature detection) does not change what artifacts look like and is added by the platform.
 
 use crate::{image::EngineSettings, system::Description};
-use wasmtime::{Config, Engine, WasmFeatures};
+use alloc::{sync::Arc, vec::Vec};
+use spin::Once;
+use wasmtime::{Config, Engine, Result, WasmFeatures, bail, error::Context as _};
 
 /// The target of artifacts for a node that boots by itself.
 pub const KERNEL_TRIPLE: &str = "x86_64-unknown-none";
@@ -40,6 +42,11 @@ impl Kind {
         if description.is_concurrent() { Kind::Concurrent } else { Kind::Lean }
     }
 
+    /// Those that this build has.
+    pub const fn all() -> &'static [Kind] {
+        if cfg!(feature = "wasi") { &[Kind::Lean, Kind::Concurrent] } else { &[Kind::Lean] }
+    }
+
     const fn flag(self) -> &'static str {
         match self {
             Kind::Lean => "lean",
@@ -57,13 +64,14 @@ pub fn settings_of(kind: Kind) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        .wasm_component_model_async(kind == Kind::Concurrent)
         .concurrency_support(kind == Kind::Concurrent)
         .epoch_interruption(true)
         .gc_support(false)
         .wasm_features(WasmFeatures::THREADS | WasmFeatures::EXCEPTIONS, false)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK);
+    #[cfg(feature = "wasi")]
+    config.wasm_component_model_async(kind == Kind::Concurrent);
     config
 }
 
@@ -77,44 +85,59 @@ pub fn requirements_of(kind: Kind, target: &str) -> EngineSettings {
 }
 
 /// What a node for this target loads.
-pub fn all_requirements(target: &str) -> [EngineSettings; 2] {
-    [Kind::Lean, Kind::Concurrent].map(|kind| requirements_of(kind, target))
+pub fn all_requirements(target: &str) -> Vec<EngineSettings> {
+    Kind::all().iter().map(|kind| requirements_of(*kind, target)).collect()
 }
 
-/// The engines of a node. The second is made only if there is a component for it.
+/// The machine's part of an engine's configuration.
+pub type Configure = fn(&mut Config);
+
+/// The engines of a node.
 #[derive(Clone)]
-pub struct Engines {
+pub struct Engines(Arc<Both>);
+
+struct Both {
     lean: Engine,
-    concurrent: Option<Engine>,
+    /// made when the first component for it comes
+    concurrent: Once<Engine>,
+    configure: Configure,
 }
 
 impl Engines {
-    /// `configure` adds the machine's part.
-    pub fn new(kinds: &[Kind], configure: &mut dyn FnMut(&mut Config)) -> wasmtime::Result<Self> {
-        let mut engine = |kind| {
-            let mut config = settings_of(kind);
-            configure(&mut config);
-            Engine::new(&config)
-        };
-        let lean = engine(Kind::Lean)?;
-        let concurrent = kinds.contains(&Kind::Concurrent).then(|| engine(Kind::Concurrent)).transpose()?;
-        Ok(Engines { lean, concurrent })
+    pub fn new(configure: Configure) -> Result<Self> {
+        let lean = engine(Kind::Lean, configure)?;
+        Ok(Engines(Arc::new(Both { lean, concurrent: Once::new(), configure })))
     }
 
-    /// None if there was no component for it when the node started.
-    pub fn of(&self, kind: Kind) -> Option<&Engine> {
+    /// The engine for components of a kind.
+    pub fn of(&self, kind: Kind) -> Result<&Engine> {
+        let Both { lean, concurrent, configure } = &*self.0;
         match kind {
-            Kind::Lean => Some(&self.lean),
-            Kind::Concurrent => self.concurrent.as_ref(),
+            Kind::Lean => Ok(lean),
+            Kind::Concurrent if Kind::all().contains(&kind) => {
+                concurrent.try_call_once(|| engine(kind, *configure)).context("the engine does not start")
+            }
+            Kind::Concurrent => bail!("it has asynchronous functions, and this node was built without WASI 0.3"),
         }
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Engine> {
-        core::iter::once(&self.lean).chain(&self.concurrent)
     }
 
     /// At each tick of the timer. Takes no locks and does not allocate.
     pub fn increment_epoch(&self) {
-        self.iter().for_each(Engine::increment_epoch);
+        self.0.lean.increment_epoch();
+        if let Some(concurrent) = self.0.concurrent.get() {
+            concurrent.increment_epoch();
+        }
     }
+
+    /// Does the same for as long as the engines are in use; then it says false.
+    pub fn ticker(&self) -> impl Fn() -> bool + Send + 'static {
+        let engines = Arc::downgrade(&self.0);
+        move || engines.upgrade().map(|engines| Engines(engines).increment_epoch()).is_some()
+    }
+}
+
+fn engine(kind: Kind, configure: Configure) -> Result<Engine> {
+    let mut config = settings_of(kind);
+    configure(&mut config);
+    Engine::new(&config)
 }

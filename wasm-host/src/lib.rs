@@ -17,4 +17,8 @@ pub mod node;
 pub mod platform;
 pub mod slots;
 pub mod system;
+#[cfg(feature = "wasi")]
+mod wasi;
+#[cfg(not(feature = "wasi"))]
+#[path = "wasi/absent.rs"]
 mod wasi;

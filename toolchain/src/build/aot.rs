@@ -1,10 +1,10 @@
 //! Ahead-of-time compilation, with what was compiled before kept by content.
 
+use crate::files;
 use crate::progress::Step;
 use anyhow::{Context, Result};
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Write;
 use std::path::Path;
 use wasm_host::engine::{self, Kind};
 use wasm_host::image::EngineSettings;
@@ -48,7 +48,7 @@ impl Compiler {
         let artifact = self.engine.precompile_component(component).map_err(anyhow::Error::from);
         let artifact = artifact.with_context(|| format!("the component of `{name}` cannot be compiled"))?;
         step.done();
-        keep(&artifact, &cached)?;
+        files::replace(&cached, &artifact)?;
         Ok(artifact)
     }
 
@@ -78,16 +78,6 @@ fn aim(config: &mut Config, target: Target) -> Result<()> {
         // SAFETY: the flags are CPU features, and a node refuses artifacts that need some that its CPU has not.
         unsafe { config.cranelift_flag_enable(flag) };
     }
-    Ok(())
-}
-
-/// Writes a file so that nobody ever reads half of it.
-fn keep(artifact: &[u8], path: &Path) -> Result<()> {
-    let directory = path.parent().context("the cache has no directory")?;
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(artifact)?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }
 

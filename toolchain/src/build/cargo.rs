@@ -13,7 +13,7 @@ use std::process::Command;
 /// What the runtime has and compilers do not use by themselves.
 const COMPONENT_FLAGS: &str = "-Ctarget-feature=+simd128,+bulk-memory";
 
-/// Builds the kernel; `features` are those of its crate.
+/// Builds the kernel, where cargo puts every kernel; `features` are those of its crate.
 pub fn kernel(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
     let target = target_directory(workspace, toolchain, "node", KERNEL)?;
     let mut cargo = toolchain.cargo();

@@ -2,6 +2,7 @@
 //! clients that take them. Compressing at build time costs the node nothing and can afford the best ratio.
 
 use super::assets::File;
+use crate::files;
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::Write;
@@ -105,10 +106,7 @@ fn cached(content: &[u8], coding: Coding, cache: &Path) -> Result<Vec<u8>> {
         return Ok(compressed);
     }
     let compressed = (coding.compress)(content)?;
-    // whole or not at all, whoever else builds at the same time
-    let mut file = tempfile::NamedTempFile::new_in(cache)?;
-    file.write_all(&compressed)?;
-    file.persist(&kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    files::replace(&kept, &compressed)?;
     Ok(compressed)
 }
 

@@ -7,7 +7,7 @@ mod componentize;
 mod compress;
 mod drawing;
 mod image;
-
+mod kernel;
 mod source;
 
 pub use crate::keys::development as development_key;
@@ -17,6 +17,7 @@ pub use cargo::package_name;
 pub use componentize::componentize;
 pub use drawing::svg;
 pub use image::image;
+pub use kernel::features as kernel_features;
 pub use source::Source;
 
 use crate::setup::{self, Group, Toolchain};
@@ -161,9 +162,9 @@ pub fn ready_toolchain() -> Result<Toolchain> {
     Toolchain::find().context("there is no Rust toolchain with the targets")
 }
 
-/// Builds the kernel.
+/// Builds the kernel with features of its crate.
 pub fn kernel(features: &[&str]) -> Result<PathBuf> {
-    cargo::kernel(&Workspace::find()?, &ready_toolchain()?, features)
+    kernel::build(&Workspace::find()?, &ready_toolchain()?, features)
 }
 
 /// The files of a box, as they will be in the image. `base` is the folder of the system's file.

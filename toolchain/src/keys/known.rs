@@ -1,9 +1,10 @@
 //! The nodes that the user knows: a line for each, its address and its key.
 
+use crate::files;
 use crate::setup::Lock;
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub struct KnownNodes(PathBuf);
@@ -61,11 +62,7 @@ impl KnownNodes {
             .filter(|line| entry(line).is_none_or(|(name, _)| name != node))
             .fold(String::new(), |text, line| text + line + "\n");
         text += &format!("{node} {}\n", control::hex(key));
-        let directory = self.0.parent().context("the file of known nodes has no folder")?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(&self.0).with_context(|| format!("cannot write {}", self.0.display()))?;
-        Ok(())
+        files::replace(&self.0, text.as_bytes())
     }
 }
 

@@ -86,11 +86,9 @@ impl Linux {
 
     /// Increments the epoch each millisecond, so that boxes yield.
     pub fn tick(&self, engines: &Engines) {
-        let engines: Vec<_> = engines.iter().map(wasmtime::Engine::weak).collect();
+        let tick = engines.ticker();
         std::thread::spawn(move || {
-            let tick =
-                |engine: &wasmtime::EngineWeak| engine.upgrade().map(|engine| engine.increment_epoch()).is_some();
-            while engines.iter().filter(|engine| tick(engine)).count() > 0 {
+            while tick() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });

@@ -51,14 +51,8 @@ pub fn run(
     }
     let trusted = [key.public()];
     let image = Arc::new(Image::open(image, &trusted)?);
-    let setup = Setup {
-        platform: linux,
-        image,
-        target: LINUX_TRIPLE,
-        configure: &mut |_| {},
-        trusted: &trusted,
-        stand_ins: &[NET],
-    };
+    let setup =
+        Setup { platform: linux, image, target: LINUX_TRIPLE, configure: |_| {}, trusted: &trusted, stand_ins: &[NET] };
     let node = Node::start(setup).map_err(|error| anyhow!("{error}"))?;
     linux.tick(node.engines());
     let addresses = |(_, host, guest): &(Protocol, u16, u16)| (*guest, SocketAddr::from((Ipv4Addr::LOCALHOST, *host)));

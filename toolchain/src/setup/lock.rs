@@ -3,6 +3,7 @@
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::fs::{self, File, TryLockError};
+use std::path::Path;
 
 /// Held until dropped, or until the process ends in whatever way.
 pub struct Lock {
@@ -12,9 +13,13 @@ pub struct Lock {
 impl Lock {
     /// Waits for the lock of that name, one per user.
     pub fn hold(name: &str) -> Result<Self> {
-        let directory = workspace::cache_directory()?;
-        fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        let path = directory.join(format!("{name}.lock"));
+        Self::hold_in(&workspace::cache_directory()?, name)
+    }
+
+    /// Waits for the lock of that name, one per folder.
+    pub fn hold_in(folder: &Path, name: &str) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let path = folder.join(format!("{name}.lock"));
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {

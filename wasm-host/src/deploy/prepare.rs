@@ -20,6 +20,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::fmt::Display;
 use wasmtime::component::Component;
 
 /// A system that is ready to take the place of another.
@@ -207,8 +208,10 @@ fn contents(
         } else {
             let name = spec.component_name();
             let kind = descriptions.get(&name).map_or(Kind::Lean, Kind::of);
+            let at_fault = |error: &dyn Display| format!("box `{}`: {error}", spec.name);
+            node.engines.of(kind).map_err(|error| at_fault(&error))?;
             let hash = image.component_hash(&name, &engine::requirements_of(kind, node.target));
-            Some(hash.map_err(|error| format!("box `{}`: {error}", spec.name))?)
+            Some(hash.map_err(|error| at_fault(&error))?)
         };
         Ok(Content { code, assets: image.assets_hash(&spec.name) })
     };

@@ -11,7 +11,6 @@ use crate::{
 use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Mutex;
-use wasmtime::Config;
 
 /// A component whose `run` is this core code. It has a memory of one page and may wait.
 pub fn component(run: &str) -> Vec<u8> {
@@ -89,7 +88,7 @@ pub fn start_on(
         platform,
         image: image(source, components),
         target: engine::LINUX_TRIPLE,
-        configure: &mut |_: &mut Config| {},
+        configure: |_| {},
         trusted: &[key().public()],
         stand_ins,
     };

@@ -20,7 +20,6 @@ use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use wasmtime::{
     Engine, Error, Result,
     component::{Component, InstancePre, Linker},
-    error::Context as _,
 };
 
 /// What each box runs and does. None for those that the platform stands in for.
@@ -85,9 +84,7 @@ impl Loader<'_> {
     fn component(&self, spec: &BoxSpec) -> Result<(Hash, Component)> {
         let name = spec.component_name();
         let kind = self.descriptions.get(&name).map_or(Kind::Lean, Kind::of);
-        let engine = self.engines.of(kind).context(
-            "it has asynchronous functions, and this node started without a box that has: start it again with this system",
-        )?;
+        let engine = self.engines.of(kind)?;
         let settings = engine::requirements_of(kind, self.target);
         let hash = self.image.component_hash(&name, &settings).map_err(Error::new)?;
         if let Some(component) = self.before.component(hash) {

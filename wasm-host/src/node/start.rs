@@ -5,7 +5,7 @@ use crate::{
     arrows::call::CallQueue,
     boxes::{BoxHandle, Parts, supervise},
     deploy::Deployments,
-    engine::{Engines, Kind},
+    engine::{Configure, Engines},
     executor::{Executor, NORMAL_WEIGHT},
     image::{Image, ImageError, PublicKey},
     platform::Platform,
@@ -19,7 +19,6 @@ use alloc::{
 };
 use core::fmt;
 use spin::Mutex;
-use wasmtime::Config;
 
 /// What a node is made of.
 pub struct Setup<'a> {
@@ -28,7 +27,7 @@ pub struct Setup<'a> {
     /// The triple that this machine's artifacts are compiled for.
     pub target: &'static str,
     /// The machine's part of the engine's configuration.
-    pub configure: &'a mut dyn FnMut(&mut Config),
+    pub configure: Configure,
     /// The keys that sign what may be deployed later.
     pub trusted: &'a [PublicKey],
     /// Components that the platform stands in for: their boxes have ports and no instance.
@@ -60,13 +59,8 @@ impl Node {
         let system = image.system().map_err(StartError::image)?;
         let descriptions = image.descriptions().map_err(StartError::image)?;
         let routes = check(&system, &descriptions).map_err(|faults| StartError(Report(&faults).to_string()))?;
-        let kinds: Vec<Kind> = system
-            .boxes
-            .iter()
-            .map(|spec| descriptions.get(&spec.component_name()).map_or(Kind::Lean, Kind::of))
-            .collect();
-        let engines = Engines::new(&kinds, configure)
-            .map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
+        let engines =
+            Engines::new(configure).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
         let stands_in = StandIns::new(stand_ins);
         let mut boxes = Vec::new();

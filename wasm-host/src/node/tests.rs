@@ -12,7 +12,6 @@ use crate::{
     system::describe,
 };
 use alloc::{format, sync::Arc, vec::Vec};
-use wasmtime::Config;
 
 mod disk;
 
@@ -109,7 +108,7 @@ fn an_artifact_for_other_settings_is_refused() {
         platform: FakePlatform::leak(),
         image: Arc::new(image),
         target: engine::LINUX_TRIPLE,
-        configure: &mut |_: &mut Config| {},
+        configure: |_| {},
         trusted: &[],
         stand_ins: &[],
     };
@@ -131,7 +130,7 @@ fn an_artifact_for_the_other_engine_is_refused() {
         platform: FakePlatform::leak(),
         image,
         target: engine::LINUX_TRIPLE,
-        configure: &mut |_: &mut Config| {},
+        configure: |_| {},
         trusted: &[key.public()],
         stand_ins: &[],
     };
