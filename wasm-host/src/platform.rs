@@ -47,8 +47,8 @@ pub trait Platform: Send + Sync {
         None
     }
 
-    /// Looks at the devices and wakes whoever waits for one that is ready. Called between tasks, so it must cost
-    /// next to nothing when there is nothing.
+    /// Looks at the devices and wakes whoever waits for one that is ready. Called between tasks, often, so it
+    /// must cost next to nothing when there is nothing.
     fn poll(&self);
 
     /// Sleeps until a device needs attention, the operator types, or `until` has come. May return early.

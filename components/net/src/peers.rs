@@ -128,7 +128,7 @@ impl Peers {
             if p.events.len() >= ROOM {
                 return None;
             }
-            count += usize::from(!p.full);
+            count += usize::from(!p.full && !p.events.is_empty());
         }
         Some(count)
     }
@@ -191,6 +191,19 @@ mod tests {
         });
         assert_eq!(got.len(), 1);
         assert!(peers.room(1).is_some());
+    }
+
+    #[test]
+    fn only_events_that_there_are_wait() {
+        let mut peers = Peers::default();
+        peers.attach(0);
+        peers.attach(1);
+        assert!(peers.room(0).is_some());
+        assert_eq!(peers.waiting(), Some(0), "there was room, and nothing was written");
+        peers.room(1).unwrap().push(1, 2, b"x");
+        assert_eq!(peers.waiting(), Some(1));
+        peers.deliver(|_, _| false);
+        assert_eq!(peers.waiting(), Some(0), "it has no room");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The kernel heap: talc over a range of addresses that grows as frames are mapped behind it.
 //!
 //! What boxes cause to be allocated here is bounded by the node; running out is the kernel's own failure, and ends in a
-//! panic that says so. It never shrinks: freed memory is the next allocation's.
+//! panic that says so. It never shrinks: freed memory is the next allocation's, and small blocks do not even go back to
+//! talc at once.
 
-use core::{alloc::Layout, ptr::NonNull};
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    ptr::NonNull,
+};
 
 use talc::{
     TalcLock,
@@ -15,18 +19,73 @@ use super::{
     frames::{self, Owner},
     layout::{PAGE, page_up, pages},
     paging::{Access, Arena},
+    recycler::{Class, Recycler},
 };
-use crate::cpu::lock::RawLock;
+use crate::cpu::lock::{Lock, RawLock};
 
 /// Grown by at least this much at a time.
 const STEP: usize = 64 << 10;
 
 #[global_allocator]
-static HEAP: TalcLock<RawLock, Growing> = TalcLock::new(Growing { arena: None, mapped: 0, end: None, peak: 0 });
+static HEAP: Heap = Heap {
+    talc: TalcLock::new(Growing { arena: None, mapped: 0, end: None, peak: 0 }),
+    recycler: Lock::new(Recycler::new()),
+};
+
+struct Heap {
+    talc: TalcLock<RawLock, Growing>,
+    recycler: Lock<Recycler>,
+}
+
+// SAFETY: a block that has a class is of talc with the layout of the class, which is no smaller and no less aligned than
+// what was asked for, and goes back with it; while the recycler has it, nobody else has. All others are talc's.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Heap {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = Class::of(layout) else {
+            // SAFETY: as the caller promises.
+            return unsafe { self.talc.alloc(layout) };
+        };
+        let kept = self.recycler.lock().take(class);
+        // SAFETY: the layout of a class is not empty.
+        kept.unwrap_or_else(|| unsafe { self.talc.alloc(class.layout()) })
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let Some(class) = Class::of(layout) else {
+            // SAFETY: such a block is of talc, with this layout.
+            return unsafe { self.talc.dealloc(block, layout) };
+        };
+        if !self.recycler.lock().put(class, block) {
+            // SAFETY: a block of a class is of talc, with the layout of the class.
+            unsafe { self.talc.dealloc(block, class.layout()) };
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller promises a size that does not overflow when it is rounded up to the alignment.
+        let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        if let (None, None) = (Class::of(layout), Class::of(new)) {
+            // SAFETY: such a block is of talc, with this layout.
+            return unsafe { self.talc.realloc(block, layout, new_size) };
+        }
+        // SAFETY: as the caller promises; both blocks hold at least the smaller of the two sizes.
+        unsafe {
+            let moved = self.alloc(new);
+            if !moved.is_null() {
+                core::ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
+    }
+}
 
 /// Gives the heap its addresses.
 pub fn init(arena: Arena) {
-    let mut heap = HEAP.lock();
+    let mut heap = HEAP.talc.lock();
     heap.source.mapped = arena.range().start;
     heap.source.arena = Some(arena);
 }
@@ -40,8 +99,9 @@ pub struct Usage {
 }
 
 pub fn usage() -> Usage {
-    let heap = HEAP.lock();
-    let used = heap.counters().allocated_bytes;
+    let kept = HEAP.recycler.lock().bytes();
+    let heap = HEAP.talc.lock();
+    let used = heap.counters().allocated_bytes.saturating_sub(kept);
     Usage { used, peak: heap.source.peak.max(used) }
 }
 

@@ -8,6 +8,7 @@ pub mod image;
 pub mod layout;
 pub mod mappings;
 pub mod paging;
+mod recycler;
 pub mod setup;
 pub mod stacks;
 #[allow(unsafe_code)]

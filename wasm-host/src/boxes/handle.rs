@@ -19,7 +19,7 @@ use alloc::{
 };
 use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    task::Waker,
+    task::Poll,
 };
 use spin::{Mutex, Once};
 
@@ -37,6 +37,8 @@ pub struct BoxHandle {
     /// Of this box and those before it in its place.
     log: Arc<Mutex<Log>>,
     life: Mutex<Life>,
+    /// Someone asked for its end: a look that costs nothing, at each of its turns.
+    is_asked: AtomicBool,
     /// rings when its life changes
     bell: Bell,
     /// Another takes its place: when it ends, it is not started again.
@@ -64,7 +66,6 @@ pub struct Life {
     pub since: Nanos,
     /// someone asked for its end
     asked: Option<Arc<str>>,
-    waiting: Option<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -119,6 +120,7 @@ impl BoxHandle {
             task: Once::new(),
             log,
             life: Mutex::default(),
+            is_asked: AtomicBool::new(false),
             bell: Bell::default(),
             retiring: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -224,7 +226,7 @@ impl BoxHandle {
     pub fn retire(&self) {
         if !self.retiring.swap(true, Relaxed) {
             self.signal.raise(Ready::Retire);
-            self.wake_supervisor();
+            self.wake();
             self.bell.ring();
         }
     }
@@ -246,7 +248,8 @@ impl BoxHandle {
     /// Ends the running instance; the supervisor starts another, unless the box retires.
     pub fn restart(&self, why: &str) {
         self.life.lock().asked = Some(why.into());
-        self.wake_supervisor();
+        self.is_asked.store(true, Relaxed);
+        self.wake();
     }
 
     /// Ends the running instance; there is no other until `start`.
@@ -278,38 +281,28 @@ impl BoxHandle {
         self.restart(why);
     }
 
-    fn wake_supervisor(&self) {
-        let waiting = self.life.lock().waiting.take();
-        if let Some(waker) = waiting {
-            waker.wake();
+    /// Gives its task a turn, to see what has changed. Before there is one, it will see.
+    fn wake(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake();
         }
     }
 
-    /// Waits until somebody asks for its end.
+    /// Waits, in its task, until somebody asks for its end.
+    #[inline]
     pub(super) fn end_asked(&self) -> impl Future<Output = Arc<str>> {
-        core::future::poll_fn(|cx| {
-            let mut life = self.life.lock();
-            match life.asked.take() {
-                Some(why) => core::task::Poll::Ready(why),
-                None => {
-                    if !life.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                        life.waiting = Some(cx.waker().clone());
-                    }
-                    core::task::Poll::Pending
-                }
+        core::future::poll_fn(|_| {
+            if !self.is_asked.load(Relaxed) {
+                return Poll::Pending;
             }
+            self.is_asked.store(false, Relaxed);
+            self.life.lock().asked.take().map_or(Poll::Pending, Poll::Ready)
         })
     }
 
-    /// Waits until the box is to retire, which may be while nothing of it runs.
+    /// Waits, in its task, until the box is to retire, which may be while nothing of it runs.
     pub(super) fn retire_asked(&self) -> impl Future<Output = ()> {
-        core::future::poll_fn(|cx| {
-            if self.is_retiring() {
-                return core::task::Poll::Ready(());
-            }
-            self.life.lock().waiting = Some(cx.waker().clone());
-            core::task::Poll::Pending
-        })
+        core::future::poll_fn(|_| if self.is_retiring() { Poll::Ready(()) } else { Poll::Pending })
     }
 
     /// What the node says of the box.

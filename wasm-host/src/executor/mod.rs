@@ -54,36 +54,54 @@ impl Executor {
 
     /// Runs tasks for ever.
     pub fn run(&self, platform: &dyn Platform) -> ! {
-        let mut floor = 0;
+        let mut cpu = Cpu::default();
         loop {
-            self.turn(platform, &mut floor);
+            self.turn(platform, &mut cpu);
         }
     }
 
     /// Runs tasks until `done` says so, which is asked between tasks.
     pub fn run_until(&self, platform: &dyn Platform, mut done: impl FnMut() -> bool) {
-        let mut floor = 0;
+        let mut cpu = Cpu::default();
         while !done() {
-            self.turn(platform, &mut floor);
+            self.turn(platform, &mut cpu);
         }
     }
 
-    /// Runs the next task, or sleeps if there is none. `floor` is the weighted time that the last task had: one that
-    /// slept does not come back with all the time it did not use.
-    fn turn(&self, platform: &dyn Platform, floor: &mut u64) {
-        platform.poll();
+    /// Runs the next task, or sleeps if there is none.
+    fn turn(&self, platform: &dyn Platform, cpu: &mut Cpu) {
         let now = platform.now();
+        if self.ready.is_empty() || elapsed(cpu.polled, now) >= POLL {
+            platform.poll();
+            cpu.polled = now;
+        }
         self.timers.expire(now);
         match self.ready.take() {
-            Some(task) => *floor = task.run(now, *floor, || platform.now()),
+            Some(task) => cpu.floor = task.run(now, cpu.floor, || platform.now()),
             None => platform.idle(self.timers.next()),
         }
     }
 }
 
+/// While there is work, devices are looked at this often: what they bring meanwhile comes in one batch.
+const POLL: Nanos = 50_000;
+
+/// What the CPU that runs tasks remembers from one to the next.
+#[derive(Default)]
+struct Cpu {
+    /// The weighted time that the last task had: one that slept does not come back with all the time it did not use.
+    floor: u64,
+    /// when devices were looked at last
+    polled: Nanos,
+}
+
 impl Ready {
     pub(crate) fn push(&self, task: Arc<Task>) {
         self.queue.lock().push(task);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.lock().is_empty()
     }
 
     fn take(&self) -> Option<Arc<Task>> {

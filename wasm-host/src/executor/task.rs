@@ -84,7 +84,8 @@ impl Task {
         self.wake();
     }
 
-    pub(super) fn wake(self: &Arc<Self>) {
+    /// Gives the task a turn.
+    pub fn wake(self: &Arc<Self>) {
         if !self.queued.swap(true, Relaxed) {
             self.ready.push(self.clone());
         }
