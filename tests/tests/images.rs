@@ -46,3 +46,12 @@ fn bad_images_are_refused_with_a_reason() {
         is_refused(name, image, trust, reason);
     }
 }
+
+/// Kernels without WASI are smaller; what they cannot run they say.
+#[test]
+fn a_node_without_wasi_says_so() {
+    let launch = example("wasi");
+    assert_ne!(launch.kernel, example("bench").kernel);
+    let image = std::fs::read(&launch.image).expect("the image");
+    is_refused("wasi", &image, &launch.trust, "this node was built without WASI");
+}

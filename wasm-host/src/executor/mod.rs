@@ -71,12 +71,16 @@ impl Executor {
     /// Runs the next task, or sleeps if there is none.
     fn turn(&self, platform: &dyn Platform, cpu: &mut Cpu) {
         let now = platform.now();
-        if self.ready.is_empty() || elapsed(cpu.polled, now) >= POLL {
+        if elapsed(cpu.polled, now) >= POLL {
             platform.poll();
             cpu.polled = now;
         }
         self.timers.expire(now);
-        match self.ready.take() {
+        let task = self.ready.take().or_else(|| {
+            platform.poll();
+            self.ready.take()
+        });
+        match task {
             Some(task) => cpu.floor = task.run(now, cpu.floor, || platform.now()),
             None => platform.idle(self.timers.next()),
         }
@@ -98,10 +102,6 @@ struct Cpu {
 impl Ready {
     pub(crate) fn push(&self, task: Arc<Task>) {
         self.queue.lock().push(task);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.queue.lock().is_empty()
     }
 
     fn take(&self) -> Option<Arc<Task>> {
