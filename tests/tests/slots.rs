@@ -59,7 +59,7 @@ fn with_slots<T>(path: &Path, act: impl FnOnce(&Store) -> T) -> T {
 }
 
 fn deploy(path: &Path, image: &[u8]) -> SlotName {
-    let about = About { time: Some(1_700_000_000), who: "ada".into() };
+    let about = About { time: Some(1_700_000_000), who: "ada".into(), ..About::default() };
     with_slots(path, |store| block_on(store.write(image, &about))).expect("written")
 }
 
@@ -96,8 +96,8 @@ fn a_system_on_the_disk_runs_and_what_fails_its_trial_does_not_stay() {
     off(&node);
     with_slots(path, |store| {
         assert_eq!(store.held(SlotName::A).expect("deploy 1").state, State::Good);
-        let what: Vec<_> = store.history().iter().map(|event| (event.what, event.who.clone())).collect();
-        assert_eq!(what, [(What::Written, "ada".into()), (What::ReportedGood, "the node".into())]);
+        let what: Vec<_> = store.history().iter().map(|record| (record.what, record.who.clone())).collect();
+        assert_eq!(what, [(What::Good, "ada".into())]);
     });
 
     // one that dies young, each time
@@ -140,7 +140,7 @@ fn what_was_damaged_does_not_run() {
         assert_eq!(deploy(path, &image_of(name)), slot);
         with_slots(path, |store| {
             store.runs(slot);
-            assert!(block_on(store.mark_good(&About::default())).expect("written"));
+            assert!(block_on(store.mark_good()).expect("written"));
         });
     }
     let node = boots(machine, &["starts deploy 2 from slot B", "visits: counts on from 0"]);

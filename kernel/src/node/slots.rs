@@ -18,7 +18,7 @@ use wasm_host::{
     image::{Image, PublicKey, vector_hash},
     node::Node,
     platform::{Nanos, Platform},
-    slots::{About, Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
+    slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
     system::SystemDisk,
 };
 
@@ -62,20 +62,21 @@ pub fn start(
         log::info!("{device}: its slots are not looked at, as asked for");
         return None;
     }
-    // each round gives a slot up
-    for _ in 0..2 {
+    // each round but the last gives a slot up
+    for _ in 0..3 {
         let chosen = choose(machine, device, &store, trusted)?;
-        match start_chosen(machine, device, chosen, trusted) {
+        let slot = chosen.slot;
+        let why = match start_chosen(machine, device, chosen, trusted) {
             Ok(node) => return Some(node),
-            Err(error) => log::error!("{device}: {error}"),
-        }
-        let about = About { time: seconds(machine), who: "the node".into() };
-        match wait(machine, store.mark_failed(&about)) {
-            Ok(Ok(true)) => {}
-            // what was good once may be again
-            Ok(Ok(false)) => return None,
-            Ok(Err(error)) => return complain(device, &error.to_string()),
-            Err(error) => return complain(device, &error),
+            Err(error) => error,
+        };
+        log::error!("{device}: {why}");
+        // What was good once may be so again at another boot. At this one the other has its turn.
+        store.set_aside(slot);
+        match wait(machine, store.mark_failed(&why)) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => log::error!("{device}: that it failed cannot be written down: {error}"),
+            Err(error) => log::error!("{device}: that it failed cannot be written down: {error}"),
         }
     }
     None
@@ -138,10 +139,6 @@ fn start_chosen(
     log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{attempt}", image.len() >> 10);
     let image = Image::open(image, trusted).map_err(|error| error.to_string())?;
     start_image(machine, Arc::new(image.with_hasher(vector_hash)), trusted)
-}
-
-fn seconds(machine: &Machine) -> Option<u64> {
-    machine.wall_clock().map(|nanos| nanos / 1_000_000_000)
 }
 
 /// Waits for the disk, before there is an executor.

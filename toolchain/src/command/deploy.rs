@@ -119,5 +119,9 @@ fn attend(remote: &mut Remote, number: u64) -> Result<ExitCode> {
     })?;
     announce(&outcome.record);
     println!("deployment {number}: {}", outcome.record.text);
-    Ok(if outcome.is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if let Some(lasts) = &outcome.record.lasts {
+        println!("{lasts}");
+    }
+    let is_kept = outcome.record.kept != Some(false);
+    Ok(if outcome.is_done && is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

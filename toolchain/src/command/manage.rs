@@ -4,8 +4,11 @@ use super::table::{table, time};
 use anyhow::Result;
 use clap::Args;
 use control::message::Request;
-use pearwood::remote::{At, Deployed};
+use pearwood::remote::{At, Deployed, Description};
 use std::process::ExitCode;
+
+/// So much of a system's hash is shown.
+const SHORT: usize = 12;
 
 #[derive(Args)]
 pub struct Restart {
@@ -67,7 +70,7 @@ fn order(at: &At, request: &Request, done: &str) -> Result<ExitCode> {
 impl History {
     pub fn run(self) -> Result<ExitCode> {
         let mut remote = self.at.connect()?;
-        let now = remote.describe()?.uptime;
+        let node = remote.describe()?;
         let history = remote.history()?;
         if history.is_empty() {
             println!("nothing was deployed since the node's boot");
@@ -75,11 +78,22 @@ impl History {
         }
         let row = |one: Deployed| {
             let changes = if one.changes.is_empty() { "no box".into() } else { one.changes.join("; ") };
-            let ago = format!("{} ago", time(now.saturating_sub(one.began)));
-            [one.number.to_string(), ago, one.by, changes, one.text.lines().next().unwrap_or_default().into()]
+            let hash = one.hash.as_deref().and_then(|hash| hash.get(..SHORT)).unwrap_or("-").into();
+            let outcome = one.text.lines().next().unwrap_or_default().into();
+            [one.number.to_string(), began(&one, &node), one.by, hash, changes, outcome]
         };
         let rows: Vec<_> = history.into_iter().map(row).collect();
-        print!("{}", table([" NUMBER", " BEGAN", "BY", "CHANGES", "OUTCOME"], &rows));
+        print!("{}", table([" NUMBER", " BEGAN", "BY", "SYSTEM", "CHANGES", "OUTCOME"], &rows));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How long ago a deployment began, as far as clocks tell.
+fn began(one: &Deployed, node: &Description) -> String {
+    let ago = match (one.began, one.wall_clock, node.wall_clock) {
+        (Some(began), ..) => node.uptime.checked_sub(began),
+        (None, Some(then), Some(now)) => now.checked_sub(then),
+        (None, ..) => None,
+    };
+    ago.map_or_else(|| "before its boot".into(), |ago| format!("{} ago", time(ago)))
 }

@@ -11,6 +11,8 @@ pub struct Description {
     pub target: String,
     /// nanoseconds
     pub uptime: u64,
+    /// nanoseconds since 1970
+    pub wall_clock: Option<u64>,
     pub memory: Memory,
     pub boxes: Vec<BoxStatus>,
 }
@@ -52,14 +54,19 @@ pub struct Arrow {
 pub struct Deployed {
     pub number: u64,
     pub by: String,
-    /// nanoseconds since the node's boot
-    pub began: u64,
+    /// nanoseconds since the node's boot; none: before it
+    pub began: Option<u64>,
     pub ended: Option<u64>,
     /// nanoseconds since 1970
     pub wall_clock: Option<u64>,
     pub changes: Vec<String>,
     pub step: String,
     pub text: String,
+    /// whether the node starts it from now on, if it keeps systems on a disk, and the same in words
+    pub kept: Option<bool>,
+    pub lasts: Option<String>,
+    /// of the system on the disk
+    pub hash: Option<String>,
 }
 
 impl Remote {

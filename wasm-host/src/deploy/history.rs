@@ -3,6 +3,7 @@
 use crate::{
     executor::{Bell, Timer},
     platform::Nanos,
+    slots::SlotName,
 };
 use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 use core::fmt;
@@ -11,12 +12,12 @@ use spin::Mutex;
 /// Deployments that are remembered.
 const KEPT: usize = 32;
 
-#[derive(Default)]
 pub struct Deployments(Mutex<Inner>);
 
-#[derive(Default)]
 struct Inner {
-    next: u64,
+    /// the number of the first since the node's boot
+    first: u64,
+    last: u64,
     past: VecDeque<Arc<Deployment>>,
 }
 
@@ -28,7 +29,7 @@ pub struct Deployment {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// counts the deployments since the node's boot
+    /// counts the deployments: since the node's boot, or of all times if the node keeps systems on a disk
     pub number: u64,
     /// whoever asked for it
     pub by: String,
@@ -40,6 +41,19 @@ pub struct Record {
     /// a line for each box that is another
     pub changes: Vec<String>,
     pub step: Step,
+    /// of one that is done
+    pub lasts: Option<Lasts>,
+}
+
+/// What is so when the node is started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lasts {
+    /// It is on the disk, and what the node starts.
+    Kept { slot: SlotName },
+    /// The node keeps no system on a disk, though the system may name one for it, and starts what it was started with.
+    UntilTheEnd { wanted: Option<String> },
+    /// The disk failed when this was to be written down.
+    Uncertain { why: String },
 }
 
 /// How far it has come.
@@ -77,6 +91,21 @@ pub struct Busy {
 }
 
 impl Deployments {
+    /// Those that follow the one of that number.
+    pub fn after(last: u64) -> Self {
+        Deployments(Mutex::new(Inner { first: last + 1, last, past: VecDeque::new() }))
+    }
+
+    /// The number of the first one.
+    pub fn first(&self) -> u64 {
+        self.0.lock().first
+    }
+
+    /// Whether one is under way.
+    pub fn is_busy(&self) -> bool {
+        self.0.lock().past.back().is_some_and(|last| last.outcome().is_none())
+    }
+
     /// Oldest first.
     pub fn history(&self) -> Vec<Record> {
         self.0.lock().past.iter().map(|deployment| deployment.record()).collect()
@@ -87,15 +116,16 @@ impl Deployments {
         if let Some(last) = inner.past.back().filter(|last| last.outcome().is_none()) {
             return Err(Busy { number: last.record().number });
         }
-        inner.next += 1;
+        inner.last += 1;
         let record = Record {
-            number: inner.next,
+            number: inner.last,
             by: by.into(),
             began: now,
             ended: None,
             wall_clock,
             changes: Vec::new(),
             step: Step::Preparing,
+            lasts: None,
         };
         let deployment = Arc::new(Deployment { record: Mutex::new(record), bell: Bell::default() });
         if inner.past.len() == KEPT {
@@ -134,6 +164,10 @@ impl Deployment {
         self.record.lock().changes = lines;
     }
 
+    pub(super) fn lasts(&self, lasts: Lasts) {
+        self.record.lock().lasts = Some(lasts);
+    }
+
     pub(super) fn step(&self, step: Step) {
         self.record.lock().step = step;
         self.bell.ring();
@@ -168,6 +202,23 @@ impl fmt::Display for Outcome {
             Outcome::Refused { why } => write!(f, "refused: {why}"),
             Outcome::RolledBack { why } => write!(f, "rolled back: {why}"),
             Outcome::Stuck { why, back } => write!(f, "failed: {why}; and the old system did not come back: {back}"),
+        }
+    }
+}
+
+impl fmt::Display for Lasts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lasts::Kept { slot } => write!(f, "it is kept in slot {slot} of the node's disk, and started from now on"),
+            Lasts::UntilTheEnd { wanted: None } => {
+                f.write_str("it lasts until the node is started again: the node keeps no system on a disk")
+            }
+            Lasts::UntilTheEnd { wanted: Some(device) } => {
+                write!(f, "it lasts until the node is started again: the node has not started with slots on {device}")
+            }
+            Lasts::Uncertain { why } => {
+                write!(f, "it runs, but may not when the node is started again: the node's disk failed: {why}")
+            }
         }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! 1. The difference is worked out: boxes that stay, boxes whose place another takes, boxes that come and go.
 //! 2. What is new is loaded, linked and started beside the old. It must pass its health check and get to where it waits.
+//!    Then it is written to the disk, if the node keeps systems there, beside the one that is started at boot.
 //! 3. Boxes that others call hand over their state. Calls that come meanwhile wait.
 //! 4. All arrows move at once. Peers on channels are told to `retire` the old boxes: nothing new is begun with them, and
 //!    what is open goes on there.
 //! 5. Boxes that run hand over their state when they have returned. The others finish what is open, or are ended when
 //!    their time is over; their memory is free then.
 //! 6. The new boxes are on trial for a while. If one crashes or fails too many requests, the old system is put back in
-//!    the same way.
+//!    the same way. If not, the disk's is from then on what is started at boot.
 //!
 //! Up to 4, whatever goes wrong is a refusal: the system that runs has not been touched.
 
@@ -16,6 +17,7 @@ mod change;
 mod difference;
 mod drain;
 mod history;
+mod keep;
 mod prepare;
 mod run;
 #[cfg(all(test, feature = "build"))]
@@ -23,7 +25,8 @@ mod tests;
 mod trial;
 
 pub use difference::{Content, Difference, Fate, Side, Why, difference};
-pub use history::{Busy, Deployment, Deployments, Outcome, Record, Step};
+pub use history::{Busy, Deployment, Deployments, Lasts, Outcome, Record, Step};
+pub(crate) use keep::Source;
 
 use crate::{executor::NORMAL_WEIGHT, image::Image, node::Node, platform::Nanos};
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -64,9 +67,13 @@ impl Default for Options {
 impl Node {
     /// Begins to put the system of `image` in the place of the one that runs. One at a time.
     pub fn deploy(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<Arc<Deployment>, Busy> {
+        self.deploy_from(Source { image: Some(image), slot: None }, options)
+    }
+
+    pub(crate) fn deploy_from(self: &Arc<Self>, source: Source, options: Options) -> Result<Arc<Deployment>, Busy> {
         let (now, wall_clock) = (self.platform.now(), self.platform.wall_clock());
         let deployment = self.deployments.begin(&options.by, now, wall_clock)?;
-        let run = run::run(self.clone(), image, options, deployment.clone());
+        let run = run::run(self.clone(), source, options, deployment.clone());
         self.executor.spawn(NORMAL_WEIGHT, run);
         Ok(deployment)
     }

@@ -1,27 +1,35 @@
 //! A deployment from its beginning to its end.
 
 use super::{
-    Deployment, Fate, Options, Outcome, Step,
+    Deployment, Fate, Lasts, Options, Outcome, Step,
     change::{self, Left},
     drain::{Drained, drain},
+    keep::{Keeper, Source, is_same},
     prepare::{Prepared, prepare},
     trial::trial,
 };
 use crate::{
     boxes::{BoxHandle, Order, Stage, log},
     executor::{NORMAL_WEIGHT, Timer},
-    image::Image,
     node::{Node, Running},
     platform::Nanos,
     system::{Description, known::HANDOVER},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-pub async fn run(node: Arc<Node>, image: Arc<Image<'static>>, options: Options, deployment: Arc<Deployment>) {
-    let outcome = attempt(&node, image, &options, &deployment).await;
+pub async fn run(node: Arc<Node>, source: Source, options: Options, deployment: Arc<Deployment>) {
     let number = deployment.record().number;
+    let mut keeper = Keeper::new(&node, &options, number);
+    let outcome = attempt(&node, source, &options, &deployment, &mut keeper).await;
     let level = if outcome == Outcome::Done { log::Level::Info } else { log::Level::Error };
     say(&node, level, &format!("deployment {number}: {outcome}"));
+    if let Some(lasts) = deployment.record().lasts {
+        let level = if matches!(lasts, Lasts::Uncertain { .. }) { log::Level::Error } else { log::Level::Info };
+        say(&node, level, &format!("deployment {number}: {lasts}"));
+    }
+    if let Err(error) = keeper.end(&node, &outcome, &deployment.record().changes).await {
+        say(&node, log::Level::Warn, &format!("deployment {number}: the disk does not take what came of it: {error}"));
+    }
     deployment.end(outcome, node.platform.now());
 }
 
@@ -31,7 +39,13 @@ fn say(node: &Node, level: log::Level, text: &str) {
     }
 }
 
-async fn attempt(node: &Arc<Node>, image: Arc<Image<'static>>, options: &Options, deployment: &Deployment) -> Outcome {
+async fn attempt(
+    node: &Arc<Node>,
+    source: Source,
+    options: &Options,
+    deployment: &Deployment,
+    keeper: &mut Keeper,
+) -> Outcome {
     let timer = node.executor.timers().timer();
     let old = node.running();
     let announce = |lines: Vec<String>| {
@@ -40,10 +54,20 @@ async fn attempt(node: &Arc<Node>, image: Arc<Image<'static>>, options: &Options
         say(node, log::Level::Info, &format!("deployment {number} by {}: {what}", options.by));
         deployment.changes(lines);
     };
-    let prepared = match prepare(node, image, &old, &[&old], options, announce).await {
+    let image = match keeper.find(node, &source).await {
+        Ok(image) => image,
+        Err(why) => return Outcome::Refused { why },
+    };
+    let prepared = match prepare(node, image.clone(), &old, &[&old], options, announce).await {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::Refused { why },
     };
+    let changes = deployment.record().changes;
+    if let Err(why) = keeper.keep(node, &image, &old.image, &source, &changes).await {
+        prepared.abandon("the deployment was refused");
+        return Outcome::Refused { why };
+    }
+    drop((image, source));
     deployment.step(Step::HandingOver);
     let deadline = node.platform.now().saturating_add(options.drain);
     if let Err(why) = hand_over_called(&prepared, &timer, deadline).await {
@@ -59,7 +83,10 @@ async fn attempt(node: &Arc<Node>, image: Arc<Image<'static>>, options: &Options
     };
     let outcome = match verdict {
         Ok(()) => {
-            node.keep_previous(prepared.old.image.clone());
+            deployment.lasts(keeper.promote(node).await);
+            if !is_same(&prepared.new.image, &prepared.old.image) {
+                node.keep_previous(prepared.old.image.clone(), keeper.was());
+            }
             Outcome::Done
         }
         Err(why) => {

@@ -4,7 +4,7 @@ use crate::{
     arrows::Bytes,
     boxes::State,
     deploy::Options,
-    node::{Node, status},
+    node::{Node, history, status},
     system::known::CONTROL,
 };
 use alloc::{format, string::String, sync::Arc};
@@ -49,7 +49,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     interface.func_wrap("start", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
         Ok((node(&cx)?.start_box(&text(&cx, &name)?, &text(&cx, &by)?),))
     })?;
-    interface.func_wrap("history", |cx: Cx<'_>, (): ()| Ok((status::history_json(&*node(&cx)?),)))?;
+    interface.func_wrap("history", |cx: Cx<'_>, (): ()| Ok((history::json(&*node(&cx)?),)))?;
     interface.func_wrap("roll-back", |cx: Cx<'_>, (settings,): (Settings,)| -> Refusable<u64> {
         let options = options(&cx, &settings)?;
         Ok((node(&cx)?.roll_back(options),))

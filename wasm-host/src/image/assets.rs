@@ -111,6 +111,11 @@ impl<'a> Assets<'a> {
         self.stored.table.files.iter().map(|file| file.hash).zip(self.stored.files.iter().cloned())
     }
 
+    /// Where each file is, from the start of the box's files.
+    pub(super) fn places(&self) -> impl Iterator<Item = u64> {
+        self.stored.table.files.iter().map(|file| file.offset)
+    }
+
     pub fn len(&self) -> usize {
         self.stored.table.files.len()
     }

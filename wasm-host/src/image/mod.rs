@@ -21,6 +21,7 @@ mod hash;
 mod key;
 #[cfg(feature = "build")]
 mod secret;
+mod stream;
 
 pub use assembly::{AddError, Assembly, Incomplete};
 pub use assets::{Asset, Assets};
@@ -36,6 +37,7 @@ pub use hash::{Hash, Hasher, hash};
 pub use key::{KeyId, PublicKey};
 #[cfg(feature = "build")]
 pub use secret::{KeyError, SecretKey};
+pub use stream::Stream;
 
 use crate::system::{Description, System};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};

@@ -1,7 +1,11 @@
 //! The operator's line: commands typed on the console. Whoever holds the console holds the machine.
 
-use super::{Node, status};
-use crate::{deploy::Record, platform::Power};
+use super::{
+    Node,
+    history::{self, Deployed},
+    status,
+};
+use crate::platform::Power;
 use alloc::{
     format,
     string::{String, ToString},
@@ -71,11 +75,11 @@ fn obey(node: &Node, line: &str) -> String {
 
 /// What was deployed, a line for each.
 fn history(node: &Node) -> String {
-    let line = |record: Record| {
-        let what = if record.changes.is_empty() { String::from("no box") } else { record.changes.join("; ") };
-        format!("deployment {} by {}: {what}: {}", record.number, record.by, record.step)
+    let line = |one: Deployed| {
+        let what = if one.changes.is_empty() { String::from("no box") } else { one.changes.join("; ") };
+        format!("deployment {} by {}: {what}: {}", one.number, one.by, one.text)
     };
-    let lines: Vec<String> = node.history().into_iter().map(line).collect();
+    let lines: Vec<String> = history::history(node).into_iter().map(line).collect();
     if lines.is_empty() { String::from("nothing was deployed since the start") } else { lines.join("\n") }
 }
 

@@ -58,10 +58,22 @@ pub fn key() -> SecretKey {
 }
 
 pub fn image(source: &str, components: &[(&str, Vec<u8>)]) -> Arc<Image<'static>> {
+    image_with(source, components, &[])
+}
+
+/// The same, with files: box, path, content.
+pub fn image_with(
+    source: &str,
+    components: &[(&str, Vec<u8>)],
+    files: &[(&str, &str, Vec<u8>)],
+) -> Arc<Image<'static>> {
     let mut builder = Builder::new("system.toml", source);
     for (name, binary) in components {
         builder.description(name, describe(binary).unwrap());
         builder.artifact(name, engine::requirements(engine::LINUX_TRIPLE), compiled(binary));
+    }
+    for (name, path, content) in files {
+        builder.asset(name, path, content.clone(), 0);
     }
     Arc::new(Image::open(builder.finish(&key()).unwrap(), &[key().public()]).unwrap())
 }

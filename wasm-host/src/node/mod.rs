@@ -3,6 +3,7 @@
 mod console;
 #[cfg(all(test, feature = "build"))]
 pub(crate) mod fixture;
+pub(crate) mod history;
 pub(crate) mod load;
 mod manage;
 mod start;
@@ -23,7 +24,7 @@ use crate::{
     deploy::Deployments,
     engine::{self, Engines},
     executor::Executor,
-    image::{Assembly, Image, ImageError, PublicKey},
+    image::{Assembly, EngineSettings, Image, ImageError, PublicKey},
     platform::Platform,
     slots::Store,
     system::{BoxSpec, Description, Routes, System},
@@ -46,10 +47,18 @@ pub struct Node {
     pub(crate) stands_in: StandIns,
     running: Mutex<Arc<Running>>,
     /// what `roll_back` goes back to
-    previous: Mutex<Option<Arc<Image<'static>>>>,
+    previous: Mutex<Option<Previous>>,
     me: Weak<Node>,
     boot_secret: [u8; 32],
     pub(crate) deployments: Deployments,
+}
+
+/// A system that ran before.
+#[derive(Clone)]
+struct Previous {
+    image: Arc<Image<'static>>,
+    /// the deployment that brought it, by which a slot of the disk may have it
+    deploy: Option<u64>,
 }
 
 /// A system as it runs. Another takes its place as a whole.
@@ -99,9 +108,8 @@ impl Node {
     /// Begins an image of which only the manifest has come, with all that the running one has of it.
     pub fn assemble(&self, manifest: Vec<u8>, limit: u64) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
-        let settings = engine::all_requirements(self.target);
         let mut assembly =
-            Assembly::new(manifest, &self.trusted, &settings, limit)?.with_hasher(running.image.hasher());
+            Assembly::new(manifest, &self.trusted, &self.engine_settings(), limit)?.with_hasher(running.image.hasher());
         assembly.reuse(&running.image)?;
         Ok(assembly)
     }
@@ -116,8 +124,24 @@ impl Node {
     }
 
     /// Keeps the system that ran before for `roll_back`.
-    pub(crate) fn keep_previous(&self, image: Arc<Image<'static>>) {
-        *self.previous.lock() = Some(image);
+    pub(crate) fn keep_previous(&self, image: Arc<Image<'static>>, deploy: Option<u64>) {
+        *self.previous.lock() = Some(Previous { image, deploy });
+    }
+
+    /// How the code is compiled that runs here.
+    pub(crate) fn engine_settings(&self) -> Vec<EngineSettings> {
+        engine::all_requirements(self.target)
+    }
+
+    /// The keys that sign what may run here.
+    pub(crate) fn trusted(&self) -> &[PublicKey] {
+        &self.trusted
+    }
+
+    /// Bytes that a system which comes may take.
+    pub(crate) fn room(&self) -> u64 {
+        let memory = self.platform.memory();
+        memory.total.saturating_sub(memory.frames) / 2
     }
 
     /// The box of that name that runs now.

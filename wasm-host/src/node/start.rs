@@ -116,7 +116,7 @@ impl Node {
             previous: Mutex::default(),
             me: me.clone(),
             boot_secret,
-            deployments: Deployments::default(),
+            deployments: Deployments::after(platform.slots().map_or(0, |store| store.last_deploy())),
         });
         node.running().boxes.iter().for_each(|handle| handle.belongs_to(node.weak()));
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));

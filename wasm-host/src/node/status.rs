@@ -4,14 +4,9 @@ use super::Node;
 use crate::{
     arrows::channel::{Arrow, Port},
     boxes::{BoxHandle, Phase},
-    deploy::{Outcome, Record, Step},
     executor::CpuTime,
 };
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering::Relaxed;
 use serde::{Serialize, Serializer};
 
@@ -81,45 +76,6 @@ pub fn json(node: &Node) -> String {
         boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
-}
-
-#[derive(Serialize)]
-struct Deployed {
-    number: u64,
-    by: String,
-    began: u64,
-    ended: Option<u64>,
-    wall_clock: Option<u64>,
-    changes: Vec<String>,
-    /// how far it has come: `preparing`, `handing-over`, `trial`, `rolling-back`, `done`, `refused`, `rolled-back`, `stuck`
-    step: &'static str,
-    /// the same in words, with reasons
-    text: String,
-}
-
-/// What was deployed since the node's boot.
-pub fn history_json(node: &Node) -> String {
-    let of = |record: Record| Deployed {
-        text: record.step.to_string(),
-        step: match record.step {
-            Step::Preparing => "preparing",
-            Step::HandingOver => "handing-over",
-            Step::Trial => "trial",
-            Step::RollingBack { .. } => "rolling-back",
-            Step::Over(Outcome::Done) => "done",
-            Step::Over(Outcome::Refused { .. }) => "refused",
-            Step::Over(Outcome::RolledBack { .. }) => "rolled-back",
-            Step::Over(Outcome::Stuck { .. }) => "stuck",
-        },
-        number: record.number,
-        by: record.by,
-        began: record.began,
-        ended: record.ended,
-        wall_clock: record.wall_clock,
-        changes: record.changes,
-    };
-    let history: Vec<Deployed> = node.history().into_iter().map(of).collect();
-    serde_json::to_string(&history).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
 }
 
 fn of_box(handle: &BoxHandle) -> BoxStatus<'_> {

@@ -5,7 +5,6 @@ use crate::{
     boxes::{Phase, log},
     executor::Timer,
     platform::Nanos,
-    slots::About,
 };
 use alloc::{format, string::String, sync::Arc};
 
@@ -20,11 +19,11 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
     let Some(store) = node.slots() else { return };
     while store.on_trial() {
         timer.sleep_until(platform.now() + PAUSE).await;
-        if !is_well(&node) {
+        // what a deployment brings has a trial of its own
+        if node.deployments.is_busy() || !is_well(&node) {
             continue;
         }
-        let time = platform.wall_clock().map(|nanos| nanos / 1_000_000_000);
-        let (level, text) = match store.mark_good(&About { time, who: "the node".into() }).await {
+        let (level, text) = match store.mark_good().await {
             Ok(_) => (log::Level::Info, String::from("the system has stood its trial")),
             Err(error) => (log::Level::Error, format!("that the system is good cannot be written down: {error}")),
         };

@@ -93,7 +93,7 @@ impl Platform for FakePlatform {
     }
 
     fn memory(&self) -> MemoryUse {
-        MemoryUse::default()
+        MemoryUse { total: 1 << 30, ..MemoryUse::default() }
     }
 
     fn power(&self, power: Power) -> ! {

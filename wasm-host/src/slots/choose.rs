@@ -1,8 +1,8 @@
 //! Which system a node starts.
 
 use super::store::{Store, Turn};
-use super::table::{SlotName, State, Table};
-use super::{About, MAX_ATTEMPTS, SlotError};
+use super::table::{SlotName, State, Table, What};
+use super::{MAX_ATTEMPTS, SlotError};
 use alloc::{
     format,
     string::{String, ToString},
@@ -45,6 +45,7 @@ impl Store {
                 return None;
             }
         };
+        self.inner().running = None;
         let current = self.current()?;
         let mut last_resort = None;
         for slot in [current, current.other()] {
@@ -72,14 +73,18 @@ impl Store {
     ) -> Verdict {
         let Some(held) = self.held(slot) else { return Verdict::No };
         let name = format!("slot {slot}, deploy {}", held.deploy);
+        if self.inner().set_aside[slot as usize] {
+            return Verdict::No;
+        }
         match held.state {
             State::Failed => {
                 tell(format!("{name}: it has failed before"));
                 return Verdict::No;
             }
             State::Trial if held.attempts >= MAX_ATTEMPTS => {
-                tell(format!("{name}: was started {} times and not reported good", held.attempts));
-                if let Err(error) = self.update(turn, |table| table.give_up(slot, &About::default())).await {
+                let why = format!("was started {} times and not reported good", held.attempts);
+                tell(format!("{name}: {why}"));
+                if let Err(error) = self.update(turn, |table| table.give_up(slot, What::Failed, &why)).await {
                     tell(format!("{name}: that it failed cannot be written down: {error}"));
                 }
                 return Verdict::No;

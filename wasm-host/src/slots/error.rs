@@ -7,6 +7,8 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotError {
     Disk(DiskError),
+    /// It does not come to an end with what it does.
+    Silent,
     /// Somebody else is writing.
     Busy,
     /// The disk, or what is reserved of it, is smaller than this.
@@ -34,6 +36,7 @@ impl fmt::Display for SlotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SlotError::Disk(error) => error.fmt(f),
+            SlotError::Silent => f.write_str("the disk does not answer"),
             SlotError::Busy => f.write_str("another system is just being written"),
             SlotError::TooSmall { needs } => {
                 write!(f, "{} are needed for the system's slots, at least {}", size(*needs), size(MIN_RESERVE))

@@ -11,14 +11,17 @@
 //!
 //! What comes before and between is left alone. Either copy of the table is whole or is not: a checksum tells. A change
 //! is written to the older copy and flushed, then to the other: whenever power fails, one of them is whole. A new system
-//! is written into the slot that is not needed, flushed, and only then entered into the table, as being on trial.
+//! is written into the slot that is not needed, flushed, and only then entered into the table, as being on trial: either
+//! to be started at the next boot, or beside the current one, which stays that until the other has proved itself.
 //!
 //! At boot the current slot's image is held against its hash and its signature. If it does not stand, or has been
 //! on trial for [`MAX_ATTEMPTS`] boots without having been reported good, the other one's turn has come.
 
 mod choose;
 mod error;
+mod settle;
 mod store;
+mod sum;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,9 @@ mod write;
 pub use choose::Chosen;
 pub use error::SlotError;
 pub use store::Store;
-pub use table::{Event, Held, SlotName, State, What};
-pub use write::Writer;
+pub use sum::Sum;
+pub use table::{Held, Record, SlotName, State, What};
+pub use write::{Rank, Writer};
 
 use alloc::string::String;
 
@@ -39,21 +43,27 @@ pub const MAX_ATTEMPTS: u32 = 3;
 pub const DEFAULT_RESERVE: u64 = 128 << 20;
 pub const MIN_RESERVE: u64 = 4 << 20;
 
-/// The table remembers so many events.
+/// The table remembers so many deployments.
 pub const HISTORY: usize = 64;
 
 /// All offsets and lengths are multiples of this, which every sector size divides.
 const BLOCK: u64 = 4_096;
+/// The most bytes of one transfer, and what an image is hashed by.
+const CHUNK: usize = 256 << 10;
 /// Where the copies of the table are.
 const COPIES: [u64; 2] = [64 << 10, 512 << 10];
 /// Where slot A is.
 const SLOTS: u64 = 1 << 20;
 
-/// When a change was asked for, and by whom.
+/// A deployment: which one, and when and by whom it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
+    /// its number; 0 for the one that follows the last
+    pub deploy: u64,
     /// seconds since 1970, if the node knows
     pub time: Option<u64>,
     /// cut after 64 bytes
     pub who: String,
+    /// what it changes, cut after 160 bytes
+    pub text: String,
 }

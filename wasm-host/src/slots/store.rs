@@ -1,16 +1,13 @@
 //! The slots of one disk.
 
-use super::table::{COPY, SlotName, State, Table, What, is_table};
-use super::{About, BLOCK, COPIES, Event, Held, MIN_RESERVE, SLOTS, SlotError};
+use super::table::{COPY, SlotName, State, Table, is_table};
+use super::{BLOCK, CHUNK, COPIES, Held, MIN_RESERVE, Record, SLOTS, SlotError, Sum};
 use crate::{
     image::{Hasher, hash},
     platform::Disk,
 };
 use alloc::{sync::Arc, vec::Vec};
 use spin::Mutex;
-
-/// The most bytes of one transfer.
-const CHUNK: u64 = 256 << 10;
 
 /// The slots of a disk. It is not to be opened twice at a time.
 pub struct Store {
@@ -28,6 +25,8 @@ pub(super) struct Inner {
     pub running: Option<SlotName>,
     /// whose images were found not to be what was written
     pub corrupt: [bool; 2],
+    /// whose systems are not to be started, though they are sound
+    pub set_aside: [bool; 2],
 }
 
 /// The right to change the table. There is one at a time.
@@ -87,8 +86,8 @@ impl Store {
         let slot_bytes = (reserve - SLOTS) / 2 / BLOCK * BLOCK;
         if !ours {
             // partition tables and the heads of file systems are here
-            for at in (0..SLOTS).step_by(CHUNK as usize).chain([SLOTS, SLOTS + slot_bytes]) {
-                let length = if at < SLOTS { CHUNK } else { 64 << 10 };
+            for at in (0..SLOTS).step_by(CHUNK).chain([SLOTS, SLOTS + slot_bytes]) {
+                let length = if at < SLOTS { CHUNK as u64 } else { 64 << 10 };
                 if read(&*disk, at, length).await?.iter().any(|byte| *byte != 0) {
                     return Err(SlotError::InUse);
                 }
@@ -100,7 +99,7 @@ impl Store {
     }
 
     fn with(disk: Arc<dyn Disk>, table: Table, stale: usize) -> Self {
-        let inner = Inner { table, stale, busy: false, running: None, corrupt: [false; 2] };
+        let inner = Inner { table, stale, busy: false, running: None, corrupt: [false; 2], set_aside: [false; 2] };
         Store { disk, hasher: hash, inner: Mutex::new(inner) }
     }
 
@@ -125,9 +124,23 @@ impl Store {
         &self.disk
     }
 
-    /// What happened, oldest first.
-    pub fn history(&self) -> Vec<Event> {
+    /// The last deployments, oldest first.
+    pub fn history(&self) -> Vec<Record> {
         self.inner.lock().table.history.clone()
+    }
+
+    /// The number of the last deployment; 0 if there was none.
+    pub fn last_deploy(&self) -> u64 {
+        self.inner.lock().table.deploys
+    }
+
+    /// Whether somebody is changing what is in the slots, which nobody else can meanwhile.
+    pub fn is_busy(&self) -> bool {
+        self.inner.lock().busy
+    }
+
+    pub(super) fn hasher(&self) -> Hasher {
+        self.hasher
     }
 
     /// What a slot holds.
@@ -157,67 +170,55 @@ impl Store {
         held.is_some_and(|held| held.state == State::Trial)
     }
 
-    /// The system that runs works: from now on it is what is fallen back to. False if there was nothing to report.
-    pub async fn mark_good(&self, about: &About) -> Result<bool, SlotError> {
-        let turn = self.turn()?;
-        let Some(slot) = self.running().filter(|_| self.on_trial()) else { return Ok(false) };
-        let change = |table: &mut Table| {
-            if let Some(held) = table.held_mut(slot) {
-                (held.state, held.attempts) = (State::Good, 0);
-            }
-            table.note(slot, What::ReportedGood, about);
-        };
-        self.update(&turn, change).await?;
-        Ok(true)
+    /// The system in a slot is not started any more by this boot: it could not be.
+    pub fn set_aside(&self, slot: SlotName) {
+        self.inner.lock().set_aside[slot as usize] = true;
     }
 
-    /// The system that runs does not work: if it is on trial, it is not tried again. False if it is not.
-    pub async fn mark_failed(&self, about: &About) -> Result<bool, SlotError> {
-        let turn = self.turn()?;
-        let Some(slot) = self.running().filter(|_| self.on_trial()) else { return Ok(false) };
-        self.update(&turn, |table| table.give_up(slot, about)).await?;
-        Ok(true)
-    }
-
-    /// Makes the other slot's system the current one, if it once was good and still stands. The node goes on to run
-    /// what it runs until it is started again, or goes over to that system.
-    pub async fn rollback(&self, about: &About) -> Result<Held, SlotError> {
-        let turn = self.turn()?;
-        let slot = self.current().map_or(SlotName::A, SlotName::other);
-        let held = self.held(slot).filter(|held| held.state == State::Good).ok_or(SlotError::Empty(slot))?;
-        self.image(slot).await?;
-        let change = |table: &mut Table| {
-            if let Some(left) = table.held_mut(slot.other())
-                && left.state == State::Trial
-            {
-                left.state = State::Failed;
-                table.note(slot.other(), What::Failed, about);
-            }
-            table.current = Some(slot);
-            table.note(slot, What::RolledBackTo, about);
-        };
-        self.update(&turn, change).await?;
-        Ok(held)
+    /// Whether the image in a slot is the one that was written. It need not fit into memory for that.
+    pub async fn verify(&self, slot: SlotName) -> Result<(), SlotError> {
+        self.chunks(slot, |_| Ok(())).await
     }
 
     /// The image in a slot, held against its hash.
     pub async fn image(&self, slot: SlotName) -> Result<Vec<u8>, SlotError> {
+        let held = self.held(slot).ok_or(SlotError::Empty(slot))?;
+        let length = usize::try_from(held.length).map_err(|_| SlotError::NoMemory)?;
+        let mut image = Vec::new();
+        image.try_reserve_exact(length).map_err(|_| SlotError::NoMemory)?;
+        self.chunks(slot, |chunk| {
+            if chunk.len() > length - image.len() {
+                return Err(SlotError::WrongLength);
+            }
+            image.extend_from_slice(chunk);
+            Ok(())
+        })
+        .await?;
+        Ok(image)
+    }
+
+    /// Reads what is in a slot, chunk by chunk, and holds it against its hash.
+    async fn chunks(
+        &self,
+        slot: SlotName,
+        mut take: impl FnMut(&[u8]) -> Result<(), SlotError>,
+    ) -> Result<(), SlotError> {
         let (place, held) = {
             let inner = self.inner.lock();
             (inner.table.place(slot), inner.table.held(slot).cloned())
         };
         let held = held.ok_or(SlotError::Empty(slot))?;
-        let length = usize::try_from(held.length).map_err(|_| SlotError::NoMemory)?;
-        let mut image = Vec::new();
-        image.try_reserve_exact(length.next_multiple_of(BLOCK as usize)).map_err(|_| SlotError::NoMemory)?;
-        while image.len() < length {
-            let left = (length - image.len()).next_multiple_of(BLOCK as usize) as u64;
-            let part = read(&*self.disk, place + image.len() as u64, left.min(CHUNK)).await?;
-            image.extend_from_slice(&part[..part.len().min(length - image.len())]);
+        let mut sum = Sum::new(self.hasher);
+        for at in (0..held.length).step_by(CHUNK) {
+            let wanted = (held.length - at).min(CHUNK as u64);
+            let read = read(&*self.disk, place + at, wanted.next_multiple_of(BLOCK)).await?;
+            let chunk = &read[..wanted as usize];
+            sum.chunk(chunk);
+            take(chunk)?;
         }
-        let stands = (self.hasher)(&image) == held.hash;
+        let stands = sum.finish() == held.hash;
         self.inner.lock().corrupt[slot as usize] = !stands;
-        if stands { Ok(image) } else { Err(SlotError::Corrupt(slot)) }
+        if stands { Ok(()) } else { Err(SlotError::Corrupt(slot)) }
     }
 
     pub(super) fn turn(&self) -> Result<Turn<'_>, SlotError> {

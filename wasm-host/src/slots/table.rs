@@ -10,15 +10,16 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a copy on the disk.
-pub const COPY: usize = 16 << 10;
+pub const COPY: usize = 32 << 10;
 
 const MAGIC: &[u8; 8] = b"PWSLOTS\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CHECKSUM: usize = 16;
 const BODY: usize = CHECKSUM + 32;
 
-/// Bytes of a name.
+/// Bytes of a name, and of what is said of a deployment.
 const MAX_WHO: usize = 64;
+const MAX_TEXT: usize = 160;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlotName {
@@ -55,26 +56,23 @@ pub struct Table {
     /// the slot whose system is to run; it holds one
     pub current: Option<SlotName>,
     pub slots: [Option<Held>; 2],
-    /// how many systems were ever written
+    /// the number of the last deployment
     pub deploys: u64,
     /// the last [`HISTORY`], oldest first
-    pub history: Vec<Event>,
+    pub history: Vec<Record>,
 }
 
 /// The system in a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// counts from 1
+    /// the deployment that brought it; 0: it is what the node was started with at first
     pub deploy: u64,
-    /// bytes of the image, and their BLAKE3
+    /// bytes of the image, and their [hash](super::Sum)
     pub length: u64,
     pub hash: Hash,
     pub state: State,
     /// how often it was started on trial
     pub attempts: u32,
-    /// seconds since 1970
-    pub time: Option<u64>,
-    pub who: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,24 +84,33 @@ pub enum State {
     Failed,
 }
 
-/// Something that happened to a system.
+/// A deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct Record {
+    /// counts from 1; one that was refused may have a number that another has later
     pub deploy: u64,
-    pub hash: Hash,
-    pub what: What,
+    /// of the system that it brought, if that was written
+    pub hash: Option<Hash>,
     /// seconds since 1970
     pub time: Option<u64>,
     pub who: String,
+    /// what it changed
+    pub text: String,
+    pub what: What,
+    /// why it is not good
+    pub why: String,
 }
 
+/// What came of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
-    Written,
-    ReportedGood,
+    /// It is not known yet, or the node ended before it was.
+    Trial,
+    Good,
+    /// It ran, and did not work.
     Failed,
-    /// It was gone back to.
-    RolledBackTo,
+    /// It never ran.
+    Refused,
 }
 
 impl Table {
@@ -130,21 +137,31 @@ impl Table {
         SLOTS + 2 * self.slot_bytes
     }
 
-    /// Adds an event about what a slot holds, and forgets the oldest if there are too many.
-    pub fn note(&mut self, slot: SlotName, what: What, about: &About) {
-        let Some(held) = self.held(slot) else { return };
-        let event = Event { deploy: held.deploy, hash: held.hash, what, time: about.time, who: who(&about.who) };
-        self.history.push(event);
+    /// Adds a record, and forgets the oldest if there are too many. Yields the deployment's number.
+    pub fn note(&mut self, hash: Option<Hash>, what: What, why: &str, about: &About) -> u64 {
+        let deploy = if about.deploy == 0 { self.deploys + 1 } else { about.deploy };
+        let (who, text, why) = (cut(&about.who, MAX_WHO), cut(&about.text, MAX_TEXT), cut(why, MAX_TEXT));
+        self.deploys = self.deploys.max(deploy);
+        self.history.push(Record { deploy, hash, time: about.time, who, text, what, why });
         let surplus = self.history.len().saturating_sub(HISTORY);
         self.history.drain(..surplus);
+        deploy
+    }
+
+    /// What a slot holds is good, or has failed, and so is the deployment that brought it.
+    pub fn settle(&mut self, slot: SlotName, what: What, why: &str) {
+        let Some(held) = self.held_mut(slot) else { return };
+        held.state = if what == What::Good { State::Good } else { State::Failed };
+        held.attempts = 0;
+        let deploy = held.deploy;
+        if let Some(record) = self.history.iter_mut().rfind(|record| record.deploy == deploy) {
+            (record.what, record.why) = (what, cut(why, MAX_TEXT));
+        }
     }
 
     /// What a slot holds has failed: the other one's turn has come, if it holds anything that has not.
-    pub fn give_up(&mut self, slot: SlotName, about: &About) {
-        if let Some(held) = self.held_mut(slot) {
-            held.state = State::Failed;
-        }
-        self.note(slot, What::Failed, about);
+    pub fn give_up(&mut self, slot: SlotName, what: What, why: &str) {
+        self.settle(slot, what, why);
         let other = slot.other();
         if self.current == Some(slot) && self.held(other).is_some_and(|held| held.state != State::Failed) {
             self.current = Some(other);
@@ -201,8 +218,7 @@ fn checksum(bytes: &[u8]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// A name, cut where it is too long.
-pub fn who(name: &str) -> String {
-    let end = (0..=MAX_WHO).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    name[..end].into()
+/// A text, cut where it is too long.
+fn cut(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].into()
 }

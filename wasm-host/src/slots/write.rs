@@ -1,15 +1,22 @@
 //! A new system on its way into a slot.
 
 use super::store::{self, Store, Turn};
-use super::table::{Held, SlotName, State, Table, What, who};
-use super::{About, BLOCK, SlotError};
-use crate::image::Hash;
+use super::table::{Held, SlotName, State, Table, What};
+use super::{About, BLOCK, CHUNK, SlotError, Sum};
 use alloc::vec::Vec;
 
-/// What is written at a time.
-const CHUNK: usize = 256 << 10;
+/// What a system is to be once it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// On trial at the next boot.
+    Next,
+    /// On trial while the node runs: what was started until now is started until this is [promoted](Store::promote).
+    Beside,
+    /// It is what the node runs, and was started with; it is kept to be gone back to.
+    Running,
+}
 
-/// Takes an image piece by piece. Dropped before [`Writer::commit`], it leaves the slot empty.
+/// Takes an image piece by piece, and holds no more of it than a chunk. Dropped before [`Writer::commit`], it leaves the slot empty.
 pub struct Writer<'a> {
     store: &'a Store,
     turn: Turn<'a>,
@@ -19,7 +26,7 @@ pub struct Writer<'a> {
     taken: u64,
     /// what has come since the last write, less than a chunk
     rest: Vec<u8>,
-    hasher: blake3::Hasher,
+    sum: Sum,
 }
 
 impl Store {
@@ -27,7 +34,7 @@ impl Store {
     pub async fn write(&self, image: &[u8], about: &About) -> Result<SlotName, SlotError> {
         let mut writer = self.begin(image.len() as u64).await?;
         writer.append(image).await?;
-        writer.commit(about).await
+        writer.commit(Rank::Next, about).await
     }
 
     /// Begins to write an image of so many bytes.
@@ -59,8 +66,8 @@ impl Store {
             inner.corrupt[slot as usize] = false;
             inner.running = inner.running.filter(|running| *running != slot);
         }
-        let (rest, hasher) = (Vec::new(), blake3::Hasher::new());
-        Ok(Writer { store: self, turn, slot, place, length, taken: 0, rest, hasher })
+        let (rest, sum) = (Vec::new(), Sum::new(self.hasher()));
+        Ok(Writer { store: self, turn, slot, place, length, taken: 0, rest, sum })
     }
 }
 
@@ -69,7 +76,6 @@ impl Writer<'_> {
         if self.taken + bytes.len() as u64 > self.length {
             return Err(SlotError::WrongLength);
         }
-        self.hasher.update(bytes);
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK - self.rest.len()));
             self.rest.extend_from_slice(now);
@@ -85,12 +91,13 @@ impl Writer<'_> {
     async fn write_rest(&mut self) -> Result<(), SlotError> {
         let at = self.place + (self.taken - self.rest.len() as u64);
         let mut chunk = core::mem::take(&mut self.rest);
+        self.sum.chunk(&chunk);
         chunk.resize(chunk.len().next_multiple_of(BLOCK as usize), 0);
         store::write(&**self.store.disk(), at, chunk).await
     }
 
-    /// The image is complete: once it is durable, it becomes the current system, on trial.
-    pub async fn commit(mut self, about: &About) -> Result<SlotName, SlotError> {
+    /// The image is complete: it is entered into the table once it is durable.
+    pub async fn commit(mut self, rank: Rank, about: &About) -> Result<SlotName, SlotError> {
         if self.taken != self.length {
             return Err(SlotError::WrongLength);
         }
@@ -98,16 +105,21 @@ impl Writer<'_> {
             self.write_rest().await?;
         }
         self.store.disk().flush().await?;
-        let (slot, length, hash) = (self.slot, self.length, Hash(*self.hasher.finalize().as_bytes()));
+        let (slot, length, hash) = (self.slot, self.length, self.sum.finish());
         let enter = |table: &mut Table| {
-            table.deploys += 1;
-            let (time, who) = (about.time, who(&about.who));
-            let held = Held { deploy: table.deploys, length, hash, state: State::Trial, attempts: 0, time, who };
-            table.slots[slot as usize] = Some(held);
-            table.current = Some(slot);
-            table.note(slot, What::Written, about);
+            let (deploy, state) = match rank {
+                Rank::Running => (about.deploy, State::Good),
+                Rank::Next | Rank::Beside => (table.note(Some(hash), What::Trial, "", about), State::Trial),
+            };
+            table.slots[slot as usize] = Some(Held { deploy, length, hash, state, attempts: 0 });
+            if rank == Rank::Next {
+                table.current = Some(slot);
+            }
         };
         self.store.update(&self.turn, enter).await?;
+        if rank == Rank::Running {
+            self.store.runs(slot);
+        }
         Ok(slot)
     }
 }

@@ -1,10 +1,11 @@
 //! What whoever has the power over the node can do to the system that runs.
 
-use super::{Node, Upload, upload::MAX_IMAGE};
+use super::{Node, Previous, Upload, upload::MAX_IMAGE};
 use crate::{
     boxes::{BoxHandle, Phase},
-    deploy::{Options, Step},
+    deploy::{Options, Source},
     image::Image,
+    slots::{SlotName, State},
     system::graph::{self, Ground},
 };
 use alloc::{
@@ -83,19 +84,15 @@ impl Node {
 
     fn not_busy(&self) -> Result<(), String> {
         match self.history().last() {
-            Some(last) if !matches!(last.step, Step::Over(_)) => {
-                Err(format!("deployment {} is under way", last.number))
-            }
+            Some(last) if last.ended.is_none() => Err(format!("deployment {} is under way", last.number)),
             _ => Ok(()),
         }
     }
 
     /// Begins an image that is to take the place of the running one.
     pub fn begin_upload(&self, manifest: Vec<u8>) -> Result<Upload, String> {
-        let memory = self.platform.memory();
-        let free = memory.total.saturating_sub(memory.frames);
         let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;
-        Upload::begin(assembly, free / 2)
+        Upload::begin(assembly, self.room())
     }
 
     /// Deploys an image that is complete. Yields the deployment's number.
@@ -106,12 +103,34 @@ impl Node {
         self.deploy_image(Arc::new(image), options)
     }
 
-    /// Deploys the system that ran before the last deployment.
+    /// Deploys the system that ran before the one that runs: before the last deployment, be that since the node's boot or,
+    /// if the node keeps systems on a disk, before. Done twice, it changes nothing.
     pub fn roll_back(self: &Arc<Self>, options: Options) -> Result<u64, String> {
         self.not_busy()?;
-        let previous = self.previous.lock().clone();
-        let previous = previous.ok_or("no other system ran here since the node's boot")?;
-        self.deploy_image(previous, options)
+        let deployment = self.deploy_from(self.previous()?, options).map_err(|busy| busy.to_string())?;
+        Ok(deployment.record().number)
+    }
+
+    fn previous(&self) -> Result<Source, String> {
+        let (previous, store) = (self.previous.lock().clone(), self.slots());
+        match (previous, store) {
+            (Some(Previous { image, deploy }), store) => {
+                let holds = |slot: &SlotName| {
+                    store.as_ref().and_then(|store| store.held(*slot)).is_some_and(|held| Some(held.deploy) == deploy)
+                };
+                Ok(Source { image: Some(image), slot: SlotName::BOTH.into_iter().find(holds) })
+            }
+            (None, None) => Err("no other system ran here since the node's boot".into()),
+            (None, Some(store)) => {
+                let slot = store.running().map(SlotName::other).or(store.current());
+                let held = slot.and_then(|slot| store.held(slot)).filter(|held| held.state == State::Good);
+                if held.is_none() {
+                    let why = "no other system ran here since the node's boot, and its disk holds none that was good";
+                    return Err(why.into());
+                }
+                Ok(Source { image: None, slot })
+            }
+        }
     }
 
     fn deploy_image(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<u64, String> {

@@ -136,7 +136,7 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
     assert_eq!(node.roll_back(options()), Ok(2));
     assert_eq!(over(2), Step::Over(Outcome::Done));
     assert_eq!(node.find("one").unwrap().assets().len(), 0);
-    let history: serde_json::Value = serde_json::from_str(&crate::node::status::history_json(&node)).unwrap();
+    let history: serde_json::Value = serde_json::from_str(&crate::node::history::json(&node)).unwrap();
     assert_eq!((&history[0]["by"], &history[1]["step"]), (&"anna".into(), &"done".into()));
 }
 

@@ -25,10 +25,10 @@ fn images_that_do_not_fit() {
 
     let mut writer = block_on(store.begin(10)).unwrap();
     assert_eq!(block_on(store.begin(10)).err(), Some(SlotError::Busy));
-    assert_eq!(block_on(store.mark_good(&about())).err(), Some(SlotError::Busy));
+    assert_eq!(block_on(store.mark_good()).err(), Some(SlotError::Busy));
     block_on(writer.append(&[1; 6])).unwrap();
     assert_eq!(block_on(writer.append(&[1; 5])), Err(SlotError::WrongLength));
-    assert_eq!(block_on(writer.commit(&about())), Err(SlotError::WrongLength));
+    assert_eq!(block_on(writer.commit(Rank::Next, &about())), Err(SlotError::WrongLength));
     assert!(block_on(store.begin(10)).is_ok(), "the right to write is given back");
 }
 
@@ -50,14 +50,14 @@ fn what_else_is_on_a_disk_is_not_overwritten() {
 fn the_history_is_bounded_and_fits_its_copy() {
     let disk = formatted(512);
     let store = open(&disk);
-    let about = About { time: Some(u64::MAX), who: "é".repeat(100) };
+    let about = About { time: Some(u64::MAX), who: "é".repeat(100), text: "é".repeat(200), deploy: 0 };
     for round in 0..HISTORY + 10 {
         let slot = block_on(store.write(&image((round % 7) as u8), &about)).unwrap();
-        store.runs(slot);
-        block_on(store.mark_good(&about)).unwrap();
+        block_on(store.give_up(slot, What::Failed, &"é".repeat(200))).unwrap();
     }
     let history = open(&disk).history();
     assert_eq!(history.len(), HISTORY);
     assert_eq!(history.last().unwrap().deploy, HISTORY as u64 + 10);
-    assert_eq!(history[0].who, "é".repeat(32));
+    let Record { who, text, why, .. } = &history[0];
+    assert_eq!((who, text, why), (&"é".repeat(32), &"é".repeat(80), &"é".repeat(80)));
 }

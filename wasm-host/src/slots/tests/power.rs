@@ -76,14 +76,14 @@ fn a_cut_while_a_system_is_reported_good_or_rolled_back() {
     boot(&prepared);
     let report = |store: &Store| {
         store.runs(SlotName::A);
-        block_on(store.mark_good(&about())).map(drop)
+        block_on(store.mark_good()).map(drop)
     };
     at_every_cut(&prepared, report, |disk, done| {
         let state = open(&disk).held(SlotName::A).unwrap().state;
         assert!(state == State::Good || (state == State::Trial && !done));
         assert_eq!(boot(&disk), Some(2));
     });
-    let back = |store: &Store| block_on(store.rollback(&about())).map(drop);
+    let back = |store: &Store| super::back(store, &about()).map(drop);
     at_every_cut(&prepared, back, |disk, done| {
         let found = boot(&disk);
         assert!(found == Some(1) || (found == Some(2) && !done));

@@ -15,9 +15,9 @@ fn a_system_on_trial_is_given_up_after_some_boots() {
     let chosen = block_on(store.choose(|_| Ok(()), |line| told.push(line))).unwrap();
     assert_eq!((chosen.image[0], chosen.slot, chosen.attempt), (1, SlotName::A, None));
     assert_eq!(told, ["slot B, deploy 2: was started 3 times and not reported good"]);
-    assert!(!block_on(store.mark_good(&about())).unwrap(), "the old one is good already");
-    let what: Vec<_> = store.history().iter().map(|event| (event.deploy, event.what)).collect();
-    let expected = [(1, What::Written), (1, What::ReportedGood), (2, What::Written), (2, What::Failed)];
+    assert!(!block_on(store.mark_good()).unwrap(), "the old one is good already");
+    let what: Vec<_> = store.history().iter().map(|record| (record.deploy, record.what)).collect();
+    let expected = [(1, What::Good), (2, What::Failed)];
     assert_eq!(what, expected);
     // it is not tried again
     assert_eq!(boot(&disk), Some(1));
@@ -44,9 +44,9 @@ fn a_system_that_cannot_even_start_is_given_up_at_once() {
     let store = open(&disk);
     write(&store, 2).unwrap();
     assert_eq!(choose(&store), Some(2));
-    assert!(block_on(store.mark_failed(&about())).unwrap());
+    assert!(block_on(store.mark_failed("it does not start")).unwrap());
     assert_eq!(choose(&store), Some(1));
-    assert!(!block_on(store.mark_failed(&about())).unwrap(), "what was good once may be tried again");
+    assert!(!block_on(store.mark_failed("it does not start")).unwrap(), "what was good once may be tried again");
     assert_eq!(boot(&disk), Some(1));
 }
 
@@ -66,28 +66,28 @@ fn what_is_not_accepted_is_not_started() {
 fn going_back_and_forth() {
     let disk = with(Some(1), Some(2), 512);
     let store = open(&disk);
-    assert_eq!(block_on(store.rollback(&about())).unwrap().deploy, 1);
+    assert_eq!(back(&store, &about()).unwrap(), 1);
     assert_eq!(boot(&disk), Some(1));
     let store = open(&disk);
     assert_eq!(choose(&store), Some(1));
-    assert_eq!(block_on(store.rollback(&about())).unwrap().deploy, 2);
+    assert_eq!(back(&store, &about()).unwrap(), 2);
     assert_eq!(boot(&disk), Some(2));
     let last = open(&disk).history().pop().unwrap();
-    assert_eq!((last.what, last.who.as_str(), last.time), (What::RolledBackTo, "ada@laptop", Some(1_700_000_000)));
+    assert_eq!((last.what, last.who.as_str(), last.time), (What::Good, "ada@laptop", Some(1_700_000_000)));
 
     // from a system on trial, which has then failed
     let store = open(&disk);
     choose(&store);
     let slot = write(&store, 3).unwrap();
     assert_eq!(slot, SlotName::A, "not the one that runs");
-    block_on(store.rollback(&about())).unwrap();
+    back(&store, &about()).unwrap();
     assert_eq!(boot(&disk), Some(2));
-    assert_eq!(block_on(open(&disk).rollback(&about())).err(), Some(SlotError::Empty(SlotName::A)));
+    assert_eq!(back(&open(&disk), &about()).err(), Some(SlotError::Empty(SlotName::A)));
 
     // to one that has been damaged
     let disk = with(Some(1), Some(2), 512);
     disk.damage(|bytes| bytes[SLOTS as usize + 5_000] ^= 1);
-    assert_eq!(block_on(open(&disk).rollback(&about())).err(), Some(SlotError::Corrupt(SlotName::A)));
+    assert_eq!(back(&open(&disk), &about()).err(), Some(SlotError::Corrupt(SlotName::A)));
     assert_eq!(boot(&disk), Some(2));
 }
 
@@ -98,7 +98,7 @@ fn a_system_that_is_gone_over_to_is_reported_good_itself() {
     choose(&store);
     let slot = write(&store, 2).unwrap();
     assert!(!store.on_trial(), "the old one still runs");
-    assert!(!block_on(store.mark_good(&about())).unwrap());
+    assert!(!block_on(store.mark_good()).unwrap());
     store.runs(slot);
     assert!(store.on_trial());
     good(&store);
