@@ -4,6 +4,7 @@
 //! are waited for, and clients that keep what they saw for the error message.
 
 pub mod browser;
+pub mod checker;
 pub mod client;
 pub mod load;
 pub mod node;

@@ -281,3 +281,25 @@ fn a_box_that_retires_finishes_what_is_open() {
     }
     assert!(world.control.is_done());
 }
+
+/// Its connections end when they are at rest, and it is let go with the last.
+#[test]
+fn a_tcp_that_retires_is_let_go() {
+    let mut world = World::new();
+    let mut anna = Joined::enter(&mut world, DEPLOY);
+    let mut vera = Joined::enter(&mut world, VIEW);
+    world.node.history = r#"[{"number":1,"ended":null,"step":"trial"}]"#.into();
+    anna.send(&mut world, &Request::Watch { number: 1 });
+    world.retire_tcp();
+    assert_eq!(world.node.closed.get(&anna.connection), Some(&"finish"), "it follows something, and asks again");
+    assert_eq!(vera.ask(&mut world, &Request::Ping), Response::Done);
+    let late = Joined::enter(&mut world, VIEW);
+    assert!(world.control.deadline() <= world.now + SECOND, "it looks again");
+    world.pass(SECOND);
+    for connection in [anna.connection, vera.connection, late.connection] {
+        assert_eq!(world.node.closed.get(&connection), Some(&"finish"));
+        assert!(!world.node.released);
+        world.closed_by_client(connection);
+    }
+    assert!(world.node.released && !world.control.is_done());
+}

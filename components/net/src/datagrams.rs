@@ -8,7 +8,7 @@ use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, Socket};
 use std::collections::BTreeSet;
 
 /// DHCP's client port (RFC 2131 section 4.1).
-const DHCP_CLIENT: u16 = 68;
+pub const DHCP_CLIENT: u16 = 68;
 const RETRY: u64 = 10_000_000;
 
 /// Size of a socket's receive buffer.
@@ -58,6 +58,16 @@ impl Datagrams {
 
     pub fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {
         self.sockets.get_mut(handle)
+    }
+
+    /// Nothing more is received for this port.
+    pub fn close(&mut self, port: u16) {
+        self.ports.remove(&port);
+    }
+
+    /// Ports that sockets have.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.iter().copied()
     }
 
     pub fn is_bound(&self, port: u16) -> bool {

@@ -12,9 +12,11 @@
 mod addresses;
 mod checksum;
 mod datagrams;
+mod heritage;
 mod journal;
 mod link;
 mod names;
+mod neighbours;
 mod outgoing;
 mod packet;
 mod peers;
@@ -30,6 +32,7 @@ mod tcp;
 mod timers;
 mod udp;
 
+pub use heritage::{Heritage, Malformed};
 pub use journal::Level;
 pub use link::Card;
 pub use random::Seed;

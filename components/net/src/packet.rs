@@ -33,7 +33,7 @@ pub enum Packet {
 }
 
 /// Both ends of a TCP connection. IPv4 addresses are in their IPv6-mapped form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flow {
     pub remote: Ipv6Addr,
     pub local: Ipv6Addr,

@@ -91,6 +91,10 @@ impl Peers {
         });
     }
 
+    pub fn any_attached(&self) -> bool {
+        self.peers.iter().any(|p| p.attached)
+    }
+
     pub fn is_attached(&self, peer: u32) -> bool {
         self.peers.get(peer as usize).is_some_and(|p| p.attached)
     }

@@ -1,14 +1,16 @@
 //! The box: a [`Stack`] between its arrows.
 
-use crate::{Card, Level, Seed, Settings, Stack};
+use crate::{Card, Heritage, Level, Seed, Settings, Stack};
 use bindings::pearwood::{
     box0_1_0::{
-        config, entropy, log, schedule,
+        config, entropy, heir, log, schedule,
         schedule::{Arrow, Ready, Turn},
     },
     hardware::nic,
     net::{names_service, tcp_service, udp_service},
 };
+
+use std::cell::RefCell;
 
 // for its allocator
 use support as _;
@@ -27,11 +29,13 @@ mod bindings {
                 import pearwood:box/log@0.1.0;
                 import pearwood:box/config@0.1.0;
                 import pearwood:box/entropy@0.1.0;
+                import pearwood:box/heir@0.1.0;
                 import pearwood:hardware/nic@0.1.0;
                 import pearwood:net/tcp-service@0.1.0;
                 import pearwood:net/udp-service@0.1.0;
                 import pearwood:net/names-service@0.1.0;
                 export pearwood:box/service@0.1.0;
+                export pearwood:box/handover@0.1.0;
             }
         ",
         world: "pearwood:net-box/net",
@@ -52,6 +56,24 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for Net {
     }
 }
 
+thread_local! {
+    /// what another instance left, until `run` takes it over
+    static HERITAGE: RefCell<Option<Heritage>> = const { RefCell::new(None) };
+}
+
+impl bindings::exports::pearwood::box0_1_0::handover::Guest for Net {
+    /// All was given while this instance went on, if there was somebody to give it to.
+    fn save() -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn restore(state: Vec<u8>) -> Result<(), String> {
+        let heritage = Heritage::read(&state).map_err(|malformed| malformed.to_string())?;
+        HERITAGE.set(Some(heritage));
+        Ok(())
+    }
+}
+
 /// The stack, and its first turn.
 fn start() -> Result<(Stack, Turn), String> {
     let pairs = config::get();
@@ -65,7 +87,11 @@ fn start() -> Result<(Stack, Turn), String> {
     let seed = entropy::get(size_of::<Seed>() as u32);
     let seed = seed.try_into().map_err(|_| "pearwood:box/entropy: fewer bytes than asked for")?;
     let turn = schedule::wait_and_receive(0);
-    Ok((Stack::new(&settings, Card { address, mtu }, seed, turn.wake.now), turn))
+    let mut stack = Stack::new(&settings, Card { address, mtu }, seed, turn.wake.now);
+    if let Some(heritage) = HERITAGE.take() {
+        stack.inherit(turn.wake.now, &heritage);
+    }
+    Ok((stack, turn))
 }
 
 fn serve(mut stack: Stack, mut turn: Turn) {
@@ -89,11 +115,17 @@ fn serve(mut stack: Stack, mut turn: Turn) {
         if ready.contains(Ready::ROOM) {
             stack.room();
         }
+        // What has come before is this instance's, and what comes after the state is given the other gets too.
+        if ready.contains(Ready::RETIRE) {
+            heir::give(&stack.leave(now).write());
+        }
         stack.step(now);
         for (level, line) in stack.log() {
             log::write(level.into(), &line);
         }
-        let mut out = Departure { rest_until: stack.is_last_batch().then(|| stack.deadline()), turn: None };
+        let done = stack.is_done();
+        let rests = !done && stack.is_last_batch();
+        let mut out = Departure { rest_until: rests.then(|| stack.deadline()), turn: None };
         stack.transmit(|frames| {
             out.send(Arrow::Nic, 0, frames, |_, frames| {
                 nic::transmit(frames);
@@ -103,6 +135,9 @@ fn serve(mut stack: Stack, mut turn: Turn) {
         stack.deliver_tcp(|peer, events| out.send(Arrow::TcpService, peer, events, tcp_service::send));
         stack.deliver_udp(|peer, events| out.send(Arrow::UdpService, peer, events, udp_service::send));
         stack.deliver_names(|peer, events| out.send(Arrow::NamesService, peer, events, names_service::send));
+        if done {
+            return;
+        }
         turn = out.turn.unwrap_or_else(|| schedule::wait_and_receive(stack.deadline()));
     }
 }

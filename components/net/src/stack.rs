@@ -3,11 +3,14 @@
 //! A turn is: frames and commands in any order, one [`Stack::step`], then what the step left is taken out with
 //! [`Stack::transmit`] and the `deliver` functions. Nothing blocks, and nothing knows where the bytes come from.
 
+mod handover;
+
 use crate::addresses::Addresses;
 use crate::datagrams::Datagrams;
 use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
+use crate::neighbours::{Neighbours, is_answer};
 use crate::packet::{self, Packet, Segment};
 use crate::peers::Peers;
 use crate::random::{Random, Seed};
@@ -32,6 +35,11 @@ pub struct Stack {
     udp: Udp,
     names: Names,
     journal: Journal,
+    neighbours: Neighbours,
+    /// Another instance has taken over, and this one finishes what is open.
+    left: bool,
+    /// Another instance has something open.
+    shared: bool,
     /// of ICMP errors
     errors: Restraint,
     /// somebody asks which multicast groups this machine listens to
@@ -75,6 +83,9 @@ impl Stack {
             udp: Udp::default(),
             names: Names::default(),
             journal: Journal::default(),
+            neighbours: Neighbours::default(),
+            left: false,
+            shared: false,
             errors: Restraint::default(),
             group_query: false,
             now,
@@ -91,6 +102,7 @@ impl Stack {
         for record in Records::new(packed) {
             match record {
                 Ok(record) if record.kind == wit::nic::FRAME => self.frame(now, record.bytes, &mut waiting),
+                Ok(record) if record.kind == wit::nic::SHARED => self.share(now, record.id != 0),
                 _ => self.counters.ignored += 1,
             }
         }
@@ -131,8 +143,13 @@ impl Stack {
     #[cold]
     #[inline(never)]
     fn other(&mut self, now: u64, frame: &[u8], group: bool, packet: Packet) {
-        let Stack { link, tcp, datagrams, addresses, counters, errors, others_at, group_query, .. } = self;
-        if packet::to_stranger(frame, |address| link.owns(address)) {
+        let Stack { link, tcp, datagrams, addresses, neighbours, counters, errors, others_at, group_query, .. } = self;
+        let is_for_other = match packet {
+            Packet::Udp { port, .. } => (self.left || self.shared) && !datagrams.is_bound(port),
+            Packet::Neighbour => self.left && !is_answer(frame),
+            _ => self.left,
+        };
+        if is_for_other || packet::to_stranger(frame, |address| link.owns(address)) {
             counters.ignored += 1;
             return;
         }
@@ -142,6 +159,7 @@ impl Stack {
             // One answer per batch of frames is enough for any number of questions.
             Packet::GroupQuery => *group_query = true,
             Packet::Neighbour => {
+                neighbours.learn(frame);
                 datagrams.receive(now, frame, link);
                 datagrams.neighbour_found();
                 tcp.neighbour_found();
@@ -206,11 +224,15 @@ impl Stack {
         names.step(now, addresses, datagrams, link, random);
         datagrams.transmit(now, link);
         udp.report(datagrams);
+        tcp.keep_promises(now);
+        udp.keep_promises(now, datagrams);
         if now >= self.report_at {
             self.report(now);
         }
-        let deadlines = [self.datagrams.deadline(), self.addresses.deadline(), self.names.deadline(), self.report_at];
-        self.others_at = deadlines.into_iter().min().unwrap_or(u64::MAX);
+        let promised = self.tcp.promised_until().min(self.udp.promised_until());
+        let others = [self.datagrams.deadline(), self.addresses.deadline(), self.names.deadline()];
+        let deadlines = others.into_iter().chain([promised, self.report_at]);
+        self.others_at = deadlines.min().unwrap_or(u64::MAX);
     }
 
     /// Whether `transmit` and the `deliver` functions have one batch to send, and nothing is to be done after it before

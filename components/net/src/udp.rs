@@ -15,6 +15,13 @@ use wit::{Peer, Records};
 const LIMIT: usize = 64;
 const SIZE: Size = Size { datagrams: 32, bytes: 32 << 10 };
 
+/// The peer of ports that no box has asked for yet.
+const NOBODY: u32 = u32::MAX;
+
+const SECOND: u64 = 1_000_000_000;
+/// How long a port waits for the box that had bound it before, with what arrives meanwhile.
+const PROMISED: u64 = 5 * SECOND;
+
 struct Binding {
     peer: u32,
     handle: SocketHandle,
@@ -24,6 +31,10 @@ struct Binding {
 pub struct Udp {
     pub peers: Peers,
     bindings: BTreeMap<u16, Binding>,
+    /// until when ports wait for the boxes that had bound them before
+    promised_until: Option<u64>,
+    /// Another instance has the ports.
+    left: bool,
     pub counters: Counters,
 }
 
@@ -118,11 +129,14 @@ impl Udp {
 
     fn bind(&mut self, peer: u32, port: u16, datagrams: &mut Datagrams) -> Result<(), &'static str> {
         if let Some(binding) = self.bindings.get_mut(&port) {
-            if binding.peer != peer && !self.peers.is_retiring(binding.peer) {
+            if binding.peer != peer && binding.peer != NOBODY && !self.peers.is_retiring(binding.peer) {
                 return Err("another box has bound this port");
             }
             binding.peer = peer;
             return Ok(());
+        }
+        if self.left {
+            return Err("another instance has the ports");
         }
         if self.bindings.len() >= LIMIT {
             return Err("too many ports are bound");
@@ -144,7 +158,40 @@ impl Udp {
                 Event::Datagram { port, from, data }.encode(events);
             }
         }
-        let Udp { peers, bindings, .. } = self;
-        peers.release(|peer| bindings.values().any(|binding| binding.peer == peer));
+        let Udp { peers, bindings, left, .. } = self;
+        peers.release(|peer| {
+            let holds = |binding: &Binding| !*left || datagrams.sockets.get::<Socket>(binding.handle).can_recv();
+            bindings.values().any(|binding| binding.peer == peer && holds(binding))
+        });
+    }
+
+    /// Leaves the ports to another instance. What has arrived is passed on, and answers to it are sent.
+    pub fn leave(&mut self, datagrams: &mut Datagrams) -> Vec<u16> {
+        self.left = true;
+        self.promised_until = None;
+        let ports: Vec<u16> = self.bindings.keys().copied().collect();
+        ports.iter().for_each(|port| datagrams.close(*port));
+        ports
+    }
+
+    pub fn inherit(&mut self, now: u64, ports: &[u16], datagrams: &mut Datagrams) {
+        self.promised_until = Some(now.saturating_add(PROMISED));
+        for port in ports.iter().take(LIMIT) {
+            if let Some(handle) = datagrams.bind(*port, SIZE) {
+                self.bindings.insert(*port, Binding { peer: NOBODY, handle });
+            }
+        }
+    }
+
+    pub fn promised_until(&self) -> u64 {
+        self.promised_until.unwrap_or(u64::MAX)
+    }
+
+    /// Gives up ports that nobody has asked for again.
+    pub fn keep_promises(&mut self, now: u64, datagrams: &mut Datagrams) {
+        if now >= self.promised_until() {
+            self.promised_until = None;
+            self.forget(NOBODY, datagrams);
+        }
     }
 }

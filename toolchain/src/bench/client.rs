@@ -8,6 +8,7 @@ use std::{
 };
 
 pub struct Client {
+    port: u16,
     connections: Vec<TcpStream>,
     request: Vec<u8>,
 }
@@ -17,16 +18,26 @@ impl Client {
     /// wait a second for their turn.
     pub fn connect(port: u16, path: &str, connections: usize) -> Result<Self> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
-        let open = |_| {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect to the node")?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let first = |_| {
+            let mut stream = open(port)?;
             stream.write_all(&request)?;
             read_answer(&mut stream)?;
             Ok(stream)
         };
-        let connections = (0..connections).map(open).collect::<Result<_>>()?;
-        Ok(Client { connections, request })
+        let connections = (0..connections).map(first).collect::<Result<_>>()?;
+        Ok(Client { port, connections, request })
+    }
+
+    /// Requests one after another on the first connection, or on another where an answer has said that it was its last.
+    pub fn run_anew(&mut self, requests: usize) -> Result<()> {
+        let stream = self.connections.first_mut().context("no connection")?;
+        for _ in 0..requests {
+            stream.write_all(&self.request)?;
+            if !read_answer(stream)? {
+                *stream = open(self.port)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn run(&mut self, requests: usize) -> Result<()> {
@@ -45,8 +56,15 @@ impl Client {
     }
 }
 
-/// Reads one answer, which must be a 200 with a length.
-fn read_answer(stream: &mut TcpStream) -> Result<()> {
+fn open(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect to the node")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    Ok(stream)
+}
+
+/// Reads one answer, which must be a 200 with a length. False: it is the connection's last.
+fn read_answer(stream: &mut TcpStream) -> Result<bool> {
     let mut answer = Vec::new();
     let mut buffer = [0; 65_536];
     let head = loop {
@@ -72,5 +90,5 @@ fn read_answer(stream: &mut TcpStream) -> Result<()> {
             more => read += more,
         }
     }
-    Ok(())
+    Ok(!text.lines().any(|line| line == "connection: close"))
 }

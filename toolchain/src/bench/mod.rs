@@ -6,6 +6,7 @@
 pub mod baseline;
 mod client;
 pub mod counters;
+pub mod swap;
 
 use crate::{
     Launch,

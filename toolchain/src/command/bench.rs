@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use pearwood::Launch;
 use pearwood::bench::baseline::Baseline;
+use pearwood::bench::swap::{Managed, Swap, What};
 use pearwood::bench::{self, CASES, Counted, PerRequest};
 use pearwood::workspace::Workspace;
 use std::path::PathBuf;
@@ -56,6 +57,16 @@ impl Bench {
         row("bytes of kernel and image", sizes as f64, beside("image bytes", 1.0));
         memory(&node.status()?);
         drop(node);
+        let mut managed = Managed::start()?;
+        for what in What::ALL {
+            let Swap { pause, usual, instructions, sent } = managed.measure(what)?;
+            let name = what.name();
+            row(&format!("swap of {name}: longest pause, instructions"), pause as f64, None);
+            row("    from answer to answer as a rule", usual as f64, None);
+            row("    instructions until it is done", instructions as f64, None);
+            row("    bytes sent", sent as f64, None);
+        }
+        drop(managed);
         if !self.quick {
             let smallest = bench::smallest_memory(&launch, port, CASES[0].path)?;
             row("smallest memory that serves, MiB", smallest.into(), beside("smallest -m MiB", 1.0));

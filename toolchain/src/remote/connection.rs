@@ -24,6 +24,8 @@ pub enum Accept {
     /// any, if none is known
     FirstUse,
     This([u8; 32]),
+    /// any, and it is not kept: of a node that was just started here
+    Any,
 }
 
 /// A node that has let us in.
@@ -85,7 +87,7 @@ impl Remote {
                 hex(found),
                 hex(&key)
             ))),
-            (Known::Same, _) => Ok(()),
+            (Known::Same, _) | (_, Accept::Any) => Ok(()),
             (Known::Unknown, Accept::FirstUse) | (_, Accept::This(_)) => {
                 known.remember(node, found)?;
                 eprintln!("node {node} is known from now on by its key {}", hex(found));

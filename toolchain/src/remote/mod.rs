@@ -6,6 +6,6 @@ mod deploy;
 mod description;
 
 pub use at::At;
-pub use connection::{Remote, is_refusal};
+pub use connection::{Accept, Remote, is_refusal};
 pub use deploy::{Outcome, Sent, send_image, watch};
 pub use description::{Arrow, BoxStatus, Deployed, Description, Memory};

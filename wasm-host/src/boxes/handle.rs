@@ -7,9 +7,10 @@ use super::{
 use crate::{
     arrows::channel::{Channel, End, Port, Ready, Signal},
     executor::{Bell, CpuTime, Task},
+    grants::Tap,
     image::Assets,
     node::Node,
-    platform::{Disk as _, Extent, Nanos, Nic, Platform},
+    platform::{Disk as _, Extent, Nanos, Platform},
     system::BoxSpec,
 };
 use alloc::{
@@ -28,7 +29,7 @@ pub struct BoxHandle {
     pub spec: BoxSpec,
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
-    pub nics: Vec<Arc<dyn Nic>>,
+    pub nics: Vec<Arc<Tap>>,
     pub disks: Vec<Extent>,
     pub birth: Birth,
     assets: Mutex<Assets<'static>>,
@@ -47,7 +48,11 @@ pub struct BoxHandle {
     stopped: AtomicBool,
     /// the node that it is a box of
     node: Once<Weak<Node>>,
-    /// what it saved for the other, when it ended
+    /// what takes its place, and is given its state
+    heir: Once<Weak<BoxHandle>>,
+    /// It has handed its state over, and goes on.
+    has_given: AtomicBool,
+    /// what it saved for the other
     saved: Mutex<Option<Result<Vec<u8>, String>>>,
     /// bytes of linear memory and tables, and of what the node holds for it
     memory: AtomicU64,
@@ -125,6 +130,8 @@ impl BoxHandle {
             retiring: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             node: Once::new(),
+            heir: Once::new(),
+            has_given: AtomicBool::new(false),
             saved: Mutex::default(),
             memory: AtomicU64::new(0),
             memory_refused: AtomicBool::new(false),
@@ -137,6 +144,7 @@ impl BoxHandle {
 
     /// The box is no more: its arrows are taken away.
     pub fn unlink(&self, why: &str) {
+        self.nics.iter().for_each(|nic| nic.leave());
         self.ports.iter().for_each(|port| port.unlink(why));
     }
 
@@ -145,11 +153,9 @@ impl BoxHandle {
         self.disks.iter().any(|disk| !disk.geometry().read_only)
     }
 
-    /// The devices of the box wake it from now on, and no other.
+    /// The devices of the box are its own from now on, but for what others share with it.
     pub fn listen_to_devices(&self) {
-        for nic in &self.nics {
-            nic.set_waker(&self.signal.waker(Ready::Nic));
-        }
+        self.nics.iter().for_each(Tap::open);
     }
 
     /// The node that the box belongs to, told once.
@@ -208,6 +214,11 @@ impl BoxHandle {
         &self.bell
     }
 
+    /// No instance of it runs or is about to.
+    pub fn is_down(&self) -> bool {
+        matches!(self.life.lock().phase, Phase::Backoff | Phase::Stopped | Phase::Ended)
+    }
+
     pub fn has_ended(&self) -> bool {
         self.life.lock().phase == Phase::Ended
     }
@@ -233,6 +244,31 @@ impl BoxHandle {
 
     pub fn is_retiring(&self) -> bool {
         self.retiring.load(Relaxed)
+    }
+
+    /// What takes the place of this box is given its state.
+    pub fn succeeded_by(&self, heir: &Arc<BoxHandle>) {
+        self.heir.call_once(|| Arc::downgrade(heir));
+    }
+
+    /// The box hands its state over while it goes on. What arrives from here on is its heir's as well.
+    pub(crate) fn give(&self, state: Vec<u8>) -> wasmtime::Result<()> {
+        if !self.is_retiring() {
+            wasmtime::bail!("nothing takes the place of this box yet");
+        }
+        if self.has_given.swap(true, Relaxed) {
+            wasmtime::bail!("the state was given before");
+        }
+        if let Some(heir) = self.heir.get().and_then(Weak::upgrade) {
+            self.nics.iter().for_each(|nic| nic.share());
+            heir.listen_to_devices();
+            self.save(Ok(state));
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_given(&self) -> bool {
+        self.has_given.load(Relaxed)
     }
 
     pub(super) fn save(&self, saved: Result<Vec<u8>, String>) {
@@ -337,7 +373,7 @@ impl Drop for BoxHandle {
 pub struct Parts {
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
-    pub nics: Vec<Arc<dyn Nic>>,
+    pub nics: Vec<Arc<Tap>>,
     pub disks: Vec<Extent>,
     pub assets: Assets<'static>,
 }

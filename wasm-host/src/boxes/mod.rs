@@ -11,6 +11,6 @@ mod supervise;
 pub use birth::{Birth, Order, Stage};
 pub use budget::{Budget, Charge};
 pub use handle::{BoxHandle, Life, Parts, Phase};
-pub use hooks::{MAX_STATE, Save};
+pub use hooks::{MAX_STATE, Save, within};
 pub use state::{State, Turns};
 pub use supervise::{Duty, SERVICE, reason, supervise};

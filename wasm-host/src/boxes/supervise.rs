@@ -102,6 +102,7 @@ pub async fn supervise(
             either(slept, pin!(either(retired, asked))).await;
         }
         if handle.is_retiring() {
+            handle.unlink("it had ended, and was then replaced");
             handle.live(|life| life.phase = Phase::Ended);
             return;
         }
@@ -135,6 +136,7 @@ async fn live(
         Duty::Run => Some(run_of(&mut store, &instance)?),
     };
     handle.ports.iter().for_each(|port| port.attach());
+    handle.nics.iter().for_each(|nic| nic.renew());
     handle.live(|life| life.phase = Phase::Running);
     if !handle.birth.is_placed() {
         match duty {
@@ -151,7 +153,7 @@ async fn live(
         },
         (Duty::Run, Some(run)) => {
             run.call_async(&mut store, ()).await?;
-            if let Some(save) = hooks.save.filter(|_| handle.is_retiring()) {
+            if let Some(save) = hooks.save.filter(|_| handle.is_retiring() && !handle.has_given()) {
                 store.data_mut().waits();
                 let saved = save.call_async(&mut store, ()).await;
                 let saved = saved.and_then(|(state,)| hooks::within(state.0, handle.spec.memory));

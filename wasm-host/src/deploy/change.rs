@@ -26,7 +26,7 @@ pub struct Leaving {
 
 /// Puts the new system in the place of the old one.
 pub fn change(node: &Node, prepared: &Prepared) -> Left {
-    let Prepared { old, new, difference } = prepared;
+    let Prepared { old, new, difference, .. } = prepared;
     let stays = |port: &Arc<Port>, boxes: &[Arc<BoxHandle>]| {
         boxes.iter().any(|handle| handle.ports.iter().any(|other| Arc::ptr_eq(other, port)))
     };
@@ -55,7 +55,6 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
     }
     for handle in prepared.made() {
         handle.birth.place();
-        handle.listen_to_devices();
     }
     // What takes a peer's place is there before that peer is to be left alone.
     for wanted in &missing {
@@ -65,15 +64,19 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
     for arrow in there {
         let (client, service) = (arrow.port(End::Client), arrow.port(End::Service));
         match (stays(client, &new.boxes), stays(service, &new.boxes)) {
-            (true, both) => {
+            (true, true) => {
                 arrow.retire(End::Client);
-                if both {
-                    arrows.push(arrow);
+                arrows.push(arrow);
+            }
+            (stays, _) => {
+                if stays {
+                    arrow.retire(End::Client);
+                }
+                // what is begun by the service, or belongs to the client while it is there
+                if matches!(client.channel(), Channel::Tcp | Channel::Udp) {
+                    arrow.retire(End::Service);
                 }
             }
-            // what is begun by the service, or belongs to the client while it is there
-            (false, true) if matches!(client.channel(), Channel::Tcp | Channel::Udp) => arrow.retire(End::Service),
-            (false, _) => {}
         }
     }
     for (fate, handle) in difference.fates.iter().zip(&new.boxes) {

@@ -21,6 +21,7 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt::Display;
+use spin::Mutex;
 use wasmtime::component::Component;
 
 /// A system that is ready to take the place of another.
@@ -28,6 +29,8 @@ pub struct Prepared {
     pub old: Arc<Running>,
     pub new: Arc<Running>,
     pub difference: Difference,
+    /// what boxes have saved for those that run now, by name, in case these fail
+    pub given: Mutex<Vec<(Arc<str>, Vec<u8>)>>,
 }
 
 impl Prepared {
@@ -174,7 +177,7 @@ fn make(
         }
     }
     let new = Arc::new(Running { system, routes, descriptions, image, boxes, loaded });
-    Ok(Prepared { old: old.clone(), new, difference })
+    Ok(Prepared { old: old.clone(), new, difference, given: Mutex::default() })
 }
 
 /// Tells the queues that go on which versions of their boxes are to come.
@@ -238,7 +241,7 @@ fn handles(
         if node.stands_in.has(spec) {
             return Err(format!("box `{name}`: this platform cannot begin to stand in for it while it runs"));
         }
-        let parts = wire::parts(spec, &routes.boxes[index], node.platform, false)
+        let parts = wire::parts(spec, &routes.boxes[index], node.platform, &old.boxes, false)
             .map_err(|why| format!("box `{name}`: {why}"))?;
         let assets = image.assets(name).map_err(|error| format!("box `{name}`: {error}"))?;
         let predecessor = fate.old().map(|place| &*old.boxes[place]);

@@ -74,7 +74,7 @@ async fn attempt(
         prepared.abandon("the deployment was refused");
         return Outcome::Refused { why };
     }
-    let (drained, handed_over) = place(node, &prepared, &timer, options).await;
+    let (drained, handed_over) = place(node, &prepared, &[], &timer, options).await;
     deployment.step(Step::Trial);
     let until = node.platform.now().saturating_add(options.trial);
     let verdict = match handed_over {
@@ -111,7 +111,8 @@ async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, opti
         // the version that failed may not be able to
         say(node, log::Level::Warn, &format!("going on without its state: {why}"));
     }
-    let (drained, handed_over) = place(node, &prepared, timer, options).await;
+    let before = core::mem::take(&mut *failed.given.lock());
+    let (drained, handed_over) = place(node, &prepared, &before, timer, options).await;
     if let Err(why) = handed_over {
         say(node, log::Level::Warn, &format!("going on without its state: {why}"));
     }
@@ -119,10 +120,12 @@ async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, opti
     Ok(())
 }
 
-/// The new system takes its place, and the old one begins to leave.
+/// The new system takes its place, and the old one begins to leave. `before`: state that boxes have saved before this, by
+/// name, for want of a later one.
 async fn place(
     node: &Arc<Node>,
     prepared: &Prepared,
+    before: &[(Arc<str>, Vec<u8>)],
     timer: &Arc<Timer>,
     options: &Options,
 ) -> (Arc<Drained>, Result<(), String>) {
@@ -133,7 +136,13 @@ async fn place(
         .filter(|(place, _, _)| prepared.old.loaded.queue(*place).is_none())
         .map(|(place, _, heir)| (prepared.old.boxes[place].clone(), heir))
         .collect();
+    for (old, heir) in &heirs {
+        old.succeeded_by(heir);
+    }
     for handle in prepared.made() {
+        if !heirs.iter().any(|(_, heir)| Arc::ptr_eq(heir, handle)) {
+            handle.listen_to_devices();
+        }
         let mut waits = heirs.iter().map(|(_, heir)| *heir).chain(exclusive.iter().copied());
         if !waits.any(|waiting| Arc::ptr_eq(waiting, handle)) {
             handle.birth.order(Order::Go);
@@ -150,10 +159,25 @@ async fn place(
     }
     let drained = spawn_drain(node, prepared.old.clone(), left, deadline);
     let mut result = Ok(());
-    for (old, new) in heirs {
-        if let Err(why) = hand_over_running(&old, new, timer, deadline).await {
-            result = Err(why);
+    // What is down has no state any more; that is no reason not to be replaced.
+    let down: Vec<bool> = heirs.iter().map(|(old, _)| old.is_down()).collect();
+    for ((old, new), is_down) in heirs.into_iter().zip(down) {
+        if let Err(why) = hand_over_running(prepared, &old, new, timer, deadline).await {
+            let found = before.iter().find(|(name, _)| *name == new.name);
+            let last = match found {
+                Some((_, state)) => {
+                    say(node, log::Level::Warn, &format!("going back to the state of before: {why}"));
+                    give(new, state.clone(), timer, deadline).await
+                }
+                None if is_down => {
+                    say(node, log::Level::Warn, &format!("going on without its state: {why}"));
+                    Ok(())
+                }
+                None => Err(why),
+            };
+            result = result.and(last);
         }
+        new.listen_to_devices();
         if !exclusive.iter().any(|other| Arc::ptr_eq(other, new)) {
             new.birth.order(Order::Go);
         }
@@ -190,7 +214,7 @@ fn exclusive(prepared: &Prepared) -> (Vec<&Arc<BoxHandle>>, Vec<Arc<BoxHandle>>)
 
 /// The boxes whose state goes to another: the old one's position, the new one's, and the new one.
 fn heirs(prepared: &Prepared) -> impl Iterator<Item = (usize, usize, &Arc<BoxHandle>)> {
-    let Prepared { old, new, difference } = prepared;
+    let Prepared { old, new, difference, .. } = prepared;
     let hands_over = |running: &Running, index: usize| {
         let name = running.system.boxes[index].component_name();
         running.descriptions.get(&name).is_some_and(|it: &Description| it.exports_path(HANDOVER))
@@ -215,8 +239,9 @@ async fn hand_over_called(prepared: &Prepared, timer: &Arc<Timer>, deadline: Nan
     Ok(())
 }
 
-/// State of a box that runs: when it has returned.
+/// State of a box that runs: when it gives it, or has returned.
 async fn hand_over_running(
+    prepared: &Prepared,
     old: &BoxHandle,
     heir: &BoxHandle,
     timer: &Arc<Timer>,
@@ -227,6 +252,7 @@ async fn hand_over_running(
     let saved = old.bell().until_or(timer, deadline, look).await;
     let saved = saved.unwrap_or_else(|| Err("it did not return in time".into()));
     let state = saved.map_err(|why| format!("box `{name}` does not save its state: {why}"))?;
+    prepared.given.lock().push((name.clone(), state.clone()));
     give(heir, state, timer, deadline).await
 }
 

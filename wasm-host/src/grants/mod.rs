@@ -5,9 +5,12 @@ mod block;
 mod config;
 mod control;
 mod entropy;
+mod heir;
 mod log;
 mod nic;
 mod schedule;
+
+pub use nic::Tap;
 
 use crate::boxes::State;
 use wasmtime::{Result, component::Linker};
@@ -18,7 +21,8 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     log::link(linker)?;
     config::link(linker)?;
     assets::link(linker)?;
-    entropy::link(linker)
+    entropy::link(linker)?;
+    heir::link(linker)
 }
 
 /// The part of a disk that the box's arrow grants.

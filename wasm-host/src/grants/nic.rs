@@ -1,6 +1,12 @@
 //! `pearwood:hardware/nic`: a network card.
 
-use crate::{arrows::Bytes, boxes::State, platform::Nic};
+mod tap;
+#[cfg(test)]
+mod tests;
+
+pub use tap::Tap;
+
+use crate::{arrows::Bytes, boxes::State};
 use alloc::sync::Arc;
 use wasmtime::{
     Result, StoreContextMut, bail,
@@ -22,7 +28,7 @@ struct Info {
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance(INTERFACE)?;
     interface.func_wrap("describe", |cx: StoreContextMut<'_, State>, (): ()| {
-        let nic = card(cx.data())?;
+        let nic = tap(cx.data())?.card();
         Ok((Info { address: nic.address().to_vec(), mtu: nic.mtu() },))
     })?;
     interface.func_wrap("receive", |cx: StoreContextMut<'_, State>, (): ()| Ok((receive(cx.data())?,)))?;
@@ -32,7 +38,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 pub fn transmit(state: &State, frames: &[u8]) -> Result<()> {
-    let nic = card(state)?;
+    let nic = tap(state)?.card();
     for record in wit::Records::new(frames) {
         let record = record?;
         if record.kind != wit::nic::FRAME || record.bytes.len() > wit::nic::MAX_FRAME {
@@ -45,7 +51,7 @@ pub fn transmit(state: &State, frames: &[u8]) -> Result<()> {
 
 /// The frames that have arrived.
 pub fn receive(state: &State) -> Result<Bytes> {
-    let nic = card(state)?;
+    let nic = tap(state)?;
     let mut bytes = Bytes::lend(&state.frames);
     let mut batch = wit::Batch::reuse(core::mem::take(bytes.buffer()));
     nic.receive(&mut batch, BATCH);
@@ -53,7 +59,7 @@ pub fn receive(state: &State) -> Result<Bytes> {
     Ok(bytes)
 }
 
-fn card(state: &State) -> Result<&Arc<dyn Nic>> {
+fn tap(state: &State) -> Result<&Arc<Tap>> {
     match state.handle.nics.first() {
         Some(nic) => Ok(nic),
         None => bail!("has no arrow to a network card"),

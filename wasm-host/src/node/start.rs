@@ -66,7 +66,7 @@ impl Node {
         let mut boxes = Vec::new();
         for (spec, routes) in system.boxes.iter().zip(&routes.boxes) {
             let name = &spec.name;
-            let parts = wire::parts(spec, routes, platform, stands_in.has(spec))
+            let parts = wire::parts(spec, routes, platform, &boxes, stands_in.has(spec))
                 .map_err(|why| StartError(format!("box `{name}`: {why}")))?;
             let assets = image.assets(name).map_err(|error| StartError(format!("box `{name}`: {error}")))?;
             boxes.push(BoxHandle::new(spec.clone(), Parts { assets, ..parts }, platform));

@@ -3,6 +3,7 @@
 use crate::{
     arrows::channel::{Arrow, Channel, End, Port, Resolved, Signal},
     boxes::{BoxHandle, Parts},
+    grants::Tap,
     platform::{Extent, Platform},
     system::{
         BoxSpec,
@@ -14,7 +15,13 @@ use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Makes the ports of a box, and finds its devices unless the platform stands in for it. The error says what the
 /// platform has not.
-pub fn parts(spec: &BoxSpec, routes: &BoxRoutes, platform: &dyn Platform, is_stand_in: bool) -> Result<Parts, String> {
+pub fn parts(
+    spec: &BoxSpec,
+    routes: &BoxRoutes,
+    platform: &dyn Platform,
+    there: &[Arc<BoxHandle>],
+    is_stand_in: bool,
+) -> Result<Parts, String> {
     let (signal, resolved) = (Arc::<Signal>::default(), Arc::<Resolved>::default());
     let owner: Arc<str> = spec.name.as_str().into();
     let port = |channel, end| Port::new(channel, end, &owner, &signal, &resolved, spec.queue as usize);
@@ -24,8 +31,11 @@ pub fn parts(spec: &BoxSpec, routes: &BoxRoutes, platform: &dyn Platform, is_sta
     if is_stand_in {
         return Ok(Parts { ports, signal, ..Parts::default() });
     }
-    let nic = |device: &String| platform.nic(device).ok_or_else(|| no_device(device));
-    let nics = routes.devices.iter().map(|route| nic(&route.device)).collect::<Result<_, _>>()?;
+    let nic = |device: &String| {
+        let card = platform.nic(device).ok_or_else(|| no_device(device))?;
+        Ok(Tap::new(card, &signal, there.iter().flat_map(|other| &other.nics)))
+    };
+    let nics = routes.devices.iter().map(|route| nic(&route.device)).collect::<Result<_, String>>()?;
     let disks = routes.disks.iter().map(|route| extent(platform, route)).collect::<Result<_, _>>()?;
     Ok(Parts { ports, signal, nics, disks, ..Parts::default() })
 }

@@ -126,6 +126,7 @@ pub const GIVEN: &[Given] = &[
             ("read", "func(index: u32, offset: u64, len: u32) -> list<u8>"),
         ],
     ),
+    given("pearwood:box/heir", &[("give", "func(state: list<u8>)")]),
     given("pearwood:box/entropy", &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")]),
     given(
         "pearwood:hardware/nic",

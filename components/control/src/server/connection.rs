@@ -21,6 +21,9 @@ const HANDSHAKE_TIME: u64 = 10 * SECOND;
 /// Without a message from the client. It says `Ping` when it has nothing to ask.
 const IDLE_TIME: u64 = 180 * SECOND;
 
+/// Without a message, after which a client has nothing to ask for now.
+const PAUSE: u64 = SECOND;
+
 /// How long an ended connection may take to take the rest.
 const FAREWELL_TIME: u64 = 5 * SECOND;
 
@@ -185,6 +188,14 @@ impl Connection {
     pub fn retire(&mut self, now: u64) {
         if self.ends_at.is_none() && self.inbox.len() == 0 {
             self.ends_at = Some(now);
+        }
+    }
+
+    /// TCP is replaced: the client finds what it follows by the next. One that follows nothing is about to ask, or idle.
+    pub fn retire_idle(&mut self, now: u64) {
+        let idle = self.has_proved() && now.saturating_sub(self.heard_at) >= PAUSE;
+        if self.follows() || idle {
+            self.retire(now);
         }
     }
 

@@ -81,7 +81,9 @@ impl Control {
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
         let connections = self.connections.values().map(Connection::deadline);
-        connections.chain(self.refused.values().copied()).chain([self.look_at]).min().unwrap_or(u64::MAX)
+        let retiring = self.connections.keys().any(|key| self.peers.get(&key.0).is_some_and(|peer| peer.retiring));
+        let look_at = if retiring { self.look_at.min(self.now + POLL) } else { self.look_at };
+        connections.chain(self.refused.values().copied()).chain([look_at]).min().unwrap_or(u64::MAX)
     }
 
     /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.
@@ -241,6 +243,8 @@ impl Control {
             }
             if self.retiring {
                 connection.retire(self.now);
+            } else if self.peers.get(&key.0).is_some_and(|peer| peer.retiring) {
+                connection.retire_idle(self.now);
             }
             held += connection.held();
         }

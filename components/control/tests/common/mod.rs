@@ -31,6 +31,8 @@ pub struct FakeNode {
     credit: BTreeMap<u32, u32>,
     pub listens: Vec<u16>,
     pub has_no_room: bool,
+    /// TCP was let go
+    pub released: bool,
 }
 
 impl FakeNode {
@@ -101,6 +103,7 @@ impl Outside for FakeNode {
         }
         for record in Records::new(batch).map(Result::unwrap) {
             if record.kind >= Peer::FIRST_KIND {
+                self.released |= record.kind == Peer::RELEASE;
                 continue;
             }
             match Command::decode(&record).unwrap() {
@@ -203,6 +206,12 @@ impl World {
             Event::Data { connection, data }.encode(&mut self.events);
             self.turn();
         }
+    }
+
+    /// Another TCP takes the place of this one.
+    pub fn retire_tcp(&mut self) {
+        Peer::Retire(TCP).encode(&mut self.events);
+        self.turn();
     }
 
     pub fn closed_by_client(&mut self, connection: u32) {

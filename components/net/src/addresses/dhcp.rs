@@ -2,16 +2,29 @@
 
 use super::Network4;
 use crate::datagrams::Datagrams;
+use crate::heritage::Lease;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::dhcpv4::{Event, Socket};
 use smoltcp::time::Duration;
-use smoltcp::wire::{DhcpOption, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{DhcpOption, DhcpPacket, Ipv4Address, Ipv4Cidr};
 
 /// RFC 2132 section 3.14.
 const HOST_NAME: u8 = 12;
 
+/// Bytes of the longest message whose options are read here: what smoltcp lets a server send (RFC 2131 section 2).
+const LONGEST: usize = 1_472;
+/// RFC 2132 section 9.2.
+const LEASE_TIME: u8 = 51;
+/// Seconds, if the server does not say; smoltcp takes the same.
+const DEFAULT_TIME: u32 = 120;
+const SECOND: u64 = 1_000_000_000;
+
 pub struct Dhcp {
     handle: SocketHandle,
+    /// A lease that another instance left, until it expires or there is one of one's own.
+    inherited: Option<Lease>,
+    /// until when the network is granted
+    expires: u64,
 }
 
 impl Dhcp {
@@ -26,21 +39,56 @@ impl Dhcp {
             let data: &'static [u8] = hostname.as_bytes().to_vec().leak();
             socket.set_outgoing_options(vec![DhcpOption { kind: HOST_NAME, data }].leak());
         }
-        Dhcp { handle: datagrams.sockets.add(socket) }
+        socket.set_receive_packet_buffer(vec![0; LONGEST].leak());
+        Dhcp { handle: datagrams.sockets.add(socket), inherited: None, expires: 0 }
+    }
+
+    /// Goes on with a lease that another instance left, while it asks for it again.
+    pub fn inherit(&mut self, now: u64, lease: &Lease) -> Option<Network4> {
+        let Lease { address, gateway, dns, expires } = lease.clone();
+        if !is_host(&address) || expires <= now {
+            return None;
+        }
+        self.expires = expires;
+        self.inherited = Some(lease.clone());
+        Some(Network4 { address: Some(address), gateway: gateway.filter(|it| is_gateway(it, &address)), dns })
+    }
+
+    /// Another instance goes on with it.
+    pub fn leave(self, network: &Network4, datagrams: &mut Datagrams) -> Option<Lease> {
+        datagrams.sockets.remove(self.handle);
+        let Network4 { address, gateway, dns } = network.clone();
+        Some(Lease { address: address?, gateway, dns, expires: self.expires })
     }
 
     /// The network after a change.
-    pub fn changed(&mut self, datagrams: &mut Datagrams) -> Option<Network4> {
-        let event = datagrams.sockets.get_mut::<Socket>(self.handle).poll()?;
-        Some(match event {
-            Event::Deconfigured => Network4::default(),
-            Event::Configured(config) if is_host(&config.address) => Network4 {
-                gateway: config.router.filter(|router| is_gateway(router, &config.address)),
-                dns: config.dns_servers.iter().copied().collect(),
-                address: Some(config.address),
-            },
-            Event::Configured(_) => Network4::default(),
-        })
+    pub fn changed(&mut self, now: u64, datagrams: &mut Datagrams) -> Option<Network4> {
+        let event = datagrams.sockets.get_mut::<Socket>(self.handle).poll();
+        match event {
+            Some(Event::Configured(config)) if is_host(&config.address) => {
+                self.inherited = None;
+                let option = |packet: DhcpPacket<&[u8]>| {
+                    let found = packet.options().find(|option| option.kind == LEASE_TIME)?;
+                    found.data.try_into().ok().map(u32::from_be_bytes)
+                };
+                let seconds = config.packet.and_then(option).unwrap_or(DEFAULT_TIME);
+                self.expires = now.saturating_add(u64::from(seconds) * SECOND);
+                Some(Network4 {
+                    gateway: config.router.filter(|router| is_gateway(router, &config.address)),
+                    dns: config.dns_servers.iter().copied().collect(),
+                    address: Some(config.address),
+                })
+            }
+            // It has none of its own yet, and asks.
+            _ if self.inherited.is_some() && now < self.expires => None,
+            Some(_) => Some(Network4::default()),
+            None => self.inherited.take().map(|_| Network4::default()),
+        }
+    }
+
+    /// When an inherited lease expires.
+    pub fn deadline(&self) -> u64 {
+        if self.inherited.is_some() { self.expires } else { u64::MAX }
     }
 }
 

@@ -7,6 +7,7 @@ mod dhcp;
 mod routers;
 
 use crate::datagrams::Datagrams;
+use crate::heritage::Heritage;
 use crate::journal::{Journal, Level};
 use crate::link::Link;
 use crate::settings::Settings;
@@ -70,7 +71,7 @@ impl Addresses {
 
     /// Sends what must be sent, and takes over what has changed. True if something has.
     pub fn step(&mut self, now: u64, link: &mut Link, datagrams: &mut Datagrams, journal: &mut Journal) -> bool {
-        let four = self.dhcp.as_mut().and_then(|dhcp| dhcp.changed(datagrams));
+        let four = self.dhcp.as_mut().and_then(|dhcp| dhcp.changed(now, datagrams));
         let six = self.routers.as_mut().and_then(|routers| routers.step(now, link));
         if four.is_none() && six.is_none() {
             return false;
@@ -159,7 +160,29 @@ impl Addresses {
         !self.six.addresses.is_empty()
     }
 
+    /// Leaves to another instance what was not set. This one keeps its addresses, and neither prolongs nor gains any.
+    pub fn leave(&mut self, heritage: &mut Heritage, datagrams: &mut Datagrams) {
+        heritage.lease = self.dhcp.take().and_then(|dhcp| dhcp.leave(&self.four, datagrams));
+        if let Some(routers) = self.routers.take() {
+            routers.leave(heritage);
+        }
+    }
+
+    /// Goes on with what another instance left, as far as it is not set.
+    pub fn inherit(&mut self, now: u64, heritage: &Heritage, link: &mut Link) {
+        if let (Some(dhcp), Some(lease)) = (&mut self.dhcp, &heritage.lease)
+            && let Some(network) = dhcp.inherit(now, lease)
+        {
+            self.four = network;
+        }
+        if let Some(routers) = &mut self.routers {
+            self.six = routers.inherit(now, heritage);
+        }
+        self.apply(link);
+    }
+
     pub fn deadline(&self) -> u64 {
-        self.routers.as_ref().map_or(u64::MAX, Routers::deadline)
+        let dhcp = self.dhcp.as_ref().map_or(u64::MAX, Dhcp::deadline);
+        self.routers.as_ref().map_or(u64::MAX, Routers::deadline).min(dhcp)
     }
 }

@@ -5,6 +5,7 @@
 
 use super::Network6;
 use super::advertisement::{Advertisement, Prefix, Server};
+use crate::heritage::Heritage;
 use crate::link::Link;
 use core::net::Ipv6Addr;
 use core::ops::Range;
@@ -135,6 +136,38 @@ impl Routers {
             }
         }
         core::mem::take(&mut self.changed).then(|| self.network())
+    }
+
+    pub fn leave(self, heritage: &mut Heritage) {
+        heritage.routers = self.routers.iter().map(|router| (router.what, router.expires)).collect();
+        let prefix = |prefix: &Timed<Prefix>| (prefix.what.prefix, prefix.what.on_link, prefix.expires);
+        heritage.prefixes = self.prefixes.iter().map(prefix).collect();
+        heritage.servers = self.dns.iter().map(|server| (server.what, server.expires)).collect();
+    }
+
+    /// Goes on with what another instance had heard, as far as a router might say it.
+    pub fn inherit(&mut self, now: u64, heritage: &Heritage) -> Network6 {
+        for (router, expires) in heritage.routers.iter().filter(|(router, _)| router.is_unicast_link_local()) {
+            self.router(*router, *expires, now);
+        }
+        for (prefix, on_link, expires) in &heritage.prefixes {
+            let special = prefix.is_multicast() || prefix.is_unicast_link_local() || prefix.is_unspecified();
+            if !special && *prefix == Ipv6Addr::from_bits(prefix.to_bits() >> 64 << 64) {
+                let what = Prefix { prefix: *prefix, on_link: *on_link, valid: u32::MAX };
+                let same = |a: &Prefix, b: &Prefix| a.prefix == b.prefix;
+                update(&mut self.prefixes, MAX_PREFIXES, Timed { what, expires: *expires }, now, same);
+            }
+        }
+        for (server, expires) in &heritage.servers {
+            if !server.is_multicast() && !server.is_unspecified() && !server.is_loopback() {
+                update(&mut self.dns, MAX_SERVERS, Timed { what: *server, expires: *expires }, now, |a, b| a == b);
+            }
+        }
+        if !self.routers.is_empty() {
+            self.solicit_at = u64::MAX;
+        }
+        self.changed = false;
+        self.network()
     }
 
     fn network(&self) -> Network6 {

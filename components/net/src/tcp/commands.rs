@@ -1,8 +1,8 @@
 //! Commands of the clients.
 
-use super::Tcp;
 use super::connection::{Connection, Origin};
 use super::memory::Memory;
+use super::{NOBODY, Tcp};
 use crate::link::Link;
 use crate::random::Random;
 use wit::tcp::{Command, Event};
@@ -86,7 +86,10 @@ impl Tcp {
             }
             Command::Listen { port, backlog } => {
                 let peers = &self.peers;
-                let answer = match self.listeners.listen(peer, port, backlog, |other| peers.is_retiring(other)) {
+                let answer = match self
+                    .listeners
+                    .listen(peer, port, backlog, |other| other == NOBODY || peers.is_retiring(other))
+                {
                     Ok(takes_over) => {
                         if takes_over {
                             self.take_over(peer, port);

@@ -36,6 +36,8 @@ pub struct Connection {
     pub number: u32,
     pub peer: u32,
     pub origin: Origin,
+    /// when its SYN came, if it did
+    pub began: u64,
     rings: Rings,
     keep_alive: u64,
     pub deadline: Deadline,
@@ -82,6 +84,7 @@ impl Connection {
             number,
             peer,
             origin,
+            began: 0,
             rings,
             keep_alive,
             deadline: Deadline::default(),

@@ -89,6 +89,12 @@ impl Listeners {
         self.ports.values().any(|listener| listener.peer == peer)
     }
 
+    /// All ports with their backlogs, which nobody listens on any more.
+    pub fn leave(&mut self) -> Vec<(u16, u16)> {
+        let ports = std::mem::take(&mut self.ports);
+        ports.into_iter().map(|(port, listener)| (port, listener.backlog as u16)).collect()
+    }
+
     pub fn forget(&mut self, peer: u32) {
         self.ports.retain(|_, listener| listener.peer != peer);
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod connection;
 mod drive;
+mod handover;
 mod listeners;
 mod memory;
 mod opening;
@@ -14,7 +15,7 @@ mod time_wait;
 
 use crate::checksum;
 use crate::link::Link;
-use crate::packet::Segment;
+use crate::packet::{Flow, Segment};
 use crate::peers::Peers;
 use crate::random::Random;
 use crate::restraint::Restraint;
@@ -24,10 +25,11 @@ use connection::Connection;
 use listeners::Listeners;
 use memory::{Memory, Rings};
 use smoltcp::iface::SocketSet;
+use std::collections::BTreeSet;
 use table::Table;
 use time_wait::{TimeWait, Verdict};
 
-/// The peer of connections whose box is gone.
+/// The peer of connections whose box is gone, and of ports that no box has asked for yet.
 const NOBODY: u32 = u32::MAX;
 
 pub struct Tcp {
@@ -48,6 +50,23 @@ pub struct Tcp {
     /// for segments that belong to no connection
     nobody: SocketSet<'static>,
     keep_alive: u64,
+    beside: Beside,
+    /// until when ports wait for the boxes that listened on them before
+    promised_until: u64,
+    /// until when the end of a connection may be one of an instance that is gone
+    quiet_until: u64,
+    /// connections that another instance has opened, of which a SYN may still be on its way
+    young: BTreeSet<Flow>,
+}
+
+/// Another instance of the box at work on the same card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nobody,
+    /// What has no connection here may have one there.
+    Other,
+    /// What has no connection here is for the other.
+    Heir,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +101,10 @@ impl Tcp {
             resets: Restraint::default(),
             nobody: SocketSet::new(Vec::new()),
             keep_alive: settings.keep_alive,
+            beside: Beside::Nobody,
+            promised_until: u64::MAX,
+            quiet_until: 0,
+            young: BTreeSet::new(),
         }
     }
 
@@ -143,7 +166,13 @@ impl Tcp {
                 return reply::acknowledge(frame, segment, sequence, acknowledged, link);
             }
         }
+        if self.young.contains(flow) {
+            return;
+        }
         if !segment.opens() || self.listeners.get(flow.local_port).is_none() {
+            if self.is_for_other(now, segment) {
+                return;
+            }
             // smoltcp answers with a reset.
             if !segment.is_rst() && !self.resets.allows(now) {
                 self.counters.unanswered += 1;
@@ -151,7 +180,7 @@ impl Tcp {
             }
             return link.ingress(now, frame, &mut self.nobody);
         }
-        let Some(slot) = self.accept(*flow) else { return };
+        let Some(slot) = self.accept(now, *flow) else { return };
         let Some(connection) = self.table.get(slot) else { return };
         link.ingress(now, frame, &mut connection.sockets);
         self.touch(slot);

@@ -12,7 +12,7 @@ const CROWD: usize = 128;
 
 impl Tcp {
     /// A connection for a SYN, if there is room for one more.
-    pub(super) fn accept(&mut self, flow: Flow) -> Option<u16> {
+    pub(super) fn accept(&mut self, now: u64, flow: Flow) -> Option<u16> {
         while self.listeners.get(flow.local_port)?.is_full() {
             self.counters.overflowed += 1;
             self.give_up_oldest(flow.local_port)?;
@@ -21,6 +21,7 @@ impl Tcp {
         let (peer, small) = (listener.peer, listener.waiting() >= CROWD);
         let slot = self.open(flow, peer, Origin::Listener(flow.local_port), small)?;
         let connection = self.table.get(slot)?;
+        connection.began = now;
         let number = connection.number;
         let local = (from_mapped(flow.local), flow.local_port);
         if connection.socket().listen(local).is_err() {

@@ -2,19 +2,13 @@
 //!
 //! Only what is needed to repeat that acknowledgement is kept, so thousands cost little.
 
+use crate::heritage::Last;
 use crate::packet::{Flow, Segment};
 use foldhash::fast::FixedState;
 use std::collections::{HashMap, VecDeque};
 
 /// Nanoseconds. As smoltcp's own, far less than twice the maximum segment lifetime, as everywhere today.
-const DURATION: u64 = 10_000_000_000;
-
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    sequence: u32,
-    acknowledged: u32,
-    expires: u64,
-}
+pub const DURATION: u64 = 10_000_000_000;
 
 pub struct TimeWait {
     flows: HashMap<Flow, Last, FixedState>,
@@ -40,15 +34,36 @@ impl TimeWait {
     }
 
     pub fn insert(&mut self, now: u64, flow: Flow, sequence: u32, acknowledged: u32) {
+        self.insert_until(now, flow, Last { sequence, acknowledged, expires: now + DURATION });
+    }
+
+    fn insert_until(&mut self, now: u64, flow: Flow, last: Last) {
         self.expire(now);
         if self.order.len() >= Self::LIMIT
             && let Some((_, oldest)) = self.order.pop_front()
         {
             self.flows.remove(&oldest);
         }
-        let expires = now + DURATION;
-        self.flows.insert(flow, Last { sequence, acknowledged, expires });
-        self.order.push_back((expires, flow));
+        self.flows.insert(flow, last);
+        self.order.push_back((last.expires, flow));
+    }
+
+    /// Leaves all to another, in the order of their end.
+    pub fn leave(&mut self) -> Vec<(Flow, Last)> {
+        let flows = std::mem::take(&mut self.flows);
+        let current =
+            |(expires, flow)| flows.get(&flow).filter(|last| last.expires == expires).map(|last| (flow, *last));
+        self.order.drain(..).filter_map(current).collect()
+    }
+
+    pub fn inherit(&mut self, now: u64, flows: &[(Flow, Last)]) {
+        let mut least = now;
+        for (flow, last) in flows {
+            // in order, whoever wrote them
+            let expires = last.expires.clamp(least, now + DURATION);
+            least = expires;
+            self.insert_until(now, *flow, Last { expires, ..*last });
+        }
     }
 
     fn expire(&mut self, now: u64) {

@@ -7,7 +7,7 @@ pub mod mutate;
 pub mod wire;
 
 use host::Host;
-use pearwood_net::{Card, Settings, Stack};
+use pearwood_net::{Card, Heritage, Settings, Stack};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{Quality, SECOND, Wire};
 use wit::tcp::{Command, Endpoint, Event};
@@ -19,8 +19,18 @@ pub const STACK6: &str = "fd00::2";
 pub const HOST4: &str = "10.0.0.1";
 pub const HOST6: &str = "fd00::1";
 
+/// An instance whose place `World::stack` has taken, and which goes on beside it.
+pub struct Old {
+    pub stack: Stack,
+    pub tcp: BTreeMap<u32, Channel>,
+    /// batches of `pearwood:net/udp`
+    pub udp: Vec<Vec<u8>>,
+    pub released: Vec<u32>,
+}
+
 pub struct World {
     pub now: u64,
+    pub old: Option<Old>,
     pub stack: Stack,
     pub host: Host,
     pub to_stack: Wire,
@@ -67,6 +77,7 @@ impl World {
         let card = Card { address: STACK_CARD, mtu: 1500 };
         let mut world = World {
             now: SECOND,
+            old: None,
             stack: Stack::new(settings, card, [seed as u8; 32], SECOND),
             host: Host::new(&["10.0.0.1/24", "fd00::1/64", "fe80::1/64"]),
             to_stack: Wire::new(quality, seed * 2),
@@ -82,6 +93,49 @@ impl World {
         };
         world.attach(0);
         world
+    }
+
+    /// Another instance takes the place of this one, as the node has it: what has arrived is the old one's, what arrives
+    /// from now on both get, and the clients are told.
+    pub fn swap(&mut self, settings: &Settings) {
+        self.turn();
+        let state = self.stack.leave(self.now).write();
+        let card = Card { address: STACK_CARD, mtu: 1500 };
+        let mut new = Stack::new(settings, card, [77; 32], self.now);
+        new.inherit(self.now, &Heritage::read(&state).unwrap());
+        let stack = std::mem::replace(&mut self.stack, new);
+        self.share(true);
+        self.old = Some(Old { stack, tcp: std::mem::take(&mut self.tcp), udp: Vec::new(), released: Vec::new() });
+        self.attach(0);
+        let mut batch = Batch::new();
+        Peer::Retire(0).encode(&mut batch);
+        let now = self.now;
+        self.old().stack.tcp_commands(batch.as_bytes());
+        self.old().stack.udp_commands(now, batch.as_bytes());
+    }
+
+    /// What the node says of who has the card.
+    pub fn share(&mut self, shared: bool) {
+        let mut batch = Batch::new();
+        batch.push(wit::nic::SHARED, shared.into(), b"");
+        self.stack.frames(self.now, batch.as_bytes());
+    }
+
+    pub fn old(&mut self) -> &mut Old {
+        self.old.as_mut().expect("an old instance")
+    }
+
+    pub fn old_command(&mut self, peer: u32, command: Command<'_>) {
+        let mut batch = Batch::new();
+        Peer::Is(peer).encode(&mut batch);
+        command.encode(&mut batch);
+        self.old().stack.tcp_commands(batch.as_bytes());
+    }
+
+    /// The old instance has returned, and the new one is told that it is alone.
+    pub fn end_old(&mut self) -> Old {
+        self.share(false);
+        self.old.take().expect("an old instance")
     }
 
     pub fn attach(&mut self, peer: u32) {
@@ -129,17 +183,20 @@ impl World {
         for frame in self.to_stack.receive(self.now) {
             batch.push(wit::nic::FRAME, 0, &frame);
         }
-        self.stack.frames(self.now, batch.as_bytes());
-        self.stack.step(self.now);
-        let World { now, stack, to_host, sent, .. } = self;
-        stack.transmit(|packed| {
-            for frame in Records::new(packed) {
-                let frame = frame.unwrap().bytes;
-                to_host.send(*now, frame);
-                sent.push(frame.to_vec());
-            }
-        });
+        let World { now, old, stack, to_host, sent, .. } = self;
+        for stack in old.iter_mut().map(|old| &mut old.stack).chain([stack]) {
+            stack.frames(*now, batch.as_bytes());
+            stack.step(*now);
+            stack.transmit(|packed| {
+                for frame in Records::new(packed) {
+                    let frame = frame.unwrap().bytes;
+                    to_host.send(*now, frame);
+                    sent.push(frame.to_vec());
+                }
+            });
+        }
         self.deliver();
+        self.deliver_old();
         for frame in self.to_host.receive(self.now) {
             self.host.receive(frame);
         }
@@ -147,6 +204,28 @@ impl World {
             self.to_stack.send(self.now, &frame);
             self.host_sent.push(frame);
         }
+    }
+
+    fn deliver_old(&mut self) {
+        let Some(Old { stack, tcp, udp, released }) = &mut self.old else { return };
+        let mut credit = Batch::new();
+        stack.deliver_tcp(|peer, packed| {
+            if packed == Peer::release(peer).as_bytes() {
+                released.push(peer);
+                return true;
+            }
+            Peer::Is(peer).encode(&mut credit);
+            for record in Records::new(packed) {
+                tcp.entry(peer).or_default().take(Event::decode(&record.unwrap()).unwrap(), &mut credit);
+            }
+            true
+        });
+        stack.deliver_udp(|_, packed| {
+            udp.push(packed.to_vec());
+            true
+        });
+        stack.deliver_names(|_, _| true);
+        stack.tcp_commands(credit.as_bytes());
     }
 
     fn deliver(&mut self) {
@@ -191,7 +270,9 @@ impl World {
     /// Moves time to when somebody has something to do, but no further than `limit`.
     fn advance(&mut self, limit: u64) {
         let host = self.host.poll_at(self.now);
-        let next = [self.stack.deadline(), host, self.to_stack.next(), self.to_host.next()].into_iter().min().unwrap();
+        let old = self.old.as_ref().map_or(u64::MAX, |old| old.stack.deadline());
+        let next =
+            [self.stack.deadline(), old, host, self.to_stack.next(), self.to_host.next()].into_iter().min().unwrap();
         self.now = next.clamp(self.now + 1000, limit.max(self.now + 1000));
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Half {
     pub traffic: Arc<Traffic>,
     /// This end was told to `retire` the other.
     pub retiring: AtomicBool,
+    /// ... and has nothing open with it.
+    pub released: AtomicBool,
 }
 
 /// What has gone over an arrow in one direction.
@@ -49,6 +51,7 @@ impl Arrow {
             blocked: AtomicBool::new(false),
             traffic: Arc::default(),
             retiring: AtomicBool::new(false),
+            released: AtomicBool::new(false),
         };
         let arrow = Arc::new(Arrow {
             client: half(client),
@@ -77,6 +80,7 @@ impl Arrow {
         for end in [End::Client, End::Service] {
             let half = self.half(end);
             half.blocked.store(false, Relaxed);
+            half.released.store(false, Relaxed);
             half.port.tell(Peer::Attach(half.number, if end == End::Client { &self.attach } else { &[] }));
         }
     }
@@ -113,6 +117,7 @@ impl Arrow {
             blocked: AtomicBool::new(half.blocked.load(Relaxed)),
             traffic: half.traffic.clone(),
             retiring: AtomicBool::new(half.retiring.load(Relaxed)),
+            released: AtomicBool::new(half.released.load(Relaxed)),
         };
         let arrow = Arc::new(Arrow {
             client: same(&self.client),
@@ -131,6 +136,16 @@ impl Arrow {
         let half = self.half(end);
         if !half.retiring.swap(true, Relaxed) && half.port.is_up() {
             half.port.tell(Peer::Retire(half.number));
+        }
+    }
+
+    /// One end, which was told to retire the other, has nothing open with it. The arrow goes, unless the other end was
+    /// told so too and is not done: what it has begun may be news to this one.
+    pub(super) fn release(&self, end: End) {
+        self.half(end).released.store(true, Relaxed);
+        let other = self.half(end.other());
+        if !other.retiring.load(Relaxed) || other.released.load(Relaxed) || !other.port.is_up() {
+            self.unlink("it was replaced");
         }
     }
 

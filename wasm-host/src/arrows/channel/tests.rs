@@ -237,6 +237,30 @@ fn a_peer_that_retires_is_released_by_the_other_end() {
     assert_eq!(kinds(&service), [(Peer::IS, 1), (1, 80)], "the others' arrows stay");
 }
 
+/// The client has nothing open, and does not know of what the service is about to announce.
+#[test]
+fn an_arrow_that_both_ends_are_to_let_go_waits_for_both() {
+    for first in [End::Client, End::Service] {
+        let (a, _, service) = system();
+        [&a, &service].iter().for_each(|side| drop(received(side)));
+        let arrow = a.port.arrows().remove(0);
+        [End::Client, End::Service].iter().for_each(|end| arrow.retire(*end));
+        let (one, other) = if first == End::Client { (&a, &service) } else { (&service, &a) };
+        assert_eq!(one.port.send(0, Peer::release(0).as_bytes()), Ok(true));
+        assert!(arrow.is_joined());
+        assert_eq!(other.port.send(0, &batch(&[LISTEN])), Ok(true));
+        assert_eq!(kinds(one), [(Peer::RETIRE, 0), (Peer::IS, 0), (1, 80)]);
+        assert_eq!(other.port.send(0, Peer::release(0).as_bytes()), Ok(true));
+        assert!(!arrow.is_joined());
+    }
+    let (a, _, service) = system();
+    let arrow = a.port.arrows().remove(0);
+    [End::Client, End::Service].iter().for_each(|end| arrow.retire(*end));
+    a.port.detach("crashed");
+    assert_eq!(service.port.send(0, Peer::release(0).as_bytes()), Ok(true));
+    assert!(!arrow.is_joined(), "one that is down has nothing open");
+}
+
 #[test]
 fn a_peer_that_goes_gives_room() {
     let (a, _, service) = system();

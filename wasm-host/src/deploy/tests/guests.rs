@@ -124,7 +124,11 @@ impl Handler<'_> {
 /// A handler that answers with the number of its requests, and hands it over. `restored` is code that has the state's
 /// place, `$at`, and leaves 0 if it takes it.
 pub fn counting(restored: &str) -> Vec<u8> {
-    let core = format!(
+    Handler { more_core: &handover(restored), ..COUNTING }.component()
+}
+
+fn handover(restored: &str) -> String {
+    format!(
         r#"(func (export "save") (result i32)
             (i32.store8 (i32.const 0x20000) (global.get $version))
             (i32.store (i32.const 0x20004) (i32.const 0x20000))
@@ -136,17 +140,40 @@ pub fn counting(restored: &str) -> Vec<u8> {
             (i32.store (i32.const 0x20018) (i32.const 2))
             (i32.store16 (i32.const 0x20020) (i32.const 0x6f6e))
             (i32.const 0x20010))"#
-    );
-    Handler {
-        version: 0,
-        at_request: "(global.set $version (i32.add (global.get $version) (i32.const 1)))",
-        done: "(i32.const 1)",
-        more: HANDOVER,
-        more_core: &core,
-        ..HANDLER
-    }
-    .component()
+    )
 }
+
+/// The same, which hands its count over as soon as it is to retire, and then finishes what is open.
+pub fn giving(restored: &str) -> Vec<u8> {
+    let import = r#"(component
+        (import "pearwood:box/heir@0.1.0" (instance $heir (export "give" (func (param "state" (list u8))))))"#;
+    let memory = "(core instance $memory (instantiate $memory))";
+    let lower = r#"
+        (core func $give (canon lower (func $heir "give") (memory (core memory $memory "memory"))))
+        (core instance $heirs (export "give" (func $give)))"#;
+    let handover = handover(restored);
+    let core = format!("(global $given (mut i32) (i32.const 0)) {handover}");
+    let done = r#"(block (result i32)
+        (if (i32.and (i32.ne (global.get $retiring) (i32.const 0)) (i32.eqz (global.get $given))) (then
+            (global.set $given (i32.const 1))
+            (i32.store8 (i32.const 0x20000) (global.get $version))
+            (call $give (i32.const 0x20000) (i32.const 1))))
+        (i32.eqz (global.get $attached)))"#;
+    let text = Handler { done, more_core: &core, ..COUNTING }.text();
+    let text = text.replacen("(component", import, 1).replacen(memory, &format!("{memory}{lower}"), 1);
+    let text = text.replace("(with \"imports\"", "(with \"heirs\" (instance $heirs)) (with \"imports\"");
+    let function = "(import \"heirs\" \"give\" (func $give (param i32 i32)))\n(import \"imports\" \"wait\"";
+    let text = text.replace("(import \"imports\" \"wait\"", function);
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const COUNTING: Handler<'static> = Handler {
+    version: 0,
+    at_request: "(global.set $version (i32.add (global.get $version) (i32.const 1)))",
+    done: "(i32.const 1)",
+    more: HANDOVER,
+    ..HANDLER
+};
 
 /// Takes the count.
 pub const TAKES: &str = "(global.set $version (i32.load8_u (local.get $at))) (i32.const 0)";

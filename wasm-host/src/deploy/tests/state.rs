@@ -6,7 +6,7 @@ use super::{
     options,
 };
 use crate::{
-    deploy::{Options, Outcome},
+    deploy::{Options, Outcome, Step},
     platform::fake::{FakeDisk, FakePlatform},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
@@ -30,6 +30,56 @@ fn a_box_that_runs_hands_over_when_it_has_returned() {
     }
     assert_eq!(world.ask().1, b"\x06".to_vec());
     assert_eq!(world.client.failures, Vec::<String>::new());
+}
+
+fn giving(restored: &str) -> [(&'static str, Vec<u8>); 1] {
+    [("site", guests::giving(restored))]
+}
+
+#[test]
+fn a_box_that_goes_on_hands_over_at_once() {
+    let mut world = World::new(SITE, &giving(TAKES));
+    assert_eq!((world.ask().1, world.ask().1), (b"\x01".to_vec(), b"\x02".to_vec()));
+    let old = world.running.node.find("site").unwrap();
+    let open = world.client.begin();
+    let deployment = world.deploy(SITE, &giving(&format!("{TAKES} (drop (i32.const 1))")));
+    world.until(|world| world.client.has_retiring());
+    let asked = world.client.begin();
+    world.client.end(asked);
+    world.until(|world| world.client.open() == 1);
+    assert_eq!(world.client.answers.last().unwrap().1, b"\x03", "of the new one, which knows the count");
+    assert!(!old.has_ended(), "it has a request");
+    world.client.end(open);
+    world.until(|world| world.client.open() == 0);
+    assert_eq!(world.client.answers.last().unwrap().1, b"\x03", "of the old one");
+    assert_eq!(world.over(&deployment), Outcome::Done);
+    assert_eq!((old.life().reason.as_deref(), old.memory()), (Some("returned"), 0));
+    assert_eq!(world.ask().1, b"\x04");
+}
+
+/// What the old instance had given is better than nothing.
+#[test]
+fn after_a_crash_the_state_of_before_is_there() {
+    let mut world = World::new(SITE, &giving(TAKES));
+    assert_eq!((world.ask().1, world.ask().1), (b"\x01".to_vec(), b"\x02".to_vec()));
+    let deployment = world.deploy(SITE, &giving(&format!("{TAKES} (drop (i32.const 1))")));
+    world.until(|_| deployment.record().step == Step::Trial);
+    world.running.node.find("site").unwrap().restart("by the test");
+    let Outcome::RolledBack { .. } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
+    assert_eq!(world.ask().1, b"\x03");
+}
+
+/// A box that crashes again and again can be replaced by one that does not.
+#[test]
+fn one_that_is_down_has_no_state() {
+    let mut world = World::new(SITE, &giving(TAKES));
+    assert_eq!(world.ask().1, b"\x01");
+    let site = world.running.node.find("site").unwrap();
+    site.stop("by the test");
+    world.until(|_| site.life().phase == crate::boxes::Phase::Stopped);
+    let deployment = world.deploy(SITE, &giving(&format!("{TAKES} (drop (i32.const 1))")));
+    assert_eq!(world.over(&deployment), Outcome::Done);
+    assert_eq!(world.ask().1, b"\x01");
 }
 
 #[test]

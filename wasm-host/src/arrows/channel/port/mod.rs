@@ -181,7 +181,7 @@ impl Port {
         if !releases || !arrow.half(self.end).retiring.load(Relaxed) {
             return Err(Refused::Reserved { kind });
         }
-        arrow.unlink("it was replaced");
+        arrow.release(self.end);
         Ok(true)
     }
 
