@@ -7,7 +7,7 @@ use core::fmt;
 
 use wasm_host::{
     engine::KERNEL_TRIPLE,
-    image::{Image, PublicKey, vector_hash},
+    image::{Image, PublicKey, endorsed, vector_hash},
     node::{Node, Setup},
 };
 
@@ -53,7 +53,8 @@ fn open(image: &'static [u8], trusted: &[PublicKey]) -> Result<Arc<Image<'static
     if image.is_empty() {
         return Err("there is no image: the boot loader should load one as the first module (QEMU: -initrd)".into());
     }
-    let image = Image::open(image, trusted).map_err(|error| explain("the image is refused", error))?;
+    let image =
+        Image::open(image, &endorsed(image, trusted)).map_err(|error| explain("the image is refused", error))?;
     Ok(Arc::new(image.with_hasher(vector_hash)))
 }
 

@@ -8,6 +8,7 @@ pub mod checker;
 pub mod client;
 pub mod load;
 pub mod node;
+pub mod session;
 pub mod wire;
 
 pub use node::{On, TestNode};

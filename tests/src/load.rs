@@ -43,6 +43,12 @@ pub fn start(url: &str, connections: u32, time: Duration) -> Running {
 }
 
 impl Running {
+    /// Ends it before its time.
+    pub fn stop(self) -> Load {
+        run(Command::new("kill").args(["-INT", &self.0.id().to_string()]));
+        self.end()
+    }
+
     pub fn end(self) -> Load {
         let output = self.0.wait_with_output().expect("wrk");
         assert!(output.status.success(), "wrk ended with {}", output.status);

@@ -254,7 +254,44 @@ fn what_is_refused_changes_nothing(on: On) {
     let outcomes: Vec<&str> = said.out.lines().skip(1).map(|line| line.rsplit("  ").next().unwrap_or(line)).collect();
     assert_eq!(outcomes.len(), 3, "{}", said.out);
     assert!(outcomes[0].starts_with("refused") && outcomes[1..] == ["done", "done"], "{}", said.out);
+    keys_change(&managed);
     managed.node.power_off();
+}
+
+/// Other keys hold at once: who is out is out, whatever was open, and nobody is locked out unawares.
+fn keys_change(managed: &Managed<'_>) {
+    let people = managed.people;
+    managed.accept("vera");
+    let public = |name: &str| {
+        let said = people.run(&["key", "show", name], &[]);
+        said.out.split('"').nth(1).expect("the key").to_string()
+    };
+    let [anna, vera, stranger] = ["anna", "vera", "stranger"].map(public);
+    let sound = people.edit(|text| text.replace(&anna, &stranger));
+    managed.refused("anna", &strs(&managed.deploys(&["deploy"])), "does not list the key that asks; --allow-lockout");
+    people.write("system.toml", &sound);
+
+    let follows = Command::new(pearwood_command())
+        .args(["logs", "--follow", "--node", &managed.address, "--key", "vera"])
+        .env("XDG_CONFIG_HOME", people.home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut follows = follows.expect("the pearwood command");
+    let mut lines = BufReader::new(follows.stdout.take().expect("its output")).lines();
+    lines.next().expect("a line").expect("it follows");
+    people.edit(|text| text.replace(&vera, &stranger).replace("\"vera\"", "\"sten\""));
+    managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
+    // it ends, for want of a key
+    lines.for_each(drop);
+    let output = follows.wait_with_output().expect("its end");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && complaint.contains("does not list the key"), "{complaint}");
+    managed.refused("vera", &["ps"], "does not list the key");
+    managed.accept("stranger");
+    managed.refused("stranger", &["restart", "site"], "sten may not restart boxes");
+    managed.obeyed("anna", &["rollback", "--trial", "1"]);
+    managed.obeyed("vera", &["ps"]);
 }
 
 /// `pearwood console`, ended when it is dropped.

@@ -1,9 +1,15 @@
-//! Images that a node must not run: it says why, and ends.
+//! Images that a node must not run: it says why, and ends. And those that it may.
 
-use pearwood::node::{End, Qemu};
+use pearwood::{
+    build::{self, Target},
+    node::{End, Qemu},
+};
 use std::path::PathBuf;
-use tests::node::{PATIENCE, example};
-use wasm_host::image::SecretKey;
+use tests::node::{PATIENCE, example, workspace};
+use wasm_host::{
+    image::SecretKey,
+    system::{Place, Trusted},
+};
 
 /// Whether the node says this of an image, and ends.
 fn is_refused(name: &str, image: &[u8], trust: &str, reason: &str) {
@@ -54,4 +60,24 @@ fn a_node_without_wasi_says_so() {
     assert_ne!(launch.kernel, example("bench").kernel);
     let image = std::fs::read(&launch.image).expect("the image");
     is_refused("wasi", &image, &launch.trust, "this node was built without WASI");
+}
+
+/// A key that one that is trusted has vouched for: the boot loader's image starts, and no other of that key.
+#[test]
+fn an_image_of_an_endorsed_key_starts() {
+    let launch = example("bench");
+    let (old, new) = (build::development_key().expect("a key"), SecretKey::from_seed(&[9; 32]));
+    let mut components = build::components(&workspace().join("examples/bench")).expect("a system");
+    let bytes = build::image(&components, Target::Kernel, &new).expect("an image");
+    is_refused("not endorsed", &bytes, &launch.trust, "which the node does not trust");
+    let trusted = |endorsement| Trusted { key: new.public(), endorsement, at: Place::default() };
+    components.system.trust = Some(vec![trusted(Some(old.endorse(&new.public())))]);
+    let bytes = build::image(&components, Target::Kernel, &new).expect("an image");
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = directory.path().join("image");
+    std::fs::write(&path, bytes).expect("written");
+    let machine = Qemu::new(&launch.kernel).image(&path).kernel_argument(format!("trust={}", launch.trust));
+    let node = machine.start().expect("QEMU");
+    node.console().wait_for("http: listening on port 80", PATIENCE).unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(node.power_off(PATIENCE).expect("it ends"), End::Off);
 }

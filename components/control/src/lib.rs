@@ -30,5 +30,5 @@ pub use client::{Client, Heard};
 pub use config::{Config, Grantee, hex, key_of};
 pub use message::Role;
 pub use metrics::metrics;
-pub use power::{Level, Outside, Power, Settings};
-pub use server::{Control, Wake};
+pub use power::{Authority, Level, Outside, Power, Settings};
+pub use server::{Control, Wake, lockout};

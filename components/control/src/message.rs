@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What this protocol is at. The first message says it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The first message of the client, number 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The box: [`Control`] between its arrows.
 
-use crate::{Config, Control, Identity, Level, Outside, Power, Settings, Wake, hex};
+use crate::{Authority, Config, Control, Identity, Level, Outside, Power, Settings, Wake, hex};
 use bindings::pearwood::{
     box0_1_0::{
         config, entropy, log,
@@ -78,8 +78,9 @@ fn sleep() {
 
 struct Arrows;
 
-fn settings(settings: &Settings, by: &str) -> node::Settings {
-    node::Settings { by: by.into(), ready: settings.ready, drain: settings.drain, trial: settings.trial }
+fn settings(settings: &Settings, by: &str, same_authority: bool) -> node::Settings {
+    let Settings { ready, drain, trial, .. } = *settings;
+    node::Settings { by: by.into(), ready, drain, trial, same_authority }
 }
 
 impl Power for Arrows {
@@ -115,8 +116,8 @@ impl Power for Arrows {
         node::history()
     }
 
-    fn roll_back(&mut self, how: &Settings, by: &str) -> Result<u64, String> {
-        node::roll_back(&settings(how, by))
+    fn roll_back(&mut self, how: &Settings, by: &str, same_authority: bool) -> Result<u64, String> {
+        node::roll_back(&settings(how, by, same_authority))
     }
 
     fn begin(&mut self, manifest: &[u8]) -> Result<u64, String> {
@@ -132,7 +133,16 @@ impl Power for Arrows {
     }
 
     fn deploy(&mut self, how: &Settings, by: &str) -> Result<u64, String> {
-        node::deploy(&settings(how, by))
+        node::deploy(&settings(how, by, false))
+    }
+
+    fn forget(&mut self) {
+        node::forget();
+    }
+
+    fn successor(&mut self, begun: bool) -> Result<Option<Authority>, String> {
+        let known = node::successor(begun)?;
+        Ok(known.map(|it| Authority { settings: it.settings, is_other: it.is_other }))
     }
 }
 

@@ -83,8 +83,9 @@ fn roles_include_those_before_and_nothing_after() {
     refusal(ole.ask(&mut world, &deploys()));
     let mut anna = Joined::enter(&mut world, DEPLOY);
     assert_eq!(anna.ask(&mut world, &restarts()), Response::Done);
+    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: vec![1] }), Response::Number(1));
     assert_eq!(anna.ask(&mut world, &deploys()), Response::Number(1));
-    assert_eq!(world.node.done, ["restart http by ole", "restart http by anna", "deploy by anna"]);
+    assert_eq!(world.node.done, ["restart http by ole", "restart http by anna", "begin 1", "deploy by anna"]);
     let why = refusal(ole.ask(&mut world, &Request::Restart { name: "htpp".into() }));
     assert_eq!(why, "there is no box `htpp`");
 }

@@ -15,7 +15,7 @@ use core::{
 };
 
 use wasm_host::{
-    image::{Image, PublicKey, vector_hash},
+    image::{Image, PublicKey, endorsed, vector_hash},
     node::Node,
     platform::{Nanos, Platform},
     slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
@@ -113,7 +113,7 @@ fn open(machine: &'static Machine, device: &str, declared: Option<&SystemDisk>) 
 }
 
 fn choose(machine: &'static Machine, device: &str, store: &Store, trusted: &[PublicKey]) -> Option<Chosen> {
-    let accept = |image: &[u8]| match Image::open(image, trusted) {
+    let accept = |image: &[u8]| match Image::open(image, &endorsed(image, trusted)) {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("the image is refused: {error}")),
     };
@@ -137,7 +137,8 @@ fn start_chosen(
     let Chosen { slot, deploy, image, attempt } = chosen;
     let attempt = attempt.map(|attempt| format!(", attempt {attempt} of {MAX_ATTEMPTS}")).unwrap_or_default();
     log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{attempt}", image.len() >> 10);
-    let image = Image::open(image, trusted).map_err(|error| error.to_string())?;
+    let keys = endorsed(&image, trusted);
+    let image = Image::open(image, &keys).map_err(|error| error.to_string())?;
     start_image(machine, Arc::new(image.with_hasher(vector_hash)), trusted)
 }
 

@@ -27,5 +27,9 @@ pub fn image(system: &Components, target: Target, key: &SecretKey) -> Result<Vec
             builder.asset(&spec.name, &file.path, file.content, file.modified);
         }
     }
+    let trusted = system.system.trust.iter().flatten();
+    for endorsement in trusted.filter_map(|trusted| trusted.endorsement) {
+        builder.endorsement(endorsement);
+    }
     Ok(builder.finish(key)?)
 }

@@ -1,7 +1,7 @@
 //! `pearwood deploy` and `rollback`
 
 use super::{system_path, table::bytes};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use control::Settings;
 use control::message::Request;
@@ -46,12 +46,20 @@ pub struct How {
     /// How long the new boxes are on trial, in seconds
     #[arg(long, default_value_t = 10)]
     trial: u32,
+    /// Even if your key, or any, could not do as much afterwards
+    #[arg(long)]
+    allow_lockout: bool,
 }
 
 impl How {
     fn settings(&self) -> Settings {
         let nanos = |seconds: u32| u64::from(seconds) * 1_000_000_000;
-        Settings { ready: nanos(self.ready), drain: nanos(self.drain), trial: nanos(self.trial) }
+        Settings {
+            ready: nanos(self.ready),
+            drain: nanos(self.drain),
+            trial: nanos(self.trial),
+            allow_lockout: self.allow_lockout,
+        }
     }
 }
 
@@ -60,6 +68,12 @@ impl Deploy {
         let mut remote = self.at.connect()?;
         remote.may(&Request::Lacks)?;
         let system = build::components(&system_path(self.system)?)?;
+        if !self.how.allow_lockout
+            && let Some(why) = remote.lockout(&system.system)
+        {
+            // the node would say so too, when all is there
+            bail!("{why}; --allow-lockout does it all the same");
+        }
         deploy(&mut remote, &system, &self.sign, &self.how)
     }
 }

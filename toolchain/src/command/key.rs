@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use pearwood::keys;
 use std::process::ExitCode;
-use wasm_host::image::PublicKey;
+use wasm_host::image::{Endorsement, PublicKey};
 
 #[derive(Args)]
 pub struct Key {
@@ -18,6 +18,14 @@ enum What {
     New {
         /// What it is called here
         name: String,
+    },
+    /// Vouch for a key: nodes that were started to trust one then take images of the other
+    Endorse {
+        /// The new key: its name, or its public half
+        key: String,
+        /// The key that is trusted
+        #[arg(long, value_name = "NAME", default_value = keys::DEVELOPMENT)]
+        by: String,
     },
     /// Show the public half of a key, or of all
     Show {
@@ -33,6 +41,15 @@ impl Key {
                 let key = keys::make(&name)?;
                 eprintln!("made {}", keys::path(&name)?.display());
                 show(&name, &key.public());
+            }
+            What::Endorse { key, by } => {
+                let public = match key.parse() {
+                    Ok(public) => public,
+                    Err(_) => keys::find(&key)?.public(),
+                };
+                let Endorsement { key, by, signature } = keys::find(&by)?.endorse(&public);
+                let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+                println!("trust = [{{ key = \"{key}\", by = \"{by}\", signature = \"{signature}\" }}]");
             }
             What::Show { name: Some(name) } => show(&name, &keys::find(&name)?.public()),
             What::Show { name: None } => {

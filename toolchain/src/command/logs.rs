@@ -65,7 +65,8 @@ fn of_node(mut remote: Remote, name: Option<String>, follow: bool) -> Result<Exi
             Err(error) => {
                 // another control box may have taken the place of the one that we asked
                 thread::sleep(POLL);
-                remote = remote.again().map_err(|_| error)?;
+                let refused = |again| if is_refusal(&again) { again } else { error };
+                remote = remote.again().map_err(refused)?;
                 id = remote.send(&request)?;
                 continue;
             }

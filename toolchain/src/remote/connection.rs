@@ -9,6 +9,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasm_host::image::SecretKey;
+use wasm_host::system::known::CONTROL;
+use wasm_host::system::{BoxSpec, System};
 
 /// How long the node may take to let us in, and to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -121,6 +123,14 @@ impl Remote {
         Err(refusal(format!(
             "on node {node}, {name} may not {what}: this needs the role `{needs}`, and the key `{key_name}` has `{role}`"
         )))
+    }
+
+    /// What we could not do any more on this node if that system ran there.
+    pub fn lockout(&self, system: &System) -> Option<String> {
+        let controls = |spec: &&BoxSpec| spec.arrows.iter().any(|arrow| arrow.interface.path() == CONTROL);
+        let spec = system.boxes.iter().find(controls);
+        let settings = spec.map(|spec| spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        control::lockout(settings, &self.key.public().to_bytes(), self.role)
     }
 
     /// Asks, and waits for the answer. What is refused is an error.

@@ -63,6 +63,10 @@ impl Charge {
         budget.take_leaving(bytes, left).then(|| Charge { budget: budget.clone(), bytes })
     }
 
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }

@@ -11,6 +11,8 @@ mod supervise;
 pub use birth::{Birth, Order, Stage};
 pub use budget::{Budget, Charge};
 pub use handle::{BoxHandle, Life, Parts, Phase};
+#[cfg(feature = "wasi")]
+pub(crate) use hooks::Hooks;
 pub use hooks::{MAX_STATE, Save, within};
 pub use state::{State, Turns};
 pub use supervise::{Duty, SERVICE, reason, supervise};

@@ -7,7 +7,7 @@
 use super::{Lasts, Options, Outcome};
 use crate::{
     executor::{Timer, yield_now},
-    image::Image,
+    image::{Image, endorsed},
     node::Node,
     platform::Nanos,
     slots::{About, Rank, SlotError, SlotName, State, Store, What},
@@ -238,6 +238,8 @@ async fn read(node: &Node, store: &Store, slot: SlotName) -> Result<Arc<Image<'s
         return Err(format!("the node has no memory for it: it needs {needs} KiB, and may use {room} KiB"));
     }
     let bytes = answered(node, store.image(slot)).await.map_err(text)?;
-    let image = Image::open(bytes, node.trusted()).map_err(|error| format!("slot {slot}: {error}"))?;
+    let roots = node.roots();
+    let keys = endorsed(&bytes, &roots).into_owned();
+    let image = Image::open(bytes, &keys).map_err(|error| format!("slot {slot}: {error}"))?;
     Ok(Arc::new(image.with_hasher(node.running().image.hasher())))
 }

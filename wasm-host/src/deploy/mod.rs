@@ -49,6 +49,8 @@ pub struct Options {
     /// Failed answers of one box during the trial that are forgiven, however few the good ones are. Beyond that, at most
     /// one answer in ten may fail. An answer fails by `failed`, or by a status of 500 and above.
     pub failures: u64,
+    /// Not if it gave the power over the node to others.
+    pub same_authority: bool,
 }
 
 impl Default for Options {
@@ -60,6 +62,7 @@ impl Default for Options {
             trial: 10 * SECOND,
             crashes: 0,
             failures: 8,
+            same_authority: false,
         }
     }
 }

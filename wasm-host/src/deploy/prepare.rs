@@ -104,7 +104,7 @@ pub async fn prepare(
     options: &Options,
     announce: impl FnOnce(Vec<String>),
 ) -> Result<Prepared, String> {
-    let prepared = make(node, image, old, known, announce)?;
+    let prepared = make(node, image, old, known, options, announce)?;
     let timer = node.executor.timers().timer();
     let deadline = node.platform.now().saturating_add(options.ready);
     for handle in prepared.made() {
@@ -126,10 +126,14 @@ fn make(
     image: Arc<Image<'static>>,
     old: &Arc<Running>,
     known: &[&Running],
+    options: &Options,
     announce: impl FnOnce(Vec<String>),
 ) -> Result<Prepared, String> {
     let text = |error: ImageError| error.to_string();
     let system = image.system().map_err(text)?;
+    if options.same_authority && !node.same_authority(&old.system, &system) {
+        return Err("it gives the power over the node to others: this needs the role `deploy`".into());
+    }
     let descriptions = image.descriptions().map_err(text)?;
     let routes = check(&system, &descriptions).map_err(|faults| Report(&faults).to_string())?;
     let (was, is) =
@@ -138,7 +142,11 @@ fn make(
         Side { system: &old.system, routes: &old.routes, descriptions: &old.descriptions, contents: &was },
         Side { system: &system, routes: &routes, descriptions: &descriptions, contents: &is },
     );
-    announce(difference.lines(&old.system, &system));
+    let mut lines = difference.lines(&old.system, &system);
+    if let Some(line) = other_disk(node, &old.system, &system)? {
+        lines.push(line);
+    }
+    announce(lines);
     let boxes = handles(node, &image, old, &system, &routes, &difference)?;
     let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", system.boxes[index].name);
     let loaded = {
@@ -178,6 +186,24 @@ fn make(
     }
     let new = Arc::new(Running { system, routes, descriptions, image, boxes, loaded });
     Ok(Prepared { old: old.clone(), new, difference, given: Mutex::default() })
+}
+
+/// Where a node keeps its systems is decided when it starts: sectors that it reserves then may be no box's later.
+fn other_disk(node: &Node, old: &System, new: &System) -> Result<Option<String>, String> {
+    if old.disk == new.disk {
+        return Ok(None);
+    }
+    let words = |system: &System| match &system.disk {
+        Some(disk) => format!("{}, {} MiB", disk.device, disk.reserve >> 20),
+        None => String::from("none"),
+    };
+    let what = format!("[system] disk is another ({}; was {})", words(new), words(old));
+    if node.slots().is_some() {
+        return Err(format!(
+            "{what}: this node keeps its systems where it was started to; start it with the new system to change that"
+        ));
+    }
+    Ok(Some(format!("{what}: this takes effect when the node is started with the new system")))
 }
 
 /// Tells the queues that go on which versions of their boxes are to come.

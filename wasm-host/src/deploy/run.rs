@@ -105,6 +105,8 @@ async fn attempt(
 async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, options: &Options) -> Result<(), String> {
     let old = node.running();
     let image = failed.old.image.clone();
+    // to whom it belonged before
+    let options = &Options { same_authority: false, ..options.clone() };
     let prepared = prepare(node, image, &old, &[&failed.old, &old], options, drop).await?;
     let deadline = node.platform.now().saturating_add(options.drain);
     if let Err(why) = hand_over_called(&prepared, timer, deadline).await {

@@ -7,10 +7,10 @@ use crate::{
     node::{Node, history, status},
     system::known::CONTROL,
 };
-use alloc::{format, string::String, sync::Arc};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use wasmtime::{
     Error, Result, StoreContextMut,
-    component::{ComponentType, Lift, Linker, WasmList, WasmStr},
+    component::{ComponentType, Lift, Linker, Lower, WasmList, WasmStr},
 };
 
 /// The most bytes of a manifest.
@@ -19,6 +19,16 @@ const MAX_MANIFEST: usize = 1 << 20;
 /// The most bytes of a name that a box says.
 const MAX_NAME: usize = 128;
 
+const NO_PLACE: &str = "another box has the power over the node now: connect again";
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Successor {
+    settings: Option<Vec<(String, String)>>,
+    #[component(name = "is-other")]
+    is_other: bool,
+}
+
 #[derive(ComponentType, Lift)]
 #[component(record)]
 struct Settings {
@@ -26,10 +36,12 @@ struct Settings {
     ready: u64,
     drain: u64,
     trial: u64,
+    #[component(name = "same-authority")]
+    same_authority: bool,
 }
 
 type Cx<'a> = StoreContextMut<'a, State>;
-type Refusable<T> = Result<(Result<T, String>,)>;
+type Refusable<T> = Result<(core::result::Result<T, String>,)>;
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance(&format!("{CONTROL}@0.1.0"))?;
@@ -40,29 +52,43 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         Ok((node(&cx)?.log_json(&text(&cx, &name)?, first),))
     })?;
     interface.func_wrap("restart", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
-        Ok((node(&cx)?.restart_box(&text(&cx, &name)?, &text(&cx, &by)?),))
+        let (name, by) = (text(&cx, &name)?, text(&cx, &by)?);
+        Ok((placed(&cx).and_then(|node| node.restart_box(&name, &by)),))
     })?;
     interface.func_wrap("stop", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
-        let asker = cx.data().handle.name.clone();
-        Ok((node(&cx)?.stop_box(&text(&cx, &name)?, &text(&cx, &by)?, &asker),))
+        let (name, by) = (text(&cx, &name)?, text(&cx, &by)?);
+        Ok((placed(&cx).and_then(|node| node.stop_box(&name, &by, &cx.data().handle.name)),))
     })?;
     interface.func_wrap("start", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
-        Ok((node(&cx)?.start_box(&text(&cx, &name)?, &text(&cx, &by)?),))
+        let (name, by) = (text(&cx, &name)?, text(&cx, &by)?);
+        Ok((placed(&cx).and_then(|node| node.start_box(&name, &by)),))
     })?;
     interface.func_wrap("history", |cx: Cx<'_>, (): ()| Ok((history::json(&*node(&cx)?),)))?;
     interface.func_wrap("roll-back", |cx: Cx<'_>, (settings,): (Settings,)| -> Refusable<u64> {
         let options = options(&cx, &settings)?;
-        Ok((node(&cx)?.roll_back(options),))
+        Ok((placed(&cx).and_then(|node| node.roll_back(options)),))
+    })?;
+    interface.func_wrap("successor", |cx: Cx<'_>, (begun,): (bool,)| -> Refusable<Option<Successor>> {
+        let upload = cx.data().upload.as_ref();
+        let successor = match (begun, upload) {
+            (true, None) => Err(none_begun()),
+            (_, upload) => node(&cx)?.successor(upload.filter(|_| begun)),
+        };
+        Ok((successor.map(|it| it.map(|it| Successor { settings: it.settings, is_other: it.is_other })),))
     })?;
     interface.func_wrap("begin", |mut cx: Cx<'_>, (manifest,): (WasmList<u8>,)| -> Refusable<u64> {
-        let node = node(&cx)?;
+        let node = match placed(&cx) {
+            Ok(node) => node,
+            Err(why) => return Ok((Err(why),)),
+        };
         let manifest = manifest.as_le_slice(&cx);
         if manifest.len() > MAX_MANIFEST {
             return Ok((Err(format!("a manifest of more than {} KiB", MAX_MANIFEST >> 10)),));
         }
         let manifest = manifest.to_vec();
         cx.data_mut().upload = None;
-        let begun = node.begin_upload(manifest).map(|upload| {
+        let asker = cx.data().handle.name.clone();
+        let begun = node.begin_upload(manifest, &asker).map(|upload| {
             let upload = cx.data_mut().upload.insert(upload);
             upload.missing_bytes()
         });
@@ -80,8 +106,12 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         Ok((put,))
     })?;
     interface.func_wrap("deploy", |mut cx: Cx<'_>, (settings,): (Settings,)| -> Refusable<u64> {
-        let (node, options) = (node(&cx)?, options(&cx, &settings)?);
-        Ok((node.deploy_upload(&mut cx.data_mut().upload, options),))
+        let options = options(&cx, &settings)?;
+        Ok((placed(&cx).and_then(|node| node.deploy_upload(&mut cx.data_mut().upload, options)),))
+    })?;
+    interface.func_wrap("forget", |mut cx: Cx<'_>, (): ()| {
+        cx.data_mut().upload = None;
+        Ok(())
     })?;
     interface.func_wrap("boot-secret", |cx: Cx<'_>, (): ()| Ok((Bytes::from(node(&cx)?.boot_secret().to_vec()),)))
 }
@@ -96,6 +126,13 @@ fn node(cx: &Cx<'_>) -> Result<Arc<Node>> {
     cx.data().handle.node().ok_or_else(|| Error::msg("the node is gone"))
 }
 
+/// For what changes something: the power goes with the box's place.
+fn placed(cx: &Cx<'_>) -> core::result::Result<Arc<Node>, String> {
+    let handle = &cx.data().handle;
+    let node = handle.node().ok_or("the node is gone")?;
+    if node.has_place(handle) { Ok(node) } else { Err(NO_PLACE.into()) }
+}
+
 /// What a box says, as part of a line.
 fn text(cx: &Cx<'_>, text: &WasmStr) -> Result<String> {
     let text = text.to_str(cx)?;
@@ -104,6 +141,13 @@ fn text(cx: &Cx<'_>, text: &WasmStr) -> Result<String> {
 }
 
 fn options(cx: &Cx<'_>, settings: &Settings) -> Result<Options> {
-    let Settings { by, ready, drain, trial } = settings;
-    Ok(Options { by: text(cx, by)?, ready: *ready, drain: *drain, trial: *trial, ..Options::default() })
+    let Settings { by, ready, drain, trial, same_authority } = settings;
+    Ok(Options {
+        by: text(cx, by)?,
+        ready: *ready,
+        drain: *drain,
+        trial: *trial,
+        same_authority: *same_authority,
+        ..Options::default()
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::assets::{CHUNK, File};
 use super::format::{Entry, Header, Kind, PAGE};
-use super::{EngineSettings, ImageError, SecretKey, format, hash};
+use super::{Endorsement, EngineSettings, ImageError, MAX_ENDORSEMENTS, SecretKey, format, hash};
 use crate::system::Description;
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
@@ -17,6 +17,7 @@ pub struct Builder {
     descriptions: Vec<(String, Description)>,
     artifacts: Vec<(String, EngineSettings, Vec<u8>)>,
     assets: BTreeMap<String, Vec<(String, Vec<u8>, u64)>>,
+    endorsements: Vec<Endorsement>,
 }
 
 impl Builder {
@@ -28,6 +29,7 @@ impl Builder {
             descriptions: Vec::new(),
             artifacts: Vec::new(),
             assets: BTreeMap::new(),
+            endorsements: Vec::new(),
         }
     }
 
@@ -49,10 +51,16 @@ impl Builder {
         self
     }
 
+    /// What has a node take the image that was started with an older key.
+    pub fn endorsement(&mut self, endorsement: Endorsement) -> &mut Self {
+        self.endorsements.push(endorsement);
+        self
+    }
+
     /// The image's bytes.
     ///
     /// # Errors
-    /// If two parts have one name.
+    /// If two parts have one name, or there are more than 16 endorsements.
     pub fn finish(mut self, key: &SecretKey) -> Result<Vec<u8>, ImageError> {
         self.descriptions.sort_by(|a, b| a.0.cmp(&b.0));
         self.artifacts.sort_by(|a, b| (&a.0, &a.1.target, &a.1.wasmtime).cmp(&(&b.0, &b.1.target, &b.1.wasmtime)));
@@ -76,7 +84,7 @@ impl Builder {
             let entry = blobs.push(Kind::Assets { offset: 0, length: content.len() as u64 }, box_name, table);
             blobs.contents.push((entry, content));
         }
-        blobs.write(key)
+        blobs.write(key, &self.endorsements)
     }
 }
 
@@ -114,18 +122,24 @@ impl Blobs {
         self.entries.len() - 1
     }
 
-    fn write(mut self, key: &SecretKey) -> Result<Vec<u8>, ImageError> {
+    fn write(mut self, key: &SecretKey, endorsements: &[Endorsement]) -> Result<Vec<u8>, ImageError> {
         // Offsets are of variable length in the index, so where the blobs begin depends on where they begin:
         // with the largest possible offsets it cannot get longer.
         self.place(u64::MAX / 2);
         let longest = postcard::to_allocvec(&self.entries).expect("the index is plain data").len() as u64;
-        let length = self.place(Header::LENGTH as u64 + longest);
+        if endorsements.len() > MAX_ENDORSEMENTS {
+            return Err(ImageError::BadIndex);
+        }
+        let before = (Header::LENGTH + endorsements.len() * Endorsement::LENGTH) as u64;
+        let length = self.place(before + longest);
         let index = postcard::to_allocvec(&self.entries).expect("the index is plain data");
         let index_length = u32::try_from(index.len()).map_err(|_| ImageError::BadIndex)?;
-        let mut header = Header { index_length, length, key_id: key.public().id(), signature: [0; 64] };
+        let endorsed = endorsements.len() as u32;
+        let mut header = Header { index_length, length, key_id: key.public().id(), signature: [0; 64], endorsed };
         header.signature = key.sign(&header.message(&index));
         format::read_index(&index, &header)?;
         let mut image = header.write();
+        endorsements.iter().for_each(|endorsement| image.extend(endorsement.write()));
         image.extend_from_slice(&index);
         for (entry, blob) in self.entries.iter().zip(&self.blobs) {
             image.resize(entry.offset as usize, 0);

@@ -1,6 +1,6 @@
 //! The bytes of an image.
 
-use super::{EngineSettings, Hash, ImageError, KeyId, PublicKey, hash};
+use super::{Endorsement, EngineSettings, Hash, ImageError, KeyId, PublicKey, endorsement::MAX_ENDORSEMENTS, hash};
 use alloc::{
     collections::BTreeSet,
     string::{String, ToString},
@@ -12,31 +12,34 @@ use serde::{Deserialize, Serialize};
 pub const PAGE: u64 = 4096;
 
 pub(super) const MAGIC: &[u8; 8] = b"PEARWOOD";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// What is signed begins with this, so that the signature is good for nothing else.
 const CONTEXT: &[u8; 16] = b"pearwood image 1";
 const SIGNATURE: usize = 32;
 
-/// The image's first 96 bytes, little endian:
+/// The image's first 104 bytes, little endian:
 ///
 /// | bytes | |
 /// |---|---|
 /// | 0–7 | `PEARWOOD` |
 /// | 8–11 | version of the format |
-/// | 12–15 | length of the index, which follows the header |
+/// | 12–15 | length of the index, which follows the endorsements |
 /// | 16–23 | length of the image |
 /// | 24–31 | id of the key that signed it |
 /// | 32–95 | ed25519 signature of [`CONTEXT`], bytes 0–31 and the BLAKE3 of the index |
+/// | 96–99 | number of [endorsements](super::Endorsement), which follow the header and have signatures of their own |
+/// | 100–103 | 0 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     pub index_length: u32,
     pub length: u64,
     pub key_id: KeyId,
     pub signature: [u8; 64],
+    pub endorsed: u32,
 }
 
 impl Header {
-    pub const LENGTH: usize = 96;
+    pub const LENGTH: usize = 104;
 
     /// Reads what an image says of itself, which may be anything as long as it has not been verified.
     pub fn read(bytes: &[u8]) -> Result<Header, ImageError> {
@@ -52,7 +55,12 @@ impl Header {
         if version != VERSION {
             return Err(ImageError::Version(version));
         }
+        let endorsed = word(96);
+        if endorsed > MAX_ENDORSEMENTS as u64 {
+            return Err(ImageError::BadIndex);
+        }
         Ok(Header {
+            endorsed: endorsed as u32,
             index_length: (word(8) >> 32) as u32,
             length: word(16),
             key_id: KeyId(word(24).to_le_bytes()),
@@ -61,16 +69,29 @@ impl Header {
     }
 
     pub(super) fn index<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], ImageError> {
-        let end = Self::LENGTH as u64 + u64::from(self.index_length);
+        let end = self.manifest_length();
         if end > self.length {
             return Err(ImageError::Truncated { has: self.length, needs: end });
         }
-        Ok(part(bytes, Self::LENGTH as u64, self.index_length.into()))
+        Ok(part(bytes, self.index_at(), self.index_length.into()))
+    }
+
+    fn index_at(&self) -> u64 {
+        Self::LENGTH as u64 + u64::from(self.endorsed) * Endorsement::LENGTH as u64
+    }
+
+    /// Bytes of all that comes before the blobs.
+    pub(super) fn manifest_length(&self) -> u64 {
+        self.index_at() + u64::from(self.index_length)
+    }
+
+    pub(super) fn endorsements<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        part(bytes, Self::LENGTH as u64, self.index_at() - Self::LENGTH as u64)
     }
 
     #[cfg(feature = "build")]
     pub(super) fn write(&self) -> Vec<u8> {
-        [&self.unsigned()[..], &self.signature].concat()
+        [&self.unsigned()[..], &self.signature, &u64::from(self.endorsed).to_le_bytes()].concat()
     }
 
     /// What comes before the signature.
@@ -172,7 +193,7 @@ pub(super) fn read_index(index: &[u8], header: &Header) -> Result<Vec<Entry>, Im
         }
     }
     ranges.sort_by_key(|(offset, ..)| *offset);
-    let mut free = Header::LENGTH as u64 + u64::from(header.index_length);
+    let mut free = header.manifest_length();
     for (offset, length, entry) in ranges {
         let misplaced = |why| Err(ImageError::Misplaced { what: entry.kind.word(), name: entry.name.to_string(), why });
         if !offset.is_multiple_of(PAGE) {

@@ -4,7 +4,10 @@
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
-pub use vector::vector_hash;
+pub use vector::{Pieces, vector_hash};
+
+#[cfg(not(target_arch = "x86_64"))]
+pub use whole::Pieces;
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -29,5 +32,22 @@ impl fmt::Display for Hash {
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where there is no vector code: all at once, at the end.
+#[cfg(not(target_arch = "x86_64"))]
+mod whole {
+    use super::{Hash, hash};
+
+    #[derive(Debug, Default)]
+    pub struct Pieces;
+
+    impl Pieces {
+        pub fn advance(&mut self, _: &[u8]) {}
+
+        pub fn finish(self, bytes: &[u8]) -> Hash {
+            hash(bytes)
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The image: a signed archive of a system, its compiled components and their assets.
 //!
 //! ```text
-//! header     96 bytes: magic, version, lengths, key id, signature
+//! header     104 bytes: magic, version, lengths, key id, signature
+//!            endorsements of keys by keys, if there are any
 //! index      postcard: entries of kind, name, offset, length, BLAKE3
 //! blobs      each at a multiple of 4,096 bytes, used where they lie
 //! ```
@@ -14,6 +15,7 @@ mod assets;
 mod blob;
 #[cfg(feature = "build")]
 mod builder;
+mod endorsement;
 mod engine;
 mod error;
 mod format;
@@ -28,12 +30,13 @@ pub use assets::{Asset, Assets};
 pub use blob::Blob;
 #[cfg(feature = "build")]
 pub use builder::Builder;
+pub use endorsement::{Endorsement, MAX_ENDORSEMENTS, endorsed};
 pub use engine::EngineSettings;
 pub use error::ImageError;
 pub use format::{Header, PAGE};
 #[cfg(target_arch = "x86_64")]
 pub use hash::vector_hash;
-pub use hash::{Hash, Hasher, hash};
+pub use hash::{Hash, Hasher, Pieces, hash};
 pub use key::{KeyId, PublicKey};
 #[cfg(feature = "build")]
 pub use secret::{KeyError, SecretKey};
@@ -53,6 +56,8 @@ pub struct Image<'a> {
     manifest: Blob<'a>,
     signer: KeyId,
     entries: Vec<Stored<'a>>,
+    /// Code that was left out when the image came here, and what it is for.
+    others: Vec<(String, EngineSettings)>,
     hasher: Hasher,
 }
 
@@ -90,10 +95,10 @@ impl<'a> Image<'a> {
         }
         let index = header.index(&bytes)?;
         header.verify(index, trusted)?;
-        let manifest = bytes.slice(0, (Header::LENGTH + index.len()) as u64);
+        let manifest = bytes.slice(0, header.manifest_length());
         let entries = format::read_index(index, &header)?;
         let entries = entries.into_iter().map(|entry| Stored::within(&bytes, entry)).collect();
-        Ok(Image { manifest, signer: header.key_id, entries, hasher: hash })
+        Ok(Image { manifest, signer: header.key_id, entries, others: Vec::new(), hasher: hash })
     }
 
     /// The image's signed beginning: what is in it, by name and hash. [`Assembly`] makes an image of it and of blobs.
@@ -151,7 +156,8 @@ impl<'a> Image<'a> {
     }
 
     fn artifact(&self, name: &str, node: &EngineSettings) -> Result<&Stored<'a>, ImageError> {
-        let mut other: Option<&EngineSettings> = None;
+        let mut other: Option<&EngineSettings> =
+            self.others.iter().find(|(left_out, _)| left_out == name).map(|(_, settings)| settings);
         for stored in self.entries.iter().filter(|stored| stored.entry.name == name) {
             match &stored.entry.kind {
                 Kind::Artifact(settings) if settings == node => return Ok(stored),

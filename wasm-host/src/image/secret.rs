@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use super::PublicKey;
+use super::{Endorsement, PublicKey};
 use alloc::string::{String, ToString};
 use core::fmt;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -52,6 +52,11 @@ impl SecretKey {
     /// with its purpose.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
+    }
+
+    /// Vouches for another key.
+    pub fn endorse(&self, key: &PublicKey) -> Endorsement {
+        Endorsement { key: *key, by: self.public(), signature: self.sign(&Endorsement::statement(key)) }
     }
 
     pub fn load(path: &Path) -> Result<Self, KeyError> {

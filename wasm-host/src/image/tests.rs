@@ -114,13 +114,13 @@ fn what_is_no_image() {
         assert_eq!(open(bytes).unwrap_err(), ImageError::NotAnImage);
     }
     let bytes = image();
-    for length in [1, 8, 95, 96, 200, 5000, bytes.len() - 1] {
+    for length in [1, 8, 103, 104, 200, 5000, bytes.len() - 1] {
         let error = open(&bytes[..length]).unwrap_err();
         assert!(matches!(error, ImageError::Truncated { has, .. } if has == length as u64), "{length}: {error}");
     }
     let mut future = bytes.clone();
     future[8] = 9;
-    assert_eq!(open(&future).unwrap_err().to_string(), "the image is of format 9; this node reads format 1");
+    assert_eq!(open(&future).unwrap_err().to_string(), "the image is of format 9; this node reads format 2");
     let padded = [&bytes[..], &[0; 512]].concat();
     assert!(open(&padded).is_ok(), "a disk's last sector may be longer");
 }
@@ -144,7 +144,7 @@ fn signatures() {
     forged[24..32].copy_from_slice(&key().public().id().0);
     assert_eq!(open(&forged).unwrap_err(), ImageError::BadSignature { signer: key().public().id() });
     // everything up to the index's end is signed
-    let index_end = 96 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let index_end = Header::LENGTH + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
     for at in 0..index_end {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;
@@ -218,8 +218,13 @@ fn corrupt_blobs_are_named_when_they_are_used() {
 /// An image with this index, signed as it should be.
 fn signed(entries: &[Entry], length: u64) -> Vec<u8> {
     let index = postcard::to_allocvec(entries).unwrap();
-    let mut header =
-        Header { index_length: index.len() as u32, length, key_id: key().public().id(), signature: [0; 64] };
+    let mut header = Header {
+        index_length: index.len() as u32,
+        length,
+        key_id: key().public().id(),
+        signature: [0; 64],
+        endorsed: 0,
+    };
     header.signature = key().sign(&header.message(&index));
     let mut bytes = [header.write(), index].concat();
     bytes.resize(length as usize, 0);
@@ -351,6 +356,7 @@ fn strange_indexes_do_no_harm() {
         let image = Image {
             manifest: Blob::default(),
             signer: header.key_id,
+            others: Vec::new(),
             entries: entries.into_iter().map(|entry| Stored::within(&all, entry)).collect(),
             hasher: hash,
         };

@@ -16,11 +16,12 @@ pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
+pub use manage::Successor;
 pub(crate) use start::watch;
 pub use upload::Upload;
 
 use crate::{
-    boxes::BoxHandle,
+    boxes::{BoxHandle, Budget},
     deploy::Deployments,
     engine::{self, Engines},
     executor::Executor,
@@ -43,6 +44,7 @@ pub struct Node {
     pub(crate) engines: Engines,
     pub(crate) executor: Executor,
     pub(crate) target: &'static str,
+    /// Whom the node trusts unless its system says otherwise.
     trusted: Vec<PublicKey>,
     pub(crate) stands_in: StandIns,
     running: Mutex<Arc<Running>>,
@@ -51,6 +53,8 @@ pub struct Node {
     me: Weak<Node>,
     boot_secret: [u8; 32],
     pub(crate) deployments: Deployments,
+    /// bytes of images that are being brought
+    pub(crate) uploads: Arc<Budget>,
 }
 
 /// A system that ran before.
@@ -108,10 +112,19 @@ impl Node {
     /// Begins an image of which only the manifest has come, with all that the running one has of it.
     pub fn assemble(&self, manifest: Vec<u8>, limit: u64) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
+        let trusted = self.trusted_by(&running.system);
         let mut assembly =
-            Assembly::new(manifest, &self.trusted, &self.engine_settings(), limit)?.with_hasher(running.image.hasher());
+            Assembly::new(manifest, &trusted, &self.engine_settings(), limit)?.with_hasher(running.image.hasher());
         assembly.reuse(&running.image)?;
         Ok(assembly)
+    }
+
+    /// The keys that sign what may take a system's place.
+    fn trusted_by(&self, system: &System) -> Vec<PublicKey> {
+        match &system.trust {
+            Some(trust) => trust.iter().map(|trusted| trusted.key).collect(),
+            None => self.trusted.clone(),
+        }
     }
 
     pub(crate) fn runs(&self, running: Arc<Running>) {
@@ -133,9 +146,12 @@ impl Node {
         engine::all_requirements(self.target)
     }
 
-    /// The keys that sign what may run here.
-    pub(crate) fn trusted(&self) -> &[PublicKey] {
-        &self.trusted
+    /// The keys by which what is on the node's disk may have come here: those that it was started with, and those that
+    /// took their place.
+    pub(crate) fn roots(&self) -> Vec<PublicKey> {
+        let mut keys = self.trusted_by(&self.running().system);
+        keys.extend(&self.trusted);
+        keys
     }
 
     /// Bytes that a system which comes may take.

@@ -3,7 +3,7 @@
 use super::{Node, Running, StandIns, console, load, trial, wire};
 use crate::{
     arrows::call::CallQueue,
-    boxes::{BoxHandle, Parts, supervise},
+    boxes::{BoxHandle, Budget, Parts, supervise},
     deploy::Deployments,
     engine::{Configure, Engines},
     executor::{Executor, NORMAL_WEIGHT},
@@ -28,7 +28,7 @@ pub struct Setup<'a> {
     pub target: &'static str,
     /// The machine's part of the engine's configuration.
     pub configure: Configure,
-    /// The keys that sign what may be deployed later.
+    /// The keys that sign what may be deployed later, unless a system says `trust`.
     pub trusted: &'a [PublicKey],
     /// Components that the platform stands in for: their boxes have ports and no instance.
     pub stand_ins: &'a [&'a str],
@@ -117,6 +117,8 @@ impl Node {
             me: me.clone(),
             boot_secret,
             deployments: Deployments::after(platform.slots().map_or(0, |store| store.last_deploy())),
+            // each upload has a bound of its own
+            uploads: Budget::new(u64::MAX),
         });
         node.running().boxes.iter().for_each(|handle| handle.belongs_to(node.weak()));
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));

@@ -30,6 +30,8 @@ struct Memory {
     frames: u64,
     heap: u64,
     heap_peak: u64,
+    /// of images that are being brought, which is part of the heap
+    uploads: u64,
 }
 
 #[derive(Serialize)]
@@ -72,7 +74,13 @@ pub fn json(node: &Node) -> String {
         target: node.target,
         uptime: node.platform.now(),
         wall_clock: node.platform.wall_clock(),
-        memory: Memory { total: memory.total, frames: memory.frames, heap: memory.heap, heap_peak: memory.heap_peak },
+        memory: Memory {
+            total: memory.total,
+            frames: memory.frames,
+            heap: memory.heap,
+            heap_peak: memory.heap_peak,
+            uploads: node.uploads.used(),
+        },
         boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))

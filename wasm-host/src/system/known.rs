@@ -169,14 +169,20 @@ pub const GIVEN: &[Given] = &[
             ("history", "func() -> string"),
             (
                 "roll-back",
-                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64 }) -> result<u64, string>",
+                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64, same-authority: bool }) -> result<u64, string>",
             ),
             ("begin", "func(manifest: list<u8>) -> result<u64, string>"),
             ("lacks", "func() -> result<list<u8>, string>"),
             ("put", "func(hash: list<u8>, length: u64, offset: u64, part: list<u8>) -> result<_, string>"),
             (
                 "deploy",
-                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64 }) -> result<u64, string>",
+                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64, same-authority: bool }) -> result<u64, string>",
+            ),
+            ("forget", "func()"),
+            (
+                "successor",
+                "func(begun: bool) -> result<option<record { settings: option<list<tuple<string, string>>>, is-other: bool }>, \
+                 string>",
             ),
             ("boot-secret", "func() -> list<u8>"),
         ],

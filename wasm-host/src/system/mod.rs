@@ -24,7 +24,7 @@ pub use diagnostic::{Diagnostic, Place, Report, Severity};
 #[cfg(feature = "build")]
 pub use extract::{NotAComponent, describe};
 pub use interface::InterfaceName;
-pub use model::{Arrow, AssetSource, Assets, BoxSpec, Restart, Source, System, SystemDisk, Target};
+pub use model::{Arrow, AssetSource, Assets, BoxSpec, Restart, Source, System, SystemDisk, Target, Trusted};
 pub use parse::MAX_SOURCE;
 pub(crate) use parse::size;
 pub use routes::Routes;

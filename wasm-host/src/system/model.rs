@@ -1,6 +1,7 @@
 //! The declaration as types.
 
 use super::{InterfaceName, Place, grant::Grant};
+use crate::image::{Endorsement, PublicKey};
 use alloc::{string::String, vec::Vec};
 use core::ops::Range;
 use core::time::Duration;
@@ -13,6 +14,8 @@ pub struct System {
     pub name: String,
     /// Where the node keeps its system, if it does.
     pub disk: Option<SystemDisk>,
+    /// Whose images may take this system's place. None: those of the keys that the node was started with.
+    pub trust: Option<Vec<Trusted>>,
     /// In the order of the file.
     pub boxes: Vec<BoxSpec>,
     pub source: Source,
@@ -79,6 +82,15 @@ pub struct SystemDisk {
     pub device: String,
     /// How many bytes.
     pub reserve: u64,
+    pub at: Place,
+}
+
+/// A key whose images may take a system's place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trusted {
+    pub key: PublicKey,
+    /// By a key that was trusted before: with it a node that was started with that one starts this one's images.
+    pub endorsement: Option<Endorsement>,
     pub at: Place,
 }
 

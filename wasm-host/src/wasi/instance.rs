@@ -5,7 +5,7 @@ use super::{
     p2::{IncomingRequest, ResponseOutparam},
 };
 use crate::{
-    boxes::{BoxHandle, Budget, Charge, State, log::Level},
+    boxes::{BoxHandle, Budget, Charge, Hooks, State, log::Level},
     engine::FIBER_STACK,
     executor::{CpuTime, Timer},
     platform::{Nanos, Platform},
@@ -81,7 +81,7 @@ impl Maker<'_> {
         let mut store = state.metered(&meter).into_store(self.component.engine());
         store.data_mut().wasi.client = self.client.clone();
         store.data_mut().leave(spare);
-        let made = self.component.instantiate_async(&mut store).await;
+        let made = self.instantiate(&mut store).await;
         let instance = made.map_err(|error| if store.data().was_refused() { Error::new(NoRoom) } else { error })?;
         store.data_mut().leave(0);
         let interface = instance.get_export_index(&mut store, None, self.export);
@@ -89,6 +89,13 @@ impl Maker<'_> {
         let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {}", self.export)))?;
         let handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{}#handle", self.export))?;
         Ok(Instance { store, handle, meter, linger: self.timer.another(), _charge: charge })
+    }
+
+    /// One that says that it is not well is not used.
+    async fn instantiate(&self, store: &mut Store<State>) -> Result<wasmtime::component::Instance> {
+        let instance = self.component.instantiate_async(&mut *store).await?;
+        Hooks::find(store, &instance)?.check(store).await?;
+        Ok(instance)
     }
 
     /// What instances leave to the bodies of requests and responses, all but the only one.

@@ -1,6 +1,6 @@
 //! One connection: the handshake, the proof of a key, and then requests.
 
-use super::{SECOND, streams::Streams};
+use super::{SECOND, streams::Streams, uploads::Uploads};
 use crate::{
     channel::{Channel, ChannelError, Handshake, Identity, MAX_HANDSHAKE},
     config::{Config, hex},
@@ -89,9 +89,33 @@ pub enum State {
 
 pub struct Open {
     pub channel: Channel,
+    /// ed25519
+    pub key: [u8; 32],
     pub role: Role,
     pub name: Arc<str>,
     pub streams: Streams,
+}
+
+/// What a connection has to do with beside itself.
+pub struct Around<'a> {
+    pub now: u64,
+    pub config: &'a Config,
+    pub uploads: &'a mut Uploads,
+    /// the peer and the number of the connection
+    pub place: (u32, u32),
+    /// bytes held for other connections
+    pub held: usize,
+    /// the keys of all connections that have proved one
+    pub sessions: &'a mut Vec<[u8; 32]>,
+}
+
+impl Around<'_> {
+    /// One key alone does not keep the others out.
+    fn too_many(&self, key: &[u8; 32]) -> Option<String> {
+        let most = (self.config.connections / 4).max(1);
+        let there = self.sessions.iter().filter(|other| *other == key).count();
+        (there >= most).then(|| format!("this key has {most} connections already"))
+    }
 }
 
 impl State {
@@ -130,6 +154,24 @@ impl Connection {
         self.name.is_some()
     }
 
+    /// The key that was proved.
+    pub fn key(&self) -> Option<[u8; 32]> {
+        match &self.state {
+            State::Open(open) => Some(open.key),
+            _ => None,
+        }
+    }
+
+    /// The client has said nothing of use yet.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.state, State::Handshake(_))
+    }
+
+    /// Nothing more is taken from the client.
+    pub fn is_over(&self) -> bool {
+        self.ends_at.is_some() || self.client_finished
+    }
+
     pub fn follows(&self) -> bool {
         matches!(&self.state, State::Open(open) if !open.streams.is_empty())
     }
@@ -158,11 +200,10 @@ impl Connection {
 
     /// Whether it is to end now.
     pub fn ending(&self, now: u64) -> Ending {
-        let is_over = self.ends_at.is_some() || self.client_finished;
         match () {
             () if self.broken || now >= self.deadline() => Ending::Abort,
             () if self.unsent() > 0 || self.finishing => Ending::NotYet,
-            () if is_over => Ending::Finish,
+            () if self.is_over() => Ending::Finish,
             () if matches!(self.state, State::Over) => Ending::Abort,
             () => Ending::NotYet,
         }
@@ -184,9 +225,10 @@ impl Connection {
         late.then(|| "has proved no key in time".into())
     }
 
-    /// What was asked is answered; the client finds what it follows with the box's successor.
+    /// What was asked is answered, as far as it had come whole; the client finds what it follows with the box's successor,
+    /// if that knows its key.
     pub fn retire(&mut self, now: u64) {
-        if self.ends_at.is_none() && self.inbox.len() == 0 {
+        if self.ends_at.is_none() {
             self.ends_at = Some(now);
         }
     }
@@ -207,10 +249,11 @@ impl Connection {
         }
     }
 
-    /// Takes in what has come, as far as there is room for what follows. `held`: bytes held for other connections.
-    pub fn advance(&mut self, now: u64, config: &Config, held: usize, outside: &mut impl Outside) {
-        while self.ends_at.is_none() && self.unsent() < MUCH && held + self.held() < MAX_HELD + MUCH {
-            match self.step(now, config, outside) {
+    /// Takes in what has come, as far as there is room for what follows.
+    pub fn advance(&mut self, around: &mut Around<'_>, outside: &mut impl Outside) {
+        let now = around.now;
+        while self.ends_at.is_none() && self.unsent() < MUCH && around.held + self.held() < MAX_HELD + MUCH {
+            match self.step(around, outside) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(ChannelError) => {
@@ -224,7 +267,8 @@ impl Connection {
         }
     }
 
-    fn step(&mut self, now: u64, config: &Config, outside: &mut impl Outside) -> Result<bool, ChannelError> {
+    fn step(&mut self, around: &mut Around<'_>, outside: &mut impl Outside) -> Result<bool, ChannelError> {
+        let now = around.now;
         let most = match self.state {
             State::Handshake(_) => MAX_HANDSHAKE,
             State::Proof(_) => MAX_HELLO,
@@ -243,7 +287,7 @@ impl Connection {
                 let plain = channel.open(frame)?;
                 let message = self.assembled.add(&plain, MAX_HELLO)?;
                 let hello: Option<Hello> = message.as_ref().and_then(|(_, bytes)| message::decode(bytes));
-                self.greet(hello.ok_or(ChannelError)?, *channel, config, now, outside)?;
+                self.greet(hello.ok_or(ChannelError)?, *channel, around, outside)?;
             }
             State::Open(mut open) => {
                 let most = if open.role == Role::Deploy { MAX_REQUEST } else { MAX_SMALL_REQUEST };
@@ -251,7 +295,7 @@ impl Connection {
                 let message = self.assembled.add(&plain, most)?;
                 if let Some((id, bytes)) = message {
                     let request: Request = message::decode(&bytes).ok_or(ChannelError)?;
-                    let response = open.answer(id, request, outside);
+                    let response = open.answer(id, request, around, outside);
                     if let Some(response) = response {
                         open.respond(id, &response, &mut self.out)?;
                     }
@@ -267,10 +311,10 @@ impl Connection {
         &mut self,
         hello: Hello,
         mut channel: Channel,
-        config: &Config,
-        now: u64,
+        around: &mut Around<'_>,
         outside: &mut impl Outside,
     ) -> Result<(), ChannelError> {
+        let (config, now) = (around.config, around.now);
         let Hello { version, key, signature } = hello;
         let signature = Signature::from_components(signature.0, signature.1);
         let verifies =
@@ -282,7 +326,7 @@ impl Connection {
             }
             _ if !verifies => Some("the signature is not by the key that was said".into()),
             None => Some(format!("the node's declaration does not list the key {}", hex(&key))),
-            Some(_) => None,
+            Some(_) => around.too_many(&key),
         };
         let greeting = match (refusal, grantee) {
             (None, Some(grantee)) => Greeting::Welcome { role: grantee.role, name: grantee.name.clone() },
@@ -293,7 +337,8 @@ impl Connection {
             Greeting::Welcome { role, name } => {
                 let name: Arc<str> = name.into();
                 self.name = Some(name.clone());
-                self.state = State::Open(Box::new(Open { channel, role, name, streams: Streams::default() }));
+                around.sessions.push(key);
+                self.state = State::Open(Box::new(Open { channel, key, role, name, streams: Streams::default() }));
                 outside.log(Level::Info, &format!("{} may {role}", self.who()));
             }
             Greeting::Refused(why) => {

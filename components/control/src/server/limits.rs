@@ -23,7 +23,8 @@ impl Failures {
             first.and_then(|first| self.0.remove(&first));
         }
         let paid = self.0.entry(key).or_insert(now);
-        *paid = (*paid).max(now) + PAUSE;
+        // no more than what bars it: whoever shares the address with a crowd gets in soon after
+        *paid = ((*paid).max(now) + PAUSE).min(now + BURST * PAUSE);
     }
 
     pub fn are_too_many(&mut self, from: Endpoint, now: u64) -> bool {
@@ -33,7 +34,7 @@ impl Failures {
 }
 
 /// An IPv4 address, or the network of an IPv6 one: its first 64 bits, which are one customer's.
-fn place(from: Endpoint) -> [u8; 16] {
+pub fn place(from: Endpoint) -> [u8; 16] {
     let mut octets = from.address.octets();
     if from.address.to_ipv4_mapped().is_none() {
         octets[8..].fill(0);
@@ -59,6 +60,11 @@ mod tests {
         assert!(failures.are_too_many(from("::ffff:10.0.0.1"), 0));
         assert!(!failures.are_too_many(from("::ffff:10.0.0.2"), 0));
         assert!(!failures.are_too_many(from("::ffff:10.0.0.1"), PAUSE + 1), "one is forgiven");
+        for _ in 0..1_000 {
+            failures.add(from("::ffff:10.0.0.1"), PAUSE);
+        }
+        assert!(failures.are_too_many(from("::ffff:10.0.0.1"), PAUSE));
+        assert!(!failures.are_too_many(from("::ffff:10.0.0.1"), 2 * PAUSE + 1), "nor does it add up");
     }
 
     #[test]

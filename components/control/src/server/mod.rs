@@ -3,17 +3,22 @@
 mod answer;
 mod connection;
 mod limits;
+mod lockout;
 mod streams;
+mod uploads;
+
+pub use lockout::lockout;
 
 use crate::{
     channel::Identity,
     config::Config,
     power::{Level, Outside},
 };
-use connection::{Connection, Ending, State};
+use connection::{Around, Connection, Ending, State};
 use limits::Failures;
 use std::collections::BTreeMap;
 use support::Outgoing;
+use uploads::Uploads;
 use wit::{
     Peer, Record, Records,
     tcp::{Command, Endpoint, Event},
@@ -38,6 +43,7 @@ pub struct Control {
     /// by peer and connection
     connections: BTreeMap<(u32, u32), Connection>,
     failures: Failures,
+    uploads: Uploads,
     /// when the port is asked for again, by peer
     refused: BTreeMap<u32, u64>,
     /// when what is followed is looked at next
@@ -72,6 +78,7 @@ impl Control {
             peers: BTreeMap::new(),
             connections: BTreeMap::new(),
             failures: Failures::default(),
+            uploads: Uploads::default(),
             refused: BTreeMap::new(),
             look_at: u64::MAX,
             retiring: false,
@@ -83,16 +90,14 @@ impl Control {
         let connections = self.connections.values().map(Connection::deadline);
         let retiring = self.connections.keys().any(|key| self.peers.get(&key.0).is_some_and(|peer| peer.retiring));
         let look_at = if retiring { self.look_at.min(self.now + POLL) } else { self.look_at };
-        connections.chain(self.refused.values().copied()).chain([look_at]).min().unwrap_or(u64::MAX)
+        let others = [look_at, self.uploads.deadline()];
+        connections.chain(self.refused.values().copied()).chain(others).min().unwrap_or(u64::MAX)
     }
 
     /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.
     pub fn retire(&mut self) {
         self.retiring = true;
         self.refused.clear();
-        for connection in self.connections.values_mut() {
-            connection.retire(self.now);
-        }
     }
 
     pub fn is_done(&self) -> bool {
@@ -136,6 +141,10 @@ impl Control {
         self.serve(outside);
         self.send(wake.room, outside);
         self.flush(wake.room, outside);
+        let there = |place| self.connections.get(&place).is_some_and(|it| !it.is_over());
+        if let Some(name) = self.uploads.drop_stale(self.now, there, outside) {
+            outside.log(Level::Warn, &format!("the image that {name} was bringing is dropped"));
+        }
     }
 
     fn attached(&mut self, peer: u32) {
@@ -217,16 +226,32 @@ impl Control {
             self.connections.iter().filter(|(_, it)| !it.has_proved()).map(|(key, _)| *key).collect();
         let full = self.connections.len() >= self.config.connections;
         if full || unproved.len() >= self.config.connections / 2 {
-            // the oldest that has proved nothing makes room
-            let oldest = unproved.iter().min_by_key(|key| self.connections[key].since).copied();
-            let Some(oldest) = oldest else { return abort.encode(peered.out.batch()) };
-            self.connections.remove(&oldest);
-            if let Some(peered) = self.peers.get_mut(&oldest.0) {
-                Command::Abort { connection: oldest.1 }.encode(peered.out.batch());
+            let Some(victim) = self.victim(&unproved) else {
+                self.peers.entry(peer).and_modify(|peered| abort.encode(peered.out.batch()));
+                return;
+            };
+            if let Some(mut gone) = self.connections.remove(&victim) {
+                self.note_failure(&mut gone);
+            }
+            if let Some(peered) = self.peers.get_mut(&victim.0) {
+                Command::Abort { connection: victim.1 }.encode(peered.out.batch());
             }
         }
         let state = State::begin(&self.identity, outside.random());
         self.connections.insert((peer, number), Connection::new(remote, state, self.now));
+    }
+
+    /// Which of those that have proved nothing makes room: one of whoever has most of them, rather one that has said
+    /// nothing, the oldest.
+    fn victim(&self, unproved: &[(u32, u32)]) -> Option<(u32, u32)> {
+        let of = |key: &(u32, u32)| limits::place(self.connections[key].remote);
+        let mut counts: BTreeMap<[u8; 16], usize> = BTreeMap::new();
+        unproved.iter().for_each(|key| *counts.entry(of(key)).or_default() += 1);
+        let rank = |key: &&(u32, u32)| {
+            let connection = &self.connections[*key];
+            (counts[&of(key)], connection.is_silent(), core::cmp::Reverse((connection.since, **key)))
+        };
+        unproved.iter().max_by_key(rank).copied()
     }
 
     /// Lets each connection do what it can.
@@ -234,10 +259,19 @@ impl Control {
         let look = self.now >= self.look_at;
         let mut held = self.held();
         let keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        let mut sessions = self.connections.values().filter_map(Connection::key).collect();
         for key in keys {
             let Some(connection) = self.connections.get_mut(&key) else { continue };
             held -= connection.held();
-            connection.advance(self.now, &self.config, held, outside);
+            let mut around = Around {
+                now: self.now,
+                config: &self.config,
+                uploads: &mut self.uploads,
+                place: key,
+                held,
+                sessions: &mut sessions,
+            };
+            connection.advance(&mut around, outside);
             if look {
                 connection.look(self.now, held, outside);
             }

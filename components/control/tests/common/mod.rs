@@ -4,7 +4,7 @@
 use ed25519_dalek::{Signer, SigningKey};
 use pearwood_control::message::{Greeting, Request, Response};
 use pearwood_control::{
-    Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Role, Settings, Wake,
+    Authority, Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Role, Settings, Wake,
 };
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -24,7 +24,7 @@ pub struct FakeNode {
     pub history: String,
     pub logs: BTreeMap<String, Vec<String>>,
     pub blobs: Vec<u8>,
-    random: u8,
+    random: u64,
     /// by connection
     sent: BTreeMap<u32, Vec<u8>>,
     pub closed: BTreeMap<u32, &'static str>,
@@ -33,6 +33,12 @@ pub struct FakeNode {
     pub has_no_room: bool,
     /// TCP was let go
     pub released: bool,
+    /// what another system would be like, and which was asked for
+    pub successor: Authority,
+    pub is_unknown: bool,
+    pub asked_for: Option<bool>,
+    /// the declaration, if it is another than usual
+    pub declaration: Option<String>,
 }
 
 impl FakeNode {
@@ -48,7 +54,7 @@ impl Power for FakeNode {
         format!("{{\"boxes\":[{}]}}", boxes.join(","))
     }
     fn system(&mut self) -> String {
-        "[system]\n".repeat(20_000)
+        self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000))
     }
     fn graph(&mut self) -> String {
         "<svg/>".into()
@@ -74,8 +80,9 @@ impl Power for FakeNode {
     fn history(&mut self) -> String {
         self.history.clone()
     }
-    fn roll_back(&mut self, _: &Settings, by: &str) -> Result<u64, String> {
-        self.done.push(format!("roll back by {by}"));
+    fn roll_back(&mut self, _: &Settings, by: &str, same_authority: bool) -> Result<u64, String> {
+        let only = if same_authority { ", by the same people" } else { "" };
+        self.done.push(format!("roll back by {by}{only}"));
         Ok(2)
     }
     fn begin(&mut self, manifest: &[u8]) -> Result<u64, String> {
@@ -92,6 +99,14 @@ impl Power for FakeNode {
     fn deploy(&mut self, _: &Settings, by: &str) -> Result<u64, String> {
         self.done.push(format!("deploy by {by}"));
         Ok(1)
+    }
+    fn forget(&mut self) {
+        self.blobs.clear();
+        self.done.push("forget".into());
+    }
+    fn successor(&mut self, begun: bool) -> Result<Option<Authority>, String> {
+        self.asked_for = Some(begun);
+        Ok(Some(self.successor.clone()).filter(|_| !self.is_unknown))
     }
 }
 
@@ -121,8 +136,12 @@ impl Outside for FakeNode {
         true
     }
     fn random(&mut self) -> [u8; 32] {
-        self.random = self.random.wrapping_add(1);
-        [self.random; 32]
+        // no two are the same
+        self.random += 1;
+        let mut bytes = [4; 32];
+        // not where a key has bits that do not count
+        bytes[8..16].copy_from_slice(&self.random.to_le_bytes());
+        bytes
     }
     fn log(&mut self, _: Level, line: &str) {
         self.said.push(line.into());
@@ -153,6 +172,14 @@ pub fn identity() -> Identity {
 
 impl World {
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    pub fn with_secret(secret: &str) -> Self {
+        Self::with(Some(secret.into()))
+    }
+
+    fn with(secret: Option<String>) -> Self {
         let grantee =
             |seed, role, name: &str| Grantee { key: key(seed).verifying_key().to_bytes(), role, name: name.into() };
         let keys = vec![
@@ -160,7 +187,7 @@ impl World {
             grantee(OPERATE, Role::Operate, "ole"),
             grantee(VIEW, Role::View, "vera"),
         ];
-        let config = Config { port: 7327, keys, secret: None, connections: 32 };
+        let config = Config { port: 7327, keys, secret, connections: 32 };
         let mut node = FakeNode { history: "[]".into(), ..FakeNode::default() };
         node.logs.insert("http".into(), vec!["one".into(), "two".into()]);
         let control = Control::new(config, identity());

@@ -204,6 +204,46 @@ pub fn checked(check: &str, version: u8) -> Vec<u8> {
     Handler { version, more, more_core: &core, ..HANDLER }.component()
 }
 
+/// A WASI 0.2 handler that says whether it is well, by code that leaves 0 if it is. It traps unless it was asked before,
+/// and answers nothing.
+pub fn wasi_checked(check: &str, more: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "wasi:http/types@0.2.3" (instance $types
+                (export "incoming-request" (type (sub resource)))
+                (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $out))
+            (core module $code
+                (memory (export "memory") 1)
+                (global $asked (mut i32) (i32.const 0))
+                (func (export "check") (result i32)
+                    (if (global.get $asked) (then unreachable))
+                    (global.set $asked (i32.const 1))
+                    (i32.store (i32.const 16) {check})
+                    (i32.store (i32.const 20) (i32.const 32))
+                    (i32.store (i32.const 24) (i32.const 4))
+                    (i32.store (i32.const 32) (i32.const 0x6b636973))
+                    (i32.const 16))
+                (func (export "handle") (param i32 i32)
+                    (if (i32.eqz (global.get $asked)) (then unreachable)))
+                (func (export "save") (result i32) (i32.const 0))
+                (func (export "restore") (param i32 i32) (result i32) (i32.const 64))
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+            (core instance $code (instantiate $code))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+                (canon lift (core func $code "handle")))
+            (func $check (result (result (error string)))
+                (canon lift (core func $code "check") (memory (core memory $code "memory"))))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.3" (instance $handler))
+            (instance $health (export "check" (func $check)))
+            (export "pearwood:box/health@0.1.0" (instance $health))
+            {more})"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
 /// What the test stands in for: a client of handlers.
 pub fn client() -> Vec<u8> {
     let text = r#"(component

@@ -63,6 +63,43 @@ fn one_that_is_not_well() {
 }
 
 #[test]
+fn a_wasi_handler_that_is_not_well() {
+    let why = refused(SITE, &[("site", guests::wasi_checked("(i32.const 1)", ""))]);
+    assert_eq!(why, "box `site` does not start: is not well: sick");
+    let why = refused(SITE, &[("site", guests::wasi_checked("(unreachable)", ""))]);
+    assert!(why.contains("box `site` does not start: wasm trap"), "{why}");
+}
+
+#[test]
+fn a_wasi_handler_that_would_hand_something_over() {
+    let handover = r#"
+        (func $save (result (list u8)) (canon lift (core func $code "save") (memory (core memory $code "memory"))))
+        (func $restore (param "state" (list u8)) (result (result (error string))) (canon lift (core func $code "restore")
+            (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
+        (instance $handover (export "save" (func $save)) (export "restore" (func $restore)))
+        (export "pearwood:box/handover@0.1.0" (instance $handover))"#;
+    let why = refused(SITE, &[("site", guests::wasi_checked("(i32.const 0)", handover))]);
+    assert!(
+        why.contains("box `site` exports both `wasi:http/incoming-handler@0.2.3` and `pearwood:box/handover`"),
+        "{why}"
+    );
+}
+
+/// Each instance of a pool is asked, before it gets a request.
+#[test]
+fn a_wasi_handler_is_asked_whether_it_is_well() {
+    let mut world = World::new(SITE, &[("site", guests::wasi_checked("(i32.const 0)", ""))]);
+    for asked in 1..=3 {
+        let request = world.client.begin();
+        world.client.end(request);
+        world.until(|world| world.client.open() == 0);
+        assert_eq!(world.client.failures.len(), asked, "it answers nothing");
+    }
+    assert_eq!(world.client.failures[2], "returned without a response");
+    assert_eq!(world.running.node.find("site").unwrap().life().restarts, 0);
+}
+
+#[test]
 fn a_system_that_is_not_sound() {
     let source = SITE.replace("box = \"site\"", "box = \"sight\"");
     let why = refused(&source, &[("site", HANDLER.component())]);

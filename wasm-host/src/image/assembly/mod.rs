@@ -10,7 +10,8 @@ use super::{
     format::{self, Entry, Header, Kind},
     hash,
 };
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use crate::system::System;
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{fmt, sync::atomic::AtomicBool};
 use once_cell::race::OnceBox;
 
@@ -21,6 +22,8 @@ pub struct Assembly<'a> {
     header: Header,
     /// without the code for other engines
     entries: Vec<Entry>,
+    /// what that is for
+    others: Vec<(String, EngineSettings)>,
     hasher: Hasher,
     /// what other images have
     known: BTreeMap<Hash, Blob<'a>>,
@@ -64,21 +67,28 @@ impl<'a> Assembly<'a> {
         let manifest = manifest.into();
         let header = Header::read(&manifest)?;
         let index = header.index(&manifest)?;
-        let length = (Header::LENGTH + index.len()) as u64;
+        let length = header.manifest_length();
         if index.len() < header.index_length as usize {
-            let needs = Header::LENGTH as u64 + u64::from(header.index_length);
-            return Err(ImageError::Truncated { has: manifest.len() as u64, needs });
+            return Err(ImageError::Truncated { has: manifest.len() as u64, needs: length });
         }
         header.verify(index, trusted)?;
         if header.length > limit {
             return Err(ImageError::TooLarge { length: header.length, limit });
         }
         let mut entries = format::read_index(index, &header)?;
-        entries.retain(|entry| !matches!(&entry.kind, Kind::Artifact(settings) if !node.contains(settings)));
+        let mut others = Vec::new();
+        entries.retain(|entry| match &entry.kind {
+            Kind::Artifact(settings) if !node.contains(settings) => {
+                others.push((entry.name.clone(), settings.clone()));
+                false
+            }
+            _ => true,
+        });
         let mut assembly = Assembly {
             manifest: manifest.slice(0, length),
             header,
             entries,
+            others,
             hasher: hash,
             known: BTreeMap::new(),
             found: BTreeMap::new(),
@@ -119,6 +129,11 @@ impl<'a> Assembly<'a> {
         self.missing.keys().copied()
     }
 
+    /// Bytes of the manifest.
+    pub(crate) fn manifest_bytes(&self) -> u64 {
+        self.manifest.len() as u64
+    }
+
     /// Bytes of all that is known to be missing.
     pub fn missing_bytes(&self) -> u64 {
         self.missing.values().sum()
@@ -126,7 +141,13 @@ impl<'a> Assembly<'a> {
 
     /// Adds a blob that is missing; which one, its hash says.
     pub fn add(&mut self, bytes: Vec<u8>) -> Result<(), AddError> {
-        let (hash, length) = ((self.hasher)(&bytes), bytes.len() as u64);
+        let hash = (self.hasher)(&bytes);
+        self.add_hashed(hash, bytes)
+    }
+
+    /// The same, of bytes whose hash this is: the caller has made it while they came.
+    pub(crate) fn add_hashed(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), AddError> {
+        let length = bytes.len() as u64;
         if self.missing.get(&hash) != Some(&length) {
             return Err(AddError::Unwanted { hash, length });
         }
@@ -175,12 +196,24 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
+    /// The system that the image declares. None: its file is missing.
+    pub fn system(&self) -> Result<Option<System>, ImageError> {
+        let entry = self.entries.iter().find(|entry| matches!(entry.kind, Kind::System)).ok_or(ImageError::NoSystem)?;
+        let Some(found) = self.found.get(&entry.hash) else { return Ok(None) };
+        let corrupt = || ImageError::Corrupt { what: entry.kind.word(), name: entry.name.clone() };
+        if !found.verified && (self.hasher)(&found.blob) != entry.hash {
+            return Err(corrupt());
+        }
+        let text = core::str::from_utf8(&found.blob).map_err(|_| corrupt())?;
+        System::parse(&entry.name, text).map(Some).map_err(ImageError::System)
+    }
+
     /// The image, if nothing is missing.
     pub fn finish(self) -> Result<Image<'a>, Incomplete> {
         if !self.missing.is_empty() {
             return Err(Incomplete { missing: self.missing.into_keys().collect() });
         }
-        let Assembly { manifest, header, entries, hasher, found, tables, .. } = self;
+        let Assembly { manifest, header, entries, others, hasher, found, tables, .. } = self;
         let blob_of = |hash: &Hash| found.get(hash).map(|found| found.blob.clone()).unwrap_or_default();
         let stored = |entry: Entry| {
             let assets = OnceBox::new();
@@ -194,7 +227,7 @@ impl<'a> Assembly<'a> {
             Stored { entry, blob, verified: AtomicBool::new(verified), content: Blob::default(), assets }
         };
         let entries = entries.into_iter().map(stored).collect();
-        Ok(Image { manifest, signer: header.key_id, entries, hasher })
+        Ok(Image { manifest, signer: header.key_id, entries, others, hasher })
     }
 }
 

@@ -25,31 +25,54 @@ const PARENT: u8 = 1 << 2;
 
 /// The same as [`hash`], with SSE4.1, which every node has: see [`crate::engine::CPU_FLAGS`].
 pub fn vector_hash(bytes: &[u8]) -> Hash {
-    // The last bytes are left to the portable code, since only at the end it is known which node is the root.
-    let groups = bytes.len().saturating_sub(1) / GROUP;
-    if groups == 0 {
-        return hash(bytes);
-    }
-    let (whole, rest) = bytes.split_at(groups * GROUP);
-    // The values of complete subtrees, the largest first: one for each bit that is set in the number of groups.
-    let mut subtrees: Vec<ChainingValue> = Vec::new();
-    for (group, index) in whole.as_chunks::<GROUP>().0.iter().zip(0u64..) {
-        let mut value = group_value(group, index * CHUNKS as u64);
-        for _ in 0..(index + 1).trailing_zeros() {
-            if let Some(left) = subtrees.pop() {
-                value = merge_subtrees_non_root(&left, &value, Mode::Hash);
+    let mut pieces = Pieces::default();
+    pieces.advance(bytes);
+    pieces.finish(bytes)
+}
+
+/// The hash of bytes that come piece by piece and are kept, so that the last piece costs no more than another.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// The values of complete subtrees, the largest first: one for each bit that is set in the number of groups.
+    subtrees: Vec<ChainingValue>,
+    groups: usize,
+}
+
+impl Pieces {
+    /// Takes in what is new of `bytes`, which are all that have come so far.
+    pub fn advance(&mut self, bytes: &[u8]) {
+        // The last bytes are left to the portable code, since only at the end it is known which node is the root.
+        let groups = bytes.len().saturating_sub(1) / GROUP;
+        let (all, _) = bytes.as_chunks::<GROUP>();
+        for group in all.get(self.groups..groups).unwrap_or_default() {
+            let mut value = group_value(group, (self.groups * CHUNKS) as u64);
+            self.groups += 1;
+            for _ in 0..self.groups.trailing_zeros() {
+                if let Some(left) = self.subtrees.pop() {
+                    value = merge_subtrees_non_root(&left, &value, Mode::Hash);
+                }
             }
+            self.subtrees.push(value);
         }
-        subtrees.push(value);
     }
-    let mut right = blake3::Hasher::new().set_input_offset(whole.len() as u64).update(rest).finalize_non_root();
-    while let Some(left) = subtrees.pop() {
-        if subtrees.is_empty() {
-            return Hash(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes());
+
+    /// `bytes`: all of them.
+    pub fn finish(mut self, bytes: &[u8]) -> Hash {
+        self.advance(bytes);
+        let at = self.groups * GROUP;
+        if at == 0 {
+            return hash(bytes);
         }
-        right = merge_subtrees_non_root(&left, &right, Mode::Hash);
+        let rest = bytes.get(at..).unwrap_or_default();
+        let mut right = blake3::Hasher::new().set_input_offset(at as u64).update(rest).finalize_non_root();
+        while let Some(left) = self.subtrees.pop() {
+            if self.subtrees.is_empty() {
+                return Hash(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes());
+            }
+            right = merge_subtrees_non_root(&left, &right, Mode::Hash);
+        }
+        hash(bytes)
     }
-    hash(bytes)
 }
 
 /// The chaining value of a subtree of `CHUNKS` chunks, of which the first is number `first`.
@@ -83,6 +106,18 @@ mod tests {
         lengths.extend((1..40).flat_map(|groups| [groups * GROUP, groups * GROUP + 1, groups * GROUP + 5_000]));
         for length in lengths {
             assert_eq!(vector_hash(&bytes[..length]), hash(&bytes[..length]), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn it_does_not_matter_how_the_pieces_are_cut() {
+        let bytes: Vec<u8> = (0..9 * GROUP as u32 + 77).map(|index| (index % 253) as u8).collect();
+        for step in [1_000, GROUP - 1, GROUP, 30 << 10, bytes.len()] {
+            let mut pieces = Pieces::default();
+            for end in (step..bytes.len()).step_by(step) {
+                pieces.advance(&bytes[..end]);
+            }
+            assert_eq!(pieces.finish(&bytes), hash(&bytes), "in pieces of {step}");
         }
     }
 }

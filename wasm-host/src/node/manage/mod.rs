@@ -1,12 +1,23 @@
 //! What whoever has the power over the node can do to the system that runs.
 
-use super::{Node, Previous, Upload, upload::MAX_IMAGE};
+mod successor;
+
+pub use successor::Successor;
+
+use super::{
+    Node, Previous, Upload,
+    upload::{Bound, MAX_IMAGE},
+};
 use crate::{
     boxes::{BoxHandle, Phase},
     deploy::{Options, Source},
     image::Image,
     slots::{SlotName, State},
-    system::graph::{self, Ground},
+    system::{
+        System,
+        grant::{ControlGrant, Grant},
+        graph::{self, Ground},
+    },
 };
 use alloc::{
     format,
@@ -89,10 +100,18 @@ impl Node {
         }
     }
 
-    /// Begins an image that is to take the place of the running one.
-    pub fn begin_upload(&self, manifest: Vec<u8>) -> Result<Upload, String> {
+    /// Whether the box is one of the system that runs. One that another has taken the place of, or that has no place
+    /// yet, has no power over the node.
+    pub fn has_place(&self, handle: &Arc<BoxHandle>) -> bool {
+        self.running().boxes.iter().any(|other| Arc::ptr_eq(other, handle))
+    }
+
+    /// Begins an image that is to take the place of the running one. `asker`: the box that brings it.
+    pub fn begin_upload(&self, manifest: Vec<u8>, asker: &str) -> Result<Upload, String> {
+        let (room, granted) = (self.room(), granted(&self.running().system, asker));
+        let bound = if room < granted { Bound::Free(room) } else { Bound::Granted(granted) };
         let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;
-        Upload::begin(assembly, self.room())
+        Upload::begin(assembly, bound, &self.uploads)
     }
 
     /// Deploys an image that is complete. Yields the deployment's number.
@@ -142,6 +161,16 @@ impl Node {
     pub fn boot_secret(&self) -> &[u8; 32] {
         &self.boot_secret
     }
+}
+
+/// How much a box may bring.
+fn granted(system: &System, name: &str) -> u64 {
+    let arrows = system.find(name).map(|spec| &*spec.arrows).unwrap_or_default();
+    let grants = arrows.iter().filter_map(|arrow| match arrow.grant {
+        Grant::Control(grant) => Some(grant),
+        _ => None,
+    });
+    grants.map(|grant| grant.upload).min().unwrap_or(ControlGrant::DEFAULT_UPLOAD)
 }
 
 #[cfg(all(test, feature = "build"))]

@@ -1,5 +1,8 @@
 //! A node under somebody's hands, and a box that has the power over it.
 
+mod authority;
+mod uploads;
+
 use crate::{
     boxes::{Life, Phase},
     deploy::{Options, Outcome, Step},
@@ -8,6 +11,7 @@ use crate::{
     node::{
         Node, Upload,
         fixture::{Running, component, key, start},
+        upload::Bound,
     },
     system::describe,
 };
@@ -81,7 +85,11 @@ const ONE: &str = "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n";
 
 /// Another system of a box that runs, with files.
 fn other(signer: &SecretKey, file: &[u8]) -> Vec<u8> {
-    let mut builder = Builder::new("system.toml", ONE);
+    other_of(signer, ONE, file)
+}
+
+fn other_of(signer: &SecretKey, source: &str, file: &[u8]) -> Vec<u8> {
+    let mut builder = Builder::new("system.toml", source);
     let binary = component(FOREVER);
     builder.description("one", describe(&binary).unwrap());
     let code = wasmtime::Engine::new(&engine::settings()).unwrap().precompile_component(&binary).unwrap();
@@ -94,7 +102,7 @@ fn begin(node: &Node, new: &[u8], room: u64) -> Result<Upload, String> {
     let trusted = [key().public(), SecretKey::from_seed(&[9; 32]).public()];
     let manifest = Image::open(new, &trusted).unwrap().manifest().to_vec();
     let assembly = node.assemble(manifest, 1 << 30).map_err(|error| format!("{error}"))?;
-    Upload::begin(assembly, room)
+    Upload::begin(assembly, Bound::Granted(room), &node.uploads)
 }
 
 /// Brings all that is lacking, in parts of `step` bytes.
@@ -138,36 +146,6 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
     assert_eq!(node.find("one").unwrap().assets().len(), 0);
     let history: serde_json::Value = serde_json::from_str(&crate::node::history::json(&node)).unwrap();
     assert_eq!((&history[0]["by"], &history[1]["step"]), (&"anna".into(), &"done".into()));
-}
-
-#[test]
-fn what_is_no_part_of_the_image_is_not_taken() {
-    let running = start(ONE, &[("one", component(FOREVER))]).unwrap();
-    let old: &Node = &running.node;
-    let stranger = SecretKey::from_seed(&[9; 32]);
-    let why = begin(old, &other(&stranger, b"x"), 1 << 20).err().unwrap();
-    assert!(why.contains("does not trust"), "{why}");
-    let bytes = other(&key(), &[1; 5_000]);
-    assert!(begin(old, &bytes, 10).err().unwrap().contains("no memory"));
-
-    let new = Image::open(&bytes[..], &[key().public()]).unwrap();
-    let mut upload = begin(old, &bytes, 1 << 20).unwrap();
-    let lacks = upload.lacks();
-    let hash = lacks.first_chunk::<32>().unwrap();
-    let blobs = new.blobs().unwrap();
-    let (_, blob) = blobs.iter().find(|(known, _)| known.0 == *hash).unwrap();
-    let length = blob.len() as u64;
-    let mut refused = |hash: &[u8], length: u64, offset: u64, part: &[u8], why: &str| {
-        let error = upload.put(hash, length, offset, part).unwrap_err();
-        assert!(error.contains(why), "{error}");
-    };
-    refused(&[1; 31], length, 0, blob, "a hash of 31 bytes");
-    refused(&[1; 32], length, 0, blob, "none that the image lacks");
-    refused(hash, u64::MAX, 0, blob, "bytes in this image");
-    refused(hash, length, 5, blob, "does not follow");
-    refused(hash, length, 0, &vec![0; blob.len() + 1], "longer than");
-    refused(hash, length, 0, &vec![0xee; blob.len()], "no blob that the image lacks");
-    upload.put(hash, length, 0, blob).unwrap();
 }
 
 /// A box that asks for the power over the node.

@@ -1,9 +1,9 @@
 //! What a box whose exports the node calls can be, and what only such a box can import.
 
 use super::{Check, Kind};
-use crate::system::known::{COMMAND, Channel, SERVICE};
+use crate::system::known::{COMMAND, Channel, HANDOVER, SERVICE, has_version};
 use crate::system::routes::Provider;
-use crate::system::{BoxSpec, Description};
+use crate::system::{BoxSpec, Description, InterfaceName};
 use alloc::{format, string::String};
 
 /// Where a box waits by itself.
@@ -33,6 +33,12 @@ impl Check<'_> {
                 let help = "the node calls a handler for each request, and a `run` once: make two boxes of it";
                 self.handler_fault(spec, export, message, help.into());
             }
+        }
+        let is_pooled = InterfaceName::parse(export).is_some_and(|name| has_version(&name, "0.2"));
+        if is_pooled && description.exports_path(HANDOVER) {
+            let message = format!("box `{}` exports both `{export}` and `{HANDOVER}`", spec.name);
+            let help = "such a box has instances as it needs them, and none has a state of all: keep it in another box";
+            self.handler_fault(spec, HANDOVER, message, help.into());
         }
         for import in &description.imports {
             let Some(name) = import.parsed() else { continue };

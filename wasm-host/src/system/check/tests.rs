@@ -421,6 +421,7 @@ fn a_handler_has_no_life_of_its_own() {
         (&["pearwood:box/schedule"][..], &[INCOMING][..], "pearwood:box/schedule@0.1.0"),
         (&[], &service, INCOMING),
         (&[], &["wasi:cli/run@0.2.3", INCOMING], INCOMING),
+        (&[], &["pearwood:box/handover@0.1.0", INCOMING], "pearwood:box/handover"),
     ] {
         let faults = wasi(imports, exports, "").unwrap_err();
         let named = faults.iter().find(|fault| fault.interface.as_deref() == Some(about));

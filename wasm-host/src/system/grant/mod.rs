@@ -24,6 +24,24 @@ pub enum Grant {
     Http(HttpGrant),
     /// For `pearwood:hardware/block`: which sectors.
     Block(BlockGrant),
+    /// For `pearwood:control/node`.
+    Control(ControlGrant),
+}
+
+/// The most bytes of an image that the box may bring to the node, beside what the node has of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlGrant {
+    pub upload: u64,
+}
+
+impl ControlGrant {
+    pub const DEFAULT_UPLOAD: u64 = 64 << 20;
+}
+
+impl Default for ControlGrant {
+    fn default() -> Self {
+        ControlGrant { upload: Self::DEFAULT_UPLOAD }
+    }
 }
 
 /// The ports that a box may listen at (or bind, with UDP), and whom it may talk to by itself.

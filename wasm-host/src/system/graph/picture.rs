@@ -135,7 +135,7 @@ impl Label {
             _ => arrow.interface.path().split_once(':').map_or("", |(_, path)| path).to_string(),
         };
         let (grant, full) = match &arrow.grant {
-            Grant::None => Default::default(),
+            Grant::None | Grant::Control(_) => Default::default(),
             // whom the box may connect to has a line of its own
             Grant::Net(net) => (ports(net, SHOWN), format!("{} {}", ports(net, usize::MAX), remotes(net))),
             Grant::Http(route) => (route.to_string(), route.to_string()),

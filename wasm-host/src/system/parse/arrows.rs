@@ -2,7 +2,7 @@
 
 use super::table::{Key, Table, Value};
 use super::{Reader, is_device, label};
-use crate::system::grant::{self, BlockGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
+use crate::system::grant::{self, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
 use crate::system::known::{self, Channel, Kind};
 use crate::system::model::{Arrow, Target};
 use crate::system::{InterfaceName, suggest};
@@ -14,7 +14,7 @@ use alloc::{
 use toml::de::DeValue;
 
 const TARGETS: &[&str] = &["box", "device", "node"];
-const GRANTS: &[&str] = &["listen", "connect", "host", "path", "sectors", "read-only"];
+const GRANTS: &[&str] = &["listen", "connect", "host", "path", "sectors", "read-only", "upload"];
 
 /// The most arrows of one interface, and the most entries of one grant.
 const MAX_ENTRIES: usize = 4096;
@@ -82,6 +82,7 @@ impl Reader {
             Kind::Channel(Channel::Tcp | Channel::Udp) => Grant::Net(self.net_grant(what, &mut table)),
             Kind::Channel(Channel::Handler) => Grant::Http(self.http_grant(what, &mut table)),
             Kind::Device(known::DISK) => Grant::Block(self.block_grant(what, &mut table)),
+            Kind::Control => Grant::Control(self.control_grant(what, &mut table)),
             _ => Grant::None,
         };
         for key in GRANTS {
@@ -209,6 +210,16 @@ impl Reader {
                 DeValue::Boolean(read_only) => grant.read_only = *read_only,
                 _ => return self.wrong_type(value, &format!("{what}: read-only"), "true or false").unwrap_or(grant),
             }
+        }
+        grant
+    }
+
+    fn control_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> ControlGrant {
+        let mut grant = ControlGrant::default();
+        if let Some((_, value)) = table.take("upload")
+            && let Some(bytes) = self.size(value, &format!("{what}: upload"), 1 << 20..=4 << 30)
+        {
+            grant.upload = bytes;
         }
         grant
     }

@@ -4,11 +4,12 @@ mod arrows;
 mod assets;
 mod boxes;
 mod table;
+mod trust;
 mod units;
 
 use super::diagnostic::{Diagnostic, Place};
 use super::known::DISK;
-use super::model::{BoxSpec, Source, System, SystemDisk};
+use super::model::{BoxSpec, Source, System, SystemDisk, Trusted};
 use crate::slots::{DEFAULT_RESERVE, MIN_RESERVE};
 use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
@@ -42,14 +43,22 @@ impl System {
         if !reader.faults.is_empty() {
             return Err(reader.faults);
         }
-        let (name, disk, boxes) = reader.document(document.get_ref());
+        let (OfSystem { name, disk, trust }, boxes) = reader.document(document.get_ref());
         if reader.faults.is_empty() {
-            Ok(System { name, disk, boxes, source: reader.source })
+            Ok(System { name, disk, trust, boxes, source: reader.source })
         } else {
             reader.faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
             Err(reader.faults)
         }
     }
+}
+
+/// The table `[system]`.
+#[derive(Default)]
+struct OfSystem {
+    name: String,
+    disk: Option<SystemDisk>,
+    trust: Option<Vec<Trusted>>,
 }
 
 /// Reads tables and keeps the faults it finds.
@@ -74,14 +83,14 @@ impl Reader {
         &mut self.faults[last]
     }
 
-    fn document(&mut self, document: &DeTable<'_>) -> (String, Option<SystemDisk>, Vec<BoxSpec>) {
+    fn document(&mut self, document: &DeTable<'_>) -> (OfSystem, Vec<BoxSpec>) {
         let mut table = Table::new(document);
-        let (name, disk) = match table.take("system") {
+        let of_system = match table.take("system") {
             Some((_, value)) => self.system(value),
             None => {
                 self.fault(0..0, "the declaration has no [system] table".into()).help =
                     Some("begin with [system] and, on the next line, name = \"…\"".into());
-                (String::new(), None)
+                OfSystem::default()
             }
         };
         let mut boxes = Vec::new();
@@ -90,7 +99,7 @@ impl Reader {
         {
             if entries.len() > MAX_BOXES {
                 self.fault(value.span(), format!("{} boxes; a system has at most {MAX_BOXES}", entries.len()));
-                return (name, disk, boxes);
+                return (of_system, boxes);
             }
             for (key, value) in entries.into_entries() {
                 boxes.extend(self.one_box(key, value));
@@ -100,11 +109,11 @@ impl Reader {
         if boxes.is_empty() && self.faults.is_empty() {
             self.fault(0..0, "the system has no box".into()).help = Some("declare one: [box.NAME]".into());
         }
-        (name, disk, boxes)
+        (of_system, boxes)
     }
 
-    fn system(&mut self, value: &toml::Spanned<DeValue<'_>>) -> (String, Option<SystemDisk>) {
-        let Some(mut table) = self.table(value, "`system`") else { return (String::new(), None) };
+    fn system(&mut self, value: &toml::Spanned<DeValue<'_>>) -> OfSystem {
+        let Some(mut table) = self.table(value, "`system`") else { return OfSystem::default() };
         let mut name = String::new();
         match table.take("name") {
             Some((_, value)) => {
@@ -120,8 +129,9 @@ impl Reader {
             }
         }
         let disk = table.take("disk").and_then(|(_, value)| self.system_disk(value));
-        self.unknown_keys(table, "[system]", &["name", "disk"]);
-        (name, disk)
+        let trust = table.take("trust").and_then(|(_, value)| self.trust(value));
+        self.unknown_keys(table, "[system]", &["name", "disk", "trust"]);
+        OfSystem { name, disk, trust }
     }
 
     /// `"disk0"`, or `{ device = "disk0", reserve = "64 MiB" }`.

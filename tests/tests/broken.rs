@@ -1,0 +1,305 @@
+//! Versions that do not work, brought by the way of all versions while the node serves: each is refused, or the one of
+//! before is back, with a reason that names what is at fault; no request is lost, and no memory.
+//!
+//! A node is started once for all of them.
+
+extern crate alloc;
+
+#[allow(dead_code)]
+#[path = "../../wasm-host/src/deploy/tests/guests.rs"]
+mod guests;
+
+#[path = "broken/hostile.rs"]
+mod hostile;
+
+use control::Settings;
+use guests::{HANDLER, Handler};
+use pearwood::{
+    build::{self, Component, Components, Target},
+    keys,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+use tempfile::TempDir;
+use tests::{On, TestNode, client::curl, load, on_each, session::Session};
+use wasm_host::{
+    engine::{KERNEL_TRIPLE, LINUX_TRIPLE},
+    image::{Image, SecretKey},
+    system::{System, describe},
+};
+
+on_each!(no_broken_version_does_harm);
+
+/// More than any load takes here.
+const LONG: Duration = Duration::from_secs(3_000);
+
+const SECOND: u64 = 1_000_000_000;
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+const ANNA: u8 = 1;
+
+fn declaration(more: &str) -> String {
+    format!(
+        "[system]\nname = \"broken-test\"\n\
+         [box.net]\ncomponent = \"net\"\narrows.\"pearwood:hardware/nic\" = {{ device = \"nic0\" }}\n\
+         [box.http]\ncomponent = \"http\"\narrows.\"pearwood:net/tcp\" = {{ box = \"net\", listen = [80] }}\n\
+         arrows.\"pearwood:http/handler\" = [{{ box = \"api\" }}, {{ box = \"late\", path = \"/late/\" }}]\n\
+         [box.control]\ncomponent = \"control\"\n\
+         arrows.\"pearwood:net/tcp\" = {{ box = \"net\", listen = [7327] }}\n\
+         arrows.\"pearwood:control/node\" = {{ node = true, upload = \"16 MiB\" }}\n\
+         config.keys = [{{ key = \"{}\", role = \"deploy\", name = \"anna\" }}]\n\
+         [box.late]\ncomponent = \"./late.wasm\"\n\
+         [box.api]\ncomponent = \"./api.wasm\"\n{more}",
+        key(ANNA).public()
+    )
+}
+
+fn sound() -> Vec<u8> {
+    HANDLER.component()
+}
+
+fn write(folder: &Path, more: &str, api: &[u8], late: &[u8]) {
+    fs::write(folder.join("system.toml"), declaration(more)).expect("written");
+    fs::write(folder.join("api.wasm"), api).expect("written");
+    fs::write(folder.join("late.wasm"), late).expect("written");
+}
+
+/// What is deployed, and how.
+struct Bench {
+    folder: TempDir,
+    target: Target,
+    signer: SecretKey,
+    session: Session,
+}
+
+impl Bench {
+    /// The components of a system with another `api` or `late`, whether they fit together or not.
+    fn components(&self, more: &str, api: &[u8], late: &[u8]) -> Components {
+        write(self.folder.path(), "", &sound(), &sound());
+        let mut components = build::components(self.folder.path()).expect("a sound system");
+        components.system = System::parse("system.toml", &declaration(more)).expect("a declaration");
+        for (name, binary) in [("./api.wasm", api), ("./late.wasm", late)] {
+            let description = describe(binary).expect("a component");
+            components.components.insert(name.into(), Component { binary: binary.to_vec(), description });
+        }
+        components
+    }
+
+    fn image(&self, components: &Components, target: Target) -> Vec<u8> {
+        build::image(components, target, &self.signer).expect("an image")
+    }
+
+    fn open<'i>(&self, image: &'i [u8]) -> Image<'i> {
+        Image::open(image, &[self.signer.public()]).expect("an image")
+    }
+
+    /// Brings an image and deploys it. Yields the record, or why it did not come to that.
+    fn deploy(&mut self, image: &[u8]) -> Result<Value, String> {
+        let image = self.open(image);
+        self.session.bring(&image, |_| ())?;
+        let settings = Settings { ready: 3 * SECOND, drain: 20 * SECOND, trial: 3 * SECOND, ..Settings::default() };
+        self.session.deploy(&settings)
+    }
+
+    /// What is to be refused or rolled back, and the reason.
+    fn broken(&mut self, what: &str, image: &[u8], step: &str, why: &[&str]) {
+        let record = self.deploy(image).unwrap_or_else(|why| panic!("{what}: {why}"));
+        assert_eq!(record["step"], step, "{what}: {record}");
+        let text = record["text"].as_str().expect("a text");
+        assert!(why.iter().all(|why| text.contains(why)), "{what}: {text}");
+    }
+
+    fn api(&mut self, what: &str, more: &str, api: &[u8], why: &[&str]) {
+        let image = self.image(&self.components(more, api, &sound()), self.target);
+        self.broken(what, &image, "refused", why);
+    }
+
+    /// What does not even get as far as a deployment.
+    fn unwanted(&mut self, what: &str, result: Result<(), String>, why: &str) {
+        let error = result.expect_err(what);
+        assert!(error.contains(why), "{what}: {error}");
+    }
+
+    /// Bytes in use: of the node and for uploads, and of each box.
+    fn memory(&mut self) -> (u64, Vec<u64>, u64) {
+        let status = self.session.describe();
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let boxes = status["boxes"].as_array().expect("boxes").iter().map(|one| number(&one["memory"])).collect();
+        (number(&status["memory"]["frames"]), boxes, number(&status["memory"]["uploads"]))
+    }
+}
+
+fn no_broken_version_does_harm(on: On) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "", &sound(), &sound());
+    let node = TestNode::start_system(folder.path(), on);
+    node.wait_for(0, "listening on port 7327");
+    let address = format!("127.0.0.1:{}", node.node.port(7327));
+    let session = Session::enter(&address, &key(ANNA), [1; 32]).expect("anna may come in");
+    let target = if on == On::Qemu { Target::Kernel } else { Target::Native };
+    let signer = keys::find(keys::DEVELOPMENT).expect("the key that the node was started with");
+    let mut bench = Bench { folder, target, signer, session };
+
+    let load = load::start(&node.url("/"), 4, LONG);
+    // once, for what is made when it is first needed
+    fails_to_start(&mut bench);
+    let before = bench.memory();
+    fails_to_start(&mut bench);
+    does_not_fit(&mut bench);
+    is_not_whole(&mut bench);
+    is_too_large(&mut bench);
+    for (before, after) in before.1.iter().zip(bench.memory().1) {
+        assert!(after <= before + SLACK, "a box uses {after} bytes, {before} before");
+    }
+    fails_later(&mut bench, &node);
+    let load = load.stop();
+    assert!(load.requests > 0, "{load:?}");
+    assert_eq!((load.errors, load.refused), (0, 0), "{load:?}");
+    assert_eq!(curl(&[], &node.url("/late/")).text(), "1");
+    for name in ["net", "http", "api", "late", "control"] {
+        assert_eq!(node.box_status(name)["restarts"], 0, "{name}");
+    }
+    let after = bench.memory();
+    assert_eq!(after.2, 0, "nothing is held of what was brought");
+    if on == On::Qemu {
+        assert!(after.0 <= before.0 + SLACK, "{} bytes in use before, {} after", before.0, after.0);
+    }
+
+    hostile::nobody_gets_in(&mut bench, &address);
+
+    // a sound one is still taken
+    let image = bench.image(&bench.components("", &Handler { version: b'2', ..HANDLER }.component(), &sound()), target);
+    assert_eq!(bench.deploy(&image).expect("taken")["step"], "done");
+    assert_eq!(curl(&[], &node.url("/")).text(), "2");
+    node.power_off();
+}
+
+/// Bytes by which use may differ that are no leak: pages of linear memories, of the heap, of page tables.
+const SLACK: u64 = 256 << 10;
+
+fn fails_to_start(bench: &mut Bench) {
+    let with = |handler: Handler<'_>| handler.component();
+    let api = with(Handler { begin: "unreachable", ..HANDLER });
+    bench.api("a trap at the start", "", &api, &["box `api` does not start: wasm trap: wasm `unreachable`"]);
+    let api = with(Handler { begin: "(loop $l (br $l))", ..HANDLER });
+    bench.api("a loop at the start", "", &api, &["box `api` is not ready within 3000 ms"]);
+    bench.api(
+        "not well",
+        "",
+        &guests::checked("(i32.const 1)", b'2'),
+        &["box `api` does not start: is not well: sick"],
+    );
+    let api = guests::checked("(loop $l (result i32) (br $l))", b'2');
+    bench.api("no answer to whether it is well", "", &api, &["box `api` is not ready within 3000 ms"]);
+    let why = ["box `api` does not start", "more memory than its limit of 64 KiB"];
+    bench.api("more memory than its limit", "memory = \"64 KiB\"\n", &sound(), &why);
+}
+
+fn does_not_fit(bench: &mut Bench) {
+    let greedy = wat::parse_str(
+        "(component (import \"pearwood:hardware/nic@0.1.0\" (instance (export \"address\" (func (result (list u8))))))
+            (core module $code (func (export \"run\"))) (core instance $code (instantiate $code))
+            (func $run (canon lift (core func $code \"run\")))
+            (instance $service (export \"run\" (func $run)))
+            (export \"pearwood:box/service@0.1.0\" (instance $service)))",
+    );
+    let greedy = greedy.expect("a component");
+    let why = ["box `api` imports `pearwood:hardware/nic@0.1.0` and has no arrow for it"];
+    bench.api("imports without arrows", "", &greedy, &why);
+    // and says that it does not
+    let mut components = bench.components("", &greedy, &sound());
+    let honest = describe(&sound()).expect("a description");
+    components.components.get_mut("./api.wasm").expect("there").description = honest;
+    let image = bench.image(&components, bench.target);
+    bench.broken("imports that are not described", &image, "refused", &["box `api`: ", "pearwood:hardware/nic"]);
+
+    let (other, triple) = match bench.target {
+        Target::Kernel => (Target::Native, LINUX_TRIPLE),
+        Target::Native => (Target::Kernel, KERNEL_TRIPLE),
+    };
+    let image = bench.image(&bench.components("", &Handler { version: b'2', ..HANDLER }.component(), &sound()), other);
+    let why = ["box `", "was compiled for other engine settings: target", triple];
+    bench.broken("code for another machine", &image, "refused", &why);
+}
+
+fn is_not_whole(bench: &mut Bench) {
+    let api = Handler { version: b'2', ..HANDLER }.component();
+    let components = bench.components("", &api, &sound());
+    let bytes = bench.image(&components, bench.target);
+    let image = Image::open(&bytes[..], &[bench.signer.public()]).expect("an image");
+    let stranger = build::image(&components, bench.target, &key(9)).expect("an image");
+    let strange = Image::open(&stranger[..], &[key(9).public()]).expect("an image");
+    let result = bench.session.bring(&strange, |_| ());
+    bench.unwanted("signed by a stranger", result, "which the node does not trust");
+    let mut unsigned = image.manifest().to_vec();
+    unsigned[24..96].fill(0);
+    let result = bench.session.bring_as(unsigned, &image, &mut |_| ());
+    bench.unwanted("unsigned", result, "the image is not signed");
+    let mut changed = image.manifest().to_vec();
+    *changed.last_mut().expect("bytes") ^= 1;
+    let result = bench.session.bring_as(changed, &image, &mut |_| ());
+    bench.unwanted("changed after it was signed", result, "was changed after it was signed");
+    let cut = image.manifest()[..image.manifest().len() - 1].to_vec();
+    let result = bench.session.bring_as(cut, &image, &mut |_| ());
+    bench.unwanted("a cut manifest", result, "the image is cut off");
+    let middle = |blob: &mut Vec<u8>| {
+        let middle = blob.len() / 2;
+        blob[middle] ^= 0x10;
+    };
+    let result = bench.session.bring(&image, middle);
+    bench.unwanted("a corrupt blob", result, "no blob that the image lacks");
+    let result = bench.session.deploy(&Settings::default()).map(|_| ());
+    bench.unwanted("blobs that never came", result, "the image lacks ");
+}
+
+fn is_too_large(bench: &mut Bench) {
+    let public = bench.folder.path().join("public");
+    fs::create_dir_all(&public).expect("a folder");
+    fs::write(public.join("large"), vec![7; 24 << 20]).expect("written");
+    let components = bench.components("assets = [\"./public\"]\n", &sound(), &sound());
+    let bytes = bench.image(&components, bench.target);
+    let image = bench.open(&bytes);
+    let mut sent = 0;
+    let result = bench.session.bring(&image, |blob| sent += blob.len());
+    bench.unwanted("more than the arrow grants", result, "grants an `upload` of 16384 KiB");
+    assert!(bench.memory().2 < 1 << 20, "nothing is held of what cannot come");
+    fs::remove_dir_all(public).expect("removed");
+}
+
+/// These run, and fail on trial. Requests to them fail with them, and no others.
+fn fails_later(bench: &mut Bench, node: &TestNode) {
+    for (what, handler, why) in [
+        ("fails its requests", Handler { status: 500, ..HANDLER }, "box `late` failed "),
+        ("crashes at requests", Handler { at_request: "unreachable", ..HANDLER }, "box `late` ended: wasm trap"),
+    ] {
+        let image = bench.image(&bench.components("", &sound(), &handler.component()), bench.target);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    let answer = curl(&[], &node.url("/late/"));
+                    assert!(matches!(answer.status, 200 | 500 | 502 | 503), "{answer:?}");
+                }
+            });
+            // it ends even if this fails
+            struct Over<'a>(&'a AtomicBool);
+            impl Drop for Over<'_> {
+                fn drop(&mut self) {
+                    self.0.store(true, Relaxed);
+                }
+            }
+            let _over = Over(&over);
+            bench.broken(what, &image, "rolled-back", &[why]);
+        });
+        assert_eq!(curl(&[], &node.url("/late/")).text(), "1", "after a version that {what}");
+    }
+}
