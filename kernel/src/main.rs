@@ -96,7 +96,8 @@ extern "C" fn run(start: *mut Start) -> ! {
         dsdt: tables.dsdt().map(acpi::Table::bytes),
     });
     entropy::init(core::mem::take(devices.entropy.get_mut()));
-    let machine: &'static platform::Machine = Box::leak(Box::new(platform::Machine::new(devices)));
+    let measures = boot.argument("metrics") != Some("off");
+    let machine: &'static platform::Machine = Box::leak(Box::new(platform::Machine::new(devices, measures)));
 
     #[cfg(feature = "selftest")]
     selftest::run(machine, image, boot.command_line());

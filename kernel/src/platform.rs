@@ -30,11 +30,13 @@ pub struct Machine {
     devices: Devices,
     /// where its system is kept
     slots: Lock<Option<Arc<Store>>>,
+    measures: bool,
 }
 
 impl Machine {
-    pub fn new(devices: Devices) -> Machine {
-        Machine { devices, slots: Lock::new(None) }
+    /// `measures`: whether what goes over arrows is counted.
+    pub fn new(devices: Devices, measures: bool) -> Machine {
+        Machine { devices, slots: Lock::new(None), measures }
     }
 
     /// From now on the node's system is kept there.
@@ -118,6 +120,10 @@ impl Platform for Machine {
             heap: heap.used as u64,
             heap_peak: heap.peak as u64,
         }
+    }
+
+    fn measures(&self) -> bool {
+        self.measures
     }
 
     fn power(&self, power: Power) -> ! {

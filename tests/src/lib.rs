@@ -7,6 +7,7 @@ pub mod browser;
 pub mod checker;
 pub mod client;
 pub mod load;
+pub mod managed;
 pub mod node;
 pub mod session;
 pub mod wire;

@@ -56,6 +56,11 @@ pub trait Platform: Send + Sync {
 
     fn memory(&self) -> MemoryUse;
 
+    /// Whether what goes over arrows is counted. Not, if what that costs is to be found out.
+    fn measures(&self) -> bool {
+        true
+    }
+
     /// Ends the node. Does not return.
     fn power(&self, power: Power) -> !;
 }

@@ -20,6 +20,7 @@ mod config;
 mod frames;
 pub mod message;
 mod metrics;
+mod page;
 mod power;
 mod server;
 #[cfg(target_arch = "wasm32")]

@@ -1,105 +1,154 @@
 //! What has been measured, in Prometheus' text format (version 0.0.4).
 
 use serde_json::Value;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 const SECOND: f64 = 1e9;
 
+/// Bounds of durations, as powers of two of nanoseconds: from 8 µs to 69 s. The node's buckets end there, too.
+const POWERS: std::ops::RangeInclusive<u32> = 13..=36;
+
+/// A metric, with its samples as they are added.
 struct Family {
     name: &'static str,
-    kind: &'static str,
-    help: &'static str,
-    samples: String,
+    text: String,
+}
+
+impl Family {
+    fn new(name: &'static str, kind: &str, help: &str) -> Self {
+        Family { name, text: format!("# HELP {name} {help}\n# TYPE {name} {kind}\n") }
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.text, "{}{suffix}", self.name);
+        for (index, (name, value)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{open}{name}=\"{}\"", escaped(value));
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{close} {value}");
+    }
 }
 
 /// Of the node's description. None: it is not of the form that it should be.
 pub fn metrics(description: &str) -> Option<String> {
     let node: Value = serde_json::from_str(description).ok()?;
-    let boxes = node["boxes"].as_array()?;
-    let mut families = Vec::new();
-    let mut family = |name, kind, help, samples: String| families.push(Family { name, kind, help, samples });
-
-    let uptime = node["uptime"].as_f64()? / SECOND;
-    family("pearwood_node_uptime_seconds", "gauge", "Time since the node's boot.", format!("{{}} {uptime}\n"));
-    for (field, name, help) in [
-        ("total", "pearwood_node_memory_bytes", "RAM that the node may use."),
-        ("frames", "pearwood_node_memory_used_bytes", "RAM in use."),
-        ("heap", "pearwood_node_heap_bytes", "Native heap in use."),
-    ] {
-        family(name, "gauge", help, format!("{{}} {}\n", node["memory"][field].as_u64()?));
-    }
-    let system = label(node["system"].as_str()?);
-    family("pearwood_system_info", "gauge", "The system that runs.", format!("{{name=\"{system}\"}} 1\n"));
-
-    let of_boxes = |value: &dyn Fn(&Value) -> Option<f64>| -> Option<String> {
-        let mut text = String::new();
-        for one in boxes {
-            let _ = writeln!(text, "{{box=\"{}\"}} {}", label(one["name"].as_str()?), value(one)?);
-        }
-        Some(text)
-    };
-    let number = |field: &'static str| move |one: &Value| one[field].as_f64();
-    family("pearwood_box_memory_bytes", "gauge", "Linear memory and tables of a box.", of_boxes(&number("memory"))?);
-    family("pearwood_box_memory_limit_bytes", "gauge", "The most that it may have.", of_boxes(&number("limit"))?);
-    let cpu = |one: &Value| one["cpu"].as_f64().map(|nanos| nanos / SECOND);
-    family("pearwood_box_cpu_seconds_total", "counter", "CPU time of a box.", of_boxes(&cpu)?);
-    family("pearwood_box_turns_total", "counter", "How often it was given the CPU.", of_boxes(&number("turns"))?);
-    family("pearwood_box_restarts_total", "counter", "How often it was started again.", of_boxes(&number("restarts"))?);
-    let up = |one: &Value| Some(f64::from(matches!(one["phase"].as_str()?, "running" | "stand-in")));
-    family("pearwood_box_up", "gauge", "Whether it runs.", of_boxes(&up)?);
-
-    for (field, name, help) in [
-        ("batches", "pearwood_arrow_batches_total", "Batches that a box has sent over an arrow."),
-        ("records", "pearwood_arrow_records_total", "Records that a box has sent over an arrow."),
-        ("bytes", "pearwood_arrow_bytes_total", "Bytes that a box has sent over an arrow."),
-    ] {
-        let mut text = String::new();
-        for one in boxes {
-            for arrow in one["sent"].as_array()? {
-                let [from, to] = [one["name"].as_str()?, arrow["to"].as_str()?].map(label);
-                let interface = label(arrow["interface"].as_str()?);
-                let count = arrow[field].as_u64()?;
-                let _ = writeln!(text, "{{from=\"{from}\",to=\"{to}\",interface=\"{interface}\"}} {count}");
-            }
-        }
-        family(name, "counter", help, text);
-    }
-
-    let mut text = String::new();
-    for Family { name, kind, help, samples } in families {
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        for sample in samples.lines() {
-            let _ = writeln!(text, "{name}{}", sample.strip_prefix("{}").unwrap_or(sample));
-        }
-    }
+    let mut text = of_node(&node)?;
+    of_boxes(node["boxes"].as_array()?, &mut text)?;
+    of_arrows(node["arrows"].as_array()?, &mut text)?;
     Some(text)
 }
 
-/// A label's value, escaped.
-fn label(text: &str) -> String {
+fn of_node(node: &Value) -> Option<String> {
+    let mut text = String::new();
+    let mut one = |name, help, labels: &[(&str, &str)], value: f64| {
+        let mut family = Family::new(name, "gauge", help);
+        family.sample("", labels, value);
+        text += &family.text;
+    };
+    let uptime = node["uptime"].as_f64()? / SECOND;
+    one("pearwood_node_uptime_seconds", "Time since the node's boot.", &[], uptime);
+    let memory = |field: &str| node["memory"][field].as_f64();
+    one("pearwood_node_memory_bytes", "RAM that the node may use.", &[], memory("total")?);
+    one("pearwood_node_memory_used_bytes", "RAM in use.", &[], memory("frames")?);
+    one("pearwood_node_heap_bytes", "Native heap in use.", &[], memory("heap")?);
+    one("pearwood_system_info", "The system that runs.", &[("name", node["system"].as_str()?)], 1.0);
+    Some(text)
+}
+
+fn of_boxes(boxes: &[Value], text: &mut String) -> Option<()> {
+    type Get = fn(&Value) -> Option<f64>;
+    let families: [(&str, &str, &str, Get); 6] = [
+        ("pearwood_box_memory_bytes", "gauge", "Linear memory and tables of a box.", |one| one["memory"].as_f64()),
+        ("pearwood_box_memory_limit_bytes", "gauge", "The most that it may have.", |one| one["limit"].as_f64()),
+        ("pearwood_box_cpu_seconds_total", "counter", "CPU time of a box.", |one| {
+            one["cpu"].as_f64().map(|nanos| nanos / SECOND)
+        }),
+        ("pearwood_box_turns_total", "counter", "How often it was given the CPU.", |one| one["turns"].as_f64()),
+        ("pearwood_box_restarts_total", "counter", "How often it was started again.", |one| one["restarts"].as_f64()),
+        ("pearwood_box_up", "gauge", "Whether it runs.", |one| {
+            Some(f64::from(matches!(one["phase"].as_str()?, "running" | "stand-in")))
+        }),
+    ];
+    for (name, kind, help, get) in families {
+        let mut family = Family::new(name, kind, help);
+        for one in boxes {
+            family.sample("", &[("box", one["name"].as_str()?)], get(one)?);
+        }
+        *text += &family.text;
+    }
+    Some(())
+}
+
+/// `from` is the box that uses, `to` the one that is used; `direction` is `sent` from the first or `received` by it.
+fn of_arrows(arrows: &[Value], text: &mut String) -> Option<()> {
+    let labels = |arrow| -> Option<Vec<(&str, &str)>> {
+        let arrow: &Value = arrow;
+        let label = |name: &'static str| Some((name, arrow[name].as_str()?));
+        Some(vec![label("from")?, label("to")?, label("interface")?])
+    };
+    for (field, name, kind, help) in [
+        ("requests", "pearwood_arrow_requests_total", "counter", "Requests, lookups and calls over an arrow."),
+        ("under_way", "pearwood_arrow_requests_under_way", "gauge", "Those without an end yet, up to 256."),
+        ("connections", "pearwood_arrow_connections_total", "counter", "Connections opened over an arrow."),
+        ("errors", "pearwood_arrow_errors_total", "counter", "What failed: statuses from 500, no answer, refused."),
+    ] {
+        let mut family = Family::new(name, kind, help);
+        for arrow in arrows {
+            if !arrow[field].is_null() {
+                family.sample("", &labels(arrow)?, arrow[field].as_u64()?);
+            }
+        }
+        *text += &family.text;
+    }
+    for (field, name, help) in [
+        ("bytes", "pearwood_arrow_bytes_total", "Bytes over an arrow."),
+        ("records", "pearwood_arrow_records_total", "Records over an arrow."),
+        ("batches", "pearwood_arrow_batches_total", "Batches over an arrow."),
+        ("full", "pearwood_arrow_full_total", "Batches that had to wait for room."),
+    ] {
+        let mut family = Family::new(name, "counter", help);
+        for arrow in arrows {
+            for direction in ["sent", "received"] {
+                let mut labels = labels(arrow)?;
+                labels.push(("direction", direction));
+                family.sample("", &labels, arrow[direction][field].as_u64()?);
+            }
+        }
+        *text += &family.text;
+    }
+    let help = "From a request to the end of its answer.";
+    let mut family = Family::new("pearwood_arrow_request_duration_seconds", "histogram", help);
+    for arrow in arrows {
+        let latency = &arrow["latency"];
+        if latency.is_null() {
+            continue;
+        }
+        let labels = labels(arrow)?;
+        let buckets = latency["buckets"].as_array()?;
+        let buckets: Option<Vec<_>> = buckets.iter().map(|it| Some((it[0].as_u64()?, it[1].as_u64()?))).collect();
+        let buckets = buckets?;
+        let until = |end: u64| buckets.iter().filter(|bucket| bucket.0 <= end).map(|bucket| bucket.1).sum::<u64>();
+        for power in POWERS {
+            let bound = ((1_u64 << power) as f64 / SECOND).to_string();
+            let mut labels = labels.clone();
+            labels.push(("le", &bound));
+            family.sample("_bucket", &labels, until(1 << power));
+        }
+        let mut infinite = labels.clone();
+        infinite.push(("le", "+Inf"));
+        family.sample("_bucket", &infinite, until(u64::MAX));
+        family.sample("_sum", &labels, latency["sum"].as_f64()? / SECOND);
+        family.sample("_count", &labels, until(u64::MAX));
+    }
+    *text += &family.text;
+    Some(())
+}
+
+/// A label's value.
+fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_labels() {
-        let description = r#"{"system":"web\"site","uptime":1500000000,"memory":{"total":9,"frames":4,"heap":1},
-            "boxes":[{"name":"net","phase":"running","restarts":2,"cpu":250000000,"turns":7,"memory":65536,"limit":131072,
-            "sent":[{"interface":"pearwood:net/tcp-service","to":"http","batches":1,"records":2,"bytes":3}]}]}"#;
-        let text = metrics(description).unwrap();
-        for line in [
-            "# TYPE pearwood_box_memory_bytes gauge",
-            "pearwood_box_memory_bytes{box=\"net\"} 65536",
-            "pearwood_box_cpu_seconds_total{box=\"net\"} 0.25",
-            "pearwood_node_uptime_seconds 1.5",
-            "pearwood_system_info{name=\"web\\\"site\"} 1",
-            "pearwood_arrow_records_total{from=\"net\",to=\"http\",interface=\"pearwood:net/tcp-service\"} 2",
-        ] {
-            assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
-        }
-        assert_eq!(metrics("{}"), None);
-    }
-}
+mod tests;

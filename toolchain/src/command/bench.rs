@@ -56,7 +56,13 @@ impl Bench {
         let sizes = bench::size(&launch.kernel)? + bench::size(&launch.image)?;
         row("bytes of kernel and image", sizes as f64, beside("image bytes", 1.0));
         memory(&node.status()?);
+        let (silent, _) = Counted::start(launch.reachable().kernel_argument("metrics=off"), port)?;
+        for case in [CASES[0], CASES[1]] {
+            let cost = bench::difference(&node, &silent, case)?;
+            row(&format!("cost of metrics, {}", case.name), cost as f64, None);
+        }
         drop(node);
+        drop(silent);
         let mut managed = Managed::start()?;
         for what in What::ALL {
             let Swap { pause, usual, instructions, sent } = managed.measure(what)?;
@@ -82,6 +88,9 @@ fn row(name: &str, own: f64, other: Option<f64>) {
 
 /// `1,234,567`
 fn grouped(figure: f64) -> String {
+    if figure < 0.0 {
+        return format!("-{}", grouped(-figure));
+    }
     let digits = format!("{figure:.0}");
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
@@ -119,7 +128,9 @@ mod tests {
 
     #[test]
     fn figures_in_groups_of_three() {
-        for (figure, text) in [(0.0, "0"), (999.4, "999"), (1_000.0, "1,000"), (1_234_567.0, "1,234,567")] {
+        for (figure, text) in
+            [(0.0, "0"), (999.4, "999"), (1_000.0, "1,000"), (1_234_567.0, "1,234,567"), (-150.0, "-150")]
+        {
             assert_eq!(grouped(figure), text);
         }
     }

@@ -1,17 +1,15 @@
 //! `pearwood deploy` and `rollback`
 
 use super::{system_path, table::bytes};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use control::Settings;
 use control::message::Request;
-use pearwood::build::{self, Components, Target};
+use pearwood::build::{self, Components};
 use pearwood::keys;
-use pearwood::remote::{At, Deployed, Remote, Sent, send_image, watch};
+use pearwood::remote::{At, Deployed, Remote, Sent, bring, watch};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wasm_host::engine::KERNEL_TRIPLE;
-use wasm_host::image::Image;
 
 #[derive(Args)]
 pub struct Deploy {
@@ -80,26 +78,16 @@ impl Deploy {
 
 /// Brings a system to a node, and waits for what comes of it.
 pub fn deploy(remote: &mut Remote, system: &Components, sign: &str, how: &How) -> Result<ExitCode> {
-    let target = match remote.describe()?.target.as_str() {
-        KERNEL_TRIPLE => Target::Kernel,
-        _ => Target::Native,
-    };
-    let image = build::image(system, target, &keys::find(sign)?)?;
-    let length = image.len() as u64;
-    let trusted = [keys::find(sign)?.public()];
-    let image = Image::open(image, &trusted).context("the image that was just made")?;
-    // building may have taken longer than a connection stays
-    *remote = remote.again()?;
-    let mut shown = Sent::default();
-    let sent = send_image(remote, &image, |sent| {
+    let (mut shown, mut last) = (Sent::default(), (Sent::default(), 0));
+    let number = bring(remote, system, sign, how.settings(), |sent, length| {
         if sent.bytes - shown.bytes >= 1 << 20 {
             eprintln!("sent {}", bytes(sent.bytes));
             shown = sent;
         }
+        last = (sent, length);
     })?;
-    let Sent { blobs, bytes: count } = sent;
+    let (Sent { blobs, bytes: count }, length) = last;
     eprintln!("sent {blobs} blobs, {} of the image's {}", bytes(count), bytes(length));
-    let number = remote.number(&Request::Deploy(how.settings()))?;
     attend(remote, number)
 }
 

@@ -1,10 +1,11 @@
 //! `pearwood ps`
 
-use super::table::{bytes, table, time};
+use super::table::{bytes, short, table, time};
 use anyhow::Result;
 use clap::Args;
-use pearwood::remote::{At, BoxStatus, Description};
+use pearwood::remote::{Arrow, At, BoxStatus, Description};
 use std::process::ExitCode;
+use wasm_host::arrows::measure::quantile;
 
 #[derive(Args)]
 pub struct Ps {
@@ -60,20 +61,24 @@ fn boxes(node: &Description) -> String {
 }
 
 fn arrows(node: &Description) -> String {
-    let rows: Vec<_> = node
-        .boxes
-        .iter()
-        .flat_map(|one| one.sent.iter().map(move |arrow| (one, arrow)))
-        .map(|(one, arrow)| {
-            [
-                one.name.clone(),
-                arrow.to.clone(),
-                arrow.interface.clone(),
-                arrow.batches.to_string(),
-                arrow.records.to_string(),
-                bytes(arrow.bytes),
-            ]
-        })
-        .collect();
-    table(["FROM", "TO", "INTERFACE", " BATCHES", " RECORDS", " SENT"], &rows)
+    let or_none = |count: Option<u64>| count.map_or_else(|| "-".into(), |count| count.to_string());
+    let row = |arrow: &Arrow| {
+        let quantile = |permille| {
+            let latency = arrow.latency.as_ref().and_then(|latency| quantile(&latency.buckets, permille));
+            latency.map_or_else(|| "-".into(), short)
+        };
+        [
+            arrow.from.clone(),
+            arrow.to.clone(),
+            arrow.interface.clone(),
+            or_none(arrow.requests.or(arrow.connections)),
+            arrow.errors.to_string(),
+            bytes(arrow.sent.bytes),
+            bytes(arrow.received.bytes),
+            quantile(500),
+            quantile(990),
+        ]
+    };
+    let rows: Vec<_> = node.arrows.iter().map(row).collect();
+    table(["FROM", "TO", "INTERFACE", " REQUESTS", " ERRORS", " SENT", " RECEIVED", " P50", " P99"], &rows)
 }

@@ -53,9 +53,31 @@ pub fn time(nanos: u64) -> String {
     }
 }
 
+/// Nanoseconds of something short, as in "1.2 ms".
+pub fn short(nanos: u64) -> String {
+    let (unit, name) = match nanos {
+        0..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000, "s"),
+    };
+    match nanos * 10 / unit {
+        tenths @ 0..100 => format!("{}.{} {name}", tenths / 10, tenths % 10),
+        tenths => format!("{} {name}", tenths / 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_times() {
+        for (nanos, text) in
+            [(0, "0.0 µs"), (12_345, "12 µs"), (9_900, "9.9 µs"), (3_000_000, "3.0 ms"), (65_000_000_000, "65 s")]
+        {
+            assert_eq!(short(nanos), text);
+        }
+    }
 
     #[test]
     fn columns_line_up() {

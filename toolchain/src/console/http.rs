@@ -5,14 +5,17 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The most bytes of a request; those of the console have no body.
+/// The most bytes of a request's head.
 const MAX_HEAD: usize = 16 << 10;
+
+/// The most bytes of a request's body: a component.
+pub const MAX_BODY: u64 = 128 << 20;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Nothing from elsewhere, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
-                      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -21,8 +24,14 @@ pub struct Asked {
     /// the parameter `name`
     pub name: Option<String>,
     pub host: String,
+    /// where the page comes from that asks, if the browser says it
+    pub origin: Option<String>,
     /// it has the header that only a page of this origin can send
     pub is_ours: bool,
+    /// bytes of the body
+    length: u64,
+    /// where the body begins
+    head: usize,
 }
 
 pub struct Answer {
@@ -46,57 +55,125 @@ impl Asked {
     fn read(bytes: &[u8]) -> Result<Option<Self>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
-        if request.parse(bytes)?.is_partial() {
-            return Ok(None);
-        }
+        let httparse::Status::Complete(head) = request.parse(bytes)? else { return Ok(None) };
         let target = request.path.context("no target")?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut asked = Asked {
             method: request.method.context("no method")?.into(),
             path: path.into(),
             name: query.split('&').find_map(|part| part.strip_prefix("name=")).map(decoded),
+            head,
             ..Asked::default()
         };
         for header in request.headers.iter() {
-            if header.name.eq_ignore_ascii_case("host") {
-                asked.host = String::from_utf8_lossy(header.value).into_owned();
+            let text = || String::from_utf8_lossy(header.value).into_owned();
+            match header.name.to_ascii_lowercase().as_str() {
+                "host" => asked.host = text(),
+                "origin" => asked.origin = Some(text()),
+                "x-pearwood" => asked.is_ours = true,
+                "content-length" => asked.length = text().trim().parse().context("no length")?,
+                "transfer-encoding" => bail!("a body without a length"),
+                _ => {}
             }
-            asked.is_ours |= header.name.eq_ignore_ascii_case("x-pearwood");
         }
         Ok(Some(asked))
     }
 }
 
-pub fn serve(mut stream: TcpStream, answer: impl FnOnce(&Asked) -> Answer) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut head = Vec::new();
-    let asked = loop {
-        let mut buffer = [0; 4096];
-        let length = stream.read(&mut buffer)?;
-        if length == 0 || head.len() + length > MAX_HEAD {
-            bail!("no request");
+/// A request, and the connection that waits for its answer.
+pub struct Exchange {
+    stream: TcpStream,
+    pub asked: Asked,
+    /// what came after the head
+    rest: Vec<u8>,
+}
+
+impl Exchange {
+    /// Reads a request's head. None: what came is none, and was told so.
+    pub fn begin(mut stream: TcpStream) -> Result<Option<Self>> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut bytes = Vec::new();
+        loop {
+            let mut buffer = [0; 4096];
+            let length = stream.read(&mut buffer)?;
+            if length == 0 || bytes.len() + length > MAX_HEAD {
+                bail!("no request");
+            }
+            bytes.extend_from_slice(&buffer[..length]);
+            match Asked::read(&bytes) {
+                Ok(Some(asked)) => {
+                    let rest = bytes.split_off(asked.head);
+                    return Ok(Some(Exchange { stream, asked, rest }));
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    write_head(&mut stream, 400, "text/plain", Some(0))?;
+                    return Ok(None);
+                }
+            }
         }
-        head.extend_from_slice(&buffer[..length]);
-        match Asked::read(&head) {
-            Ok(Some(asked)) => break Some(asked),
-            Ok(None) => {}
-            Err(_) => break None,
+    }
+
+    /// The request's body.
+    pub fn body(&mut self) -> Result<Vec<u8>> {
+        if self.asked.length > MAX_BODY {
+            bail!("a body of more than {} MiB", MAX_BODY >> 20);
         }
-    };
-    let Answer { status, kind, body } = match &asked {
-        Some(asked) => answer(asked),
-        None => Answer::text(400, "this is no request"),
-    };
-    let length = body.len();
+        let mut body = std::mem::take(&mut self.rest);
+        let left = self.asked.length.saturating_sub(body.len() as u64);
+        Read::by_ref(&mut self.stream).take(left).read_to_end(&mut body)?;
+        if body.len() as u64 != self.asked.length {
+            bail!("the body has {} bytes, not {}", body.len(), self.asked.length);
+        }
+        Ok(body)
+    }
+
+    pub fn answer(mut self, answer: &Answer) -> Result<()> {
+        let Answer { status, kind, body } = answer;
+        write_head(&mut self.stream, *status, kind, Some(body.len()))?;
+        self.stream.write_all(body.as_bytes())?;
+        // what has come and was not read would have the answer lost with the connection
+        let mut left = self.asked.length.saturating_sub(self.rest.len() as u64).min(MAX_BODY);
+        self.stream.shutdown(std::net::Shutdown::Write)?;
+        let mut buffer = [0; 64 << 10];
+        while left > 0 {
+            match self.stream.read(&mut buffer)? {
+                0 => break,
+                length => left = left.saturating_sub(length as u64),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins an answer of lines that come when they come.
+    pub fn lines(mut self) -> Result<Lines> {
+        write_head(&mut self.stream, 200, "application/x-ndjson", None)?;
+        Ok(Lines(self.stream))
+    }
+}
+
+/// Lines, until it is dropped.
+pub struct Lines(TcpStream);
+
+impl Lines {
+    /// An error: nobody reads any more.
+    pub fn write(&mut self, line: &str) -> Result<()> {
+        self.0.write_all(format!("{line}\n").as_bytes())?;
+        Ok(())
+    }
+}
+
+fn write_head(stream: &mut TcpStream, status: u16, kind: &str, length: Option<usize>) -> Result<()> {
+    let length = length.map_or_else(String::new, |length| format!("content-length: {length}\r\n"));
     let head = format!(
-        "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\
+        "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\n{length}connection: close\r\n\
          cache-control: no-store\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
-         content-security-policy: {POLICY}\r\n\r\n",
+         cross-origin-resource-policy: same-origin\r\ncontent-security-policy: {POLICY}\r\n\r\n",
         if status == 200 { "OK" } else { "Refused" }
     );
     stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())?;
     Ok(())
 }
 
@@ -126,14 +203,18 @@ mod tests {
 
     #[test]
     fn requests() {
-        let head = b"POST /s/restart?x=1&name=a%2Fb HTTP/1.1\r\nHost: 127.0.0.1:1\r\nX-Pearwood: 1\r\n\r\n";
+        let head = b"POST /s/restart?x=1&name=a%2Fb HTTP/1.1\r\nHost: 127.0.0.1:1\r\nX-Pearwood: 1\r\n\
+            Origin: http://evil.example\r\nContent-Length: 3\r\n\r\n";
         for cut in 0..head.len() {
             assert!(Asked::read(&head[..cut]).unwrap().is_none(), "at {cut}");
         }
         let asked = Asked::read(head).unwrap().unwrap();
         assert_eq!((asked.path.as_str(), asked.name.as_deref()), ("/s/restart", Some("a/b")));
         assert_eq!((asked.host.as_str(), asked.is_ours, asked.is_get()), ("127.0.0.1:1", true, false));
+        assert_eq!((asked.origin.as_deref(), asked.length, asked.head), (Some("http://evil.example"), 3, head.len()));
         assert!(Asked::read(b"\x16\x03\x01\0\r\n").is_err());
+        assert!(Asked::read(b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n").is_err());
+        assert!(Asked::read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
         assert_eq!(decoded("%41%zz%"), "A%zz%");
     }
 }

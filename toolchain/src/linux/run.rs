@@ -21,7 +21,8 @@ use wasm_host::system::graph::Ground;
 const NET: &str = "net";
 
 /// What a node beside Linux is, on a drawing.
-pub const GROUND: Ground<'static> = Ground { note: "beside Linux", stand_ins: &[(NET, "Linux's sockets")] };
+pub const GROUND: Ground<'static> =
+    Ground { note: "beside Linux", stand_ins: &[(NET, "Linux's sockets")], figures: None };
 
 /// Builds a system and runs it until it is powered off, which ends the process.
 ///

@@ -222,6 +222,11 @@ pub fn is_refusal(error: &anyhow::Error) -> bool {
     error.is::<Refusal>()
 }
 
+/// Whether nothing came in time: the connection is as it was.
+pub fn is_silence(error: &anyhow::Error) -> bool {
+    error.is::<Silent>()
+}
+
 fn refusal(why: String) -> anyhow::Error {
     anyhow!(Refusal(why))
 }

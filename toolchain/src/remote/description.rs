@@ -15,6 +15,7 @@ pub struct Description {
     pub wall_clock: Option<u64>,
     pub memory: Memory,
     pub boxes: Vec<BoxStatus>,
+    pub arrows: Vec<Arrow>,
 }
 
 /// Bytes.
@@ -37,16 +38,45 @@ pub struct BoxStatus {
     pub turns: u64,
     pub memory: u64,
     pub limit: u64,
-    pub sent: Vec<Arrow>,
+    pub component: String,
 }
 
+/// From the box that uses to the one that is used.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Arrow {
-    pub interface: String,
+    pub from: String,
     pub to: String,
+    pub interface: String,
+    pub requests: Option<u64>,
+    pub under_way: Option<u64>,
+    pub connections: Option<u64>,
+    pub errors: u64,
+    pub sent: Directed,
+    pub received: Directed,
+    pub latency: Option<Latency>,
+}
+
+/// What has gone one way.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Directed {
     pub batches: u64,
     pub records: u64,
     pub bytes: u64,
+    pub full: u64,
+}
+
+/// Nanoseconds: what all in a bucket are shorter than, and how many they are.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Latency {
+    pub buckets: Vec<(u64, u64)>,
+}
+
+impl Description {
+    /// The same arrow there.
+    pub fn find(&self, arrow: &Arrow) -> Option<&Arrow> {
+        let is_it = |one: &&Arrow| one.from == arrow.from && one.to == arrow.to && one.interface == arrow.interface;
+        self.arrows.iter().find(is_it)
+    }
 }
 
 /// A deployment, under way or over.

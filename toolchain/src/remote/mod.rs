@@ -1,11 +1,15 @@
 //! A node that is managed from here.
 
 mod at;
+mod bring;
 mod connection;
 mod deploy;
 mod description;
+mod rates;
 
 pub use at::At;
-pub use connection::{Accept, Remote, is_refusal};
+pub use bring::bring;
+pub use connection::{Accept, Remote, is_refusal, is_silence};
 pub use deploy::{Outcome, Sent, send_image, watch};
-pub use description::{Arrow, BoxStatus, Deployed, Description, Memory};
+pub use description::{Arrow, BoxStatus, Deployed, Description, Directed, Latency, Memory};
+pub use rates::Rates;

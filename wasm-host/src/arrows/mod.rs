@@ -3,5 +3,6 @@
 mod bytes;
 pub mod call;
 pub mod channel;
+pub mod measure;
 
 pub use bytes::{Bounded, Bytes};

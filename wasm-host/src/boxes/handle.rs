@@ -5,7 +5,10 @@ use super::{
     log::{Level, Log, console_line},
 };
 use crate::{
-    arrows::channel::{Channel, End, Port, Ready, Signal},
+    arrows::{
+        channel::{Channel, End, Port, Ready, Signal},
+        measure::Meter,
+    },
     executor::{Bell, CpuTime, Task},
     grants::Tap,
     image::Assets,
@@ -34,6 +37,8 @@ pub struct BoxHandle {
     pub birth: Birth,
     assets: Mutex<Assets<'static>>,
     platform: &'static dyn Platform,
+    /// told once, when it is linked
+    calls: Once<Vec<Called>>,
     task: Once<Arc<Task>>,
     /// Of this box and those before it in its place.
     log: Arc<Mutex<Log>>,
@@ -57,6 +62,14 @@ pub struct BoxHandle {
     /// bytes of linear memory and tables, and of what the node holds for it
     memory: AtomicU64,
     memory_refused: AtomicBool,
+}
+
+/// An arrow by which a box calls another.
+pub struct Called {
+    pub interface: String,
+    /// the name of the other
+    pub to: Arc<str>,
+    pub meter: Arc<Meter>,
 }
 
 /// How a box fares.
@@ -122,6 +135,7 @@ impl BoxHandle {
             birth,
             assets: Mutex::new(parts.assets),
             platform,
+            calls: Once::new(),
             task: Once::new(),
             log,
             life: Mutex::default(),
@@ -140,6 +154,19 @@ impl BoxHandle {
 
     pub fn port(&self, channel: Channel, end: End) -> Option<&Arc<Port>> {
         self.ports.iter().find(|port| (port.channel(), port.end()) == (channel, end))
+    }
+
+    pub(crate) fn platform(&self) -> &'static dyn Platform {
+        self.platform
+    }
+
+    /// What is measured of its calls of others.
+    pub fn calls(&self) -> &[Called] {
+        self.calls.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn will_call(&self, calls: Vec<Called>) {
+        self.calls.call_once(|| calls);
     }
 
     /// The box is no more: its arrows are taken away.

@@ -10,7 +10,7 @@ mod supervise;
 
 pub use birth::{Birth, Order, Stage};
 pub use budget::{Budget, Charge};
-pub use handle::{BoxHandle, Life, Parts, Phase};
+pub use handle::{BoxHandle, Called, Life, Parts, Phase};
 #[cfg(feature = "wasi")]
 pub(crate) use hooks::Hooks;
 pub use hooks::{MAX_STATE, Save, within};

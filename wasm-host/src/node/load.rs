@@ -4,8 +4,9 @@ use crate::{
     arrows::{
         call::{self, CallQueue, Limits, MAX_CALL_BYTES},
         channel,
+        measure::Meter,
     },
-    boxes::{BoxHandle, Duty, State},
+    boxes::{BoxHandle, Called, Duty, State},
     engine::{self, Engines, Kind},
     grants,
     image::{Hash, Image},
@@ -156,7 +157,15 @@ impl Loaded {
             Ok((route.interface.as_str(), callee))
         });
         let arrows = arrows.collect::<Result<Vec<_>>>()?;
-        call::link(&mut linker, &component.component_type(), &handle.name, &arrows)?;
+        let platform = handle.platform();
+        let measured = arrows.iter().filter(|_| platform.measures()).map(|&(interface, callee)| Called {
+            interface: interface.into(),
+            to: callee.name().clone(),
+            meter: Arc::new(Meter::of_calls(platform)),
+        });
+        handle.will_call(measured.collect());
+        let meter = |index: usize| handle.calls().get(index).map(|called| called.meter.clone());
+        call::link(&mut linker, &component.component_type(), &handle.name, &arrows, meter)?;
         let duty = match (routes.run, &self.queues[index]) {
             (Run::Called, None) if let Some(export) = handler => Duty::Handle(export.clone()),
             (_, _) if handler.is_some() => {

@@ -1,14 +1,15 @@
 //! What the node says of itself, for programs: one line of JSON.
 
+mod arrows;
+
 use super::Node;
 use crate::{
-    arrows::channel::{Arrow, Port},
     boxes::{BoxHandle, Phase},
     executor::CpuTime,
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering::Relaxed;
-use serde::{Serialize, Serializer};
+use alloc::{string::String, vec::Vec};
+use arrows::ArrowStatus;
+use serde::Serialize;
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -21,6 +22,7 @@ struct Status<'a> {
     wall_clock: Option<u64>,
     memory: Memory,
     boxes: Vec<BoxStatus<'a>>,
+    arrows: Vec<ArrowStatus>,
 }
 
 /// Bytes.
@@ -52,18 +54,7 @@ struct BoxStatus<'a> {
     limit: u64,
     /// its share of the CPU
     weight: u32,
-    /// what it has sent, by arrow
-    sent: Vec<ArrowStatus>,
-}
-
-#[derive(Serialize)]
-struct ArrowStatus {
-    interface: &'static str,
-    #[serde(serialize_with = "text")]
-    to: Arc<str>,
-    batches: u64,
-    records: u64,
-    bytes: u64,
+    component: String,
 }
 
 pub fn json(node: &Node) -> String {
@@ -82,6 +73,7 @@ pub fn json(node: &Node) -> String {
             uploads: node.uploads.used(),
         },
         boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
+        arrows: running.boxes.iter().flat_map(|handle| arrows::of_box(handle)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
 }
@@ -99,25 +91,6 @@ fn of_box(handle: &BoxHandle) -> BoxStatus<'_> {
         memory: handle.memory(),
         limit: handle.spec.memory,
         weight: handle.spec.cpu,
-        sent: handle.ports.iter().flat_map(|port| over(port)).collect(),
+        component: handle.spec.component_name(),
     }
-}
-
-/// What has gone over the arrows of one port.
-fn over(port: &Port) -> Vec<ArrowStatus> {
-    let arrow = |arrow: Arc<Arrow>| {
-        let traffic = arrow.traffic(port.end());
-        ArrowStatus {
-            interface: port.interface(),
-            to: arrow.port(port.end().other()).owner().clone(),
-            batches: traffic.batches.load(Relaxed),
-            records: traffic.records.load(Relaxed),
-            bytes: traffic.bytes.load(Relaxed),
-        }
-    };
-    port.arrows().into_iter().map(arrow).collect()
-}
-
-fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
 }

@@ -1,7 +1,10 @@
 //! Ports and arrows, as the routes say.
 
 use crate::{
-    arrows::channel::{Arrow, Channel, End, Port, Resolved, Signal},
+    arrows::{
+        channel::{Arrow, Channel, End, Port, Resolved, Signal},
+        measure::Meter,
+    },
     boxes::{BoxHandle, Parts},
     grants::Tap,
     platform::{Extent, Platform},
@@ -99,5 +102,7 @@ pub fn ends<'a>(boxes: &'a [Arc<BoxHandle>], arrow: &Wanted) -> Option<(&'a Arc<
 /// Joins what the arrow is to join.
 pub fn join(boxes: &[Arc<BoxHandle>], arrow: &Wanted) -> Option<Arc<Arrow>> {
     let (client, service) = ends(boxes, arrow)?;
-    Some(Arrow::join(client, service, arrow.attach.clone(), arrow.grant.clone()))
+    let platform = boxes.get(arrow.client)?.platform();
+    let meter = platform.measures().then(|| Arc::new(Meter::of_channel(arrow.channel, platform)));
+    Some(Arrow::join_measured(client, service, arrow.attach.clone(), arrow.grant.clone(), meter))
 }

@@ -7,13 +7,12 @@ use super::{
 use crate::{
     message::{Request, Response, Role},
     metrics,
+    page::PAGE,
     power::{Level, Outside, Settings},
 };
 
 /// The longest answer. A system whose description is longer is beyond what this protocol is for.
 const MAX_ANSWER: usize = 4 << 20;
-
-const PAGE: &str = include_str!("../page.html");
 
 impl Open {
     /// None: what is asked is answered later, or not at all.

@@ -8,7 +8,7 @@ use super::{
     shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, flat_count_of},
     typed::{CallerParams, CallerResults},
 };
-use crate::system::InterfaceName;
+use crate::{arrows::measure::Meter, system::InterfaceName};
 use alloc::{boxed::Box, format, string::ToString, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasmtime::{
@@ -23,6 +23,8 @@ use wasmtime::{
 /// Gives the box `caller`, a component of type `component`, the interfaces of other boxes that it imports, each by its
 /// name as the component has it. All its arrows of this kind at once, since interfaces share resources.
 ///
+/// `meter` yields what counts the calls over an arrow.
+///
 /// A call that fails (see [`CallError`]) returns the error where the function's type has a place for it: as the text of
 /// a `result<_, string>`, or as the bare error of a `result` without one. Where there is none, it traps in the caller
 /// with a [`Failed`], which names the function and both boxes.
@@ -31,6 +33,7 @@ pub fn link<T: Host>(
     component: &types::Component,
     caller: &str,
     arrows: &[(&str, &CallQueue)],
+    meter: impl Fn(usize) -> Option<Arc<Meter>>,
 ) -> Result<()> {
     let engine = linker.engine().clone();
     let caller: Arc<str> = caller.into();
@@ -50,7 +53,7 @@ pub fn link<T: Host>(
         functions.links.retain(|known| known.alive.strong_count() > 0);
         functions.links.push(link);
     }
-    for &(interface, queue) in arrows {
+    for (place, &(interface, queue)) in arrows.iter().enumerate() {
         let name = InterfaceName::parse(interface).with_context(|| format!("{interface} is no interface's name"))?;
         let import = fit::imported(&engine, component, interface)?;
         let mut instance = linker.instance(interface)?;
@@ -69,6 +72,7 @@ pub fn link<T: Host>(
                         label: format!("{interface}#{item}").into(),
                         caller: caller.clone(),
                         failure: Failure::of(&ty),
+                        meter: meter(place),
                         _alive: alive.clone(),
                     });
                     define(&mut instance, item, &ty, import)?;
@@ -121,6 +125,7 @@ struct Import {
     label: Arc<str>,
     caller: Arc<str>,
     failure: Failure,
+    meter: Option<Arc<Meter>>,
     _alive: Arc<()>,
 }
 
@@ -154,12 +159,16 @@ impl Import {
             // Whom it will call may have to come to its place too.
             handle.birth.placed().await;
         }
+        let began = self.meter.as_ref().map(|meter| (meter.now(), params.bytes.len()));
         let result = match self.queue.submit(self.function, params, cx.data_mut().calls()) {
             Ok(pending) => pending.await,
             Err(error) => Err(error),
         };
         cx.data_mut().waits();
         let result = result.and_then(|answer| self.queue.hold(answer, cx.data_mut().calls()));
+        if let Some((meter, (began, length))) = self.meter.as_ref().zip(began) {
+            meter.called(began, length, result.as_ref().ok().map(|result| result.bytes.len()));
+        }
         result.or_else(|error| self.failed(error))
     }
 

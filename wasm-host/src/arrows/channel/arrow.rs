@@ -1,9 +1,9 @@
 //! An arrow between two ports: made, changed and taken away while both boxes run.
 
 use super::{End, Port};
-use crate::{executor::Bell, system::grant::NetGrant};
+use crate::{arrows::measure::Meter, executor::Bell, system::grant::NetGrant};
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use wit::Peer;
 
 /// What joins a client's port and a service's. Both hold it until it is taken away.
@@ -14,6 +14,8 @@ pub struct Arrow {
     attach: Vec<u8>,
     /// what the client may do
     pub(super) grant: Option<NetGrant>,
+    /// what goes over it, unless nothing is measured
+    pub(super) meter: Option<Arc<Meter>>,
     /// rings when it is taken away
     bell: Bell,
     gone: AtomicBool,
@@ -26,30 +28,30 @@ pub(super) struct Half {
     pub number: u32,
     /// what this end sent found the other's inbox full; it raises `room` when it is taken
     pub blocked: AtomicBool,
-    /// what this end has sent
-    pub traffic: Arc<Traffic>,
     /// This end was told to `retire` the other.
     pub retiring: AtomicBool,
     /// ... and has nothing open with it.
     pub released: AtomicBool,
 }
 
-/// What has gone over an arrow in one direction.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    pub batches: AtomicU64,
-    pub records: AtomicU64,
-    pub bytes: AtomicU64,
-}
-
 impl Arrow {
     /// Joins two ports. Boxes that are up learn of each other.
     pub fn join(client: &Arc<Port>, service: &Arc<Port>, attach: Vec<u8>, grant: Option<NetGrant>) -> Arc<Arrow> {
+        Self::join_measured(client, service, attach, grant, None)
+    }
+
+    /// The same, and counts what goes over it.
+    pub fn join_measured(
+        client: &Arc<Port>,
+        service: &Arc<Port>,
+        attach: Vec<u8>,
+        grant: Option<NetGrant>,
+        meter: Option<Arc<Meter>>,
+    ) -> Arc<Arrow> {
         let half = |port: &Arc<Port>| Half {
             port: port.clone(),
             number: port.reserve(),
             blocked: AtomicBool::new(false),
-            traffic: Arc::default(),
             retiring: AtomicBool::new(false),
             released: AtomicBool::new(false),
         };
@@ -58,6 +60,7 @@ impl Arrow {
             service: half(service),
             attach,
             grant,
+            meter,
             bell: Bell::default(),
             gone: AtomicBool::new(false),
         });
@@ -96,8 +99,9 @@ impl Arrow {
         &self.half(end).port
     }
 
-    pub fn traffic(&self, end: End) -> &Traffic {
-        &self.half(end).traffic
+    /// What has gone over it, unless nothing is measured.
+    pub fn meter(&self) -> Option<&Meter> {
+        self.meter.as_deref()
     }
 
     /// What `attach` says to the client.
@@ -115,7 +119,6 @@ impl Arrow {
             port: half.port.clone(),
             number: half.number,
             blocked: AtomicBool::new(half.blocked.load(Relaxed)),
-            traffic: half.traffic.clone(),
             retiring: AtomicBool::new(half.retiring.load(Relaxed)),
             released: AtomicBool::new(half.released.load(Relaxed)),
         };
@@ -124,6 +127,7 @@ impl Arrow {
             service: same(&self.service),
             attach: self.attach.clone(),
             grant,
+            meter: self.meter.clone(),
             bell: Bell::default(),
             gone: AtomicBool::new(false),
         });
@@ -171,6 +175,9 @@ impl Arrow {
             let half = self.half(end);
             half.port.remove(half.number, self, why);
             half.unblock();
+        }
+        if let Some(meter) = &self.meter {
+            meter.ended(End::Service);
         }
         self.bell.ring();
     }

@@ -14,7 +14,7 @@ mod tally;
 mod tests;
 
 pub use crate::system::known::Channel;
-pub use arrow::{Arrow, Traffic};
+pub use arrow::Arrow;
 pub use grant::Resolved;
 pub use link::link;
 pub use port::{Port, Refused};

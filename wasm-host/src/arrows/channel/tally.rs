@@ -1,6 +1,6 @@
 //! Counts the answers of a handler while it is on trial.
 
-use crate::executor::Bell;
+use crate::{arrows::measure::SERVER_ERROR, executor::Bell};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wit::{Records, http::Event};
 
@@ -11,9 +11,6 @@ pub struct Tally {
     /// rings at each failure
     pub bell: Bell,
 }
-
-/// Statuses from here on say that the handler is at fault.
-const SERVER_ERROR: u16 = 500;
 
 impl Tally {
     /// Answers, and those of them that failed.

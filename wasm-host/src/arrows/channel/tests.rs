@@ -1,5 +1,9 @@
 use super::*;
-use crate::system::grant::{NetGrant, Ports, Remote};
+use crate::{
+    arrows::measure::Meter,
+    platform::fake::FakePlatform,
+    system::grant::{NetGrant, Ports, Remote},
+};
 use alloc::{sync::Arc, vec, vec::Vec};
 use wit::{Batch, Peer, Records, names, tcp};
 
@@ -159,13 +163,24 @@ fn a_crash_is_told_and_nothing_of_it_remains() {
 
 #[test]
 fn traffic_is_counted() {
-    let (a, _, _service) = system();
+    let (client, service) = (side(End::Client), side(End::Service));
+    let meter = Arc::new(Meter::of_channel(Channel::Tcp, FakePlatform::leak()));
+    let grant = NetGrant { listen: vec![Ports::parse("80").unwrap()], ..NetGrant::default() };
+    let arrow = Arrow::join_measured(&client.port, &service.port, Vec::new(), Some(grant.clone()), Some(meter.clone()));
+    for side in [&client, &service] {
+        side.port.attach();
+    }
     let sent = batch(&[LISTEN, LISTEN]);
-    assert_eq!(a.port.send(0, &sent), Ok(true));
-    let arrows = a.port.arrows();
-    let traffic = arrows[0].traffic(End::Client);
+    assert_eq!(client.port.send(0, &sent), Ok(true));
+    let traffic = meter.traffic(End::Client);
     let load = |counter: &core::sync::atomic::AtomicU64| counter.load(core::sync::atomic::Ordering::Relaxed);
     assert_eq!((load(&traffic.batches), load(&traffic.records), load(&traffic.bytes)), (1, 2, sent.len() as u64));
+    // another grant, the same figures
+    arrow.with_grant(Some(grant));
+    assert_eq!(client.port.send(0, &batch(&[tcp::Command::Listen { port: 81, backlog: 1 }])), Ok(true));
+    assert_eq!(meter.errors(), 1, "it was refused");
+    while client.port.send(0, &sent) == Ok(true) {}
+    assert_eq!(load(&traffic.full), 1);
 }
 
 fn kinds(side: &Side) -> Vec<(u8, u32)> {

@@ -16,7 +16,7 @@ use crate::{
     system::{
         System,
         grant::{ControlGrant, Grant},
-        graph::{self, Ground},
+        graph::{self, Figures, Ground},
     },
 };
 use alloc::{
@@ -87,10 +87,11 @@ impl Node {
         serde_json::to_string(&lines).map_err(|error| error.to_string())
     }
 
-    /// The running system, drawn: SVG.
+    /// The running system, drawn, with room for what is measured: SVG.
     pub fn drawing(&self) -> String {
         let stand_ins: Vec<(&str, &str)> = self.stands_in.components().map(|name| (name, "the platform")).collect();
-        graph::svg(&self.running().system, Ground { note: "as it runs", stand_ins: &stand_ins })
+        let ground = Ground { note: "as it runs", stand_ins: &stand_ins, figures: Some(&Figures::default()) };
+        graph::svg(&self.running().system, ground)
     }
 
     fn not_busy(&self) -> Result<(), String> {

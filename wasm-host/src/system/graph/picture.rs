@@ -46,6 +46,8 @@ pub(super) struct Label {
     pub grant: String,
     /// Both in full.
     pub title: String,
+    /// The interface that is measured, without a version.
+    pub measured: Option<String>,
 }
 
 /// So many entries of a grant are written on a drawing; the rest is counted.
@@ -142,11 +144,12 @@ impl Label {
             Grant::Block(block) => (block.to_string(), block.to_string()),
         };
         let title = format!("{} {}", arrow.interface, full.trim());
-        Label::new(&interface, &grant, title.trim_end().into())
+        let measured = matches!(arrow.target, Target::Box(_)).then(|| arrow.interface.path().into());
+        Label { measured, ..Label::new(&interface, &grant, title.trim_end().into()) }
     }
 
     fn new(interface: &str, grant: &str, title: String) -> Self {
-        Label { interface: interface.into(), grant: grant.into(), title }
+        Label { interface: interface.into(), grant: grant.into(), title, measured: None }
     }
 }
 

@@ -17,6 +17,7 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Aria
 .behind { fill: #faf8f4; fill-opacity: 0.94 }
 .label { font-size: 12px; text-anchor: middle; fill: #5d564b } .grant { fill: #26221c; font-weight: 600 }
 .label.open { fill: #3a78b8 }
+.figures { font-size: 12px; fill: #3f8a63 } .figures[data-from] { text-anchor: middle }
 .icon { fill: none; stroke-width: 1.4 } .device-edge { stroke: #7b8491 } .world-edge { stroke: #3a78b8 }
 .missing-edge { stroke: #c2362b; stroke-dasharray: 4 3 }
 @media (prefers-color-scheme: dark) {
@@ -25,7 +26,7 @@ text { fill: #f0ebe2 } .page { fill: #191714 } .card { fill: #24211d; stroke: #4
 .stock { fill: #d7a066 } .own { fill: #74c498 }
 .line { stroke: #82796c } .line.open { stroke: #6fabe6 }
 .head { fill: #82796c } .open-head { fill: #6fabe6 }
-.behind { fill: #191714 } .label { fill: #b9afa1 } .grant { fill: #f0ebe2 } .label.open { fill: #6fabe6 }
+.behind { fill: #191714 } .label { fill: #b9afa1 } .figures { fill: #74c498 } .grant { fill: #f0ebe2 } .label.open { fill: #6fabe6 }
 .device-edge { stroke: #98a3b1 } .world-edge { stroke: #6fabe6 } .missing-edge { stroke: #f0776c }
 }
 </style>

@@ -14,7 +14,11 @@ use core::fmt::Write;
 const MARGIN: i64 = 32;
 const HEADING: i64 = 64;
 const BOX_HEIGHT: i64 = 78;
+/// With what is measured.
+const LIVE_HEIGHT: i64 = 92;
 const SMALL_HEIGHT: i64 = 40;
+/// Room for what is measured of an arrow.
+const FIGURES_WIDTH: i64 = 150;
 const LINE: i64 = 18;
 /// Between the ends of two lines at one side of a node.
 const PORT_GAP: i64 = 26;
@@ -30,7 +34,7 @@ pub fn svg(system: &System, ground: Ground<'_>) -> String {
         return listing(system, ground);
     }
     let nodes: Vec<_> = picture.nodes.iter().map(|node| node_size(system, ground, node)).collect();
-    let labels: Vec<_> = picture.edges.iter().map(|edge| label_size(&edge.labels)).collect();
+    let labels: Vec<_> = picture.edges.iter().map(|edge| label_size(&edge.labels, ground)).collect();
     let mut layers = Layers::of(&picture, &nodes, &labels);
     layers.reduce_crossings();
     let places = layers.places();
@@ -65,15 +69,18 @@ fn node_size(system: &System, ground: Ground<'_>, node: &Node) -> (i64, i64) {
             let name = measure::text(&spec.name, 16);
             let lines = [ground.what(spec), limits(spec)];
             let widest = lines.iter().map(|line| measure::text(line, 12)).fold(name, i64::max);
-            ((widest + 44).clamp(150, 360), BOX_HEIGHT)
+            let (least, height) = if ground.figures.is_some() { (196, LIVE_HEIGHT) } else { (150, BOX_HEIGHT) };
+            ((widest + 44).clamp(least, 360), height)
         }
         other => (measure::text(&small_name(other), 13) + 58, SMALL_HEIGHT),
     }
 }
 
-fn label_size(labels: &[Label]) -> (i64, i64) {
+fn label_size(labels: &[Label], ground: Ground<'_>) -> (i64, i64) {
+    let figures = labels.iter().filter(|label| ground.figures.is_some() && label.measured.is_some()).count() as i64;
+    let least = if figures > 0 { FIGURES_WIDTH } else { 0 };
     let width = |label: &Label| measure::text(&label.interface, 12) + measure::text(&label.grant, 12) + 24;
-    (labels.iter().map(width).max().unwrap_or(0), LINE * labels.len() as i64 + 6)
+    (labels.iter().map(width).max().unwrap_or(0).max(least), LINE * (labels.len() as i64 + figures) + 6)
 }
 
 fn small_name(node: &Node) -> String {
@@ -220,8 +227,15 @@ impl Drawing<'_> {
         let edge = &self.picture.edges[index];
         let title = self.edge_title(edge);
         let (class, head) = if edge.outside { ("line open", "open-head") } else { ("line", "head") };
+        let ends = match self.ground.figures {
+            Some(_) if !edge.outside => {
+                let (from, to) = (self.name(edge.from), self.name(edge.to));
+                format!(" data-from=\"{}\" data-to=\"{}\"", Escaped(&from), Escaped(&to))
+            }
+            _ => String::new(),
+        };
         self.write(format_args!(
-            "<path class=\"{class}\" d=\"{path}\" marker-end=\"url(#{head})\"><title>{}</title></path>\n",
+            "<path class=\"{class}\"{ends} d=\"{path}\" marker-end=\"url(#{head})\"><title>{}</title></path>\n",
             Escaped(&title)
         ));
     }
@@ -241,8 +255,11 @@ impl Drawing<'_> {
             y - height / 2,
         ));
         let class = if self.picture.edges[index].outside { "label open" } else { "label" };
-        for (i, label) in core::mem::take(&mut self.picture.edges[index].labels).into_iter().enumerate() {
-            let baseline = y - height / 2 + 3 + LINE * i as i64 + 13;
+        let edge = &self.picture.edges[index];
+        let (from, to) = (self.name(edge.from), self.name(edge.to));
+        let mut baseline = y - height / 2 + 3 + 13 - LINE;
+        for label in core::mem::take(&mut self.picture.edges[index].labels) {
+            baseline += LINE;
             self.write(format_args!(
                 "<text class=\"{class}\" x=\"{x}\" y=\"{baseline}\">{}",
                 Escaped(&label.interface)
@@ -251,6 +268,18 @@ impl Drawing<'_> {
                 self.write(format_args!(" <tspan class=\"grant\">{}</tspan>", Escaped(&label.grant)));
             }
             self.write(format_args!("</text>"));
+            let Some(interface) = label.measured else { continue };
+            if let Some(figures) = self.ground.of_arrow(&from, &to, &interface) {
+                baseline += LINE;
+                self.write(format_args!(
+                    "<text class=\"figures\" x=\"{x}\" y=\"{baseline}\" data-from=\"{}\" data-to=\"{}\" \
+                     data-interface=\"{}\">{}</text>",
+                    Escaped(&from),
+                    Escaped(&to),
+                    Escaped(&interface),
+                    Escaped(figures)
+                ));
+            }
         }
         self.write(format_args!("</g>\n"));
     }
@@ -258,7 +287,13 @@ impl Drawing<'_> {
     fn node(&mut self, index: usize) {
         let (width, height) = (self.layers.items[index].width, self.layers.items[index].height);
         let (left, top) = (self.places.x[index] - width / 2, self.places.y[index] - height / 2);
-        self.write(format_args!("<g transform=\"translate({left},{top})\">"));
+        let live = match &self.picture.nodes[index] {
+            Node::Box(position) if self.ground.figures.is_some() => {
+                format!(" class=\"box\" data-box=\"{}\"", Escaped(&self.system.boxes[*position].name))
+            }
+            _ => String::new(),
+        };
+        self.write(format_args!("<g{live} transform=\"translate({left},{top})\">"));
         match self.picture.nodes[index].clone() {
             Node::Box(position) => self.card(position, width, height),
             node => self.small(&node, width, height),
@@ -292,6 +327,10 @@ impl Drawing<'_> {
         for (class, y, font, text) in lines {
             let text = measure::fit(&text, font, space);
             self.write(format_args!("<text class=\"{class}\" x=\"26\" y=\"{y}\">{}</text>", Escaped(&text)));
+        }
+        if let Some(figures) = self.ground.of_box(&spec.name) {
+            let text = measure::fit(figures, 12, space);
+            self.write(format_args!("<text class=\"figures\" x=\"26\" y=\"81\">{}</text>", Escaped(&text)));
         }
     }
 

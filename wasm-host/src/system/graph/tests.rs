@@ -40,7 +40,7 @@ fn on(note: &str) -> Ground<'_> {
 
 #[test]
 fn what_stands_in_for_a_box_is_said() {
-    let ground = Ground { note: "on Linux", stand_ins: &[("net", "sockets")] };
+    let ground = Ground { note: "on Linux", stand_ins: &[("net", "sockets")], figures: None };
     let svg = svg(&system(THREE), ground);
     well_formed(&svg);
     assert_eq!(svg.matches("<rect class=\"card stand-in\"").count(), 1);
@@ -49,6 +49,36 @@ fn what_stands_in_for_a_box_is_said() {
     }
     assert!(text(&system(THREE), ground).contains("net  (sockets for net, "));
     keep("three-on-linux.svg", &svg);
+}
+
+#[test]
+fn what_is_measured_has_its_place() {
+    fn ground(figures: &Figures) -> Ground<'_> {
+        Ground { figures: Some(figures), ..Ground::default() }
+    }
+    let mut figures = Figures::default();
+    let three = system(THREE);
+    let empty = svg(&three, ground(&figures));
+    well_formed(&empty);
+    for expected in ["data-box=\"net\"", "<text class=\"figures\"", "data-interface=\"pearwood:http/handler\"></text>"]
+    {
+        assert!(empty.contains(expected), "{expected} in {empty}");
+    }
+    let arrow = three.boxes.iter().find_map(|spec| {
+        let arrow = spec.arrows.iter().find(|arrow| arrow.interface.path() == "pearwood:http/handler")?;
+        match &arrow.target {
+            crate::system::Target::Box(to) => Some((spec.name.clone(), to.clone(), "pearwood:http/handler".into())),
+            _ => None,
+        }
+    });
+    figures.arrows.insert(arrow.expect("an arrow to a handler"), "12/s & more".into());
+    figures.boxes.insert("net".into(), "3 % of the CPU".into());
+    let (drawn, listed) = (svg(&three, ground(&figures)), text(&three, ground(&figures)));
+    well_formed(&drawn);
+    assert!(drawn.contains(">12/s &amp; more</text>") && drawn.contains(">3 % of the CPU</text>"), "{drawn}");
+    assert!(listed.contains("  12/s & more\n") && listed.contains("cpu 100)  3 % of the CPU\n"), "{listed}");
+    assert!(!svg(&three, Ground::default()).contains("data-box="));
+    keep("three-live.svg", &drawn);
 }
 
 #[test]

@@ -12,13 +12,17 @@ pub fn text(system: &System, ground: Ground<'_>) -> String {
     let mut text = String::new();
     if let Some(clients) = picture.nodes.iter().position(|node| *node == Node::Clients) {
         text += "clients\n";
-        text += &arrows(system, &picture, clients);
+        text += &arrows(system, &picture, ground, clients);
         text += "\n";
     }
     for (index, spec) in system.boxes.iter().enumerate() {
         let name = &spec.name;
-        text += &format!("{name}  ({}, {}, cpu {})\n", ground.what(spec), size(spec.memory), spec.cpu);
-        text += &arrows(system, &picture, index);
+        text += &format!("{name}  ({}, {}, cpu {})", ground.what(spec), size(spec.memory), spec.cpu);
+        if let Some(figures) = ground.of_box(name).filter(|figures| !figures.is_empty()) {
+            text += &format!("  {figures}");
+        }
+        text += "\n";
+        text += &arrows(system, &picture, ground, index);
         text += "\n";
     }
     text.truncate(text.trim_end().len());
@@ -26,7 +30,7 @@ pub fn text(system: &System, ground: Ground<'_>) -> String {
 }
 
 /// The arrows that leave a node.
-fn arrows(system: &System, picture: &Picture, from: usize) -> String {
+fn arrows(system: &System, picture: &Picture, ground: Ground<'_>, from: usize) -> String {
     let lines: Vec<(&Label, bool, String)> = picture
         .edges
         .iter()
@@ -40,8 +44,14 @@ fn arrows(system: &System, picture: &Picture, from: usize) -> String {
         let branch = if i + 1 == lines.len() { '└' } else { '├' };
         let line = if *outside { '┄' } else { '─' };
         let rest: String = core::iter::repeat_n(line, widest - written(label) + 2).collect();
-        let label = format!("{} {}", label.interface, label.grant);
-        text += &format!("  {branch}{line} {} {rest}> {to}\n", label.trim_end());
+        let written = format!("{} {}", label.interface, label.grant);
+        text += &format!("  {branch}{line} {} {rest}> {to}", written.trim_end());
+        let client = name(system, &picture.nodes[from]);
+        let figures = label.measured.as_ref().and_then(|interface| ground.of_arrow(&client, to, interface));
+        if let Some(figures) = figures.filter(|figures| !figures.is_empty()) {
+            text += &format!("  {figures}");
+        }
+        text += "\n";
     }
     text
 }

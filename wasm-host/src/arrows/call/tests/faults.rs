@@ -1,8 +1,15 @@
 //! What a caller sees of a callee that fails.
 
 use super::{Caller, Guest, Limits, MS, Node, Outcome, guests, text};
-use crate::arrows::call::{Ended, MAX_CALL_BYTES};
-use alloc::{boxed::Box, format, string::String};
+use crate::{
+    arrows::{
+        call::{Ended, MAX_CALL_BYTES},
+        channel::End,
+        measure::Meter,
+    },
+    platform::fake::FakePlatform,
+};
+use alloc::{boxed::Box, format, string::String, sync::Arc};
 use wasmtime::component::Val;
 
 fn boxes(limits: Limits) -> (Node, Guest, Outcome<Ended>, Caller) {
@@ -31,6 +38,27 @@ fn a_trap_is_an_error_value_where_the_type_has_room_for_it() {
     let message = "acme:thing/api@0.1.0#texted, called by box a on box b: it ended during the call: \
                    wasm trap: wasm `unreachable` instruction executed";
     assert_eq!(outcome_of("texted"), err(Some(Val::String(message.into()))));
+}
+
+#[test]
+fn calls_are_measured_and_an_error_value_is_no_error() {
+    let mut node = Node::new();
+    let platform = FakePlatform::leak();
+    let meter = Arc::new(Meter::of_calls(platform));
+    node.meter = Some(meter.clone());
+    let b = node.guest("b", &guests::api_callee(), Limits::default());
+    let _ended = node.serve(&b, &[]);
+    let a = node.caller("a", &guests::api_caller(), &[(guests::NAME, &b.queue)]);
+    assert_eq!(node.call(&a, "number", &[Val::U32(1)]), Ok(Some(Val::U32(2))));
+    let counts = || {
+        let ended: u64 = meter.latency().unwrap().buckets().iter().map(|(_, count)| count).sum();
+        (meter.requests().unwrap(), meter.errors(), ended)
+    };
+    assert_eq!(counts(), (1, 0, 1));
+    let bytes = |end| meter.traffic(end).bytes.load(core::sync::atomic::Ordering::Relaxed);
+    assert_eq!((bytes(End::Client), bytes(End::Service)), (4, 4));
+    node.call(&a, "bare", &[Val::U32(6)]).unwrap();
+    assert_eq!(counts(), (2, 1, 2), "the callee has ended during the call");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod values;
 mod waiting;
 
 use super::{CallQueue, Calls, Ended, Host, Limits, link, serve};
-use crate::{executor::Timers, platform::Nanos};
+use crate::{arrows::measure::Meter, executor::Timers, platform::Nanos};
 use alloc::{
     boxed::Box,
     collections::BTreeMap,
@@ -44,6 +44,8 @@ pub struct Node {
     next: u64,
     ready: Arc<Mutex<VecDeque<u64>>>,
     pub gate: Gate,
+    /// counts all calls
+    pub meter: Option<Arc<Meter>>,
 }
 
 struct Wake {
@@ -149,6 +151,7 @@ impl Node {
             next: 0,
             ready: Arc::default(),
             gate: Gate::default(),
+            meter: None,
         }
     }
 
@@ -222,7 +225,7 @@ impl Node {
                 Ok(())
             })
         })?;
-        link(&mut linker, &component.component_type(), name, arrows)?;
+        link(&mut linker, &component.component_type(), name, arrows, |_| self.meter.clone())?;
         Ok(linker)
     }
 

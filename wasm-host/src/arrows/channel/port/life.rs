@@ -34,6 +34,9 @@ impl Port {
                 far.port.tell(Peer::Detach(far.number, why.as_bytes()));
             }
             far.unblock();
+            if let Some(meter) = &arrow.meter {
+                meter.ended(self.end);
+            }
         }
     }
 

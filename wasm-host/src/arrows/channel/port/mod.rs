@@ -7,7 +7,7 @@ mod refused;
 pub use refused::Refused;
 
 use super::{Arrow, Channel, End, Ready, Resolved, Signal, Tally, grant, peers::Peers};
-use crate::arrows::Bytes;
+use crate::arrows::{Bytes, measure::Seen};
 use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use inbox::Inbox;
@@ -132,7 +132,8 @@ impl Port {
         // What is sent to one that is gone is lost, as `detach` has said or will say.
         let Some(arrow) = joined else { return Ok(true) };
         let mut denied = false;
-        let mut records = 0;
+        let (mut records, mut seen) = (0, Seen::default());
+        let of_interest = arrow.meter.as_ref().map_or(0, |meter| meter.of_interest(self.end));
         for record in Records::new(batch) {
             let record = record?;
             if record.kind >= Peer::FIRST_KIND {
@@ -142,6 +143,11 @@ impl Port {
             }
             if self.end == End::Client {
                 denied |= self.check(arrow, &record)?.is_some();
+            }
+            if of_interest >> (record.kind & 63) & 1 != 0
+                && let Some(meter) = &arrow.meter
+            {
+                meter.see(self.end, &record, &mut seen);
             }
             records += 1;
         }
@@ -154,6 +160,11 @@ impl Port {
         };
         // What is sent to a box that is down is lost, as `attach` will say.
         if !far.port.is_up() {
+            if let Some(meter) = &arrow.meter
+                && self.end == End::Client
+            {
+                meter.lost(&seen);
+            }
             return Ok(true);
         }
         let taken = if denied { self.send_granted(peer, arrow, batch)? } else { far.port.deliver(far.number, batch) };
@@ -163,11 +174,14 @@ impl Port {
             {
                 tally.count(batch);
             }
-            near.traffic.batches.fetch_add(1, Relaxed);
-            near.traffic.records.fetch_add(records, Relaxed);
-            near.traffic.bytes.fetch_add(batch.len() as u64, Relaxed);
+            if let Some(meter) = &arrow.meter {
+                meter.sent(self.end, batch.len(), records, &seen);
+            }
         } else {
             near.blocked.store(true, Relaxed);
+            if let Some(meter) = &arrow.meter {
+                meter.found_full(self.end);
+            }
         }
         Ok(taken)
     }
@@ -207,16 +221,23 @@ impl Port {
     fn send_granted(&self, peer: u32, arrow: &Arrow, batch: &[u8]) -> Result<bool, Malformed> {
         let service = &arrow.service;
         let (mut granted, mut answers) = (Batch::new(), Batch::new());
+        let mut refused = 0;
         for record in Records::new(batch) {
             let record = record?;
             match self.check(arrow, &record)? {
                 None => granted.push(record.kind, record.id, record.bytes),
-                Some(refusal) => answers.append(refusal.as_bytes()),
+                Some(refusal) => {
+                    answers.append(refusal.as_bytes());
+                    refused += 1;
+                }
             }
         }
         let taken = granted.is_empty() || service.port.deliver(service.number, granted.as_bytes());
         if taken {
             self.put(peer, answers.as_bytes());
+            if let Some(meter) = &arrow.meter {
+                meter.refused(refused);
+            }
         }
         Ok(taken)
     }

@@ -1,5 +1,9 @@
 //! A browser: headless Chromium.
 
+mod page;
+
+pub use page::{Page, Size};
+
 use crate::client::run;
 use pearwood::setup::{self, Group};
 use std::process::{Command, Stdio};
@@ -18,6 +22,11 @@ impl Browser {
             Some(name) => Ok(Browser(name)),
             None => Err(installed.err().map_or("it does not start".into(), |error| format!("{error:#}"))),
         }
+    }
+
+    /// Opens a page, to be looked at and clicked on.
+    pub fn open(&self, url: &str, size: Size) -> Page {
+        Page::open(self.0, url, size)
     }
 
     /// The document as it is when the page's scripts have nothing more to do.

@@ -1,0 +1,31 @@
+//! A system is built for a node, signed, and brought to it.
+
+use super::{Remote, Sent, send_image};
+use crate::build::{self, Components, Target};
+use crate::keys;
+use anyhow::{Context, Result};
+use control::{Settings, message::Request};
+use wasm_host::{engine::KERNEL_TRIPLE, image::Image};
+
+/// Begins a deployment, and yields its number. `progress` is told what was sent so far, and how much the image has.
+pub fn bring(
+    remote: &mut Remote,
+    system: &Components,
+    sign: &str,
+    settings: Settings,
+    mut progress: impl FnMut(Sent, u64),
+) -> Result<u64> {
+    let target = match remote.describe()?.target.as_str() {
+        KERNEL_TRIPLE => Target::Kernel,
+        _ => Target::Native,
+    };
+    let image = build::image(system, target, &keys::find(sign)?)?;
+    let length = image.len() as u64;
+    let trusted = [keys::find(sign)?.public()];
+    let image = Image::open(image, &trusted).context("the image that was just made")?;
+    // building may have taken longer than a connection stays
+    *remote = remote.again()?;
+    let sent = send_image(remote, &image, |sent| progress(sent, length))?;
+    progress(sent, length);
+    remote.number(&Request::Deploy(settings))
+}
