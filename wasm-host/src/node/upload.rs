@@ -26,7 +26,7 @@ pub struct Upload {
     assembly: Assembly<'static>,
     /// what has come, and what there is memory for
     charge: Charge,
-    bound: Bound,
+    pub(super) bound: Bound,
     part: Option<Part>,
 }
 
