@@ -1,19 +1,24 @@
 //! A box as the node knows it, whichever instance of it runs.
 
+mod life;
+mod succession;
+
+pub use life::{Life, Phase};
+
 use super::{
     Birth,
     log::{Level, Log, console_line},
 };
 use crate::{
     arrows::{
-        channel::{Channel, End, Port, Ready, Signal},
+        channel::{Channel, End, Port, Signal},
         measure::Meter,
     },
     executor::{Bell, CpuTime, Task},
     grants::Tap,
     image::Assets,
     node::Node,
-    platform::{Disk as _, Extent, Nanos, Platform},
+    platform::{Disk as _, Extent, Platform},
     system::BoxSpec,
 };
 use alloc::{
@@ -21,10 +26,7 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    task::Poll,
-};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use spin::{Mutex, Once};
 
 pub struct BoxHandle {
@@ -70,36 +72,6 @@ pub struct Called {
     /// the name of the other
     pub to: Arc<str>,
     pub meter: Arc<Meter>,
-}
-
-/// How a box fares.
-#[derive(Debug, Clone, Default)]
-pub struct Life {
-    pub phase: Phase,
-    /// how often it was started again
-    pub restarts: u64,
-    /// why it ended last, with the backtrace
-    pub reason: Option<String>,
-    /// when the running instance started
-    pub since: Nanos,
-    /// someone asked for its end
-    asked: Option<Arc<str>>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    #[default]
-    Starting,
-    Running,
-    /// It has ended and waits to be started again.
-    Backoff,
-    /// It was stopped, and waits to be started.
-    Stopped,
-    /// It returned of its own will.
-    Ended,
-    /// The platform does its work.
-    StandIn,
 }
 
 impl BoxHandle {
@@ -226,30 +198,6 @@ impl BoxHandle {
         self.memory_refused.swap(false, Relaxed)
     }
 
-    pub fn life(&self) -> Life {
-        self.life.lock().clone()
-    }
-
-    pub(crate) fn live<R>(&self, change: impl FnOnce(&mut Life) -> R) -> R {
-        let result = change(&mut self.life.lock());
-        self.bell.ring();
-        result
-    }
-
-    /// Rings when its life changes.
-    pub fn bell(&self) -> &Bell {
-        &self.bell
-    }
-
-    /// No instance of it runs or is about to.
-    pub fn is_down(&self) -> bool {
-        matches!(self.life.lock().phase, Phase::Backoff | Phase::Stopped | Phase::Ended)
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.life.lock().phase == Phase::Ended
-    }
-
     /// The files of the box.
     pub fn assets(&self) -> Assets<'static> {
         self.assets.lock().clone()
@@ -258,114 +206,6 @@ impl BoxHandle {
     /// The same files, in another image.
     pub fn set_assets(&self, assets: Assets<'static>) {
         *self.assets.lock() = assets;
-    }
-
-    /// Another takes the place of this box: it is told to finish, and does not come back.
-    pub fn retire(&self) {
-        if !self.retiring.swap(true, Relaxed) {
-            self.signal.raise(Ready::Retire);
-            self.wake();
-            self.bell.ring();
-        }
-    }
-
-    pub fn is_retiring(&self) -> bool {
-        self.retiring.load(Relaxed)
-    }
-
-    /// What takes the place of this box is given its state.
-    pub fn succeeded_by(&self, heir: &Arc<BoxHandle>) {
-        self.heir.call_once(|| Arc::downgrade(heir));
-    }
-
-    /// The box hands its state over while it goes on. What arrives from here on is its heir's as well.
-    pub(crate) fn give(&self, state: Vec<u8>) -> wasmtime::Result<()> {
-        if !self.is_retiring() {
-            wasmtime::bail!("nothing takes the place of this box yet");
-        }
-        if self.has_given.swap(true, Relaxed) {
-            wasmtime::bail!("the state was given before");
-        }
-        if let Some(heir) = self.heir.get().and_then(Weak::upgrade) {
-            self.nics.iter().for_each(|nic| nic.share());
-            heir.listen_to_devices();
-            self.save(Ok(state));
-        }
-        Ok(())
-    }
-
-    pub(super) fn has_given(&self) -> bool {
-        self.has_given.load(Relaxed)
-    }
-
-    pub(super) fn save(&self, saved: Result<Vec<u8>, String>) {
-        *self.saved.lock() = Some(saved);
-        self.bell.ring();
-    }
-
-    /// What a box that retires has saved, once.
-    pub fn take_saved(&self) -> Option<Result<Vec<u8>, String>> {
-        self.saved.lock().take()
-    }
-
-    /// Ends the running instance; the supervisor starts another, unless the box retires.
-    pub fn restart(&self, why: &str) {
-        self.life.lock().asked = Some(why.into());
-        self.is_asked.store(true, Relaxed);
-        self.wake();
-    }
-
-    /// Ends the running instance; there is no other until `start`.
-    pub fn stop(&self, why: &str) {
-        self.stopped.store(true, Relaxed);
-        self.restart(why);
-    }
-
-    /// False: it was not stopped.
-    pub fn start(&self) -> bool {
-        let was_stopped = self.stopped.swap(false, Relaxed);
-        self.bell.ring();
-        was_stopped
-    }
-
-    pub fn is_stopped(&self) -> bool {
-        self.stopped.load(Relaxed)
-    }
-
-    /// Waits while the box is stopped, unless it is to retire.
-    pub(super) async fn started(&self) {
-        self.bell.until(|| (!self.is_stopped() || self.is_retiring()).then_some(())).await;
-        self.life.lock().asked = None;
-    }
-
-    /// Ends the box for good.
-    pub fn end(&self, why: &str) {
-        self.retiring.store(true, Relaxed);
-        self.restart(why);
-    }
-
-    /// Gives its task a turn, to see what has changed. Before there is one, it will see.
-    fn wake(&self) {
-        if let Some(task) = self.task.get() {
-            task.wake();
-        }
-    }
-
-    /// Waits, in its task, until somebody asks for its end.
-    #[inline]
-    pub(super) fn end_asked(&self) -> impl Future<Output = Arc<str>> {
-        core::future::poll_fn(|_| {
-            if !self.is_asked.load(Relaxed) {
-                return Poll::Pending;
-            }
-            self.is_asked.store(false, Relaxed);
-            self.life.lock().asked.take().map_or(Poll::Pending, Poll::Ready)
-        })
-    }
-
-    /// Waits, in its task, until the box is to retire, which may be while nothing of it runs.
-    pub(super) fn retire_asked(&self) -> impl Future<Output = ()> {
-        core::future::poll_fn(|_| if self.is_retiring() { Poll::Ready(()) } else { Poll::Pending })
     }
 
     /// What the node says of the box.
