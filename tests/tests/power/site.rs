@@ -184,6 +184,13 @@ impl Booted<'_> {
         self.site.boot()
     }
 
+    /// Waits until what has never been started before has proved itself, if that is what was started.
+    pub fn stands_its_trial(&self) {
+        if self.node.console().lines_from(0).iter().any(|line| line.contains(", attempt ")) {
+            self.says("the system has stood its trial");
+        }
+    }
+
     /// Waits until a deployment has begun.
     pub fn deploys(&self, position: usize) {
         let began = |line: &str| line.contains("by anna: ");

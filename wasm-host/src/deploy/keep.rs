@@ -10,7 +10,7 @@ use crate::{
     image::{Image, endorsed},
     node::Node,
     platform::Nanos,
-    slots::{About, Rank, SlotError, SlotName, State, Store, What},
+    slots::{About, Rank, SlotError, SlotName, Store, What},
 };
 use alloc::{
     format,
@@ -99,6 +99,8 @@ impl Keeper {
         let Some(store) = self.store.clone() else { return Ok(()) };
         self.about.text = changes.join("; ");
         free(node, &store).await?;
+        // who asks for this has reached a node that was started with it
+        answered(node, store.mark_booted()).await.map_err(not_kept)?;
         let running = store.running().filter(|_| is_same(new, old));
         if let Some(slot) = running.or(source.slot).filter(|slot| is_good(&store, *slot)) {
             match answered(node, store.verify(slot)).await {
@@ -168,7 +170,7 @@ pub fn is_same(one: &Image<'_>, other: &Image<'_>) -> bool {
 }
 
 fn is_good(store: &Store, slot: SlotName) -> bool {
-    store.held(slot).is_some_and(|held| held.state == State::Good)
+    store.held(slot).is_some_and(|held| held.state.is_good())
 }
 
 fn name(deploy: u64) -> String {

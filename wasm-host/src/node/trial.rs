@@ -10,6 +10,8 @@ use alloc::{format, string::String, sync::Arc};
 
 /// So long each box has to run without ending.
 const WELL: Nanos = 10_000_000_000;
+/// The same, where all have run as long already, on a node that went over to them while it ran.
+const WELL_AGAIN: Nanos = 3_000_000_000;
 /// How often that is looked at.
 const PAUSE: Nanos = 1_000_000_000;
 
@@ -20,7 +22,8 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
     while store.on_trial() {
         timer.sleep_until(platform.now() + PAUSE).await;
         // what a deployment brings has a trial of its own
-        if node.deployments.is_busy() || !is_well(&node) {
+        let well = if store.awaits_boot() { WELL_AGAIN } else { WELL };
+        if node.deployments.is_busy() || !is_well(&node, well) {
             continue;
         }
         let (level, text) = match store.mark_good().await {
@@ -31,10 +34,10 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
     }
 }
 
-fn is_well(node: &Node) -> bool {
+fn is_well(node: &Node, well: Nanos) -> bool {
     let now = node.platform.now();
     node.running().boxes.iter().map(|handle| handle.life()).all(|life| match life.phase {
-        Phase::Running => now.saturating_sub(life.since) >= WELL,
+        Phase::Running => now.saturating_sub(life.since) >= well,
         Phase::Ended | Phase::StandIn | Phase::Stopped => true,
         Phase::Starting | Phase::Backoff => false,
     })

@@ -15,7 +15,7 @@ pub struct Chosen {
     pub slot: SlotName,
     pub deploy: u64,
     pub image: Vec<u8>,
-    /// On trial: which attempt this is, of [`MAX_ATTEMPTS`].
+    /// Not known to work: which attempt this is, of [`MAX_ATTEMPTS`].
     pub attempt: Option<u32>,
 }
 
@@ -45,7 +45,7 @@ impl Store {
                 return None;
             }
         };
-        self.inner().running = None;
+        self.starts(None);
         let current = self.current()?;
         let mut last_resort = None;
         for slot in [current, current.other()] {
@@ -53,15 +53,18 @@ impl Store {
                 Verdict::No => {}
                 Verdict::Unrecorded(chosen) => last_resort = last_resort.or(Some(chosen)),
                 Verdict::Runs(chosen) => {
-                    self.runs(slot);
+                    self.starts(Some(slot));
                     return Some(chosen);
                 }
             }
         }
-        if let Some(chosen) = &last_resort {
-            self.runs(chosen.slot);
-        }
+        self.starts(last_resort.as_ref().map(|chosen| chosen.slot));
         last_resort
+    }
+
+    fn starts(&self, slot: Option<SlotName>) {
+        let mut inner = self.inner();
+        (inner.running, inner.started) = (slot, slot);
     }
 
     async fn judge(
@@ -81,7 +84,7 @@ impl Store {
                 tell(format!("{name}: it has failed before"));
                 return Verdict::No;
             }
-            State::Trial if held.attempts >= MAX_ATTEMPTS => {
+            State::Trial | State::Unbooted if held.attempts >= MAX_ATTEMPTS => {
                 let why = format!("was started {} times and not reported good", held.attempts);
                 tell(format!("{name}: {why}"));
                 if let Err(error) = self.update(turn, |table| table.give_up(slot, What::Failed, &why)).await {
@@ -89,7 +92,7 @@ impl Store {
                 }
                 return Verdict::No;
             }
-            State::Trial | State::Good => {}
+            State::Trial | State::Unbooted | State::Good => {}
         }
         let image = match self.image(slot).await {
             Ok(image) => accept(&image).map(|()| image),

@@ -15,7 +15,8 @@
 //! to be started at the next boot, or beside the current one, which stays that until the other has proved itself.
 //!
 //! At boot the current slot's image is held against its hash and its signature. If it does not stand, or has been
-//! on trial for [`MAX_ATTEMPTS`] boots without having been reported good, the other one's turn has come.
+//! started [`MAX_ATTEMPTS`] times without having been reported good, the other one's turn has come. That holds for what
+//! proved itself beside the current one, too, until it has been started once.
 
 mod choose;
 mod error;
@@ -36,7 +37,7 @@ pub use write::{Rank, Writer};
 
 use alloc::string::String;
 
-/// So often a system on trial is started.
+/// So often a system is started that is not known to work.
 pub const MAX_ATTEMPTS: u32 = 3;
 
 /// What is reserved if nothing is said: two systems of 63.5 MiB.

@@ -13,10 +13,20 @@ impl Store {
         Ok(true)
     }
 
-    /// The system that runs does not work: if it is on trial, it is not tried again. False if it is not.
+    /// The system that runs was started from the disk, and somebody has reached the node: that is noted, if it was not yet.
+    pub async fn mark_booted(&self) -> Result<(), SlotError> {
+        if self.awaits_boot() {
+            self.mark_good().await?;
+        }
+        Ok(())
+    }
+
+    /// The system that runs does not work: if it is on trial, it is not tried again. False if it is not; what has been
+    /// good, if only while a node ran, has its [attempts](super::MAX_ATTEMPTS).
     pub async fn mark_failed(&self, why: &str) -> Result<bool, SlotError> {
         let turn = self.turn()?;
-        let Some(slot) = self.running().filter(|_| self.on_trial()) else { return Ok(false) };
+        let is_tried = |slot: &SlotName| self.held(*slot).is_some_and(|held| held.state == State::Trial);
+        let Some(slot) = self.running().filter(is_tried) else { return Ok(false) };
         self.update(&turn, |table| table.give_up(slot, What::Failed, why)).await?;
         Ok(true)
     }
@@ -27,6 +37,9 @@ impl Store {
         self.held(slot).ok_or(SlotError::Empty(slot))?;
         let change = |table: &mut Table| {
             table.settle(slot, What::Good, "");
+            if let Some(held) = table.held_mut(slot) {
+                held.state = State::Unbooted;
+            }
             table.current = Some(slot);
         };
         self.update(&turn, change).await
@@ -50,7 +63,7 @@ impl Store {
     /// Makes the good system in a slot the current one. What is left for it has failed if it was on trial.
     pub async fn go_back(&self, slot: SlotName, about: &About) -> Result<(), SlotError> {
         let turn = self.turn()?;
-        let held = self.held(slot).filter(|held| held.state == State::Good).ok_or(SlotError::Empty(slot))?;
+        let held = self.held(slot).filter(|held| held.state.is_good()).ok_or(SlotError::Empty(slot))?;
         let change = |table: &mut Table| {
             if table.current == Some(slot.other())
                 && table.held(slot.other()).is_some_and(|left| left.state == State::Trial)
@@ -58,6 +71,9 @@ impl Store {
                 table.settle(slot.other(), What::Failed, "it was gone back from");
             }
             table.current = Some(slot);
+            if let Some(held) = table.held_mut(slot) {
+                held.attempts = 0;
+            }
             table.note(Some(held.hash), What::Good, "", about);
         };
         self.update(&turn, change).await

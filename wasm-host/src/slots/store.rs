@@ -23,6 +23,8 @@ pub(super) struct Inner {
     busy: bool,
     /// the slot whose system the node runs
     pub running: Option<SlotName>,
+    /// the one whose system it was started with
+    pub started: Option<SlotName>,
     /// whose images were found not to be what was written
     pub corrupt: [bool; 2],
     /// whose systems are not to be started, though they are sound
@@ -99,7 +101,15 @@ impl Store {
     }
 
     fn with(disk: Arc<dyn Disk>, table: Table, stale: usize) -> Self {
-        let inner = Inner { table, stale, busy: false, running: None, corrupt: [false; 2], set_aside: [false; 2] };
+        let inner = Inner {
+            table,
+            stale,
+            busy: false,
+            running: None,
+            started: None,
+            corrupt: [false; 2],
+            set_aside: [false; 2],
+        };
         Store { disk, hasher: hash, inner: Mutex::new(inner) }
     }
 
@@ -167,7 +177,18 @@ impl Store {
     pub fn on_trial(&self) -> bool {
         let inner = self.inner.lock();
         let held = inner.running.and_then(|slot| inner.table.held(slot));
-        held.is_some_and(|held| held.state == State::Trial)
+        held.is_some_and(|held| match held.state {
+            State::Trial => true,
+            State::Unbooted => inner.started == inner.running,
+            State::Good | State::Failed => false,
+        })
+    }
+
+    /// Whether the node was started with the system that runs, which had never been started before.
+    pub fn awaits_boot(&self) -> bool {
+        let inner = self.inner.lock();
+        let held = inner.running.filter(|_| inner.started == inner.running).and_then(|slot| inner.table.held(slot));
+        held.is_some_and(|held| held.state == State::Unbooted)
     }
 
     /// The system in a slot is not started any more by this boot: it could not be.

@@ -71,7 +71,7 @@ pub struct Held {
     pub length: u64,
     pub hash: Hash,
     pub state: State,
-    /// how often it was started on trial
+    /// how often it was started without having been reported good
     pub attempts: u32,
 }
 
@@ -82,6 +82,15 @@ pub enum State {
     Good,
     /// It did not, or was given up while on trial.
     Failed,
+    /// Good, as far as a node could tell that went over to it while it ran: it has yet to be started from the disk.
+    Unbooted,
+}
+
+impl State {
+    /// Whether it can be gone back to.
+    pub fn is_good(self) -> bool {
+        matches!(self, State::Good | State::Unbooted)
+    }
 }
 
 /// A deployment.

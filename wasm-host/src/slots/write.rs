@@ -65,6 +65,7 @@ impl Store {
             let mut inner = self.inner();
             inner.corrupt[slot as usize] = false;
             inner.running = inner.running.filter(|running| *running != slot);
+            inner.started = inner.started.filter(|started| *started != slot);
         }
         let (rest, sum) = (Vec::new(), Sum::new(self.hasher()));
         Ok(Writer { store: self, turn, slot, place, length, taken: 0, rest, sum })

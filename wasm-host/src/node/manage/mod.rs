@@ -12,7 +12,7 @@ use crate::{
     boxes::{BoxHandle, Phase},
     deploy::{Options, Source},
     image::Image,
-    slots::{SlotName, State},
+    slots::SlotName,
     system::{
         System,
         grant::{ControlGrant, Grant},
@@ -143,7 +143,7 @@ impl Node {
             (None, None) => Err("no other system ran here since the node's boot".into()),
             (None, Some(store)) => {
                 let slot = store.running().map(SlotName::other).or(store.current());
-                let held = slot.and_then(|slot| store.held(slot)).filter(|held| held.state == State::Good);
+                let held = slot.and_then(|slot| store.held(slot)).filter(|held| held.state.is_good());
                 if held.is_none() {
                     let why = "no other system ran here since the node's boot, and its disk holds none that was good";
                     return Err(why.into());

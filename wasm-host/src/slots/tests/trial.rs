@@ -104,3 +104,63 @@ fn a_system_that_is_gone_over_to_is_reported_good_itself() {
     good(&store);
     assert_eq!(open(&disk).held(slot).unwrap().state, State::Good);
 }
+
+/// Writes a system beside the one that runs, which then is it.
+fn gone_over_to(store: &Store, system: u8) -> SlotName {
+    let bytes = image(system);
+    let mut writer = block_on(store.begin(bytes.len() as u64)).unwrap();
+    block_on(writer.append(&bytes)).unwrap();
+    let slot = block_on(writer.commit(Rank::Beside, &about())).unwrap();
+    block_on(store.promote(slot)).unwrap();
+    store.runs(slot);
+    slot
+}
+
+#[test]
+fn what_ran_well_and_cannot_be_booted_is_given_up_too() {
+    let disk = with(None, Some(1), 512);
+    let store = open(&disk);
+    choose(&store);
+    let slot = gone_over_to(&store, 2);
+    assert!(!store.on_trial() && !store.awaits_boot(), "the node was started with another");
+    for attempt in 1..=MAX_ATTEMPTS {
+        let store = open(&disk);
+        let chosen = block_on(store.choose(|_| Ok(()), |_| ())).unwrap();
+        assert_eq!((chosen.image[0], chosen.attempt), (2, Some(attempt)));
+        assert!(store.on_trial() && store.awaits_boot());
+        assert!(!block_on(store.mark_failed("it does not start")).unwrap(), "it may at the next boot");
+    }
+    assert_eq!(boot(&disk), Some(1));
+    let store = open(&disk);
+    assert_eq!(store.held(slot).unwrap().state, State::Failed);
+    assert_eq!(store.history().last().unwrap().what, What::Failed);
+}
+
+#[test]
+fn what_was_booted_once_is_not_given_up() {
+    let disk = with(None, Some(1), 512);
+    let store = open(&disk);
+    choose(&store);
+    gone_over_to(&store, 2);
+    let store = open(&disk);
+    assert_eq!(choose(&store), Some(2));
+    block_on(store.mark_booted()).unwrap();
+    assert!(!store.on_trial());
+    block_on(store.mark_booted()).unwrap();
+    for _ in 0..=MAX_ATTEMPTS {
+        assert_eq!(boot(&disk), Some(2));
+    }
+    // and what is gone back to begins anew
+    let store = open(&disk);
+    choose(&store);
+    gone_over_to(&store, 3);
+    assert_eq!((boot(&disk), boot(&disk)), (Some(3), Some(3)));
+    let store = open(&disk);
+    choose(&store);
+    back(&store, &about()).unwrap();
+    back(&store, &about()).unwrap();
+    for _ in 0..MAX_ATTEMPTS {
+        assert_eq!(boot(&disk), Some(3));
+    }
+    assert_eq!(boot(&disk), Some(2));
+}

@@ -134,7 +134,10 @@ fn what_is_deployed_is_what_the_next_boot_starts() {
         let disk = Arc::new(disk.after_power_cut(1));
         let mut world = boot(&disk);
         assert_eq!(runs(&mut world), version);
-        assert_eq!(store(&world).held(slot).unwrap().state, State::Good);
+        let kept = store(&world);
+        assert_eq!(kept.held(slot).unwrap().state, State::Unbooted);
+        world.until(|_| !kept.on_trial());
+        assert_eq!(kept.held(slot).unwrap().state, State::Good, "it was started, and runs");
         // and the one of before is there to be gone back to
         assert_eq!(rolls_back(&mut world), Step::Over(Outcome::Done));
         assert_eq!(runs(&mut world), version - 1);
