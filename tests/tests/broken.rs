@@ -184,7 +184,7 @@ fn no_broken_version_does_harm(on: On) {
 }
 
 /// Bytes by which use may differ that are no leak: pages of linear memories, of the heap, of page tables.
-const SLACK: u64 = 256 << 10;
+const SLACK: u64 = 512 << 10;
 
 fn fails_to_start(bench: &mut Bench) {
     let with = |handler: Handler<'_>| handler.component();
