@@ -1,7 +1,7 @@
 //! Freed blocks of the heap, kept for the next who wants one of their size.
 //!
 //! Each call from wasm that may wait is a future in a block of its own, which lives no longer than the call. To find a
-//! place for it, and to give it back, is most of what such a call allocates; from here it takes a third as long.
+//! place for it, and to give it back, costs talc some 180 instructions; a block that is kept costs fewer.
 
 use core::{alloc::Layout, ptr::null_mut};
 

@@ -107,7 +107,7 @@ impl State {
         self
     }
 
-    /// While it leaves so much of the memory limit to the box's other instances, it gets more.
+    /// From here on it gets memory only if so much of the box's limit is left after it, for the other instances.
     pub fn leave(&mut self, left: u64) {
         self.memory.left = left;
     }

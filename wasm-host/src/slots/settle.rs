@@ -13,7 +13,7 @@ impl Store {
         Ok(true)
     }
 
-    /// The system that runs was started from the disk, and somebody has reached the node: that is noted, if it was not yet.
+    /// Somebody has reached a node that was started from the disk: what it runs can be booted. That is noted once.
     pub async fn mark_booted(&self) -> Result<(), SlotError> {
         if self.awaits_boot() {
             self.mark_good().await?;
