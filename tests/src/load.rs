@@ -16,8 +16,16 @@ pub struct Load {
     pub refused: u64,
 }
 
-/// wrk, running.
-pub struct Running(Child);
+/// wrk, running. It does not outlive a test that failed.
+pub struct Running(Option<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut wrk) = self.0.take() {
+            let _ = wrk.kill().and_then(|()| wrk.wait());
+        }
+    }
+}
 
 fn command(url: &str, connections: u32, time: Duration) -> Command {
     let mut command = Command::new("wrk");
@@ -39,18 +47,19 @@ pub fn wrk(url: &str, connections: u32, time: Duration) -> Load {
 /// Starts wrk, for what is to happen under load.
 pub fn start(url: &str, connections: u32, time: Duration) -> Running {
     let child = command(url, connections, time).stdout(Stdio::piped()).spawn();
-    Running(child.expect("wrk"))
+    Running(Some(child.expect("wrk")))
 }
 
 impl Running {
     /// Ends it before its time.
     pub fn stop(self) -> Load {
-        run(Command::new("kill").args(["-INT", &self.0.id().to_string()]));
+        let wrk = self.0.as_ref().expect("it runs");
+        run(Command::new("kill").args(["-INT", &wrk.id().to_string()]));
         self.end()
     }
 
-    pub fn end(self) -> Load {
-        let output = self.0.wait_with_output().expect("wrk");
+    pub fn end(mut self) -> Load {
+        let output = self.0.take().expect("it runs").wait_with_output().expect("wrk");
         assert!(output.status.success(), "wrk ended with {}", output.status);
         read(&output.stdout)
     }
@@ -64,6 +73,7 @@ fn read(output: &[u8]) -> Load {
         if let Some((count, _)) = line.split_once(" requests in ") {
             load.requests = number(count);
         } else if let Some(errors) = line.strip_prefix("Socket errors: ") {
+            eprintln!("wrk: {line}");
             load.errors = errors.split(", ").filter_map(|error| error.split_once(' ')).map(|(_, n)| number(n)).sum();
         } else if let Some(count) = line.strip_prefix("Non-2xx or 3xx responses: ") {
             load.refused = number(count);

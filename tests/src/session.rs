@@ -123,15 +123,23 @@ impl Session {
         }
     }
 
-    /// Deploys what was brought, and waits for the end. Yields the record.
-    pub fn deploy(&mut self, settings: &Settings) -> Result<Value, String> {
-        let Response::Number(number) = self.ask(&Request::Deploy(settings.clone()))? else { panic!("no number") };
+    /// Begins to deploy what was brought. Yields the deployment's number.
+    pub fn deploy(&mut self, settings: &Settings) -> Result<u64, String> {
+        match self.ask(&Request::Deploy(settings.clone()))? {
+            Response::Number(number) => Ok(number),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits for the end of a deployment. Yields the record; None if the connection has ended, as it does when its way
+    /// to the node is replaced.
+    pub fn watch(&mut self, number: u64) -> Option<Value> {
         let id = self.client.request(&Request::Watch { number }).expect("a request");
         loop {
-            match self.hear().expect("the connection lasts") {
+            match self.hear()? {
                 Heard::Response(heard, Response::More(_)) if heard == id => {}
                 Heard::Response(heard, Response::Text(text)) if heard == id => {
-                    return Ok(serde_json::from_str(&text).expect("JSON"));
+                    return Some(serde_json::from_str(&text).expect("JSON"));
                 }
                 other => panic!("{other:?}"),
             }

@@ -3,30 +3,34 @@
 //!
 //! How many of `site`, `http` and `net` is as `PEARWOOD_SWAPS` says: `100,20,20`.
 
-use pearwood::{Launch, bench::counters};
+use pearwood::Launch;
 use std::{
     fs,
+    ops::Range,
     path::Path,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use tests::{
     TestNode,
-    checker::{Checkers, Expected},
+    checker::{Checkers, Expected, Seen},
     load::{self, Load},
     node::{pearwood_command, workspace},
+    waits::{Capture, Wait},
 };
 
 const PAGES: [&str; 2] = ["<title>A</title>\n", "<title>B</title>\n"];
 
-/// Bytes that use may grow by after the first swaps: the history and logs are bounded, and longer than at the start.
-const SLACK: u64 = 512 << 10;
+/// How long one run of wrk takes.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Bytes that may have come to the node's own by the end: its history and logs, which are bounded.
+const SLACK: u64 = 64 << 10;
+/// A box's memory grows by pages. One that is not replaced has what its busiest moment took.
+const PAGE: u64 = 64 << 10;
 
 /// A system like `examples/managed` that a key may change, and where that key is.
 struct Setting {
@@ -67,7 +71,11 @@ impl Setting {
             .replace("[box.net]\n", &format!("[box.net]\nconfig.keep-alive = {keep_alive}\n"))
             .replace("# keys = ", &format!("keys = [{{ key = \"{key}\", role = \"deploy\", name = \"anna\" }}] # "));
         fs::write(self.system.path().join("system.toml"), text).expect("a file");
-        fs::write(self.system.path().join("public/index.html"), PAGES[page % 2]).expect("a file");
+        let (index, text) = (self.system.path().join("public/index.html"), PAGES[page % 2]);
+        // one that is written anew is another to `site`
+        if !fs::read_to_string(&index).is_ok_and(|found| found == text) {
+            fs::write(index, text).expect("a file");
+        }
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, String> {
@@ -79,6 +87,19 @@ impl Setting {
         if output.status.success() { Ok(text) } else { Err(text) }
     }
 
+    /// Another version of a box takes its place.
+    fn replace(&mut self, name: &str, key: &str) -> Result<(), String> {
+        match name {
+            "site" => self.page += 1,
+            "http" => self.server += 1,
+            _ => self.keep_alive += 1,
+        }
+        self.write(key);
+        let said = self.deploy()?;
+        let is_done = said.contains(": done") && said.contains(&format!("{name}: another"));
+        if is_done { Ok(()) } else { Err(said) }
+    }
+
     fn deploy(&self) -> Result<String, String> {
         let sign = pearwood::workspace::config_directory().expect("a folder for keys").join("development.key");
         let [system, sign] = [self.system.path(), &sign].map(Path::to_string_lossy);
@@ -88,21 +109,25 @@ impl Setting {
     }
 }
 
-fn counts() -> [usize; 3] {
+/// Which boxes are replaced, and how often.
+fn counts() -> [(&'static str, usize); 3] {
     let text = std::env::var("PEARWOOD_SWAPS").unwrap_or_else(|_| "6,3,3".into());
     let counts: Option<Vec<usize>> = text.split(',').map(|count| count.trim().parse().ok()).collect();
-    let counts = counts.and_then(|counts| counts.try_into().ok());
-    counts.unwrap_or_else(|| panic!("PEARWOOD_SWAPS is {text}, which is not like `100,20,20`"))
+    let counts: Option<[usize; 3]> = counts.and_then(|counts| counts.try_into().ok());
+    let [site, http, net] = counts.unwrap_or_else(|| panic!("PEARWOOD_SWAPS is {text}, which is not like `100,20,20`"));
+    [("site", site), ("http", http), ("net", net)]
 }
 
-/// Bytes that are used when nothing is under way: by the node, and by each box.
+/// Bytes that are used when nothing is under way: by the node itself, and by each box.
 fn memory(node: &TestNode) -> Vec<(String, u64)> {
     let status = node.status();
     let number = |value: &serde_json::Value| value.as_u64().expect("a number");
-    let of_node = ["frames", "heap"].map(|what| (what.to_string(), number(&status["memory"][what])));
     let boxes = status["boxes"].as_array().expect("boxes").iter();
-    let of_boxes = boxes.map(|one| (one["name"].as_str().expect("a name").to_string(), number(&one["memory"])));
-    of_node.into_iter().chain(of_boxes).collect()
+    let boxes = boxes.map(|one| (one["name"].as_str().expect("a name").to_string(), number(&one["memory"])));
+    let boxes: Vec<_> = boxes.collect();
+    let own = number(&status["memory"]["frames"]) - boxes.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let heap = number(&status["memory"]["heap"]);
+    [("the node's own".into(), own), ("the node's heap".into(), heap)].into_iter().chain(boxes).collect()
 }
 
 #[test]
@@ -111,102 +136,112 @@ fn swaps_under_load_lose_nothing() {
     let said = setting.run(&["key", "new", "anna"]).expect("a key");
     let key = said.split("key = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("the key").to_string();
     setting.write(&key);
-    let counting = tempfile::tempdir().expect("a folder");
-    let plugin = counters::plugin(counting.path()).expect("the counting plugin");
-    let socket = counting.path().join("counters");
+    let folder = tempfile::tempdir().expect("a folder");
+    let capture = Capture::new(folder.path());
     let launch: &'static Launch = Box::leak(Box::new(Launch::prepare(setting.system.path()).expect("it builds")));
-    let node = TestNode::start_qemu(launch, launch.reachable().arguments(counters::arguments(&plugin, &socket)));
+    let node = TestNode::start_qemu(launch, launch.reachable().arguments(capture.arguments()));
     node.wait_for(0, "listening on port 7327");
     setting.address = format!("127.0.0.1:{}", node.node.port(7327));
     setting.run(&["ps", "--node", &setting.address, "--key", "anna", "--accept-key"]).expect("it may");
 
-    let authority = node.authority();
-    let [site, http, net] = counts();
-    // One of each, with as many clients as later, is where memory is counted from.
-    swaps(&mut setting, &key, &node, &authority, [1, 1, 1], &socket);
-    let before = memory(&node);
-    let (load, seen) = swaps(&mut setting, &key, &node, &authority, [site, http, net], &socket);
+    let counts = counts();
+    // memory is counted of new instances that nobody has used yet, by a node that has had this load before
+    let warm = counts.map(|(name, _)| (name, 1));
+    under_load(&mut setting, &key, &node, warm, &capture);
+    let before = fresh(&mut setting, &key, &node);
+    let begin = capture.position();
+    let (load, seen, spans) = under_load(&mut setting, &key, &node, counts, &capture);
+    let packets = capture.seen(80);
+    let after = fresh(&mut setting, &key, &node);
+
     eprintln!("{load:?} {} answers verified, {} connections reopened", seen.requests, seen.reopened);
-    let after = memory(&node);
+    assert_eq!(packets.resets, 0, "the node has reset connections");
+    report("no box replaced", &packets.waits, |at| at > begin && !spans.iter().any(|(_, span)| span.contains(&at)));
+    for (name, _) in counts {
+        let of_box = |at| spans.iter().any(|(of, span)| *of == name && span.contains(&at));
+        report(name, &packets.waits, of_box);
+    }
     for ((what, before), (_, after)) in before.iter().zip(&after) {
         eprintln!("{what}: {before} bytes before, {after} after");
     }
-    // Boxes have what their busiest moment needed, which differs; the rest is the node's.
-    let own = |memory: &[(String, u64)]| {
-        let boxes: u64 = memory[2..].iter().map(|(_, bytes)| bytes).sum();
-        [memory[0].1 - boxes, memory[1].1]
-    };
-    for (before, after) in own(&before).into_iter().zip(own(&after)) {
-        assert!(after <= before + SLACK, "{before} bytes of the node's own before, {after} after");
+    for ((what, before), (_, after)) in before.iter().zip(&after) {
+        let slack = if what.starts_with("the node") { SLACK } else { PAGE };
+        assert!(*after <= before + slack, "{what}: {before} bytes before, {after} after");
     }
     node.power_off();
 }
 
-/// So many of each while clients of both kinds are served.
-fn swaps(
+/// Says how long clients waited at the times that count: for all that the node had to do before.
+fn report(what: &str, waits: &[Wait], counts: impl Fn(u64) -> bool) {
+    let mut micros: Vec<u64> = waits.iter().filter(|wait| counts(wait.position)).map(|wait| wait.micros).collect();
+    micros.sort_unstable();
+    let of = |part: usize| micros.get(micros.len() * part / 1_000).or(micros.last()).copied().unwrap_or_default();
+    let (count, median, most) = (micros.len(), of(500), of(1_000));
+    eprintln!(
+        "{what}: {count} waits, half of them up to {median} us, 99.9 % up to {} us, the longest {most} us",
+        of(999)
+    );
+}
+
+/// What memory is used by instances that have done nothing yet, and by the node besides.
+fn fresh(setting: &mut Setting, key: &str, node: &TestNode) -> Vec<(String, u64)> {
+    for name in ["site", "http", "net"] {
+        setting.replace(name, key).unwrap_or_else(|said| panic!("{name}: {said}"));
+    }
+    memory(node)
+}
+
+/// Boxes are replaced while clients of both kinds are served. Also yields what went over the card during each swap.
+fn under_load(
     setting: &mut Setting,
     key: &str,
     node: &TestNode,
-    authority: &str,
-    [site, http, net]: [usize; 3],
-    counter: &Path,
-) -> (Load, tests::checker::Seen) {
+    counts: [(&'static str, usize); 3],
+    capture: &Capture,
+) -> (Load, Seen, Vec<(&'static str, Range<u64>)>) {
+    let authority = node.authority();
     let expected = [
         Expected { path: "/", bodies: PAGES.map(|page| page.as_bytes().to_vec()).to_vec() },
         Expected { path: "/large.bin", bodies: vec![setting.large.clone()] },
     ];
-    // what the node executes between two answers that one client gets, whatever else it has to do
-    let (counter, longest) = (counter.to_path_buf(), Arc::<AtomicU64>::default());
-    let pause = longest.clone();
-    let mut last = None;
-    let checkers = Checkers::start(authority, 4, &expected, move || {
-        let now = counters::read(&counter).expect("the counting plugin").instructions;
-        pause.fetch_max(now - last.replace(now).unwrap_or(now), Relaxed);
-    });
+    let checkers = Checkers::start(&authority, 4, &expected);
     let over = AtomicBool::new(false);
     let url = format!("http://{authority}/");
-    let load = thread::scope(|scope| {
+    // what all goes like while nothing is replaced
+    let first = load::wrk(&url, 8, ROUND);
+    let (load, spans) = thread::scope(|scope| {
         let load = scope.spawn(|| {
-            let mut all = Load::default();
+            let mut all = first;
             while !over.load(Relaxed) {
-                let load = load::wrk(&url, 8, Duration::from_secs(5));
+                let load = load::wrk(&url, 8, ROUND);
                 all.requests += load.requests;
                 all.errors += load.errors;
                 all.refused += load.refused;
             }
             all
         });
-        let changes = [("site", site), ("http", http), ("net", net)];
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for (name, count) in changes {
+        let spans = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut spans = Vec::new();
+            for (name, count) in counts {
                 for number in 1..=count {
-                    match name {
-                        "site" => setting.page += 1,
-                        "http" => setting.server += 1,
-                        _ => setting.keep_alive += 1,
-                    }
-                    setting.write(key);
-                    let began = Instant::now();
-                    let said = setting.deploy().unwrap_or_else(|said| {
+                    let (began, position) = (Instant::now(), capture.position());
+                    setting.replace(name, key).unwrap_or_else(|said| {
                         panic!("{name} {number}: {said}\nthe console ends with:\n{}", node.node.console().end())
                     });
-                    assert!(said.contains(": done") && said.contains(&format!("{name}: another")), "{said}");
-                    let (time, pause) = (began.elapsed().as_secs_f32(), longest.swap(0, Relaxed));
-                    eprintln!("{name} {number} of {count} took {time:.1} s; longest pause: {pause} instructions");
+                    spans.push((name, position..capture.position()));
+                    eprintln!("{name} {number} of {count} took {:.1} s", began.elapsed().as_secs_f32());
                 }
             }
+            spans
         }));
         over.store(true, Relaxed);
         let load = load.join().expect("wrk");
-        if let Err(panic) = result {
-            std::panic::resume_unwind(panic);
-        }
-        load
+        (load, spans.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let seen = checkers.end();
     let console = || node.node.console().end();
     assert_eq!(seen.failures, Vec::<String>::new(), "{seen:?}\nthe console ends with:\n{}", console());
     assert_eq!((load.errors, load.refused), (0, 0), "{load:?}\nthe console ends with:\n{}", console());
     assert!(load.requests > 0 && seen.requests > 0);
-    (load, seen)
+    (load, seen, spans)
 }

@@ -11,7 +11,8 @@ use tests::{client::Raw, session::Session};
 /// Connections that say nothing, or nothing of use.
 const CROWD: usize = 100;
 
-pub fn nobody_gets_in(bench: &mut Bench, address: &str) {
+pub fn nobody_gets_in(bench: &mut Bench) {
+    let address = &*bench.address.clone();
     // a good session, of which every byte is known to the attacker
     let mut good = Session::enter(address, &key(ANNA), [20; 32]).expect("anna may come in");
     assert_eq!(good.ask(&Request::Restart { name: "late".into() }), Ok(Response::Done));
