@@ -14,7 +14,13 @@ use std::{
 /// Enough for the headers of every packet.
 const HEADERS: usize = 128;
 
-type Client = (IpAddr, u16);
+/// Who waits, and since when.
+#[derive(Default)]
+struct Asking {
+    since: HashMap<(IpAddr, u16), u64>,
+    /// when the node last said anything, or when it was first asked after that
+    paused: u64,
+}
 
 /// Packets of one network card, as QEMU writes them to a file.
 pub struct Capture(PathBuf);
@@ -34,6 +40,8 @@ pub struct Wait {
 pub struct Seen {
     /// in the order of their ends
     pub waits: Vec<Wait>,
+    /// how long somebody waited and nobody was told anything, each time that something was said
+    pub pauses: Vec<Wait>,
     /// packets by which the node has reset connections
     pub resets: u64,
 }
@@ -59,7 +67,7 @@ impl Capture {
     pub fn seen(&self, port: u16) -> Seen {
         let mut reader =
             LegacyPcapReader::new(1 << 16, File::open(&self.0).expect("packets")).expect("a file of packets");
-        let (mut seen, mut asking, mut position) = (Seen::default(), HashMap::new(), 0);
+        let (mut seen, mut asking, mut position) = (Seen::default(), Asking::default(), 0);
         loop {
             match reader.next() {
                 Ok((length, block)) => {
@@ -80,7 +88,7 @@ impl Capture {
 }
 
 impl Seen {
-    fn packet(&mut self, bytes: &[u8], port: u16, (position, micros): (u64, u64), asking: &mut HashMap<Client, u64>) {
+    fn packet(&mut self, bytes: &[u8], port: u16, (position, micros): (u64, u64), asking: &mut Asking) {
         let Ok(packet) = LaxSlicedPacket::from_ethernet(bytes) else { return };
         let (source, destination) = match &packet.net {
             Some(LaxNetSlice::Ipv4(ip)) => {
@@ -96,16 +104,25 @@ impl Seen {
         if tcp.destination_port() == port {
             let client = (source, tcp.source_port());
             if tcp.rst() {
-                asking.remove(&client);
+                asking.since.remove(&client);
             } else if says {
+                if asking.since.is_empty() {
+                    asking.paused = micros;
+                }
                 // what is sent again was asked before
-                asking.entry(client).or_insert(micros);
+                asking.since.entry(client).or_insert(micros);
             }
         } else if tcp.source_port() == port {
             let client = (destination, tcp.destination_port());
             self.resets += u64::from(tcp.rst());
-            if says && let Some(asked) = asking.remove(&client) {
-                self.waits.push(Wait { position, micros: micros.saturating_sub(asked) });
+            if says {
+                if !asking.since.is_empty() {
+                    self.pauses.push(Wait { position, micros: micros.saturating_sub(asking.paused) });
+                }
+                asking.paused = micros;
+                if let Some(asked) = asking.since.remove(&client) {
+                    self.waits.push(Wait { position, micros: micros.saturating_sub(asked) });
+                }
             }
         }
     }
@@ -121,6 +138,7 @@ mod tests {
         let (client, node) = ([10, 0, 2, 2], [10, 0, 2, 15]);
         let to_node = || PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(client, node, 64).tcp(4_000, 80, 7, 1_000);
         let to_client = || PacketBuilder::ethernet2([2; 6], [1; 6]).ipv4(node, client, 64).tcp(80, 4_000, 9, 1_000);
+        let other = || PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(client, node, 64).tcp(4_001, 80, 7, 1_000);
         let long = [b'x'; 1_000];
         let packets = [
             (10, to_node().syn(), &b""[..]),
@@ -131,7 +149,9 @@ mod tests {
             (50, to_node().ack(10), b"GET /"),
             (70, to_client().ack(13), &long),
             (90, to_client().ack(13), &long),
+            (92, other(), b"GET /"),
             (95, to_client().rst(), b""),
+            (98, to_client().ack(13), &long),
         ];
         let directory = tempfile::tempdir().expect("a folder");
         let capture = Capture(directory.path().join("packets.pcap"));
@@ -156,6 +176,8 @@ mod tests {
         let seen = capture.seen(80);
         let waits = [Wait { position: starts[1], micros: 15 }, Wait { position: starts[6], micros: 30 }];
         assert_eq!((seen.waits, seen.resets), (waits.to_vec(), 1));
+        let last = Wait { position: starts[10], micros: 6 };
+        assert_eq!(seen.pauses, [waits[0], waits[1], last]);
         assert_eq!(capture.seen(81).waits, []);
     }
 }

@@ -156,10 +156,13 @@ fn swaps_under_load_lose_nothing() {
 
     eprintln!("{load:?} {} answers verified, {} connections reopened", seen.requests, seen.reopened);
     assert_eq!(packets.resets, 0, "the node has reset connections");
-    report("no box replaced", &packets.waits, |at| at > begin && !spans.iter().any(|(_, span)| span.contains(&at)));
-    for (name, _) in counts {
-        let of_box = |at| spans.iter().any(|(of, span)| *of == name && span.contains(&at));
-        report(name, &packets.waits, of_box);
+    for what in ["nothing", "site", "http", "net"] {
+        let counts = |at| match spans.get(spans.partition_point(|(_, span)| span.end <= at)) {
+            Some((name, span)) if span.contains(&at) => *name == what,
+            _ => what == "nothing" && at >= begin,
+        };
+        report(&format!("{what} replaced: a client waits"), &packets.waits, counts);
+        report(&format!("{what} replaced: all that wait do so"), &packets.pauses, counts);
     }
     for ((what, before), (_, after)) in before.iter().zip(&after) {
         eprintln!("{what}: {before} bytes before, {after} after");
@@ -177,10 +180,7 @@ fn report(what: &str, waits: &[Wait], counts: impl Fn(u64) -> bool) {
     micros.sort_unstable();
     let of = |part: usize| micros.get(micros.len() * part / 1_000).or(micros.last()).copied().unwrap_or_default();
     let (count, median, most) = (micros.len(), of(500), of(1_000));
-    eprintln!(
-        "{what}: {count} waits, half of them up to {median} us, 99.9 % up to {} us, the longest {most} us",
-        of(999)
-    );
+    eprintln!("{what}, {count} times: half up to {median} us, 99.9 % up to {} us, the longest {most} us", of(999));
 }
 
 /// What memory is used by instances that have done nothing yet, and by the node besides.
