@@ -15,6 +15,7 @@ on_each!(
     failures_stay_with_their_request,
     clients_that_leave_are_no_failures,
     requests_are_worked_on_at_once,
+    an_instance_answers_as_many_requests_as_its_box_says,
     one_instance_of_0_3_works_on_many_requests,
     a_trap_in_0_3_ends_the_instance,
     what_the_node_gives,
@@ -148,6 +149,18 @@ fn requests_are_worked_on_at_once(on: On) {
     assert!(after - before >= 2_000_000_000, "{before} to {after}");
     let memory = node.box_status("trials")["memory"].as_u64().expect("a number");
     assert!(memory <= 4 << 20, "{memory}");
+    node.power_off();
+}
+
+fn an_instance_answers_as_many_requests_as_its_box_says(on: On) {
+    let node = TestNode::start("wasi", on);
+    for count in 1..=3 {
+        assert_eq!(curl(&[], &node.url("/trials/count")).text(), "1", "one");
+        assert_eq!(curl(&[], &node.url("/again/count")).text(), count.to_string(), "and the next");
+    }
+    for name in ["trials", "again"] {
+        assert_eq!(node.box_status(name)["restarts"], 0);
+    }
     node.power_off();
 }
 

@@ -110,6 +110,8 @@ pub struct BoxSpec {
     pub queue: u32,
     /// Calls that it serves at once.
     pub concurrency: u32,
+    /// Whether an instance of a WASI 0.2 handler answers another request after the first.
+    pub reuse: bool,
     pub restart: Restart,
     /// The `config` table, flattened: `config.dns = ["1.1.1.1"]` is ("dns.0", "1.1.1.1").
     pub config: Vec<(String, String)>,

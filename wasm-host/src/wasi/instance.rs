@@ -50,7 +50,7 @@ pub struct Instance {
 
 /// What became of an instance and its request.
 pub enum Outcome {
-    /// It can be used again.
+    /// Its request ended well.
     Well(Box<Instance>),
     /// It is not used again, though it did not fail.
     Spent,

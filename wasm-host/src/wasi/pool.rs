@@ -1,7 +1,8 @@
 //! The life of a box whose exports the node calls: requests in, responses out, and the instances between them.
 //!
 //! A 0.2 handler works on one request at a time, so there are as many instances as requests that are worked on, up to
-//! the box's `concurrency` and as many as fit in its memory limit together. Each is made when it is needed, used again
+//! the box's `concurrency` and as many as fit in its memory limit together. Each is made when it is needed, and dropped
+//! after its request: the runtimes of some languages cannot take a second one. With the box's `reuse` it is used again
 //! after a request that ended well, and dropped when it has had nothing to do for a while. Some requests more wait for
 //! one; the rest are answered with 503.
 //!
@@ -123,8 +124,8 @@ impl<'a> Pool<'a> {
     fn ended(&mut self, outcome: Outcome) {
         let handle = self.maker.handle;
         match outcome {
-            Outcome::Well(instance) => self.idle.push((*instance, self.maker.platform.now())),
-            Outcome::Spent => {}
+            Outcome::Well(instance) if handle.spec.reuse => self.idle.push((*instance, self.maker.platform.now())),
+            Outcome::Well(_) | Outcome::Spent => {}
             Outcome::Failed(what, error) => self.failed(&what, &error),
             Outcome::Unmade { request, error, full } => return self.unmade(request, &error, full),
         }

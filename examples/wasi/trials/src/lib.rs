@@ -10,6 +10,7 @@ use bindings::{
         random::random::{get_random_bytes, get_random_u64},
     },
 };
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
@@ -46,6 +47,9 @@ mod bindings {
     use super::Trials;
     export!(Trials);
 }
+
+/// That this instance has counted.
+static REQUESTS: AtomicU32 = AtomicU32::new(0);
 
 struct Trials;
 
@@ -91,6 +95,7 @@ impl Guest for Trials {
                 get_stderr().blocking_write_and_flush(b"to stderr").expect("the log takes it");
                 answer(response, "printed");
             }
+            "count" => answer(response, &(REQUESTS.fetch_add(1, Relaxed) + 1).to_string()),
             "given" => answer(response, &given()),
             _ => {
                 let refusal = OutgoingResponse::new(Fields::new());

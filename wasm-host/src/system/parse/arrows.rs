@@ -206,10 +206,7 @@ impl Reader {
             }
         }
         if let Some((_, value)) = table.take("read-only") {
-            match value.get_ref() {
-                DeValue::Boolean(read_only) => grant.read_only = *read_only,
-                _ => return self.wrong_type(value, &format!("{what}: read-only"), "true or false").unwrap_or(grant),
-            }
+            grant.read_only = self.boolean(value, &format!("{what}: read-only")).unwrap_or_default();
         }
         grant
     }

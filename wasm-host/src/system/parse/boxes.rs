@@ -11,7 +11,8 @@ use alloc::{
 use core::time::Duration;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["component", "memory", "cpu", "queue", "concurrency", "restart", "config", "assets", "arrows"];
+const KEYS: &[&str] =
+    &["component", "memory", "cpu", "queue", "concurrency", "reuse", "restart", "config", "assets", "arrows"];
 
 /// A component cannot do with less than a page, nor a 32-bit memory with more.
 const MEMORY: core::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 30);
@@ -46,6 +47,7 @@ impl Reader {
             cpu: BoxSpec::DEFAULT_CPU,
             queue: BoxSpec::DEFAULT_QUEUE,
             concurrency: BoxSpec::DEFAULT_CONCURRENCY,
+            reuse: false,
             restart: Restart::default(),
             config: Vec::new(),
             assets: Vec::new(),
@@ -73,6 +75,9 @@ impl Reader {
         }
         if let Some((_, value)) = table.take("concurrency") {
             spec.concurrency = self.number(value, &what("concurrency"), 1..=65_536).unwrap_or(spec.concurrency);
+        }
+        if let Some((_, value)) = table.take("reuse") {
+            spec.reuse = self.boolean(value, &what("reuse")).unwrap_or(spec.reuse);
         }
         if let Some((_, value)) = table.take("restart") {
             spec.restart = self.restart(name, value);

@@ -97,6 +97,13 @@ impl Reader {
         }
     }
 
+    pub fn boolean(&mut self, value: &Value<'_>, what: &str) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            _ => self.wrong_type(value, what, "true or false"),
+        }
+    }
+
     /// A value, or an array of values, as a list.
     pub fn one_or_more<'t, 'i>(&mut self, value: &'t Value<'i>, what: &str) -> Vec<&'t Value<'i>> {
         match value.get_ref() {

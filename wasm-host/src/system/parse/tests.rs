@@ -30,6 +30,7 @@ memory = "32 MiB"
 cpu = 200
 queue = 262144
 concurrency = 1_000
+reuse = true
 restart = { min = "1 s", max = "5 min" }
 config.dns = ["1.1.1.1", "9.9.9.9"]
 config.log = { level = "info", colour = false }
@@ -53,7 +54,10 @@ arrows."wasi:clocks/wall-clock@0.2.0" = { node = true }
     assert_eq!(names, ["http", "net", "site"], "in the order of the file");
     let http = &system.boxes[0];
     assert_eq!(http.component_name(), "tls + http");
-    assert_eq!((http.memory, http.cpu, http.queue, http.concurrency), (32 << 20, 200, 256 << 10, 1000));
+    assert_eq!(
+        (http.memory, http.cpu, http.queue, http.concurrency, http.reuse),
+        (32 << 20, 200, 256 << 10, 1000, true)
+    );
     assert_eq!((http.restart.min, http.restart.max), (Duration::from_secs(1), Duration::from_secs(300)));
     let config: Vec<(&str, &str)> = http.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let expected = [
@@ -66,13 +70,13 @@ arrows."wasi:clocks/wall-clock@0.2.0" = { node = true }
     ];
     assert_eq!(config, expected);
     let [tcp, site, echo] = &http.arrows[..] else { panic!("{:?}", http.arrows) };
-    assert_eq!((tcp.at.line, tcp.at.column), (16, 8));
+    assert_eq!((tcp.at.line, tcp.at.column), (17, 8));
     let Grant::Net(net) = &tcp.grant else { panic!("{tcp:?}") };
     assert!(net.may_listen(80) && net.may_listen(8005) && !net.may_listen(81));
     assert_eq!(net.connect[0].host, Host::Name("host".into()));
     assert_eq!(site.grant, Grant::Http(HttpGrant::default()));
     assert_eq!(echo.grant, Grant::Http(HttpGrant { host: "example.org".into(), path: "/echo/".into() }));
-    assert_eq!((echo.target.clone(), echo.target_at.line), (Target::Box("echo".into()), 17));
+    assert_eq!((echo.target.clone(), echo.target_at.line), (Target::Box("echo".into()), 18));
     assert_eq!(system.boxes[1].arrows[0].target, Target::Device("nic0".into()));
     assert_eq!(system.boxes[1].memory, BoxSpec::DEFAULT_MEMORY);
     let site = &system.boxes[2];
@@ -146,6 +150,7 @@ fn faults_say_what_is_meant() {
         ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", sectors = \"5\" }", "\"2048-10239\"", ""),
         ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", sectors = \"9-8\" }", "\"8-9\"", ""),
         ("arrows.\"pearwood:hardware/block\" = { device = \"disk0\", read-only = 1 }", "true or false", ""),
+        ("reuse = 1", "reuse is true or false, not an integer", ""),
         ("arrows.\"a:b/c\" = { node = true }", "the node gives no such interface", ""),
         ("arrows.\"a:b/c\" = { bx = \"x\", box = \"x\" }", "has no key `bx`", "did you mean `box`?"),
         ("arrows.\"a:b/c\" = {}", "has no target", "{ box = \"…\" }"),
