@@ -42,8 +42,8 @@ pub struct Seen {
     pub waits: Vec<Wait>,
     /// how long somebody waited and nobody was told anything, each time that something was said
     pub pauses: Vec<Wait>,
-    /// packets by which the node has reset connections
-    pub resets: u64,
+    /// where among the packets the node has reset connections
+    pub resets: Vec<u64>,
 }
 
 impl Capture {
@@ -114,7 +114,9 @@ impl Seen {
             }
         } else if tcp.source_port() == port {
             let client = (destination, tcp.destination_port());
-            self.resets += u64::from(tcp.rst());
+            if tcp.rst() {
+                self.resets.push(position);
+            }
             if says {
                 if !asking.since.is_empty() {
                     self.pauses.push(Wait { position, micros: micros.saturating_sub(asking.paused) });
@@ -175,7 +177,7 @@ mod tests {
         fs::write(&capture.0, file).expect("written");
         let seen = capture.seen(80);
         let waits = [Wait { position: starts[1], micros: 15 }, Wait { position: starts[6], micros: 30 }];
-        assert_eq!((seen.waits, seen.resets), (waits.to_vec(), 1));
+        assert_eq!((seen.waits, seen.resets), (waits.to_vec(), vec![starts[9]]));
         let last = Wait { position: starts[10], micros: 6 };
         assert_eq!(seen.pauses, [waits[0], waits[1], last]);
         assert_eq!(capture.seen(81).waits, []);

@@ -155,7 +155,8 @@ fn swaps_under_load_lose_nothing() {
     let after = fresh(&mut setting, &key, &node);
 
     eprintln!("{load:?} {} answers verified, {} connections reopened", seen.requests, seen.reopened);
-    assert_eq!(packets.resets, 0, "the node has reset connections");
+    // before, it resets those that come earlier than the boxes that listen
+    assert!(packets.resets.iter().all(|at| *at < begin), "the node has reset connections: {:?}", packets.resets);
     for what in ["nothing", "site", "http", "net"] {
         let counts = |at| match spans.get(spans.partition_point(|(_, span)| span.end <= at)) {
             Some((name, span)) if span.contains(&at) => *name == what,

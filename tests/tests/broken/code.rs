@@ -38,18 +38,18 @@ pub fn is_for_another_node(bench: &mut Bench) {
     enable(&mut for_another, &[FEATURE]);
     let for_another = compile(&for_another);
     let flags = CPU_FLAGS.iter().copied().chain(["epoch_interruption", "lean", FEATURE]);
-    let image = image(bench, &components, EngineSettings::new(WASMTIME, triple, flags), for_another.clone());
+    let image = packed(bench, &components, EngineSettings::new(WASMTIME, triple, flags), for_another.clone());
     let why = ["box `api`: ", "was compiled for other engine settings: ", FEATURE];
     bench.broken("code for another CPU", &image, "refused", &why);
 
     let mut metered = settings();
     metered.consume_fuel(true);
-    let image = self::image(bench, &components, says.clone(), compile(&metered));
+    let image = packed(bench, &components, says.clone(), compile(&metered));
     bench.broken("code of another kind than the image says", &image, "refused", &["box `api`: ", "fuel"]);
 
     // beside Linux the CPU is this machine's, which may have it
     if bench.target == Target::Kernel {
-        let image = self::image(bench, &components, says, for_another);
+        let image = packed(bench, &components, says, for_another);
         bench.broken("code for another CPU than the image says", &image, "refused", &["box `api`: ", FEATURE]);
     }
 }
@@ -63,7 +63,7 @@ fn enable(config: &mut Config, flags: &[&str]) {
 }
 
 /// The system with this code for `api`, and this said of it.
-fn image(bench: &Bench, components: &Components, settings: EngineSettings, code: Vec<u8>) -> Vec<u8> {
+fn packed(bench: &Bench, components: &Components, settings: EngineSettings, code: Vec<u8>) -> Vec<u8> {
     let compiler = Compiler::new(bench.target, Kind::Lean).expect("a compiler");
     let cache = tempfile::tempdir().expect("a folder");
     let source = &components.system.source;
