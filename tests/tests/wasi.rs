@@ -14,6 +14,7 @@ on_each!(
     a_slow_reader_holds_nobody_up,
     failures_stay_with_their_request,
     clients_that_leave_are_no_failures,
+    who_has_no_arrow_asks_nobody,
     requests_are_worked_on_at_once,
     an_instance_answers_as_many_requests_as_its_box_says,
     one_instance_of_0_3_works_on_many_requests,
@@ -149,6 +150,18 @@ fn requests_are_worked_on_at_once(on: On) {
     assert!(after - before >= 2_000_000_000, "{before} to {after}");
     let memory = node.box_status("trials")["memory"].as_u64().expect("a number");
     assert!(memory <= 4 << 20, "{memory}");
+    node.power_off();
+}
+
+fn who_has_no_arrow_asks_nobody(on: On) {
+    let node = TestNode::start("wasi", on);
+    let position = node.node.console().position();
+    assert_eq!(curl(&[], &node.url("/alone/Ada")).status, 502);
+    node.wait_for(
+        position,
+        "alone: error: GET /alone/Ada: gave an error in place of a response: ErrorCode::HttpRequestDenied",
+    );
+    assert_eq!(node.box_status("alone")["restarts"], 0);
     node.power_off();
 }
 

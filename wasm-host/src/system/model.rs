@@ -118,6 +118,8 @@ pub struct BoxSpec {
     pub assets: Vec<Assets>,
     /// In the order of the file.
     pub arrows: Vec<Arrow>,
+    /// What it may import and ask nobody for: `arrows."wasi:http/outgoing-handler" = []`.
+    pub nobody: Vec<InterfaceName>,
 }
 
 impl BoxSpec {

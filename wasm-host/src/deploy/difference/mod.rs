@@ -115,6 +115,7 @@ fn fate(old: Side<'_>, new: Side<'_>, index: usize) -> Fate {
     note(before.config != spec.config, Why::Config);
     note(!same_limits(before, spec), Why::Limits);
     let other_arrows = !before.arrows.iter().filter(stays).eq(spec.arrows.iter().filter(stays));
+    let other_arrows = other_arrows || before.nobody != spec.nobody;
     note(other_arrows || fixed(old, place) != fixed(new, index), Why::Arrows);
     if why.is_empty() {
         return Fate::Kept { old: place };
@@ -133,6 +134,7 @@ fn same_limits(a: &BoxSpec, b: &BoxSpec) -> bool {
         config: Vec::new(),
         assets: Vec::new(),
         arrows: Vec::new(),
+        nobody: Vec::new(),
         ..spec.clone()
     };
     rest(a) == rest(b)

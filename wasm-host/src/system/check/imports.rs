@@ -37,7 +37,8 @@ impl Check<'_> {
             // types alone give no power
             Kind::Call => !import.functions.is_empty(),
         };
-        if needs_arrow && !spec.arrows.iter().any(|arrow| arrow.interface.compatible(&name)) {
+        let mut declared = spec.arrows.iter().map(|arrow| &arrow.interface).chain(&spec.nobody);
+        if needs_arrow && !declared.any(|interface| interface.compatible(&name)) {
             self.missing_arrow(spec, &name, kind);
         }
     }
@@ -57,6 +58,9 @@ impl Check<'_> {
         fault.interface = Some(name.to_string());
         fault.help = Some(match other_version {
             Some(arrow) => format!("the arrow for `{}` is for another version", arrow.interface),
+            None if name.package() == "wasi:http" => {
+                format!("add arrows.\"{}\" = {arrow}, or [] if it is to ask nobody", name.path())
+            }
             None => format!("add arrows.\"{}\" = {arrow}", name.path()),
         });
     }

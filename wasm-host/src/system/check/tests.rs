@@ -411,7 +411,12 @@ fn a_handler_asks_over_an_arrow_like_any_other_client() {
     let faults = wasi(&[OUTGOING], &[INCOMING], "").unwrap_err();
     assert_eq!(faults.len(), 1, "{}", Report(&faults));
     assert_eq!(faults[0].message, "box `w` imports `wasi:http/outgoing-handler@0.2.3` and has no arrow for it");
-    assert_eq!(faults[0].help.as_deref(), Some("add arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }"));
+    let help = "add arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }, or [] if it is to ask nobody";
+    assert_eq!(faults[0].help.as_deref(), Some(help));
+
+    let routes = wasi(&[OUTGOING], &[INCOMING], "arrows.\"wasi:http/outgoing-handler\" = []\n");
+    let routes = routes.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    assert!(routes.boxes[1].client(Channel::Handler).is_none());
 }
 
 #[test]

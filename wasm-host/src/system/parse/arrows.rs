@@ -4,7 +4,7 @@ use super::table::{Key, Table, Value};
 use super::{Reader, is_device, label};
 use crate::system::grant::{self, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
 use crate::system::known::{self, Channel, Kind};
-use crate::system::model::{Arrow, Target};
+use crate::system::model::{Arrow, BoxSpec, Target};
 use crate::system::{InterfaceName, suggest};
 use alloc::{
     format,
@@ -19,18 +19,27 @@ const GRANTS: &[&str] = &["listen", "connect", "host", "path", "sectors", "read-
 /// The most arrows of one interface, and the most entries of one grant.
 const MAX_ENTRIES: usize = 4096;
 
+/// Many components import what WASI has for HTTP clients, whether they use it or not: without a target it is denied.
+fn goes_to_nobody(key: &Key<'_>, value: &Value<'_>) -> Option<InterfaceName> {
+    let interface = InterfaceName::parse(key.text).filter(|name| name.package() == "wasi:http")?;
+    let is_client = Kind::of(&interface) == Kind::Channel(Channel::Handler);
+    let is_empty = matches!(value.get_ref(), DeValue::Array(array) if array.is_empty());
+    (is_client && is_empty).then_some(interface)
+}
+
 impl Reader {
-    pub fn arrows(&mut self, name: &str, value: &Value<'_>) -> Vec<Arrow> {
-        let mut arrows: Vec<Arrow> = Vec::new();
-        let Some(table) = self.table(value, &format!("box `{name}`: arrows")) else { return arrows };
+    pub fn arrows(&mut self, name: &str, value: &Value<'_>, spec: &mut BoxSpec) {
+        let Some(table) = self.table(value, &format!("box `{name}`: arrows")) else { return };
         for (key, value) in table.into_entries() {
             let before = self.faults.len();
-            arrows.extend(self.interface(name, &key, value));
+            match goes_to_nobody(&key, value) {
+                Some(interface) => spec.nobody.push(interface),
+                None => spec.arrows.extend(self.interface(name, &key, value)),
+            }
             for fault in &mut self.faults[before..] {
                 fault.interface = Some(key.text.into());
             }
         }
-        arrows
     }
 
     /// The arrows of one interface.

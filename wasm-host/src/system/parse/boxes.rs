@@ -52,6 +52,7 @@ impl Reader {
             config: Vec::new(),
             assets: Vec::new(),
             arrows: Vec::new(),
+            nobody: Vec::new(),
         };
         let what = |key: &str| format!("box `{name}`: {key}");
         match table.take("component") {
@@ -89,7 +90,7 @@ impl Reader {
             spec.assets = self.assets(name, value);
         }
         if let Some((_, value)) = table.take("arrows") {
-            spec.arrows = self.arrows(name, value);
+            self.arrows(name, value, &mut spec);
         }
         self.unknown_keys(table, &format!("box `{name}`"), KEYS);
         Some(spec)

@@ -128,6 +128,8 @@ fn faults_say_what_is_meant() {
         ("restart = { limit = 3 }", "restart has no key `limit`", "`min`, `max`"),
         ("config.\"a.b\" = 1\nconfig.a.b = 2", "config.a.b is there twice", ""),
         ("assets = []", "assets is an empty array", ""),
+        ("arrows.\"pearwood:http/handler\" = []", "is an empty array", ""),
+        ("arrows.\"wasi:http/types\" = []", "is an empty array", ""),
         ("assets = { at = \"x\" }", "a part is one of folder, file, rustdoc or graph", ""),
         ("assets = { folder = \"a\", at = \"../b\" }", "is no name for an asset", ""),
         ("assets = { foldr = \"a\", folder = \"a\" }", "has no key `foldr`", "did you mean `folder`?"),
