@@ -22,7 +22,10 @@ impl Lint {
             progress::run(&format!("Linting {what}"), &mut clippy)
         };
         lint("the native crates", Toolchain::native_cargo(), &["--all-targets"])?;
-        lint("the kernel", toolchain.command("cargo-clippy"), &["--package", "kernel", "--target", KERNEL])?;
+        let kernel = ["--package", "kernel", "--target", KERNEL];
+        lint("the kernel", toolchain.command("cargo-clippy"), &kernel)?;
+        let whole = [&kernel[..], &["--all-features"]].concat();
+        lint("the kernel with all features", toolchain.command("cargo-clippy"), &whole)?;
         let names =
             workspace.component_crates().iter().map(|folder| package_name(folder)).collect::<Result<Vec<_>>>()?;
         let mut arguments = vec!["--target", COMPONENT];
