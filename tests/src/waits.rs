@@ -1,5 +1,6 @@
-//! How long clients waited, by what went over the node's network card: in the guest's time, whatever the machine that
-//! emulates it has to do besides.
+//! How long clients waited, by what went over the node's network card, in the guest's time. While the guest works, that is
+//! its instructions; while it has nothing to do, it is this machine's time: one that is busy otherwise makes some waits
+//! longer.
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError, traits::PcapReaderIterator};
@@ -164,7 +165,7 @@ mod tests {
         for (micros, builder, payload) in packets {
             starts.push(file.len() as u64);
             let mut packet = Vec::new();
-            builder.write(&mut packet, payload).expect("a packet");
+            builder.write_to_vec(&mut packet, payload).expect("a packet");
             let length = packet.len() as u32;
             packet.truncate(HEADERS);
             for number in [1, micros, packet.len() as u32, length] {
