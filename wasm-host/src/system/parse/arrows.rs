@@ -1,4 +1,4 @@
-//! A box's `arrows`: for each interface one table, or an array of tables.
+//! A box's `arrows`: for each interface one table, or an array of tables; an empty one for nobody.
 
 use super::table::{Key, Table, Value};
 use super::{Reader, is_device, label};

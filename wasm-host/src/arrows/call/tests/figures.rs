@@ -11,7 +11,7 @@ fn cpu_time() -> u64 {
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "it measures and asserts nothing: it is for people, who run it by the command above"]
 fn figures() {
     let mut node = Node::new();
     let b = node.guest("b", &guests::api_callee(), Limits::default());
