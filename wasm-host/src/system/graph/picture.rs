@@ -1,7 +1,7 @@
 //! What is to be drawn, apart from where.
 
 use crate::system::grant::{Grant, NetGrant};
-use crate::system::known::{Channel, Kind};
+use crate::system::known::{HANDLER, Kind};
 use crate::system::model::{Arrow, System, Target};
 use alloc::{
     format,
@@ -131,9 +131,9 @@ impl Picture {
 impl Label {
     pub fn of(arrow: &Arrow) -> Self {
         let interface = match Kind::of(&arrow.interface) {
-            Kind::Channel(Channel::Handler) => "http".to_string(),
+            Kind::Protocol(HANDLER) => "http".to_string(),
             Kind::Control => "control".to_string(),
-            Kind::Channel(_) | Kind::Device(_) => arrow.interface.interface().to_string(),
+            Kind::Protocol(_) | Kind::Device(_) => arrow.interface.interface().to_string(),
             _ => arrow.interface.path().split_once(':').map_or("", |(_, path)| path).to_string(),
         };
         let (grant, full) = match &arrow.grant {
