@@ -13,6 +13,9 @@ pub const HEADER: usize = 8;
 /// The most bytes one record can carry.
 pub const MAX_RECORD: usize = (1 << 24) - 1;
 
+/// Bytes of the length of a list.
+const LENGTH: usize = 4;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     pub kind: u8,
@@ -23,6 +26,14 @@ pub struct Record<'a> {
 /// A batch being written. Its buffer can be kept from batch to batch.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Batch(Vec<u8>);
+
+/// A record whose bytes are being added: where it begins, and where the list does that they belong to. Between the two are at
+/// least the header and, unless the list is all of the record, its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    record: usize,
+    list: usize,
+}
 
 impl Batch {
     pub const fn new() -> Self {
@@ -69,33 +80,67 @@ impl Batch {
         &mut self.0[start..]
     }
 
-    /// Starts a record whose bytes [`Batch::extend`] adds piece by piece, and gives its position.
-    pub fn open(&mut self, kind: u8, id: u32) -> usize {
-        let position = self.0.len();
-        self.head(kind, id, 0);
-        position
+    /// A record whose bytes are one list of bytes, behind its length (`list<u8>` in a record).
+    ///
+    /// # Panics
+    /// If it is longer than [`MAX_RECORD`].
+    #[inline]
+    pub fn push_list(&mut self, kind: u8, id: u32, list: &[u8]) {
+        let length = LENGTH + list.len();
+        let mut start = [0; HEADER + LENGTH];
+        start[..HEADER].copy_from_slice(&head(kind, id, length));
+        start[HEADER..].copy_from_slice(&(list.len() as u32).to_le_bytes());
+        self.0.reserve(HEADER + length);
+        self.0.extend_from_slice(&start);
+        self.0.extend_from_slice(list);
     }
 
-    /// Adds bytes, in parts, to the record at `position`, which must be the last one.
+    /// Starts a record whose bytes [`Batch::extend`] adds piece by piece.
+    pub fn open(&mut self, kind: u8, id: u32) -> Open {
+        let record = self.0.len();
+        self.head(kind, id, 0);
+        self.opened(record)
+    }
+
+    /// Starts a record that is one list of bytes, behind its length, which [`Batch::extend`] adds piece by piece.
+    pub fn open_list(&mut self, kind: u8, id: u32) -> Open {
+        let record = self.0.len();
+        self.begin(kind, id, LENGTH).extend_from_slice(&[0; LENGTH]);
+        self.opened(record)
+    }
+
+    /// The bytes to be added to the record at `record` begin here.
+    #[doc(hidden)]
+    #[inline]
+    pub fn opened(&self, record: usize) -> Open {
+        Open { record, list: self.0.len() }
+    }
+
+    /// Adds bytes, in parts, to a record that was opened and is still the last one.
     ///
     /// # Panics
     /// If that record becomes longer than [`MAX_RECORD`], or there is none.
     #[inline]
-    pub fn extend<const PARTS: usize>(&mut self, position: usize, parts: [&[u8]; PARTS]) {
+    pub fn extend<const PARTS: usize>(&mut self, Open { record, list }: Open, parts: [&[u8]; PARTS]) {
         self.0.reserve(parts.iter().map(|part| part.len()).sum());
         for part in parts {
             if !part.is_empty() {
                 self.0.extend_from_slice(part);
             }
         }
-        let length = self.0.len() - position - HEADER;
+        let length = self.0.len() - record - HEADER;
         assert!(length <= MAX_RECORD, "a record of {length} bytes");
-        self.0[position..position + 3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
+        self.0[record..record + 3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
+        if list > record + HEADER {
+            let length = (self.0.len() - list) as u32;
+            self.0[list - LENGTH..list].copy_from_slice(&length.to_le_bytes());
+        }
     }
 
     /// Starts a record of `length` bytes; the caller appends just as many.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn begin(&mut self, kind: u8, id: u32, length: usize) -> &mut Vec<u8> {
+    pub fn begin(&mut self, kind: u8, id: u32, length: usize) -> &mut Vec<u8> {
         self.head(kind, id, length);
         &mut self.0
     }
@@ -188,35 +233,6 @@ impl<'a> Records<'a> {
     fn stop(&mut self) -> Option<Result<Record<'a>, Malformed>> {
         self.0 = &[];
         Some(Err(Malformed))
-    }
-}
-
-/// A cursor over one record's bytes.
-pub(crate) struct Fields<'a>(pub &'a [u8]);
-
-impl<'a> Fields<'a> {
-    pub fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    pub fn u16(&mut self) -> Result<u16, Malformed> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    pub fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 }
 

@@ -1,23 +1,79 @@
-//! The packed records that channel arrows carry, as types. The WIT files beside this crate say what they mean;
-//! both the node and the boxes encode and decode with what is here.
+//! The packed records that arrows carry, as types. The WIT files beside this crate declare them, and [`protocol!`] generates
+//! them; both the node and the boxes encode and decode with what is here.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod batch;
-pub mod http;
-pub mod names;
-pub mod nic;
-pub mod tcp;
-pub mod udp;
+pub mod packed;
 
-pub use batch::{Batch, Malformed, Record, Records};
+pub use batch::{Batch, Malformed, Open, Record, Records};
+pub use packed::List;
+pub use wit_macro::protocol;
+
+pub mod tcp {
+    //! `pearwood:net/tcp`: connections.
+    crate::protocol! {
+        path: "net",
+        interface: "pearwood:net/tcp",
+        types: { "pearwood:net/types/address": core::net::Ipv6Addr },
+        runtime: crate,
+    }
+}
+
+pub mod udp {
+    //! `pearwood:net/udp`: datagrams.
+    pub use crate::tcp::Endpoint;
+
+    crate::protocol! {
+        path: "net",
+        interface: "pearwood:net/udp",
+        types: { "pearwood:net/types/endpoint": crate::tcp::Endpoint },
+        runtime: crate,
+    }
+}
+
+pub mod names {
+    //! `pearwood:net/names`: name lookups.
+    crate::protocol! {
+        path: "net",
+        interface: "pearwood:net/names",
+        types: { "pearwood:net/types/address": core::net::Ipv6Addr },
+        runtime: crate,
+    }
+}
+
+pub mod http {
+    //! `pearwood:http/handler`: requests and their answers.
+    crate::protocol! {
+        path: ["net", "http"],
+        interface: "pearwood:http/handler",
+        types: { "pearwood:net/types/address": core::net::Ipv6Addr },
+        runtime: crate,
+    }
+}
+
+pub mod nic {
+    //! `pearwood:hardware/nic`: Ethernet frames without FCS.
+    crate::protocol! { path: "hardware", interface: "pearwood:hardware/nic", runtime: crate }
+
+    /// The most bytes a frame can have with an MTU of 9,000 and a VLAN tag.
+    pub const MAX_FRAME: usize = 9_018;
+}
+
+pub mod block {
+    //! `pearwood:hardware/block`: disks, or parts of them.
+    crate::protocol! { path: "hardware", interface: "pearwood:hardware/block", runtime: crate }
+}
+
+/// The most bytes that a batch can have (`pearwood:box/ports`).
+pub const MAX_BATCH: usize = 131_072;
 
 /// Bytes that may be under way in one direction of a stream before the receiver gives credit back.
 pub const INITIAL_CREDIT: u32 = 65_536;
 
-/// Records that mean the same on every channel (`pearwood:net`, "Kinds 240 and up").
+/// Records that mean the same on every channel (`pearwood:box/ports`, "Kinds 240 and up").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer<'a> {
     /// The records after this one came from that peer.
