@@ -147,7 +147,7 @@ impl Service for Blocks {
             depth: DEPTH as u32,
             name: &self.device,
         }
-        .to_bytes()
+        .encode()
     }
 
     fn renew(&self) {

@@ -3,7 +3,7 @@
 use crate::{
     arrows::{
         Protocol,
-        channel::{Arrow, End, Gate, MAX_PORTS, Port, Ready, Service, Setup, Signal},
+        channel::{Arrow, End, Gate, MAX_PORTS, Port, Ready, Service, Setup},
         measure::Meter,
     },
     boxes::{BoxHandle, Parts},

@@ -152,7 +152,7 @@ impl Service for Tap {
         let card = &self.line.card;
         let octets = card.address();
         let address = octets.iter().fold(0, |address, octet| address << 8 | u64::from(*octet));
-        Attach { address, mtu: card.mtu() }.to_bytes()
+        Attach { address, mtu: card.mtu() }.encode()
     }
 
     fn renew(&self) {

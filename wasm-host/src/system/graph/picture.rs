@@ -142,6 +142,10 @@ impl Label {
             Grant::Net(net) => (ports(net, SHOWN), format!("{} {}", ports(net, usize::MAX), remotes(net))),
             Grant::Http(route) => (route.to_string(), route.to_string()),
             Grant::Block(block) => (block.to_string(), block.to_string()),
+            Grant::Attach(settings) => {
+                let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+                (String::new(), settings.join(", "))
+            }
         };
         let title = format!("{} {}", arrow.interface, full.trim());
         let measured = matches!(arrow.target, Target::Box(_)).then(|| arrow.interface.path().into());

@@ -15,7 +15,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use inbox::Inbox;
 use spin::Mutex;
-use wit::{Batch, MAX_BATCH, Malformed, Peer, Record, Records};
+use wit::{Batch, MAX_BATCH, Peer, Record, Records};
 
 pub struct Port {
     protocol: Protocol,
