@@ -3,7 +3,7 @@
 use crate::answer::{self, Answer};
 use crate::asked::{Asked, Misdeed};
 use std::collections::BTreeMap;
-use support::Outgoing;
+use wit::Outbox;
 use wit::http::{Command, Event, Head};
 use wit::{Peer, Record, Records};
 
@@ -15,7 +15,7 @@ const MILLISECOND: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Echo {
     now: u64,
-    peers: BTreeMap<u32, Outgoing>,
+    peers: BTreeMap<u32, Outbox>,
     /// by peer and request
     answers: BTreeMap<(u32, u32), Answer>,
     /// another takes its place
@@ -94,7 +94,7 @@ impl Echo {
                 (Some(Peer::Is(peer)), _) => from = Some(peer),
                 (Some(Peer::Attach(peer, _)), _) => {
                     self.forget(peer);
-                    self.peers.insert(peer, Outgoing::new());
+                    self.peers.insert(peer, Outbox::new());
                 }
                 (Some(Peer::Detach(peer, _)), _) => {
                     self.forget(peer);
@@ -124,13 +124,16 @@ impl Echo {
                 match command {
                     Command::Body { data, .. } if !answer.request_body(data) => {
                         self.answers.remove(&key);
-                        let why = b"more of a body than there was credit for";
+                        let why = "more of a body than there was credit for";
                         return Event::Failed { request: record.id, why }.encode(out.batch());
                     }
                     Command::Body { .. } => {}
                     Command::End { .. } => answer.request_end(),
                     Command::Credit { bytes, .. } => answer.add_credit(bytes),
-                    Command::Request { .. } | Command::Cancel { .. } => {}
+                    Command::Request { .. }
+                    | Command::Cancel { .. }
+                    | Command::Trailers { .. }
+                    | Command::Unknown { .. } => {}
                 }
                 if answer.advance(self.now, out) {
                     self.answers.remove(&key);
@@ -138,7 +141,7 @@ impl Echo {
             }
             Err(_) => {
                 if self.answers.remove(&key).is_some() {
-                    Event::Failed { request: record.id, why: b"a malformed command" }.encode(out.batch());
+                    Event::Failed { request: record.id, why: "a malformed command" }.encode(out.batch());
                 }
             }
         }
@@ -179,7 +182,7 @@ fn describe(head: &Head<'_>) -> Vec<u8> {
 }
 
 /// Well-formed records that mean nothing: no status, kinds that there are not, credit of three bytes.
-fn garbage(request: u32, out: &mut Outgoing) {
+fn garbage(request: u32, out: &mut Outbox) {
     let batch = out.batch();
     batch.push(1, request, b"\xc8");
     batch.push(4, request, b"123");

@@ -1,6 +1,6 @@
 //! The peers of one of the box's channels.
 
-use support::Outgoing;
+use wit::Outbox;
 
 /// Peers are numbered by the node, from 0 in the order of their arrows; there are no more than this.
 const MAX_PEERS: usize = 1024;
@@ -18,7 +18,7 @@ struct Peer {
     retires_at: Option<u64>,
     /// ... and it is to be let go
     retiring: bool,
-    out: Outgoing,
+    out: Outbox,
 }
 
 impl Peers {
@@ -83,13 +83,13 @@ impl Peers {
 
     /// Where to write what a peer must know in any case, if it is there.
     #[inline]
-    pub fn out(&mut self, number: u32) -> Option<&mut Outgoing> {
+    pub fn out(&mut self, number: u32) -> Option<&mut Outbox> {
         self.0.get_mut(number as usize).filter(|peer| peer.attached).map(|peer| &mut peer.out)
     }
 
     /// Where to write data, if the peer takes more of it now.
     #[inline]
-    pub fn out_for_data(&mut self, number: u32) -> Option<&mut Outgoing> {
+    pub fn out_for_data(&mut self, number: u32) -> Option<&mut Outbox> {
         self.out(number).filter(|out| !out.is_full() && out.len() < MUCH)
     }
 

@@ -19,7 +19,7 @@ impl Outgoing {
         if self.bytes.len() < end {
             self.grow(end);
         }
-        self.bytes[self.used..start].copy_from_slice(&head(wit::nic::FRAME, 0, length));
+        self.bytes[self.used..start].copy_from_slice(&head(wit::nic::Command::FRAME, 0, length));
         self.used = end;
         &mut self.bytes[start..end]
     }

@@ -146,12 +146,12 @@ impl Peers {
             if p.full {
                 return true;
             }
-            if p.events.is_empty() || send(peer, p.events.as_bytes()) {
-                room |= p.events.len() >= ROOM;
-                if p.events.len() > LARGEST {
+            let before = p.events.len();
+            if p.events.flush(|events| send(peer, events)) {
+                room |= before >= ROOM;
+                if before > LARGEST {
                     p.events = Batch::new();
                 }
-                p.events.clear();
                 p.pending = false;
                 return false;
             }
@@ -164,7 +164,7 @@ impl Peers {
         room
     }
 
-    /// `schedule` says that a peer which had no room has some again. True if a peer was waiting for it.
+    /// The node says that a peer which had no room has some again. True if a peer was waiting for it.
     pub fn retry(&mut self) -> bool {
         let mut any = false;
         for peer in &mut self.peers {

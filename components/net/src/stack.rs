@@ -18,7 +18,7 @@ use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
-use wit::Records;
+use wit::{Records, nic};
 
 const SECOND: u64 = 1_000_000_000;
 /// How often peers that retire are looked at.
@@ -101,8 +101,10 @@ impl Stack {
         let mut waiting = None;
         for record in Records::new(packed) {
             match record {
-                Ok(record) if record.kind == wit::nic::FRAME => self.frame(now, record.bytes, &mut waiting),
-                Ok(record) if record.kind == wit::nic::SHARED => self.share(now, record.id != 0),
+                Ok(record) if record.kind == nic::Event::FRAME => self.frame(now, record.bytes, &mut waiting),
+                Ok(record) if record.kind == nic::Event::SHARED => self.share(now, record.id != 0),
+                // what the node says of the card, which the shim has read
+                Ok(record) if record.kind >= wit::Peer::FIRST_KIND => {}
                 _ => self.counters.ignored += 1,
             }
         }

@@ -101,12 +101,13 @@ impl Udp {
             Command::Bind { port } => {
                 let answer = match self.bind(peer, port, datagrams) {
                     Ok(()) => Event::Bound { port },
-                    Err(why) => Event::Refused { port, why: why.as_bytes() },
+                    Err(why) => Event::Refused { port, why },
                 };
                 if let Some(events) = self.peers.answer(peer) {
                     answer.encode(events);
                 }
             }
+            Command::Unknown { .. } => {}
             Command::Unbind { port } => {
                 if self.bindings.get(&port).is_some_and(|binding| binding.peer == peer)
                     && let Some(binding) = self.bindings.remove(&port)

@@ -17,7 +17,7 @@ use crate::{
 use connection::{Around, Connection, Ending, State};
 use limits::Failures;
 use std::collections::BTreeMap;
-use support::Outgoing;
+use wit::Outbox;
 use uploads::Uploads;
 use wit::{
     Peer, Record, Records,
@@ -53,7 +53,7 @@ pub struct Control {
 
 #[derive(Default)]
 struct Peered {
-    out: Outgoing,
+    out: Outbox,
     retiring: bool,
     released: bool,
 }
@@ -181,11 +181,10 @@ impl Control {
             Event::Refused { id: _, why } => {
                 let waits = !self.retiring && self.peers.get(&peer).is_some_and(|peer| !peer.retiring);
                 if waits && self.refused.insert(peer, self.now + AGAIN).is_none() {
-                    let why = String::from_utf8_lossy(why);
                     outside.log(Level::Error, &format!("port {}: {why}; will ask again", self.config.port));
                 }
             }
-            Event::Accepted { connection, remote, port: _ } => self.accepted(peer, connection, remote, outside),
+            Event::Accepted { connection, remote, .. } => self.accepted(peer, connection, remote, outside),
             Event::Data { connection, data } => {
                 let Some(connection) = self.connections.get_mut(&(peer, connection)) else { return };
                 connection.received(data);
@@ -205,7 +204,7 @@ impl Control {
                 }
             }
             // This box makes no connections.
-            Event::Connected { .. } => {}
+            Event::Connected { .. } | Event::Unknown { .. } => {}
         }
     }
 

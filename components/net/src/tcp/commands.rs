@@ -74,6 +74,7 @@ impl Tcp {
     #[inline(never)]
     fn command(&mut self, peer: u32, command: Command<'_>, link: &mut Link, random: &mut Random) {
         match command {
+            Command::Unknown { .. } => {}
             Command::Finish { connection } => {
                 if let Some((connection, _)) = self.named(connection, peer) {
                     connection.finish();
@@ -96,7 +97,7 @@ impl Tcp {
                         }
                         Event::Listening { port }
                     }
-                    Err(why) => Event::Refused { id: port.into(), why: why.as_bytes() },
+                    Err(why) => Event::Refused { id: port.into(), why },
                 };
                 self.answer(peer, answer);
             }
@@ -108,7 +109,7 @@ impl Tcp {
             }
             Command::Connect { ticket, to } => {
                 if let Err(why) = self.connect(peer, ticket, to, link, random) {
-                    self.answer(peer, Event::Refused { id: ticket, why: why.as_bytes() });
+                    self.answer(peer, Event::Refused { id: ticket, why });
                 }
             }
             // Done where they are read.
