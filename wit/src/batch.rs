@@ -4,6 +4,7 @@
 //! kind: u8 << 24 | length: u24 (little endian),  id: u32 (little endian),  then `length` bytes
 //! ```
 
+use crate::MAX_BATCH;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -31,7 +32,7 @@ pub struct Batch(Vec<u8>);
 /// least the header and, unless the list is all of the record, its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
-    record: usize,
+    pub(crate) record: usize,
     list: usize,
 }
 
@@ -44,6 +45,11 @@ impl Batch {
     pub fn reuse(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         Batch(buffer)
+    }
+
+    /// A batch that goes on where packed records end.
+    pub fn from_bytes(packed: Vec<u8>) -> Self {
+        Batch(packed)
     }
 
     pub fn with_capacity(bytes: usize) -> Self {
@@ -172,6 +178,10 @@ impl Batch {
         self.0.len()
     }
 
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -179,6 +189,53 @@ impl Batch {
     pub fn clear(&mut self) {
         self.0.clear();
     }
+
+    /// Takes back what was added since it was this long.
+    pub fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+
+    /// Sends it in pieces of whole records that any receiver takes, and drops what was sent. False: `send` refused a
+    /// piece, which is left with what follows.
+    #[inline]
+    pub fn flush(&mut self, mut send: impl FnMut(&[u8]) -> bool) -> bool {
+        if self.0.len() > MAX_BATCH {
+            return self.flush_long(&mut send);
+        }
+        let sent = self.0.is_empty() || send(&self.0);
+        if sent {
+            self.0.clear();
+        }
+        sent
+    }
+
+    #[cold]
+    fn flush_long(&mut self, send: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut sent = 0;
+        while sent < self.0.len() {
+            let piece = piece(&self.0[sent..]);
+            if !send(&self.0[sent..][..piece]) {
+                break;
+            }
+            sent += piece;
+        }
+        self.0.drain(..sent);
+        self.0.is_empty()
+    }
+}
+
+/// How long the first records are that go together in one batch: at least one, whatever its length.
+fn piece(packed: &[u8]) -> usize {
+    let mut end = 0;
+    for record in Records::new(packed).flatten() {
+        let next = end + HEADER + record.bytes.len();
+        if next > MAX_BATCH && end > 0 {
+            break;
+        }
+        end = next;
+    }
+    // what is no record is sent as it is, and ends the sender
+    if end == 0 { packed.len() } else { end }
 }
 
 /// What a record begins with.
@@ -248,6 +305,30 @@ mod tests {
         batch.reserve(3, 0, 2).copy_from_slice(b"xy");
         let read: Vec<_> = batch.records().map(Result::unwrap).map(|r| (r.kind, r.id, r.bytes)).collect();
         assert_eq!(read, [(1, 7, &b"abc"[..]), (255, u32::MAX, b"def"), (3, 0, b"xy")]);
+    }
+
+    #[test]
+    fn a_long_batch_goes_in_pieces_of_whole_records() {
+        let mut batch = Batch::new();
+        (0..200).for_each(|id| batch.push(1, id, &[0; 2_000]));
+        let mut pieces = Vec::new();
+        let mut take = 1;
+        let sent = batch.flush(|piece| {
+            take -= 1;
+            if take < 0 {
+                return false;
+            }
+            pieces.push(piece.to_vec());
+            true
+        });
+        assert!(!sent && !batch.is_empty());
+        assert!(batch.flush(|piece| {
+            pieces.push(piece.to_vec());
+            true
+        }));
+        assert!(pieces.iter().all(|piece| piece.len() <= MAX_BATCH) && batch.is_empty());
+        let ids = pieces.iter().flat_map(|piece| Records::new(piece)).map(|record| record.unwrap().id);
+        assert!(ids.eq(0..200));
     }
 
     #[test]

@@ -6,9 +6,11 @@
 extern crate alloc;
 
 pub mod batch;
+mod outbox;
 pub mod packed;
 
 pub use batch::{Batch, Malformed, Open, Record, Records};
+pub use outbox::Outbox;
 pub use packed::List;
 pub use wit_macro::protocol;
 
@@ -68,7 +70,7 @@ pub mod block {
 }
 
 /// The most bytes that a batch can have (`pearwood:box/ports`).
-pub const MAX_BATCH: usize = 131_072;
+pub const MAX_BATCH: usize = 262_144;
 
 /// Bytes that may be under way in one direction of a stream before the receiver gives credit back.
 pub const INITIAL_CREDIT: u32 = 65_536;

@@ -2,9 +2,9 @@
 
 use crate::{Authority, Config, Control, Identity, Level, Outside, Power, Settings, Wake, hex};
 use bindings::pearwood::{
-    box0_1_0::{
+    box0_2_0::{
         config, entropy, log,
-        schedule::{self, Ready},
+        ports::{self, Notices},
     },
     control::node,
     net::tcp,
@@ -20,13 +20,13 @@ mod bindings {
             package pearwood:control-box;
             package pearwood:box@0.0.0 {}
             world control {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/log@0.1.0;
-                import pearwood:box/config@0.1.0;
-                import pearwood:box/entropy@0.1.0;
-                import pearwood:net/tcp@0.1.0;
-                import pearwood:control/node@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/log@0.2.0;
+                import pearwood:box/config@0.2.0;
+                import pearwood:box/entropy@0.2.0;
+                import pearwood:net/tcp@0.2.0;
+                import pearwood:control/node@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "pearwood:control-box/control",
@@ -38,7 +38,7 @@ mod bindings {
 
 struct ControlBox;
 
-impl bindings::exports::pearwood::box0_1_0::service::Guest for ControlBox {
+impl bindings::exports::pearwood::box0_2_0::service::Guest for ControlBox {
     fn run() {
         let settings = config::get();
         let config = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
@@ -57,13 +57,14 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for ControlBox {
         };
         log::write(log::Level::Info, &format!("the node's key is {} ({origin})", hex(identity.public())));
         let mut control = Control::new(config, identity);
+        let mut arrows = Arrows { tcp: tcp::client(&[]) };
         loop {
-            let schedule::Turn { wake, received, .. } = schedule::wait_and_receive(control.deadline());
-            if wake.ready.contains(Ready::RETIRE) {
+            let ports::Turn { wake, received, .. } = ports::wait_and_receive(control.deadline());
+            if wake.notices.contains(Notices::RETIRE) {
                 control.retire();
             }
-            let room = wake.ready.contains(Ready::ROOM);
-            control.turn(Wake { now: wake.now, tcp: &received, room }, &mut Arrows);
+            let room = wake.notices.contains(Notices::ROOM);
+            control.turn(Wake { now: wake.now, tcp: &received, room }, &mut arrows);
             if control.is_done() {
                 return;
             }
@@ -73,10 +74,12 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for ControlBox {
 
 /// Nothing to do until another takes the box's place.
 fn sleep() {
-    while !schedule::wait_and_receive(u64::MAX).wake.ready.contains(Ready::RETIRE) {}
+    while !ports::wait_and_receive(u64::MAX).wake.notices.contains(Notices::RETIRE) {}
 }
 
-struct Arrows;
+struct Arrows {
+    tcp: u32,
+}
 
 fn settings(settings: &Settings, by: &str, same_authority: bool) -> node::Settings {
     let Settings { ready, drain, trial, .. } = *settings;
@@ -148,7 +151,7 @@ impl Power for Arrows {
 
 impl Outside for Arrows {
     fn send(&mut self, peer: u32, batch: &[u8]) -> bool {
-        tcp::send(peer, batch)
+        ports::send(self.tcp, peer, batch)
     }
 
     fn random(&mut self) -> [u8; 32] {

@@ -2,24 +2,24 @@
 
 use crate::{Echo, Misdeed, Outside, Wake};
 use bindings::pearwood::{
-    box0_1_0::{schedule, schedule::Ready},
-    http::handler_service,
+    box0_2_0::ports::{self, Notices},
+    http::handler,
 };
 use core::hint::black_box;
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/http"],
+        path: ["../../wit/box", "../../wit/net", "../../wit/http"],
         // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
         // names of modules where a package has several. The empty one is there for that.
         inline: "
             package pearwood:echo-box;
             package pearwood:box@0.0.0 {}
             world echo {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:http/handler-service@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:http/handler@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "pearwood:echo-box/echo",
@@ -31,16 +31,17 @@ mod bindings {
 
 struct EchoBox;
 
-impl bindings::exports::pearwood::box0_1_0::service::Guest for EchoBox {
+impl bindings::exports::pearwood::box0_2_0::service::Guest for EchoBox {
     fn run() {
         let mut echo = Echo::new();
+        let mut arrows = Arrows { port: handler::service(&[]) };
         loop {
-            let schedule::Turn { wake, received, .. } = schedule::wait_and_receive(echo.deadline());
-            if wake.ready.contains(Ready::RETIRE) {
+            let ports::Turn { wake, received, .. } = ports::wait_and_receive(echo.deadline());
+            if wake.notices.contains(Notices::RETIRE) {
                 echo.retire();
             }
-            let room = wake.ready.contains(Ready::ROOM);
-            echo.turn(Wake { now: wake.now, handler: &received, room }, &mut Arrows);
+            let room = wake.notices.contains(Notices::ROOM);
+            echo.turn(Wake { now: wake.now, handler: &received, room }, &mut arrows);
             if echo.is_done() {
                 return;
             }
@@ -48,11 +49,13 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for EchoBox {
     }
 }
 
-struct Arrows;
+struct Arrows {
+    port: u32,
+}
 
 impl Outside for Arrows {
     fn send(&mut self, peer: u32, batch: &[u8]) -> bool {
-        handler_service::send(peer, batch)
+        ports::send(self.port, peer, batch)
     }
 
     fn misdeed(&mut self, misdeed: Misdeed) {
@@ -71,7 +74,7 @@ impl Outside for Arrows {
                 }
             }
             Misdeed::BadBatch(peer) => {
-                handler_service::send(peer, b"no batch");
+                ports::send(self.port, peer, b"no batch");
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::{Config, Http, Level, Outside, To, Wake};
 use bindings::pearwood::{
-    box0_1_0::{
+    box0_2_0::{
         config, entropy, log,
-        schedule::{self, Arrow, Ready, Turn},
+        ports::{self, Notices, Turn},
     },
     http::handler,
     net::tcp,
@@ -20,13 +20,13 @@ mod bindings {
             package pearwood:http-box;
             package pearwood:box@0.0.0 {}
             world http {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/log@0.1.0;
-                import pearwood:box/config@0.1.0;
-                import pearwood:box/entropy@0.1.0;
-                import pearwood:net/tcp@0.1.0;
-                import pearwood:http/handler@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/log@0.2.0;
+                import pearwood:box/config@0.2.0;
+                import pearwood:box/entropy@0.2.0;
+                import pearwood:net/tcp@0.2.0;
+                import pearwood:http/handler@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "pearwood:http-box/http",
@@ -38,26 +38,23 @@ mod bindings {
 
 struct HttpBox;
 
-impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
+impl bindings::exports::pearwood::box0_2_0::service::Guest for HttpBox {
     fn run() {
         let settings = config::get();
         let mut http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
             Ok(config) => Http::new(config),
             Err(error) => return log::write(log::Level::Error, &error),
         };
-        let mut arrows = Arrows::default();
+        let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
         loop {
-            let turn = arrows.turn.take().unwrap_or_else(|| schedule::wait_and_receive(http.deadline()));
+            let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));
             let Turn { wake, received, .. } = turn;
-            let (tcp, handler) = match (wake.ready.contains(Ready::TCP), wake.ready.contains(Ready::HANDLER)) {
-                (true, true) => (received, handler::receive()),
-                (true, false) => (received, Vec::new()),
-                (false, _) => (Vec::new(), received),
-            };
-            if wake.ready.contains(Ready::RETIRE) {
+            let mut batches = Received { ready: wake.ready, first: Some(received) };
+            let (tcp, handler) = (batches.of(arrows.tcp), batches.of(arrows.handler));
+            if wake.notices.contains(Notices::RETIRE) {
                 http.retire(wake.now);
             }
-            let room = wake.ready.contains(Ready::ROOM);
+            let room = wake.notices.contains(Notices::ROOM);
             http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut arrows);
             if http.is_done() {
                 return;
@@ -66,26 +63,47 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
     }
 }
 
-#[derive(Default)]
+/// What has come to the ports that are ready: the batch of the first is there already.
+struct Received {
+    ready: u64,
+    first: Option<Vec<u8>>,
+}
+
+impl Received {
+    fn of(&mut self, port: u32) -> Vec<u8> {
+        if self.ready >> port & 1 == 0 {
+            return Vec::new();
+        }
+        let is_first = self.ready.trailing_zeros() == port;
+        self.first.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port))
+    }
+}
+
 struct Arrows {
+    tcp: u32,
+    handler: u32,
     /// the next one, if the box has slept already
     turn: Option<Turn>,
 }
 
+impl Arrows {
+    const fn port(&self, to: To) -> (u32, u32) {
+        match to {
+            To::Tcp(peer) => (self.tcp, peer),
+            To::Handler(peer) => (self.handler, peer),
+        }
+    }
+}
+
 impl Outside for Arrows {
     fn send(&mut self, to: To, batch: &[u8]) -> bool {
-        match to {
-            To::Tcp(peer) => tcp::send(peer, batch),
-            To::Handler(peer) => handler::send(peer, batch),
-        }
+        let (port, peer) = self.port(to);
+        ports::send(port, peer, batch)
     }
 
     fn send_last(&mut self, to: To, batch: &[u8], deadline: u64) -> bool {
-        let (arrow, peer) = match to {
-            To::Tcp(peer) => (Arrow::Tcp, peer),
-            To::Handler(peer) => (Arrow::Handler, peer),
-        };
-        let turn = schedule::send_and_wait(arrow, peer, batch, deadline);
+        let (port, peer) = self.port(to);
+        let turn = ports::send_and_wait(port, peer, batch, deadline);
         self.turn.insert(turn).sent
     }
 

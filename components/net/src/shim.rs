@@ -2,12 +2,12 @@
 
 use crate::{Card, Heritage, Level, Seed, Settings, Stack};
 use bindings::pearwood::{
-    box0_1_0::{
-        config, entropy, heir, log, schedule,
-        schedule::{Arrow, Ready, Turn},
+    box0_2_0::{
+        config, entropy, heir, log,
+        ports::{self, Notices, Turn},
     },
     hardware::nic,
-    net::{names_service, tcp_service, udp_service},
+    net::{names, tcp, udp},
 };
 
 use std::cell::RefCell;
@@ -25,17 +25,17 @@ mod bindings {
             package pearwood:net-box;
             package pearwood:box@0.0.0 {}
             world net {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/log@0.1.0;
-                import pearwood:box/config@0.1.0;
-                import pearwood:box/entropy@0.1.0;
-                import pearwood:box/heir@0.1.0;
-                import pearwood:hardware/nic@0.1.0;
-                import pearwood:net/tcp-service@0.1.0;
-                import pearwood:net/udp-service@0.1.0;
-                import pearwood:net/names-service@0.1.0;
-                export pearwood:box/service@0.1.0;
-                export pearwood:box/handover@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/log@0.2.0;
+                import pearwood:box/config@0.2.0;
+                import pearwood:box/entropy@0.2.0;
+                import pearwood:box/heir@0.2.0;
+                import pearwood:hardware/nic@0.2.0;
+                import pearwood:net/tcp@0.2.0;
+                import pearwood:net/udp@0.2.0;
+                import pearwood:net/names@0.2.0;
+                export pearwood:box/service@0.2.0;
+                export pearwood:box/handover@0.2.0;
             }
         ",
         world: "pearwood:net-box/net",
@@ -47,10 +47,10 @@ mod bindings {
 
 struct Net;
 
-impl bindings::exports::pearwood::box0_1_0::service::Guest for Net {
+impl bindings::exports::pearwood::box0_2_0::service::Guest for Net {
     fn run() {
         match start() {
-            Ok((stack, turn)) => serve(stack, turn),
+            Ok((stack, numbers, turn)) => serve(stack, &numbers, turn),
             Err(why) => log::write(log::Level::Error, &why),
         }
     }
@@ -61,7 +61,7 @@ thread_local! {
     static HERITAGE: RefCell<Option<Heritage>> = const { RefCell::new(None) };
 }
 
-impl bindings::exports::pearwood::box0_1_0::handover::Guest for Net {
+impl bindings::exports::pearwood::box0_2_0::handover::Guest for Net {
     /// All was given while this instance went on, if there was somebody to give it to.
     fn save() -> Vec<u8> {
         Vec::new()
@@ -74,49 +74,83 @@ impl bindings::exports::pearwood::box0_1_0::handover::Guest for Net {
     }
 }
 
-/// The stack, and its first turn.
-fn start() -> Result<(Stack, Turn), String> {
+/// The numbers of the box's ports.
+struct Numbers {
+    nic: u32,
+    tcp: u32,
+    udp: u32,
+    names: u32,
+}
+
+/// The stack, and its first turn: that in which the node tells of the card.
+fn start() -> Result<(Stack, Numbers, Turn), String> {
+    let numbers =
+        Numbers { nic: nic::client(&[]), tcp: tcp::service(&[]), udp: udp::service(&[]), names: names::service(&[]) };
     let pairs = config::get();
     let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let settings = Settings::read(pairs).map_err(|invalid| invalid.to_string())?;
-    let nic::Info { address, mtu } = nic::describe();
-    let address = address.try_into().map_err(|_| "pearwood:hardware/nic: the card's address is not six octets")?;
-    if !(1280..=9000).contains(&mtu) {
-        return Err(format!("pearwood:hardware/nic: an MTU of {mtu}; IPv6 needs at least 1280"));
-    }
     let seed = entropy::get(size_of::<Seed>() as u32);
     let seed = seed.try_into().map_err(|_| "pearwood:box/entropy: fewer bytes than asked for")?;
-    let turn = schedule::wait_and_receive(0);
-    let mut stack = Stack::new(&settings, Card { address, mtu }, seed, turn.wake.now);
+    let mut wake = ports::wait(u64::MAX);
+    let (card, received) = loop {
+        let received = ports::receive(numbers.nic);
+        if let Some(card) = card(&received)? {
+            break (card, received);
+        }
+        let next = ports::wait(u64::MAX);
+        wake = ports::Wake { ready: wake.ready | next.ready, notices: wake.notices | next.notices, now: next.now };
+    };
+    wake.ready |= 1 << numbers.nic;
+    let turn = Turn { wake, received, sent: true };
+    let mut stack = Stack::new(&settings, card, seed, turn.wake.now);
     if let Some(heritage) = HERITAGE.take() {
         stack.inherit(turn.wake.now, &heritage);
     }
-    Ok((stack, turn))
+    Ok((stack, numbers, turn))
 }
 
-fn serve(mut stack: Stack, mut turn: Turn) {
+/// The card, as `attach` tells of it.
+fn card(batch: &[u8]) -> Result<Option<Card>, String> {
+    let attached = wit::Records::new(batch).flatten().find_map(|record| match wit::Peer::decode(&record) {
+        Some(wit::Peer::Attach(0, attach)) => Some(wit::nic::Attach::decode(attach)),
+        _ => None,
+    });
+    let Some(attached) = attached else { return Ok(None) };
+    let wit::nic::Attach { address, mtu } = attached.map_err(|error| format!("pearwood:hardware/nic: {error}"))?;
+    if !(1280..=9000).contains(&mtu) {
+        return Err(format!("pearwood:hardware/nic: an MTU of {mtu}; IPv6 needs at least 1280"));
+    }
+    let [_, _, address @ ..] = address.to_be_bytes();
+    Ok(Some(Card { address, mtu }))
+}
+
+fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
     loop {
-        let (now, ready) = (turn.wake.now, turn.wake.ready);
-        // the first ready arrow's batch is there already
+        let (now, ready, notices) = (turn.wake.now, turn.wake.ready, turn.wake.notices);
+        // the batch of the first port that is ready is there already
         let mut received = Some(turn.received);
-        let mut take = |receive: fn() -> Vec<u8>| received.take().unwrap_or_else(receive);
-        if ready.contains(Ready::NIC) {
-            stack.frames(now, &take(nic::receive));
+        let mut take = |port: u32| {
+            let is_first = ready.trailing_zeros() == port;
+            let there = ready >> port & 1 != 0;
+            there.then(|| received.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port)))
+        };
+        if let Some(frames) = take(numbers.nic) {
+            stack.frames(now, &frames);
         }
-        if ready.contains(Ready::TCP_SERVICE) {
-            stack.tcp_commands(&take(tcp_service::receive));
+        if let Some(commands) = take(numbers.tcp) {
+            stack.tcp_commands(&commands);
         }
-        if ready.contains(Ready::UDP_SERVICE) {
-            stack.udp_commands(now, &take(udp_service::receive));
+        if let Some(commands) = take(numbers.udp) {
+            stack.udp_commands(now, &commands);
         }
-        if ready.contains(Ready::NAMES_SERVICE) {
-            stack.names_commands(now, &take(names_service::receive));
+        if let Some(commands) = take(numbers.names) {
+            stack.names_commands(now, &commands);
         }
-        if ready.contains(Ready::ROOM) {
+        if notices.contains(Notices::ROOM) {
             stack.room();
         }
         // What has come before is this instance's, and what comes after the state is given the other gets too.
-        if ready.contains(Ready::RETIRE) {
+        if notices.contains(Notices::RETIRE) {
             heir::give(&stack.leave(now).write());
         }
         stack.step(now);
@@ -126,19 +160,14 @@ fn serve(mut stack: Stack, mut turn: Turn) {
         let done = stack.is_done();
         let rests = !done && stack.is_last_batch();
         let mut out = Departure { rest_until: rests.then(|| stack.deadline()), turn: None };
-        stack.transmit(|frames| {
-            out.send(Arrow::Nic, 0, frames, |_, frames| {
-                nic::transmit(frames);
-                true
-            });
-        });
-        stack.deliver_tcp(|peer, events| out.send(Arrow::TcpService, peer, events, tcp_service::send));
-        stack.deliver_udp(|peer, events| out.send(Arrow::UdpService, peer, events, udp_service::send));
-        stack.deliver_names(|peer, events| out.send(Arrow::NamesService, peer, events, names_service::send));
+        stack.transmit(|frames| drop(out.send(numbers.nic, 0, frames)));
+        stack.deliver_tcp(|peer, events| out.send(numbers.tcp, peer, events));
+        stack.deliver_udp(|peer, events| out.send(numbers.udp, peer, events));
+        stack.deliver_names(|peer, events| out.send(numbers.names, peer, events));
         if done {
             return;
         }
-        turn = out.turn.unwrap_or_else(|| schedule::wait_and_receive(stack.deadline()));
+        turn = out.turn.unwrap_or_else(|| ports::wait_and_receive(stack.deadline()));
     }
 }
 
@@ -149,9 +178,9 @@ struct Departure {
 }
 
 impl Departure {
-    fn send(&mut self, arrow: Arrow, peer: u32, batch: &[u8], send: impl FnOnce(u32, &[u8]) -> bool) -> bool {
-        let Some(deadline) = self.rest_until else { return send(peer, batch) };
-        let turn = schedule::send_and_wait(arrow, peer, batch, deadline);
+    fn send(&mut self, port: u32, peer: u32, batch: &[u8]) -> bool {
+        let Some(deadline) = self.rest_until else { return ports::send(port, peer, batch) };
+        let turn = ports::send_and_wait(port, peer, batch, deadline);
         self.turn.insert(turn).sent
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{Assets, Entry, Progress, Settings, Site};
 use bindings::pearwood::{
-    box0_1_0::{
+    box0_2_0::{
         assets, config, log,
-        schedule::{self, Arrow, Ready},
+        ports::{self, Notices},
     },
-    http::handler_service,
+    http::handler,
 };
 
 // for its allocator
@@ -15,19 +15,19 @@ use support as _;
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/http"],
+        path: ["../../wit/box", "../../wit/net", "../../wit/http"],
         // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
         // names of modules where a package has several. The empty one is there for that.
         inline: "
             package pearwood:site;
             package pearwood:box@0.0.0 {}
             world site {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/log@0.1.0;
-                import pearwood:box/config@0.1.0;
-                import pearwood:box/assets@0.1.0;
-                import pearwood:http/handler-service@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/log@0.2.0;
+                import pearwood:box/config@0.2.0;
+                import pearwood:box/assets@0.2.0;
+                import pearwood:http/handler@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "pearwood:site/site",
@@ -39,7 +39,7 @@ mod bindings {
 
 struct SiteBox;
 
-impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
+impl bindings::exports::pearwood::box0_2_0::service::Guest for SiteBox {
     fn run() {
         let settings = match Settings::read(&config::get()) {
             Ok(settings) => settings,
@@ -52,12 +52,13 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
         for path in site.unreachable_files() {
             log::write(log::Level::Warn, &format!("asset {path}: no URL can name it"));
         }
-        let mut turn = schedule::wait_and_receive(u64::MAX);
+        let port = handler::service(&[]);
+        let mut turn = ports::wait_and_receive(u64::MAX);
         loop {
             if !turn.received.is_empty() {
                 site.receive(&turn.received);
             }
-            if turn.wake.ready.contains(Ready::RETIRE) {
+            if turn.wake.notices.contains(Notices::RETIRE) {
                 site.retire();
             }
             if site.is_done() {
@@ -66,13 +67,13 @@ impl bindings::exports::pearwood::box0_1_0::service::Guest for SiteBox {
             let mut slept = None;
             let progress = site.transmit(|peer, batch, last| {
                 if last {
-                    slept.insert(schedule::send_and_wait(Arrow::HandlerService, peer, batch, u64::MAX)).sent
+                    slept.insert(ports::send_and_wait(port, peer, batch, u64::MAX)).sent
                 } else {
-                    handler_service::send(peer, batch)
+                    ports::send(port, peer, batch)
                 }
             });
             turn = slept.unwrap_or_else(|| {
-                schedule::wait_and_receive(match progress {
+                ports::wait_and_receive(match progress {
                     Progress::More => 0,
                     Progress::Idle | Progress::Blocked => u64::MAX,
                 })

@@ -4,5 +4,7 @@ mod bytes;
 pub mod call;
 pub mod channel;
 pub mod measure;
+mod protocol;
 
 pub use bytes::{Bounded, Bytes};
+pub use protocol::{Kinds, Protocol};

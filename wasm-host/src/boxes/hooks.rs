@@ -11,8 +11,8 @@ use wasmtime::{
 /// The most bytes of state that any box may hand over.
 pub const MAX_STATE: usize = 16 << 20;
 
-const HEALTH: &str = "pearwood:box/health@0.1.0";
-const HANDOVER: &str = "pearwood:box/handover@0.1.0";
+const HEALTH: &str = "pearwood:box/health@0.2.0";
+const HANDOVER: &str = "pearwood:box/handover@0.2.0";
 
 /// A box's `save`.
 pub type Save = TypedFunc<(), (Bounded<MAX_STATE>,)>;

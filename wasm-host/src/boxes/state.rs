@@ -8,9 +8,8 @@ use crate::{
     platform::{Nanos, Platform},
     wasi,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use spin::Mutex;
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
 /// CPU time after which a box that never waits counts as caught in a loop.
@@ -23,8 +22,6 @@ pub struct State {
     pub handle: Arc<BoxHandle>,
     pub platform: &'static dyn Platform,
     pub timer: Arc<Timer>,
-    /// the buffer that received frames are put in, kept from turn to turn
-    pub frames: Arc<Mutex<Vec<u8>>>,
     /// what its faces of WASI keep
     pub wasi: wasi::Context,
     /// the image that the box brings to the node
@@ -74,7 +71,7 @@ pub struct MemoryLimit {
 
 impl State {
     pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Self {
-        Self::within(&Budget::new(handle.spec.memory), handle, platform, timer)
+        Self::within(&Budget::new(handle.own_memory()), handle, platform, timer)
     }
 
     /// Of an instance that shares the box's memory limit with others.
@@ -88,7 +85,6 @@ impl State {
             handle: handle.clone(),
             platform,
             timer: timer.clone(),
-            frames: Arc::default(),
             upload: None,
             wasi: wasi::Context::new(budget),
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },

@@ -135,8 +135,8 @@ async fn live(
         Duty::Serve(_) | Duty::Handle(_) => None,
         Duty::Run => Some(run_of(&mut store, &instance)?),
     };
+    handle.known.clear();
     handle.ports.iter().for_each(|port| port.attach());
-    handle.nics.iter().for_each(|nic| nic.renew());
     handle.live(|life| life.phase = Phase::Running);
     if !handle.birth.is_placed() {
         match duty {
@@ -197,7 +197,7 @@ pub enum Duty {
 }
 
 /// The interface that the boxes of `live` export.
-pub const SERVICE: &str = "pearwood:box/service@0.1.0";
+pub const SERVICE: &str = "pearwood:box/service@0.2.0";
 
 /// Whichever happens first; the other is dropped.
 async fn first(

@@ -2,7 +2,7 @@
 
 use super::{Fate, prepare::Prepared};
 use crate::{
-    arrows::channel::{Arrow, Channel, End, Port},
+    arrows::channel::{Arrow, End, Port},
     boxes::BoxHandle,
     node::{Node, wire},
 };
@@ -46,9 +46,8 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
         match there.iter().position(same) {
             Some(place) => {
                 let arrow = there.swap_remove(place);
-                if arrow.grant() != wanted.grant.as_ref() {
-                    arrow.with_grant(wanted.grant.clone());
-                }
+                // the same, or another grant
+                arrow.with_gate(wire::gate(&new.boxes, &new.routes, &wanted));
             }
             None => missing.push(wanted),
         }
@@ -58,7 +57,7 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
     }
     // What takes a peer's place is there before that peer is to be left alone.
     for wanted in &missing {
-        wire::join(&new.boxes, wanted);
+        wire::join(&new.boxes, &new.routes, wanted);
     }
     let mut arrows = Vec::new();
     for arrow in there {
@@ -73,7 +72,7 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
                     arrow.retire(End::Client);
                 }
                 // what is begun by the service, or belongs to the client while it is there
-                if matches!(client.channel(), Channel::Tcp | Channel::Udp) {
+                if !client.protocol().is_of_requests() {
                     arrow.retire(End::Service);
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::{
-    arrows::channel::{Channel, End, Tally},
+    arrows::channel::{Arrow, End},
     boxes::{BoxHandle, Phase},
     executor::Timer,
     platform::Nanos,
@@ -12,7 +12,8 @@ use core::{pin::pin, task::Poll};
 
 struct OnTrial<'a> {
     handle: &'a BoxHandle,
-    answers: Option<Arc<Tally>>,
+    /// by which others ask it
+    arrows: Vec<Arc<Arrow>>,
 }
 
 /// Watches boxes until `deadline`.
@@ -27,30 +28,23 @@ pub async fn trial(
 ) -> Result<(), String> {
     let boxes: Vec<OnTrial<'_>> = boxes
         .map(|handle| {
-            let answers = handle.port(Channel::Handler, End::Service).map(|port| port.tally());
-            OnTrial { handle, answers }
+            let services = handle.ports.iter().filter(|port| port.end() == End::Service);
+            OnTrial { handle, arrows: services.flat_map(|port| port.arrows()).collect() }
         })
         .collect();
     let mut time = pin!(timer.sleep_until(deadline));
-    let verdict = core::future::poll_fn(|cx| {
+    core::future::poll_fn(|cx| {
         for one in &boxes {
             one.handle.bell().listen(cx.waker());
-            if let Some(answers) = &one.answers {
-                answers.bell.listen(cx.waker());
-            }
+            let meters = one.arrows.iter().filter_map(|arrow| arrow.meter());
+            meters.for_each(|meter| meter.failure().listen(cx.waker()));
         }
         match boxes.iter().find_map(|one| one.fault(options)) {
             Some(fault) => Poll::Ready(Err(fault)),
             None => time.as_mut().poll(cx).map(|()| Ok(())),
         }
     })
-    .await;
-    for one in &boxes {
-        if let Some(port) = one.handle.port(Channel::Handler, End::Service) {
-            port.end_tally();
-        }
-    }
-    verdict
+    .await
 }
 
 impl OnTrial<'_> {
@@ -65,8 +59,10 @@ impl OnTrial<'_> {
         if life.phase == Phase::Ended && !self.handle.ports.is_empty() {
             return Some(format!("box `{name}` returned"));
         }
-        let (answers, failures) = self.answers.as_ref()?.counts();
-        let too_many = failures > options.failures && failures * 10 > answers;
-        too_many.then(|| format!("box `{name}` failed {failures} of {answers} requests"))
+        let meters = self.arrows.iter().filter_map(|arrow| arrow.meter());
+        let counts = meters.filter_map(|meter| Some((meter.requests()?, meter.errors())));
+        let (asked, failed) = counts.fold((0, 0), |(a, b), (asked, failed)| (a + asked, b + failed));
+        let too_many = failed > options.failures && failed * 10 > asked;
+        too_many.then(|| format!("box `{name}` failed {failed} of {asked} requests"))
     }
 }

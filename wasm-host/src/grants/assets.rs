@@ -20,7 +20,7 @@ struct Entry {
 }
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
-    let mut interface = linker.instance("pearwood:box/assets@0.1.0")?;
+    let mut interface = linker.instance("pearwood:box/assets@0.2.0")?;
     interface.func_wrap("entries", |cx: StoreContextMut<'_, State>, (): ()| {
         let assets = cx.data().handle.assets();
         let entries = assets.iter().map(|asset| Entry {

@@ -1,136 +1,87 @@
-//! `pearwood:hardware/block`: the sectors of a disk that the box's arrow grants.
+//! `pearwood:hardware/block`: the sectors of a disk that an arrow grants, as a service of the node. Requests are under way
+//! at once; each has a ticket.
 
 use crate::{
-    arrows::Bytes,
-    boxes::State,
-    platform::{Disk, DiskError, Extent},
+    arrows::channel::{Ready, Refused, Service, Signal},
+    platform::{Disk as _, DiskError, Extent, Pending},
 };
-use alloc::{boxed::Box, vec::Vec};
-use wasmtime::{
-    Result, StoreContextMut, bail,
-    component::{ComponentType, Lift, Linker, Lower, WasmList},
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::task::{Context, Poll, Waker};
+use spin::Mutex;
+use wit::{
+    Batch, Records,
+    block::{Attach, Command, Error, Event},
 };
 
-const INTERFACE: &str = "pearwood:hardware/block@0.1.0";
+/// The most bytes that one request transfers.
+pub const MAX_TRANSFER: usize = 64 << 10;
 
-/// The most bytes that one call transfers.
-const MAX: u64 = 1 << 20;
+/// Requests that may be under way on one arrow.
+const DEPTH: usize = 16;
 
-#[derive(ComponentType, Lift, Lower)]
-#[component(record)]
-struct Info {
-    #[component(name = "sector-size")]
-    sector_size: u32,
-    sectors: u64,
-    #[component(name = "read-only")]
-    read_only: bool,
+pub struct Blocks {
+    extent: Extent,
+    device: String,
+    signal: Arc<Signal>,
+    ready: Ready,
+    under_way: Mutex<Vec<Request>>,
 }
 
-#[derive(ComponentType, Lift, Lower, Clone, Copy)]
-#[component(enum)]
-#[repr(u8)]
-enum Error {
-    #[component(name = "out-of-range")]
-    OutOfRange,
-    #[component(name = "unaligned")]
-    Unaligned,
-    #[component(name = "too-large")]
-    TooLarge,
-    #[component(name = "read-only")]
-    ReadOnly,
-    #[component(name = "io")]
-    Io,
-    #[component(name = "unsupported")]
-    Unsupported,
-    #[component(name = "gone")]
-    Gone,
+struct Request {
+    ticket: u32,
+    doing: Doing,
 }
 
-/// What the box is told. That the node is short of memory is none of its errors, and ends it.
-fn told<T>(result: Result<T, DiskError>) -> Result<Result<T, Error>> {
-    let error = match result {
-        Ok(done) => return Ok(Ok(done)),
-        Err(DiskError::NoMemory) => bail!("the node has no memory for the transfer"),
-        Err(error) => error,
-    };
-    Ok(Err(Error::from(error)))
+enum Doing {
+    Read(Pending<Vec<u8>>, u64),
+    /// a write or a flush
+    Work(Pending<()>),
+    /// with what was read
+    Done(Result<Option<Vec<u8>>, DiskError>),
 }
 
-impl From<DiskError> for Error {
-    fn from(error: DiskError) -> Self {
-        match error {
-            DiskError::OutOfRange => Error::OutOfRange,
-            DiskError::Unaligned => Error::Unaligned,
-            DiskError::TooLarge => Error::TooLarge,
-            DiskError::ReadOnly => Error::ReadOnly,
-            DiskError::Io | DiskError::NoMemory => Error::Io,
-            DiskError::Unsupported => Error::Unsupported,
-            DiskError::Gone => Error::Gone,
-        }
+impl Blocks {
+    /// For the box with this signal, whose port has that flag.
+    pub fn new(extent: Extent, device: &str, signal: &Arc<Signal>, ready: Ready) -> Arc<Self> {
+        let under_way = Mutex::default();
+        Arc::new(Blocks { extent, device: device.into(), signal: signal.clone(), ready, under_way })
     }
-}
 
-pub fn link(linker: &mut Linker<State>) -> Result<()> {
-    let mut interface = linker.instance(INTERFACE)?;
-    interface.func_wrap("describe", |cx: StoreContextMut<'_, State>, (): ()| {
-        let geometry = extent(cx.data())?.geometry();
-        let (sector_size, sectors, read_only) = (geometry.sector_size, geometry.sectors, geometry.read_only);
-        Ok((Info { sector_size, sectors, read_only },))
-    })?;
-    interface.func_wrap_async("read", |mut cx: StoreContextMut<'_, State>, (first, count): (u64, u32)| {
-        Box::new(async move {
-            let read = read(cx.data_mut(), first, count).await?;
-            Ok((told(read)?.map(Bytes::from),))
-        })
-    })?;
-    interface.func_wrap_async("write", |mut cx: StoreContextMut<'_, State>, (first, data): (u64, WasmList<u8>)| {
-        Box::new(async move {
-            let fits = extent(cx.data()).map(|extent| fits(extent, first, data.len()))?;
-            let copied = fits.and_then(|()| copy(data.as_le_slice(&cx)));
-            let written = match copied {
-                Ok(data) => write(cx.data_mut(), first, data).await?,
-                Err(error) => Err(error),
-            };
-            Ok((told(written)?,))
-        })
-    })?;
-    interface.func_wrap_async("flush", |mut cx: StoreContextMut<'_, State>, (): ()| {
-        Box::new(async move {
-            let state = cx.data_mut();
-            let flush = extent(state)?.flush();
-            state.waits();
-            Ok((told(flush.await)?,))
-        })
-    })
-}
-
-/// What the node holds for the box meanwhile counts as the box's memory, as do the bytes when they have arrived there.
-async fn read(state: &mut State, first: u64, count: u32) -> Result<Result<Vec<u8>, DiskError>> {
-    let extent = extent(state)?;
-    let geometry = extent.geometry();
-    let bytes = u64::from(count) * u64::from(geometry.sector_size);
-    let allowed = match geometry.check(first, count.into()) {
-        Ok(()) if bytes > MAX => Err(DiskError::TooLarge),
-        other => other,
-    };
-    if let Err(error) = allowed {
-        return Ok(Err(error));
+    pub fn is_read_only(&self) -> bool {
+        self.extent.geometry().read_only
     }
-    if count == 0 {
-        return Ok(Ok(Vec::new()));
-    }
-    let read = extent.read(first, count);
-    let _charge = state.charge(bytes)?;
-    state.waits();
-    let read = read.await;
-    // a platform that yields anything else is broken, and the box must not see what is not its
-    Ok(read.and_then(|read| if read.len() as u64 == bytes { Ok(read) } else { Err(DiskError::Io) }))
-}
 
-/// Before anything is copied: whether it could be written.
-fn fits(extent: &Extent, first: u64, bytes: usize) -> Result<(), DiskError> {
-    extent.geometry().check_write(first, bytes)?;
-    if bytes as u64 > MAX { Err(DiskError::TooLarge) } else { Ok(()) }
+    fn begin(&self, command: Command<'_>) -> Option<Request> {
+        let geometry = self.extent.geometry();
+        let failed = |error| Doing::Done(Err(error));
+        let (ticket, doing) = match command {
+            Command::Read { ticket, first, count } => {
+                let bytes = u64::from(count) * u64::from(geometry.sector_size);
+                let doing = match geometry.check(first, count.into()) {
+                    Err(error) => failed(error),
+                    Ok(()) if bytes > MAX_TRANSFER as u64 => failed(DiskError::TooLarge),
+                    Ok(()) if count == 0 => Doing::Done(Ok(Some(Vec::new()))),
+                    Ok(()) => Doing::Read(self.extent.read(first, count), bytes),
+                };
+                (ticket, doing)
+            }
+            Command::Write { ticket, first, data } => {
+                let doing = match geometry.check_write(first, data.len()) {
+                    Err(error) => failed(error),
+                    Ok(()) if data.len() > MAX_TRANSFER => failed(DiskError::TooLarge),
+                    Ok(()) if data.is_empty() => Doing::Done(Ok(None)),
+                    Ok(()) => match copy(data) {
+                        Ok(data) => Doing::Work(self.extent.write(first, data)),
+                        Err(error) => failed(error),
+                    },
+                };
+                (ticket, doing)
+            }
+            Command::Flush { ticket } => (ticket, Doing::Work(self.extent.flush())),
+            Command::Unknown { .. } => return None,
+        };
+        Some(Request { ticket, doing })
+    }
 }
 
 fn copy(data: &[u8]) -> Result<Vec<u8>, DiskError> {
@@ -140,20 +91,123 @@ fn copy(data: &[u8]) -> Result<Vec<u8>, DiskError> {
     Ok(copy)
 }
 
-async fn write(state: &mut State, first: u64, data: Vec<u8>) -> Result<Result<(), DiskError>> {
-    if data.is_empty() {
-        return Ok(Ok(()));
+impl Request {
+    /// Looks how far the disk is. True: it is done, and `doing` says how it went.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let done = match &mut self.doing {
+            Doing::Done(_) => return true,
+            Doing::Read(pending, bytes) => pending.as_mut().poll(cx).map(|read| match read {
+                // a platform that yields anything else is broken, and the box must not see what is not its
+                Ok(read) if read.len() as u64 != *bytes => Err(DiskError::Io),
+                read => read.map(Some),
+            }),
+            Doing::Work(pending) => pending.as_mut().poll(cx).map_ok(|()| None),
+        };
+        let Poll::Ready(result) = done else { return false };
+        self.doing = Doing::Done(result);
+        true
     }
-    let bytes = data.len() as u64;
-    let _charge = state.charge(bytes)?;
-    let write = extent(state)?.write(first, data);
-    state.waits();
-    Ok(write.await)
+
+    fn answer(&self, batch: &mut Batch) {
+        let ticket = self.ticket;
+        match &self.doing {
+            Doing::Done(Ok(Some(data))) => Event::Data { ticket, data }.encode(batch),
+            Doing::Done(Ok(None)) => Event::Done { ticket }.encode(batch),
+            Doing::Done(Err(error)) => Event::Failed { ticket, error: error_of(*error) }.encode(batch),
+            Doing::Read(..) | Doing::Work(_) => {}
+        }
+    }
+
+    fn length(&self) -> usize {
+        let data = if let Doing::Done(Ok(Some(data))) = &self.doing { data.len() } else { 0 };
+        data + 32
+    }
 }
 
-fn extent(state: &State) -> Result<&Extent> {
-    match state.handle.disks.first() {
-        Some(extent) => Ok(extent),
-        None => bail!("has no arrow to a disk"),
+/// What the box is told. That the node is short of memory is none of its errors: the disk has failed to do it.
+fn error_of(error: DiskError) -> Error {
+    match error {
+        DiskError::OutOfRange => Error::OutOfRange,
+        DiskError::Unaligned => Error::Unaligned,
+        DiskError::TooLarge => Error::TooLarge,
+        DiskError::ReadOnly => Error::ReadOnly,
+        DiskError::Io | DiskError::NoMemory => Error::Io,
+        DiskError::Unsupported => Error::Unsupported,
+        DiskError::Gone => Error::Gone,
+    }
+}
+
+impl Service for Blocks {
+    fn attach(&self) -> Vec<u8> {
+        let geometry = self.extent.geometry();
+        Attach {
+            sector_size: geometry.sector_size,
+            sectors: geometry.sectors,
+            read_only: geometry.read_only,
+            depth: DEPTH as u32,
+            name: &self.device,
+        }
+        .encode()
+    }
+
+    fn renew(&self) {
+        self.under_way.lock().clear();
+    }
+
+    fn detach(&self) {
+        self.renew();
+    }
+
+    fn send(&self, batch: &[u8]) -> Result<bool, Refused> {
+        let records: usize = Records::new(batch).map(|record| record.map(|_| 1)).sum::<Result<_, _>>()?;
+        if records > DEPTH {
+            return Err(Refused::TooLong { bytes: batch.len() });
+        }
+        let mut under_way = self.under_way.lock();
+        if under_way.len() + records > DEPTH {
+            return Ok(false);
+        }
+        let mut done = false;
+        let waker = self.signal.waker(self.ready);
+        for record in Records::new(batch) {
+            let record = record?;
+            let Some(mut request) = self.begin(Command::decode(&record)?) else { continue };
+            done |= request.poll(&mut Context::from_waker(&waker));
+            under_way.push(request);
+        }
+        drop(under_way);
+        if done {
+            self.signal.raise(self.ready);
+        }
+        Ok(true)
+    }
+
+    fn receive(&self, batch: &mut Batch, limit: usize) {
+        let waker: Waker = self.signal.waker(self.ready);
+        let mut under_way = self.under_way.lock();
+        let (before, mut left) = (under_way.len(), false);
+        under_way.retain_mut(|request| {
+            if !request.poll(&mut Context::from_waker(&waker)) {
+                return true;
+            }
+            if batch.len() + request.length() > limit {
+                left = true;
+                return true;
+            }
+            request.answer(batch);
+            false
+        });
+        let relieved = under_way.len() < before;
+        drop(under_way);
+        if left {
+            self.signal.raise(self.ready);
+        }
+        if relieved {
+            self.signal.raise(Ready::ROOM);
+        }
+    }
+
+    fn holds(&self) -> u64 {
+        (DEPTH * MAX_TRANSFER) as u64
     }
 }

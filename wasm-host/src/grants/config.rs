@@ -4,6 +4,6 @@ use crate::boxes::State;
 use wasmtime::{Result, StoreContextMut, component::Linker};
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
-    let mut interface = linker.instance("pearwood:box/config@0.1.0")?;
+    let mut interface = linker.instance("pearwood:box/config@0.2.0")?;
     interface.func_wrap("get", |cx: StoreContextMut<'_, State>, (): ()| Ok((cx.data().handle.spec.config.clone(),)))
 }

@@ -44,7 +44,7 @@ type Cx<'a> = StoreContextMut<'a, State>;
 type Refusable<T> = Result<(core::result::Result<T, String>,)>;
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
-    let mut interface = linker.instance(&format!("{CONTROL}@0.1.0"))?;
+    let mut interface = linker.instance(&format!("{CONTROL}@0.2.0"))?;
     interface.func_wrap("describe", |cx: Cx<'_>, (): ()| Ok((status::json(&*node(&cx)?),)))?;
     interface.func_wrap("system", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.running().system.source.text.clone(),)))?;
     interface.func_wrap("graph", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.drawing(),)))?;

@@ -8,7 +8,7 @@ use wasmtime::{Result, StoreContextMut, component::Linker};
 const MAX: u32 = 4_096;
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
-    let mut interface = linker.instance("pearwood:box/entropy@0.1.0")?;
+    let mut interface = linker.instance("pearwood:box/entropy@0.2.0")?;
     interface.func_wrap("get", |cx: StoreContextMut<'_, State>, (length,): (u32,)| {
         let mut bytes = vec![0; length.min(MAX) as usize];
         cx.data().platform.fill_random(&mut bytes);

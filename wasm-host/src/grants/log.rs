@@ -33,7 +33,7 @@ impl From<Level> for log::Level {
 }
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
-    let mut interface = linker.instance("pearwood:box/log@0.1.0")?;
+    let mut interface = linker.instance("pearwood:box/log@0.2.0")?;
     interface.func_wrap("write", |cx: StoreContextMut<'_, State>, (level, line): (Level, WasmStr)| {
         let line = line.to_str(&cx)?;
         cx.data().handle.write(level.into(), &line);

@@ -7,9 +7,12 @@ mod control;
 mod entropy;
 mod heir;
 mod log;
+pub mod net;
 mod nic;
-mod schedule;
+mod ports;
 
+pub use block::Blocks;
+pub use net::Known;
 pub use nic::Tap;
 
 use crate::boxes::State;
@@ -17,7 +20,7 @@ use wasmtime::{Result, component::Linker};
 
 /// What every box has of itself.
 pub fn own(linker: &mut Linker<State>) -> Result<()> {
-    schedule::link(linker)?;
+    ports::link(linker)?;
     log::link(linker)?;
     config::link(linker)?;
     assets::link(linker)?;
@@ -25,17 +28,7 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     heir::link(linker)
 }
 
-/// The part of a disk that the box's arrow grants.
-pub fn block(linker: &mut Linker<State>) -> Result<()> {
-    block::link(linker)
-}
-
 /// The power over the node.
 pub fn control(linker: &mut Linker<State>) -> Result<()> {
     control::link(linker)
-}
-
-/// The network card that the box's arrow names.
-pub fn nic(linker: &mut Linker<State>) -> Result<()> {
-    nic::link(linker)
 }

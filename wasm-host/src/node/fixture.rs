@@ -16,15 +16,17 @@ use std::sync::Mutex;
 pub fn component(run: &str) -> Vec<u8> {
     let text = format!(
         r#"(component
-            (import "pearwood:box/schedule@0.1.0" (instance $schedule
-                (type $ready' (flags "deadline" "nic" "tcp" "tcp-service" "udp" "udp-service" "names" "names-service" "handler" "handler-service" "room" "retire"))
-                (export "ready" (type $ready (eq $ready')))
-                (type $wake' (record (field "now" u64) (field "ready" $ready)))
+            (import "pearwood:box/ports@0.2.0" (instance $ports
+                (type $notices' (flags "deadline" "room" "retire"))
+                (export "notices" (type $notices (eq $notices')))
+                (type $wake' (record (field "now" u64) (field "ready" u64) (field "notices" $notices)))
                 (export "wake" (type $wake (eq $wake')))
-                (export "wait" (func (param "deadline" u64) (result $wake)))))
+                (export "wait" (func (param "deadline" u64) (result $wake)))
+                (export "send" (func (param "port" u32) (param "peer" u32) (param "batch" (list u8)) (result bool)))
+                (export "receive" (func (param "port" u32) (result (list u8))))))
             (core module $memory (memory (export "memory") 1))
             (core instance $memory (instantiate $memory))
-            (core func $wait (canon lower (func $schedule "wait") (memory (core memory $memory "memory"))))
+            (core func $wait (canon lower (func $ports "wait") (memory (core memory $memory "memory"))))
             (core module $code
                 (import "schedule" "wait" (func $wait (param i64 i32)))
                 (import "memory" "memory" (memory 1))
@@ -35,7 +37,7 @@ pub fn component(run: &str) -> Vec<u8> {
                 (with "schedule" (instance $schedule)) (with "memory" (instance $memory))))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service)))"#
+            (export "pearwood:box/service@0.2.0" (instance $service)))"#
     );
     wat::parse_str(text).unwrap()
 }

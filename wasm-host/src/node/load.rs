@@ -137,17 +137,11 @@ impl Loaded {
         let mut linker = Linker::new(component.engine());
         grants::own(&mut linker)?;
         let handler = handler(routes);
-        // the ends of a handler's channels are held by the node
-        for port in handle.ports.iter().filter(|_| handler.is_none()) {
-            channel::link(&mut linker, port)?;
+        // a handler's ports are held by the node
+        for (port, (_, end)) in handle.ports.iter().zip(routes.ends()).filter(|_| handler.is_none()) {
+            channel::link(&mut linker, &end.interface, port)?;
         }
         wasi::link(&mut linker, &component.component_type())?;
-        if !routes.devices.is_empty() {
-            grants::nic(&mut linker)?;
-        }
-        if !routes.disks.is_empty() {
-            grants::block(&mut linker)?;
-        }
         if routes.controls {
             grants::control(&mut linker)?;
         }
@@ -193,7 +187,7 @@ impl Loaded {
 fn handler(routes: &BoxRoutes) -> Option<&String> {
     let mut exports = routes.services.iter().filter_map(|service| match &service.provider {
         Provider::Export(export) => Some(export),
-        Provider::Channel => None,
+        Provider::Port => None,
     });
     exports.next()
 }

@@ -72,7 +72,7 @@ impl Node {
             boxes.push(BoxHandle::new(spec.clone(), Parts { assets, ..parts }, platform));
         }
         for arrow in wire::wanted(&routes) {
-            wire::join(&boxes, &arrow);
+            wire::join(&boxes, &routes, &arrow);
         }
         boxes.iter().for_each(|handle| handle.listen_to_devices());
 

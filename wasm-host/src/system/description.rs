@@ -1,6 +1,7 @@
 //! What a component imports and exports, as the toolchain read it from the component and the image keeps it.
 
 use super::InterfaceName;
+use crate::arrows::Kinds;
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,76 @@ pub struct Interface {
     pub functions: Vec<Function>,
     /// The types that have a name in this interface.
     pub types: Vec<Type>,
+    /// What goes over it, if it is a protocol.
+    pub protocol: Option<Declaration>,
+}
+
+/// A protocol as an interface declares it: the record `protocol` in the type of its functions `client` and `service`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// The component calls `client`.
+    pub client: bool,
+    /// The component calls `service`.
+    pub service: bool,
+    /// The records from the client, by their kinds from 1 on.
+    pub commands: Vec<Case>,
+    /// The records from the service.
+    pub events: Vec<Case>,
+    /// What `attach` says.
+    pub attach: Option<Vec<Field>>,
+    pub kinds: Kinds,
+}
+
+/// A kind of record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    pub name: String,
+    /// Of a payload that is no record, one without a name. Those of a record at the end stand in its place.
+    pub fields: Vec<Field>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    pub name: String,
+    /// As WIT writes it, with all named types written out.
+    pub ty: String,
+}
+
+impl Declaration {
+    /// How another's records differ from these, if either side would misread them: in words. Further cases, and further
+    /// fields that are options, are no difference.
+    pub fn misfits(&self, other: &Declaration) -> Vec<String> {
+        let mut misfits = Vec::new();
+        for (what, ours, theirs) in
+            [("command", &self.commands, &other.commands), ("event", &self.events, &other.events)]
+        {
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                if ours.name != theirs.name {
+                    misfits.push(alloc::format!("{what} `{}` is `{}` there", ours.name, theirs.name));
+                } else if let Some(field) = misfit(&ours.fields, &theirs.fields) {
+                    misfits.push(alloc::format!("{what} `{}`: {field}", ours.name));
+                }
+            }
+        }
+        if let (Some(ours), Some(theirs)) = (&self.attach, &other.attach)
+            && let Some(field) = misfit(ours, theirs)
+        {
+            misfits.push(alloc::format!("record `attach`: {field}"));
+        }
+        misfits
+    }
+}
+
+fn misfit(ours: &[Field], theirs: &[Field]) -> Option<String> {
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        if ours != theirs {
+            let (name, ty) = (&ours.name, &ours.ty);
+            return Some(alloc::format!("field `{name}: {ty}` is `{}: {}` there", theirs.name, theirs.ty));
+        }
+    }
+    let (longer, shorter) = if ours.len() > theirs.len() { (ours, theirs) } else { (theirs, ours) };
+    let further = longer[shorter.len()..].iter().find(|field| !field.ty.starts_with("option<"));
+    further.map(|field| alloc::format!("field `{}` is on one side only, and no option", field.name))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +167,16 @@ impl Interface {
     /// The name without its version.
     pub fn path(&self) -> &str {
         self.name.split_once('@').map_or(&self.name, |(path, _)| path)
+    }
+
+    /// The name with the part of its version that says what is compatible: `pearwood:net/tcp@0.2`.
+    pub fn track(&self) -> String {
+        let version = self.parsed().and_then(|name| name.version);
+        match version {
+            Some(version) if version.major > 0 => alloc::format!("{}@{}", self.path(), version.major),
+            Some(version) => alloc::format!("{}@0.{}", self.path(), version.minor),
+            None => self.path().into(),
+        }
     }
 
     pub fn function(&self, name: &str) -> Option<&Function> {

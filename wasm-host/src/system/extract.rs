@@ -1,6 +1,7 @@
 //! Reads a [`Description`] out of a component.
 
-use super::description::{Description, Function, Interface, Type, shape};
+use super::description::{Case, Declaration, Description, Field, Function, Interface, Type, shape};
+use crate::arrows::Kinds;
 use alloc::{
     format,
     string::{String, ToString},
@@ -62,14 +63,115 @@ fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Opti
                 .iter()
                 .map(|(name, id)| Type { name: name.clone(), definition: Printer::new(resolve, true).definition(*id) });
             let types = types.collect();
-            Some(Interface { name, functions, types })
+            let protocol = protocol(resolve, &name, interface)?;
+            Some(Interface { name, functions, types, protocol })
         }
         WorldItem::Function(f) => {
             let functions = [function(resolve, &name, f)?].into();
-            Some(Interface { name, functions, types: Vec::new() })
+            Some(Interface { name, functions, types: Vec::new(), protocol: None })
         }
         WorldItem::Type { .. } => None,
     })
+}
+
+/// What a protocol's functions declare, if the interface has them.
+fn protocol(
+    resolve: &Resolve,
+    name: &str,
+    interface: &wit::Interface,
+) -> Result<Option<Declaration>, NotAComponent> {
+    let declared = |function: &str| {
+        let [parameter] = &interface.functions.get(function)?.params[..] else { return None };
+        let wit::Type::Id(list) = parameter.ty else { return None };
+        let TypeDefKind::List(wit::Type::Id(record)) = &resolve.types[list].kind else { return None };
+        (parameter.name == "protocol").then_some(*record)
+    };
+    let (client, service) = (declared("client"), declared("service"));
+    let Some(record) = client.or(service) else { return Ok(None) };
+    let fault = |why: &str| NotAComponent(format!("`{name}`: the record `protocol`: {why}"));
+    let parts = record_of(resolve, record).ok_or_else(|| fault("is no record"))?;
+    let part = |name: &str| parts.iter().find(|field| field.name == name).map(|field| &field.ty);
+    let cases = |name: &str| -> Result<Vec<Case>, NotAComponent> {
+        let Some(ty) = part(name) else { return Ok(Vec::new()) };
+        let variant = match resolved(resolve, ty) {
+            Some(TypeDefKind::Variant(variant)) => variant,
+            _ => return Err(fault(&format!("`{name}` is no variant"))),
+        };
+        if variant.cases.len() >= usize::from(::wit::Peer::FIRST_KIND) {
+            return Err(fault(&format!("`{name}` has more than 239 cases")));
+        }
+        let case = |case: &wit::Case| Case {
+            name: case.name.clone(),
+            fields: case.ty.as_ref().map(|ty| fields(resolve, ty)).unwrap_or_default(),
+        };
+        Ok(variant.cases.iter().map(case).collect())
+    };
+    let (commands, events) = (cases("command")?, cases("event")?);
+    let attach = part("attach").map(|ty| fields(resolve, ty));
+    let mut kinds = Kinds::default();
+    if let Some(metered) = part("metered") {
+        let Some(TypeDefKind::Record(record)) = resolved(resolve, metered) else {
+            return Err(fault("`metered` is no record"));
+        };
+        for field in &record.fields {
+            let (bits, of) = match &*field.name {
+                "asks" => (&mut kinds.asks, &commands),
+                "cancels" => (&mut kinds.cancels, &commands),
+                "opens" => (&mut kinds.opens, &events),
+                "ends" => (&mut kinds.ends, &events),
+                "fails" => (&mut kinds.fails, &events),
+                "answers" => (&mut kinds.answers, &events),
+                other => return Err(fault(&format!("`metered` has a field `{other}`, which means nothing"))),
+            };
+            let Some(TypeDefKind::Enum(names)) = resolved(resolve, &field.ty) else {
+                return Err(fault(&format!("`metered`: `{}` is no enum", field.name)));
+            };
+            for name in &names.cases {
+                let Some(place) = of.iter().position(|case| case.name == name.name) else {
+                    return Err(fault(&format!("`metered`: `{}` names `{}`, which is no case", field.name, name.name)));
+                };
+                *bits |= Kinds::bit(place as u8 + 1);
+            }
+        }
+    }
+    Ok(Some(Declaration { client: client.is_some(), service: service.is_some(), commands, events, attach, kinds }))
+}
+
+fn record_of(resolve: &Resolve, id: TypeId) -> Option<&[wit::Field]> {
+    match resolved(resolve, &wit::Type::Id(id)) {
+        Some(TypeDefKind::Record(record)) => Some(&record.fields),
+        _ => None,
+    }
+}
+
+/// What a named type is, behind its aliases.
+fn resolved<'a>(resolve: &'a Resolve, ty: &wit::Type) -> Option<&'a TypeDefKind> {
+    let mut ty = *ty;
+    loop {
+        let wit::Type::Id(id) = ty else { return None };
+        match &resolve.types[id].kind {
+            TypeDefKind::Type(aliased) => ty = *aliased,
+            kind => return Some(kind),
+        }
+    }
+}
+
+/// The fields of a payload, with those of a record at its end in that one's place: there a record may grow.
+fn fields(resolve: &Resolve, ty: &wit::Type) -> Vec<Field> {
+    let printer = Printer::new(resolve, false);
+    let Some(TypeDefKind::Record(record)) = resolved(resolve, ty) else {
+        return [Field { name: String::new(), ty: printer.ty(ty) }].into();
+    };
+    let mut all = Vec::new();
+    for (place, field) in record.fields.iter().enumerate() {
+        let is_record = matches!(resolved(resolve, &field.ty), Some(TypeDefKind::Record(_)));
+        if place + 1 == record.fields.len() && is_record {
+            all.extend(fields(resolve, &field.ty));
+        } else {
+            all.push(Field { name: field.name.clone(), ty: printer.ty(&field.ty) });
+        }
+    }
+    all
 }
 
 fn function(resolve: &Resolve, interface: &str, f: &wit::Function) -> Result<Function, NotAComponent> {

@@ -1,6 +1,7 @@
 //! The interfaces that Pearwood itself gives a meaning to. Any other is between the boxes that name it.
 
 use super::InterfaceName;
+use crate::arrows::{Kinds, Protocol};
 use semver::{Comparator, Op, Prerelease};
 
 /// What an import of an interface needs.
@@ -10,71 +11,47 @@ pub enum Kind {
     Own,
     /// An arrow to a device of this class: its name is the class and a number.
     Device(&'static str),
-    /// Arrows to the boxes at the channel's other end.
-    Channel(Channel),
-    /// Nothing: the arrows are declared by the channel's clients.
-    Service(Channel),
+    /// Of a client, arrows to the boxes that provide the protocol of this path; of a service, nothing.
+    Protocol(&'static str),
     /// An arrow to the node, which only one box may have.
     Control,
     /// Nothing, since it gives no power outside the box. An arrow may say otherwise.
     Face,
-    /// An arrow to a box that exports it.
-    Call,
+    /// An arrow to a box that provides it: as a protocol or by its exports.
+    Other,
 }
 
 /// Classes of devices.
 pub const NIC: &str = "nic";
 pub const DISK: &str = "disk";
 
-/// The interfaces whose two ends are both imports, joined by queues that the node holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    Tcp,
-    Udp,
-    Names,
-    Handler,
-}
+/// The protocols whose grants the node knows.
+pub const TCP: &str = "pearwood:net/tcp";
+pub const UDP: &str = "pearwood:net/udp";
+pub const NAMES: &str = "pearwood:net/names";
+pub const HANDLER: &str = "pearwood:http/handler";
+/// The version of [`HANDLER`] that the faces of WASI speak.
+pub const HANDLER_VERSION: &str = "0.2";
 
-impl Channel {
-    pub const ALL: [Channel; 4] = [Channel::Tcp, Channel::Udp, Channel::Names, Channel::Handler];
+/// Imports for which the node is the client of a protocol, for boxes that have no port for it.
+pub const CLIENT_FACES: &[(&str, &str)] =
+    &[("wasi:http/outgoing-handler", "0.2"), ("wasi:http/client", "0.3"), ("wasi:http/handler", "0.3")];
 
-    /// The interface that a client imports.
-    pub const fn client(self) -> &'static str {
-        match self {
-            Channel::Tcp => "pearwood:net/tcp",
-            Channel::Udp => "pearwood:net/udp",
-            Channel::Names => "pearwood:net/names",
-            Channel::Handler => "pearwood:http/handler",
-        }
-    }
+/// Exports that the node can call on behalf of clients of [`HANDLER`], for boxes that have no port for it.
+pub const SERVICE_FACES: &[(&str, &str)] = &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")];
 
-    /// The interface that the box which provides it imports.
-    pub const fn service(self) -> &'static str {
-        match self {
-            Channel::Tcp => "pearwood:net/tcp-service",
-            Channel::Udp => "pearwood:net/udp-service",
-            Channel::Names => "pearwood:net/names-service",
-            Channel::Handler => "pearwood:http/handler-service",
-        }
-    }
-
-    /// Imports for which the node holds the client's end, for boxes that have no channel of their own.
-    pub const fn imports(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Channel::Handler => {
-                &[("wasi:http/outgoing-handler", "0.2"), ("wasi:http/client", "0.3"), ("wasi:http/handler", "0.3")]
-            }
-            _ => &[],
-        }
-    }
-
-    /// Exports that the node can call on behalf of clients, for boxes that have no channel of their own.
-    pub const fn exports(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Channel::Handler => &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")],
-            _ => &[],
-        }
-    }
+/// The protocol that the faces of WASI speak, as `wit/http/http.wit` declares it.
+pub fn handler() -> Protocol {
+    use wit::http::{Command, Event};
+    let kinds = Kinds {
+        asks: Kinds::bit(Command::REQUEST),
+        cancels: Kinds::bit(Command::CANCEL),
+        opens: 0,
+        ends: Kinds::bit(Event::END) | Kinds::bit(Event::FAILED),
+        fails: Kinds::bit(Event::FAILED),
+        answers: Kinds::bit(Event::RESPONSE),
+    };
+    Protocol::new(alloc::format!("{HANDLER}@{HANDLER_VERSION}"), kinds)
 }
 
 /// An interface that the node gives: its version, and its functions with their types written out.
@@ -85,35 +62,25 @@ pub struct Given {
     pub functions: &'static [(&'static str, &'static str)],
 }
 
-const CHANNEL: &[(&str, &str)] =
-    &[("receive", "func() -> list<u8>"), ("send", "func(peer: u32, batch: list<u8>) -> bool")];
-
 const fn given(path: &'static str, functions: &'static [(&'static str, &'static str)]) -> Given {
-    Given { path, version: "0.1.0", functions }
+    Given { path, version: "0.2.0", functions }
 }
 
 /// All of `wit/` that boxes import. A test holds it against the WIT files.
 pub const GIVEN: &[Given] = &[
     given(
-        "pearwood:box/schedule",
+        "pearwood:box/ports",
         &[
-            (
-                "wait",
-                "func(deadline: u64) -> record { now: u64, ready: flags { deadline, nic, tcp, tcp-service, udp, \
-                 udp-service, names, names-service, handler, handler-service, room, retire } }",
-            ),
-            (
-                "wait-and-receive",
-                "func(deadline: u64) -> record { wake: record { now: u64, ready: flags { deadline, nic, tcp, \
-                 tcp-service, udp, udp-service, names, names-service, handler, handler-service, room, retire } }, \
-                 received: list<u8>, sent: bool }",
-            ),
+            ("receive", "func(port: u32) -> list<u8>"),
+            ("send", "func(port: u32, peer: u32, batch: list<u8>) -> bool"),
             (
                 "send-and-wait",
-                "func(arrow: enum { nic, tcp, tcp-service, udp, udp-service, names, names-service, handler, \
-                 handler-service }, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, \
-                 ready: flags { deadline, nic, tcp, tcp-service, udp, udp-service, names, names-service, handler, \
-                 handler-service, room, retire } }, received: list<u8>, sent: bool }",
+                "func(port: u32, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
+            ),
+            ("wait", "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }"),
+            (
+                "wait-and-receive",
+                "func(deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
             ),
         ],
     ),
@@ -128,34 +95,6 @@ pub const GIVEN: &[Given] = &[
     ),
     given("pearwood:box/heir", &[("give", "func(state: list<u8>)")]),
     given("pearwood:box/entropy", &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")]),
-    given(
-        "pearwood:hardware/nic",
-        &[
-            ("describe", "func() -> record { address: list<u8>, mtu: u16 }"),
-            ("receive", "func() -> list<u8>"),
-            ("transmit", "func(frames: list<u8>)"),
-        ],
-    ),
-    given(
-        "pearwood:hardware/block",
-        &[
-            ("describe", "func() -> record { sector-size: u32, sectors: u64, read-only: bool }"),
-            (
-                "read",
-                "func(first: u64, count: u32) -> result<list<u8>, enum { out-of-range, unaligned, too-large, \
-                 read-only, io, unsupported, gone }>",
-            ),
-            (
-                "write",
-                "func(first: u64, data: list<u8>) -> result<_, enum { out-of-range, unaligned, too-large, read-only, \
-                 io, unsupported, gone }>",
-            ),
-            (
-                "flush",
-                "func() -> result<_, enum { out-of-range, unaligned, too-large, read-only, io, unsupported, gone }>",
-            ),
-        ],
-    ),
     given(
         CONTROL,
         &[
@@ -187,14 +126,6 @@ pub const GIVEN: &[Given] = &[
             ("boot-secret", "func() -> list<u8>"),
         ],
     ),
-    given("pearwood:net/tcp", CHANNEL),
-    given("pearwood:net/tcp-service", CHANNEL),
-    given("pearwood:net/udp", CHANNEL),
-    given("pearwood:net/udp-service", CHANNEL),
-    given("pearwood:net/names", CHANNEL),
-    given("pearwood:net/names-service", CHANNEL),
-    given("pearwood:http/handler", CHANNEL),
-    given("pearwood:http/handler-service", CHANNEL),
 ];
 
 /// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each.
@@ -225,16 +156,13 @@ pub const COMMAND: &str = "wasi:cli/run";
 impl Kind {
     pub fn of(name: &InterfaceName) -> Kind {
         let path = name.path();
-        for channel in Channel::ALL {
-            if path == channel.client() {
-                return Kind::Channel(channel);
+        for protocol in [TCP, UDP, NAMES, HANDLER] {
+            if path == protocol {
+                return Kind::Protocol(protocol);
             }
-            if path == channel.service() {
-                return Kind::Service(channel);
-            }
-            if channel.imports().iter().any(|(import, version)| path == *import && has_version(name, version)) {
-                return Kind::Channel(channel);
-            }
+        }
+        if CLIENT_FACES.iter().any(|(face, version)| path == *face && has_version(name, version)) {
+            return Kind::Protocol(HANDLER);
         }
         match name.package() {
             "pearwood:box" => Kind::Own,
@@ -242,7 +170,7 @@ impl Kind {
             "pearwood:hardware" if name.interface() == "block" => Kind::Device(DISK),
             "pearwood:control" => Kind::Control,
             _ if is_face(name) => Kind::Face,
-            _ => Kind::Call,
+            _ => Kind::Other,
         }
     }
 }

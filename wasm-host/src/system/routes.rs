@@ -2,7 +2,7 @@
 
 use super::Diagnostic;
 use super::grant::{BlockGrant, NetGrant};
-use super::known::Channel;
+use crate::arrows::{Protocol, channel::End as Side};
 use alloc::{string::String, vec::Vec};
 
 /// The wiring of a system that has passed the check.
@@ -17,13 +17,11 @@ pub struct Routes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoxRoutes {
     pub run: Run,
-    /// The channel ends at which the box is the client, one for each interface.
+    /// The ports at which the box is the client, one for each protocol. Their numbers are their positions.
     pub clients: Vec<End>,
-    /// The channel ends at which the box is the service, one for each interface. One that nobody uses has no peers.
+    /// The ports at which the box is the service, one for each protocol, numbered after the clients'. One that nobody
+    /// uses has no peers.
     pub services: Vec<Service>,
-    /// Network cards.
-    pub devices: Vec<DeviceRoute>,
-    pub disks: Vec<DiskRoute>,
     pub calls: Vec<CallRoute>,
     /// It has the power over the node.
     pub controls: bool,
@@ -40,10 +38,13 @@ pub enum Run {
     Called,
 }
 
-/// One end of a channel. A peer's number is its position here.
+/// One port. A peer's number is its position here, after those of the devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
-    pub channel: Channel,
+    pub protocol: Protocol,
+    /// As the component names it.
+    pub interface: String,
+    pub devices: Vec<DeviceRoute>,
     /// At a client's end in the order of the file's lines; at a service's, in the order of the boxes and then of their lines.
     pub peers: Vec<Peer>,
 }
@@ -54,11 +55,11 @@ pub struct Service {
     pub provider: Provider,
 }
 
-/// How a box provides a channel.
+/// How a box provides a protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provider {
-    /// It imports the channel's service interface.
-    Channel,
+    /// It has a port for it.
+    Port,
     /// The node calls this export of the box, named as the component names it.
     Export(String),
 }
@@ -76,20 +77,12 @@ pub struct Peer {
     pub net: Option<NetGrant>,
 }
 
+/// A device, or some of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRoute {
-    /// As the component names it.
-    pub interface: String,
     pub device: String,
-}
-
-/// Some of a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskRoute {
-    /// As the component names it.
-    pub interface: String,
-    pub device: String,
-    pub grant: BlockGrant,
+    /// of a disk
+    pub sectors: Option<BlockGrant>,
 }
 
 /// An import that is another box's export.
@@ -104,11 +97,18 @@ pub struct CallRoute {
 }
 
 impl BoxRoutes {
-    pub fn client(&self, channel: Channel) -> Option<&End> {
-        self.clients.iter().find(|end| end.channel == channel)
+    /// All ports, in the order of their numbers.
+    pub fn ends(&self) -> impl Iterator<Item = (Side, &End)> {
+        let clients = self.clients.iter().map(|end| (Side::Client, end));
+        clients.chain(self.services.iter().map(|service| (Side::Service, &service.end)))
     }
 
-    pub fn service(&self, channel: Channel) -> Option<&Service> {
-        self.services.iter().find(|service| service.end.channel == channel)
+    /// The port of a protocol, named by its interface without a version.
+    pub fn client(&self, path: &str) -> Option<&End> {
+        self.clients.iter().find(|end| end.protocol.path() == path)
+    }
+
+    pub fn service(&self, path: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.end.protocol.path() == path)
     }
 }

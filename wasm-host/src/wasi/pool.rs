@@ -14,7 +14,8 @@ use super::{
     instance::{Instance, Maker, Outcome, work},
 };
 use crate::{
-    arrows::channel::{Channel, End},
+    arrows::channel::End,
+    system::known::HANDLER,
     boxes::{BoxHandle, Budget, Phase, Stage, State, log::Level, reason},
     executor::Timer,
     platform::{Nanos, Platform},
@@ -41,10 +42,10 @@ pub async fn serve(
     component: &InstancePre<State>,
     export: &str,
 ) -> Result<()> {
-    let port = handle.port(Channel::Handler, End::Service);
+    let port = handle.port(HANDLER, End::Service);
     let port = port.ok_or_else(|| Error::msg("has no handler channel to serve"))?;
     let budget = Budget::new(handle.spec.memory);
-    let client = handle.port(Channel::Handler, End::Client).map(|port| Client::new(port, &budget));
+    let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let maker = Maker { handle, platform, timer, component, export, budget, client };
     let concurrency = handle.spec.concurrency.max(1) as usize;
     let mut pool = Pool {

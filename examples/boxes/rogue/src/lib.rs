@@ -21,13 +21,13 @@
 //! | any other | it answers properly |
 
 use bindings::{
-    exports::pearwood::box0_1_0::service::Guest,
+    exports::pearwood::box0_2_0::service::Guest,
     pearwood::{
-        box0_1_0::{
+        box0_2_0::{
             log::{Level, write},
-            schedule::wait,
+            ports::{receive, send as send_to, wait},
         },
-        http::handler_service::{receive, send},
+        http::handler,
     },
 };
 use std::hint::black_box;
@@ -39,16 +39,16 @@ use wit::{
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../../wit/box", "../../../wit/http"],
-        // The empty package makes the generator name a module `box0_1_0`: `box` is a word that Rust reserves.
+        path: ["../../../wit/box", "../../../wit/net", "../../../wit/http"],
+        // The empty package makes the generator name a module `box0_2_0`: `box` is a word that Rust reserves.
         inline: "
             package example:rogue;
             package pearwood:box@0.0.0 {}
             world rogue {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/log@0.1.0;
-                import pearwood:http/handler-service@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/log@0.2.0;
+                import pearwood:http/handler@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "example:rogue/rogue",
@@ -60,11 +60,20 @@ mod bindings {
 
 struct Rogue;
 
+/// The number of the only port. The node says it as often as it is asked.
+fn port() -> u32 {
+    handler::service(&[])
+}
+
+fn send(peer: u32, batch: &[u8]) -> bool {
+    send_to(port(), peer, batch)
+}
+
 impl Guest for Rogue {
     fn run() {
         loop {
             wait(u64::MAX);
-            let batch = receive();
+            let batch = receive(port());
             let mut peer = 0;
             for record in Records::new(&batch).flatten() {
                 if let Some(Peer::Is(number)) = Peer::decode(&record) {

@@ -5,36 +5,36 @@
 //! written once, and answered when that is durable.
 
 use bindings::{
-    exports::pearwood::box0_1_0::service::Guest,
+    exports::pearwood::box0_2_0::service::Guest,
     pearwood::{
-        box0_1_0::{
+        box0_2_0::{
             log::{Level, write as log},
-            schedule::{Ready, wait},
+            ports::{Notices, receive, send, wait},
         },
-        hardware::block::{Error, describe, flush, read, write},
-        http::handler_service::{receive, send},
+        hardware::block,
+        http::handler,
     },
 };
 use std::collections::BTreeMap;
 use wit::{
-    Batch, Peer, Records,
+    Batch, Outbox, Peer, Records, block as disk,
     http::{Command, Event},
 };
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../../wit/box", "../../../wit/hardware", "../../../wit/http"],
-        // The empty package makes the generator name a module `box0_1_0`: `box` is a word that Rust reserves.
+        path: ["../../../wit/box", "../../../wit/hardware", "../../../wit/net", "../../../wit/http"],
+        // The empty package makes the generator name a module `box0_2_0`: `box` is a word that Rust reserves.
         inline: "
             package example:visits;
             package pearwood:box@0.0.0 {}
             world visits {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/log@0.1.0;
-                import pearwood:hardware/block@0.1.0;
-                import pearwood:http/handler-service@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/log@0.2.0;
+                import pearwood:hardware/block@0.2.0;
+                import pearwood:http/handler@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "example:visits/visits",
@@ -50,32 +50,89 @@ struct Visits;
 
 impl Guest for Visits {
     fn run() {
-        let mut count = match load() {
-            Ok(count) => count,
+        let port = handler::service(&[]);
+        let (mut disk, mut count) = match Disk::open(block::client(&[])) {
+            Ok(opened) => opened,
             Err(why) => panic!("cannot read the count: {why}"),
         };
         log(Level::Info, &format!("counts on from {count}"));
         // those who may ask, and what is for them
-        let mut answers: BTreeMap<u32, Batch> = BTreeMap::new();
-        let mut retiring = false;
+        let mut answers: BTreeMap<u32, Outbox> = BTreeMap::new();
         loop {
-            retiring |= wait(u64::MAX).ready.contains(Ready::RETIRE);
+            disk.sleep();
             // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
-            answers.iter_mut().for_each(offer);
-            if answers.values().all(Batch::is_empty) {
-                count = answer(count, &receive(), &mut answers);
-                answers.iter_mut().for_each(offer);
+            answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
+            if answers.values().all(Outbox::is_empty) {
+                count = answer(count, &mut disk, &receive(port), &mut answers);
+                answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
             }
-            if retiring && answers.is_empty() {
+            if disk.retiring && answers.is_empty() {
                 return;
             }
         }
     }
 }
 
-fn offer((peer, batch): (&u32, &mut Batch)) {
-    if send(*peer, batch.as_bytes()) {
-        batch.clear();
+/// The sector that the count is in.
+struct Disk {
+    port: u32,
+    sector_size: usize,
+    /// Another instance takes this one's place: heard of while the box slept.
+    retiring: bool,
+}
+
+impl Disk {
+    /// Finds the disk, and the count that is stored on it.
+    fn open(port: u32) -> Result<(Self, u64), String> {
+        let mut disk = Disk { port, sector_size: 0, retiring: false };
+        while disk.sector_size == 0 {
+            disk.sleep();
+            for record in Records::new(&receive(port)).flatten() {
+                if let Some(Peer::Attach(0, attach)) = Peer::decode(&record) {
+                    let attach = disk::Attach::decode(attach).map_err(|error| error.to_string())?;
+                    disk.sector_size = attach.sector_size as usize;
+                }
+            }
+        }
+        let sector = disk.call(disk::Command::Read { ticket: 0, first: 0, count: 1 });
+        let sector = sector.map_err(|error| format!("{error:?}"))?;
+        match sector.split_first_chunk() {
+            Some((MAGIC, rest)) => {
+                let number = rest.first_chunk().ok_or("the sector is too short")?;
+                Ok((disk, u64::from_le_bytes(*number)))
+            }
+            _ if sector.iter().all(|byte| *byte == 0) => Ok((disk, 0)),
+            _ => Err("there is something else on the disk".into()),
+        }
+    }
+
+    fn sleep(&mut self) {
+        self.retiring |= wait(u64::MAX).notices.contains(Notices::RETIRE);
+    }
+
+    /// Asks the disk one thing, and sleeps until it has answered.
+    fn call(&mut self, command: disk::Command<'_>) -> Result<Vec<u8>, disk::Error> {
+        let mut batch = Batch::new();
+        command.encode(&mut batch);
+        send(self.port, 0, batch.as_bytes());
+        loop {
+            for record in Records::new(&receive(self.port)).flatten() {
+                match disk::Event::decode(&record) {
+                    Ok(disk::Event::Data { data, .. }) => return Ok(data.to_vec()),
+                    Ok(disk::Event::Done { .. }) => return Ok(Vec::new()),
+                    Ok(disk::Event::Failed { error, .. }) => return Err(error),
+                    _ => {}
+                }
+            }
+            self.sleep();
+        }
+    }
+
+    fn store(&mut self, count: u64) -> Result<(), disk::Error> {
+        let mut sector = [&MAGIC[..], &count.to_le_bytes()].concat();
+        sector.resize(self.sector_size, 0);
+        self.call(disk::Command::Write { ticket: 1, first: 0, data: &sector })?;
+        self.call(disk::Command::Flush { ticket: 2 }).map(drop)
     }
 }
 
@@ -89,13 +146,13 @@ struct Asked {
 }
 
 /// Counts and answers the requests of a batch, and returns the count that is stored then.
-fn answer(before: u64, batch: &[u8], answers: &mut BTreeMap<u32, Batch>) -> u64 {
+fn answer(before: u64, disk: &mut Disk, batch: &[u8], answers: &mut BTreeMap<u32, Outbox>) -> u64 {
     let (mut peer, mut count, mut asked) = (0, before, Vec::new());
     for record in Records::new(batch).flatten() {
         if let Some(event) = Peer::decode(&record) {
             match event {
                 Peer::Is(number) => peer = number,
-                Peer::Attach(number, _) => drop(answers.insert(number, Batch::new())),
+                Peer::Attach(number, _) => drop(answers.insert(number, Outbox::new())),
                 Peer::Detach(number, _) => drop(answers.remove(&number)),
                 Peer::Retire(_) | Peer::Release(_) => {}
             }
@@ -105,18 +162,18 @@ fn answer(before: u64, batch: &[u8], answers: &mut BTreeMap<u32, Batch>) -> u64 
             asked.push(Asked { peer, request, visit: counts.then_some(count), body: head.method != "HEAD" });
         }
     }
-    let stored = if count == before { Ok(()) } else { store(count) };
+    let stored = if count == before { Ok(()) } else { disk.store(count) };
     if let Err(error) = &stored {
-        log(Level::Error, &format!("the count cannot be stored: {}", error.name()));
+        log(Level::Error, &format!("the count cannot be stored: {error:?}"));
     }
     for Asked { peer, request, visit, body } in asked {
         let (status, text) = match (visit, &stored) {
             (None, _) => (404, "Only / is counted.\n".into()),
             (Some(visit), Ok(())) => (200, format!("{visit}\n")),
-            (Some(_), Err(error)) => (500, format!("The count cannot be stored: {}\n", error.name())),
+            (Some(_), Err(error)) => (500, format!("The count cannot be stored: {error:?}\n")),
         };
         let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
-        let batch = answers.entry(peer).or_default();
+        let batch = answers.entry(peer).or_default().batch();
         Event::Response { request, status, headers: headers.as_bytes() }.encode(batch);
         if body {
             Event::Body { request, data: text.as_bytes() }.encode(batch);
@@ -125,23 +182,4 @@ fn answer(before: u64, batch: &[u8], answers: &mut BTreeMap<u32, Batch>) -> u64 
     }
     // what could not be stored was not promised to anybody
     if stored.is_ok() { count } else { before }
-}
-
-fn load() -> Result<u64, String> {
-    let sector = read(0, 1).map_err(|error| error.name().to_string())?;
-    match sector.split_first_chunk() {
-        Some((MAGIC, rest)) => {
-            let number = rest.first_chunk().ok_or("the sector is too short")?;
-            Ok(u64::from_le_bytes(*number))
-        }
-        _ if sector.iter().all(|byte| *byte == 0) => Ok(0),
-        _ => Err("there is something else on the disk".into()),
-    }
-}
-
-fn store(count: u64) -> Result<(), Error> {
-    let mut sector = [&MAGIC[..], &count.to_le_bytes()].concat();
-    sector.resize(describe().sector_size as usize, 0);
-    write(0, &sector)?;
-    flush()
 }

@@ -1,18 +1,18 @@
 //! A box that greets: `GET /Ada` is answered with `Hello, Ada!`.
 
 use bindings::{
-    exports::pearwood::box0_1_0::service::Guest,
+    exports::pearwood::box0_2_0::service::Guest,
     pearwood::{
-        box0_1_0::{
+        box0_2_0::{
             config,
-            schedule::{Ready, wait},
+            ports::{Notices, receive, send, wait},
         },
-        http::handler_service::{receive, send},
+        http::handler,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
 use wit::{
-    Batch, Peer, Records,
+    Outbox, Peer, Records,
     http::{Command, Event, Head},
 };
 
@@ -20,16 +20,16 @@ use wit::{
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../../wit/box", "../../../wit/http"],
-        // The empty package makes the generator name a module `box0_1_0`: `box` is a word that Rust reserves.
+        path: ["../../../wit/box", "../../../wit/net", "../../../wit/http"],
+        // The empty package makes the generator name a module `box0_2_0`: `box` is a word that Rust reserves.
         inline: "
             package example:greeter;
             package pearwood:box@0.0.0 {}
             world greeter {
-                import pearwood:box/schedule@0.1.0;
-                import pearwood:box/config@0.1.0;
-                import pearwood:http/handler-service@0.1.0;
-                export pearwood:box/service@0.1.0;
+                import pearwood:box/ports@0.2.0;
+                import pearwood:box/config@0.2.0;
+                import pearwood:http/handler@0.2.0;
+                export pearwood:box/service@0.2.0;
             }
         ",
         world: "example:greeter/greeter",
@@ -49,15 +49,16 @@ impl Guest for Greeter {
         // Each box that has an arrow to this one is a peer.
         let mut peers = BTreeSet::new();
         // What is to be sent, by peer.
-        let mut answers: BTreeMap<u32, Batch> = BTreeMap::new();
+        let mut answers: BTreeMap<u32, Outbox> = BTreeMap::new();
         let mut retiring = false;
+        let port = handler::service(&[]);
         loop {
-            retiring |= wait(u64::MAX).ready.contains(Ready::RETIRE);
+            retiring |= wait(u64::MAX).notices.contains(Notices::RETIRE);
             // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
-            answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
-            if answers.is_empty() {
-                answer(greeting, &receive(), &mut peers, &mut answers);
-                answers.retain(|peer, batch| !send(*peer, batch.as_bytes()));
+            answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
+            if answers.values().all(Outbox::is_empty) {
+                answer(greeting, &receive(port), &mut peers, &mut answers);
+                answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
             }
             // Another instance has taken this one's place, and all peers have turned to that.
             if retiring && peers.is_empty() {
@@ -67,7 +68,7 @@ impl Guest for Greeter {
     }
 }
 
-fn answer(greeting: &str, requests: &[u8], peers: &mut BTreeSet<u32>, answers: &mut BTreeMap<u32, Batch>) {
+fn answer(greeting: &str, requests: &[u8], peers: &mut BTreeSet<u32>, answers: &mut BTreeMap<u32, Outbox>) {
     let mut peer = 0;
     for record in Records::new(requests).flatten() {
         if let Some(event) = Peer::decode(&record) {
@@ -80,7 +81,7 @@ fn answer(greeting: &str, requests: &[u8], peers: &mut BTreeSet<u32>, answers: &
         } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
             let (status, text) = greet(greeting, &head);
             let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
-            let batch = answers.entry(peer).or_default();
+            let batch = answers.entry(peer).or_default().batch();
             Event::Response { request, status, headers: headers.as_bytes() }.encode(batch);
             if head.method != "HEAD" {
                 Event::Body { request, data: text.as_bytes() }.encode(batch);

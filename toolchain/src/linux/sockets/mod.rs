@@ -17,8 +17,9 @@ use std::{
     task::{Context, Wake, Waker},
 };
 use wasm_host::{
-    arrows::channel::{Channel, End, Ready},
+    arrows::channel::{End, Ready},
     boxes::BoxHandle,
+    system::known::{NAMES, TCP, UDP},
 };
 use wit::tcp::Endpoint;
 
@@ -49,11 +50,11 @@ impl Wake for Wakes {
 }
 
 fn run(linux: &Linux, handle: &BoxHandle, ports: PortMap, mut poll: Poll, waker: &Waker) {
-    let port = |channel| handle.port(channel, End::Service).cloned();
+    let port = |path| handle.port(path, End::Service).cloned();
     let mut tokens = Tokens::default();
-    let mut tcp = port(Channel::Tcp).map(|port| tcp::Service::new(port, ports.clone()));
-    let mut udp = port(Channel::Udp).map(|port| udp::Service::new(port, ports));
-    let mut names = port(Channel::Names).map(|port| names::Service::new(port, waker.clone()));
+    let mut tcp = port(TCP).map(|port| tcp::Service::new(port, ports.clone()));
+    let mut udp = port(UDP).map(|port| udp::Service::new(port, ports));
+    let mut names = port(NAMES).map(|port| names::Service::new(port, waker.clone()));
     handle.ports.iter().for_each(|port| port.attach());
     linux.notify();
     let mut events = Events::with_capacity(256);
@@ -68,13 +69,13 @@ fn run(linux: &Linux, handle: &BoxHandle, ports: PortMap, mut poll: Poll, waker:
                     // no socket can be waited for any more
                     panic!("waiting for sockets: {error}");
                 }
-                0
+                Ready::default()
             }
         };
         let registry = poll.registry();
         if let Some(tcp) = &mut tcp {
             events.iter().for_each(|event| tcp.note(event));
-            tcp.turn(registry, &mut tokens, ready & Ready::Room as u32 != 0);
+            tcp.turn(registry, &mut tokens, ready.contains(Ready::ROOM));
         }
         if let Some(udp) = &mut udp {
             events.iter().for_each(|event| udp.note(event));

@@ -1,19 +1,19 @@
 //! An arrow between two ports: made, changed and taken away while both boxes run.
 
-use super::{End, Port};
-use crate::{arrows::measure::Meter, executor::Bell, system::grant::NetGrant};
+use super::{End, Gate, Port};
+use crate::{arrows::measure::Meter, executor::Bell};
 use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use wit::Peer;
+use wit::{Batch, Malformed, Peer, Record, Records};
 
 /// What joins a client's port and a service's. Both hold it until it is taken away.
 pub struct Arrow {
     pub(super) client: Half,
     pub(super) service: Half,
-    /// what `attach` says to the client
+    /// what `attach` says
     attach: Vec<u8>,
-    /// what the client may do
-    pub(super) grant: Option<NetGrant>,
+    /// what the client may do, if the node looks after it
+    gate: Option<Arc<dyn Gate>>,
     /// what goes over it, unless nothing is measured
     pub(super) meter: Option<Arc<Meter>>,
     /// rings when it is taken away
@@ -36,16 +36,11 @@ pub(super) struct Half {
 
 impl Arrow {
     /// Joins two ports. Boxes that are up learn of each other.
-    pub fn join(client: &Arc<Port>, service: &Arc<Port>, attach: Vec<u8>, grant: Option<NetGrant>) -> Arc<Arrow> {
-        Self::join_measured(client, service, attach, grant, None)
-    }
-
-    /// The same, and counts what goes over it.
-    pub fn join_measured(
+    pub fn join(
         client: &Arc<Port>,
         service: &Arc<Port>,
         attach: Vec<u8>,
-        grant: Option<NetGrant>,
+        gate: Option<Arc<dyn Gate>>,
         meter: Option<Arc<Meter>>,
     ) -> Arc<Arrow> {
         let half = |port: &Arc<Port>| Half {
@@ -59,7 +54,7 @@ impl Arrow {
             client: half(client),
             service: half(service),
             attach,
-            grant,
+            gate,
             meter,
             bell: Bell::default(),
             gone: AtomicBool::new(false),
@@ -84,10 +79,11 @@ impl Arrow {
             let half = self.half(end);
             half.blocked.store(false, Relaxed);
             half.released.store(false, Relaxed);
-            half.port.tell(Peer::Attach(half.number, if end == End::Client { &self.attach } else { &[] }));
+            half.port.tell(Peer::Attach(half.number, &self.attach));
         }
     }
 
+    #[inline]
     pub(super) const fn half(&self, end: End) -> &Half {
         match end {
             End::Client => &self.client,
@@ -104,17 +100,34 @@ impl Arrow {
         self.meter.as_deref()
     }
 
-    /// What `attach` says to the client.
+    /// What `attach` says.
     pub fn attach(&self) -> &[u8] {
         &self.attach
     }
 
-    pub fn grant(&self) -> Option<&NetGrant> {
-        self.grant.as_ref()
+    /// The kinds of records from one end that are metered, and those that the gate looks at.
+    #[inline]
+    pub(super) fn of_interest(&self, from: End) -> (u64, u64) {
+        let metered = self.meter.as_ref().map_or(0, |meter| meter.of_interest(from));
+        let gated = self.gate.as_ref().map_or(0, |gate| match from {
+            End::Client => gate.checks(),
+            End::Service => gate.learns(),
+        });
+        (metered, gated)
+    }
+
+    pub(super) fn check(&self, record: &Record<'_>) -> Result<Option<Batch>, Malformed> {
+        self.gate.as_ref().map_or(Ok(None), |gate| gate.check(record))
+    }
+
+    /// The client gets a batch of the service.
+    pub(super) fn learn(&self, batch: &[u8]) {
+        let Some(gate) = &self.gate else { return };
+        Records::new(batch).flatten().for_each(|record| gate.learn(&record));
     }
 
     /// The same arrow with another grant. Neither box notices, until the client does what it may no longer do.
-    pub fn with_grant(&self, grant: Option<NetGrant>) -> Arc<Arrow> {
+    pub fn with_gate(&self, gate: Option<Arc<dyn Gate>>) -> Arc<Arrow> {
         let same = |half: &Half| Half {
             port: half.port.clone(),
             number: half.number,
@@ -126,7 +139,7 @@ impl Arrow {
             client: same(&self.client),
             service: same(&self.service),
             attach: self.attach.clone(),
-            grant,
+            gate,
             meter: self.meter.clone(),
             bell: Bell::default(),
             gone: AtomicBool::new(false),
@@ -188,7 +201,7 @@ impl Half {
     #[inline]
     pub fn unblock(&self) {
         if self.blocked.load(Relaxed) && self.blocked.swap(false, Relaxed) {
-            self.port.signal().raise(super::Ready::Room);
+            self.port.signal().raise(super::Ready::ROOM);
         }
     }
 }

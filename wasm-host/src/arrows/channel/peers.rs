@@ -1,6 +1,6 @@
 //! The peers of a port, by number.
 
-use super::Arrow;
+use super::{Arrow, Service};
 use alloc::{sync::Arc, vec::Vec};
 
 /// A number belongs to one peer until the box has come to know that this peer is gone: it must not speak to another by
@@ -13,22 +13,37 @@ enum Slot {
     /// An arrow is being made.
     Taken,
     Joined(Arc<Arrow>),
+    /// What the node itself provides. It stays as long as the port.
+    Node(Arc<dyn Service>),
     /// `detach` was put into the inbox before it was emptied for the `told`th time.
     Gone {
         told: u64,
     },
 }
 
+/// Whom a number is of.
+pub enum Peer<'a> {
+    Box(&'a Arc<Arrow>),
+    Node(&'a Arc<dyn Service>),
+    Gone,
+}
+
 /// The box has read `detach` when it has taken the inbox with it, and is done with what it took when it takes the next.
 const READ: u64 = 2;
 
 impl Peers {
-    /// None if there is no such peer; the inner None if it is gone.
+    /// Services of the node, which have the first numbers.
+    pub fn of(services: Vec<Arc<dyn Service>>) -> Self {
+        Peers(services.into_iter().map(Slot::Node).collect())
+    }
+
+    /// None if there is no such peer.
     #[inline]
-    pub fn get(&self, number: u32) -> Option<Option<&Arc<Arrow>>> {
+    pub fn get(&self, number: u32) -> Option<Peer<'_>> {
         Some(match self.0.get(number as usize)? {
-            Slot::Joined(arrow) => Some(arrow),
-            _ => None,
+            Slot::Joined(arrow) => Peer::Box(arrow),
+            Slot::Node(service) => Peer::Node(service),
+            _ => Peer::Gone,
         })
     }
 
@@ -40,6 +55,15 @@ impl Peers {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Arrow>> {
         self.0.iter().filter_map(|slot| match slot {
             Slot::Joined(arrow) => Some(arrow),
+            _ => None,
+        })
+    }
+
+    /// The node's services and their numbers.
+    #[inline]
+    pub fn services(&self) -> impl Iterator<Item = (u32, &Arc<dyn Service>)> {
+        (0..).zip(&self.0).map_while(|(number, slot)| match slot {
+            Slot::Node(service) => Some((number, service)),
             _ => None,
         })
     }

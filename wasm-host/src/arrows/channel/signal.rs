@@ -1,55 +1,68 @@
-//! What a box sleeps on: flags that say which of its arrows are ready.
+//! What a box sleeps on: flags that say which of its ports are ready, and what else is to be noticed.
 
-use super::{Channel, End};
 use alloc::{sync::Arc, task::Wake};
 use core::{
-    sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire},
+    ops::BitOr,
+    sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire},
     task::{Context, Poll, Waker},
 };
 use spin::Mutex;
 
-/// Bits as the `ready` flags of `pearwood:box/schedule` number them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Ready {
-    Deadline = 1 << 0,
-    Nic = 1 << 1,
-    Tcp = 1 << 2,
-    TcpService = 1 << 3,
-    Udp = 1 << 4,
-    UdpService = 1 << 5,
-    Names = 1 << 6,
-    NamesService = 1 << 7,
-    Handler = 1 << 8,
-    HandlerService = 1 << 9,
-    Room = 1 << 10,
-    Retire = 1 << 11,
-}
+/// The most ports of a box: their flags and the notices share a word.
+pub const MAX_PORTS: usize = 60;
+
+/// Flags: a bit for each port, by its number, and the notices of `pearwood:box/ports`, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ready(u64);
 
 impl Ready {
-    pub(super) const fn of(channel: Channel, end: End) -> Self {
-        match (channel, end) {
-            (Channel::Tcp, End::Client) => Ready::Tcp,
-            (Channel::Tcp, End::Service) => Ready::TcpService,
-            (Channel::Udp, End::Client) => Ready::Udp,
-            (Channel::Udp, End::Service) => Ready::UdpService,
-            (Channel::Names, End::Client) => Ready::Names,
-            (Channel::Names, End::Service) => Ready::NamesService,
-            (Channel::Handler, End::Client) => Ready::Handler,
-            (Channel::Handler, End::Service) => Ready::HandlerService,
-        }
+    pub const DEADLINE: Ready = Ready(1 << MAX_PORTS);
+    pub const ROOM: Ready = Ready(1 << (MAX_PORTS + 1));
+    pub const RETIRE: Ready = Ready(1 << (MAX_PORTS + 2));
+
+    /// Something has come to the port of that number, which is less than [`MAX_PORTS`].
+    pub const fn port(number: u8) -> Self {
+        Ready(1 << (number as u64 % MAX_PORTS as u64))
+    }
+
+    pub const fn contains(self, other: Ready) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// A bit for each port.
+    pub const fn ports(self) -> u64 {
+        self.0 & (Self::DEADLINE.0 - 1)
+    }
+
+    /// The bits of the notices, from 0 on.
+    pub const fn notices(self) -> u8 {
+        (self.0 >> MAX_PORTS) as u8
+    }
+
+    /// The ready port with the lowest number.
+    pub fn first_port(self) -> Option<usize> {
+        let ports = self.ports();
+        (ports != 0).then(|| ports.trailing_zeros() as usize)
+    }
+}
+
+impl BitOr for Ready {
+    type Output = Ready;
+
+    fn bitor(self, other: Ready) -> Ready {
+        Ready(self.0 | other.0)
     }
 }
 
 #[derive(Debug, Default)]
 pub struct Signal {
-    flags: AtomicU32,
+    flags: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Signal {
     pub fn raise(&self, ready: Ready) {
-        let before = self.flags.fetch_or(ready as u32, AcqRel);
+        let before = self.flags.fetch_or(ready.0, AcqRel);
         // If flags were up, whoever raised them has woken the box.
         if before == 0
             && let Some(waker) = &*self.waker.lock()
@@ -59,9 +72,9 @@ impl Signal {
     }
 
     /// Takes the flags, or waits for one.
-    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<u32> {
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         let flags = self.take();
-        if flags != 0 {
+        if flags != Ready::default() {
             return Poll::Ready(flags);
         }
         let mut waker = self.waker.lock();
@@ -70,15 +83,13 @@ impl Signal {
         }
         drop(waker);
         // again: a flag may have come up before the waker was there
-        match self.take() {
-            0 => Poll::Pending,
-            flags => Poll::Ready(flags),
-        }
+        let flags = self.take();
+        if flags == Ready::default() { Poll::Pending } else { Poll::Ready(flags) }
     }
 
     /// The flags that are up, which are then down.
-    pub fn take(&self) -> u32 {
-        if self.flags.load(Acquire) == 0 { 0 } else { self.flags.swap(0, AcqRel) }
+    pub fn take(&self) -> Ready {
+        Ready(if self.flags.load(Acquire) == 0 { 0 } else { self.flags.swap(0, AcqRel) })
     }
 
     /// A waker that raises `ready`, for devices.

@@ -10,15 +10,18 @@ mod tests;
 
 pub use histogram::{Histogram, quantile};
 
-use super::channel::{Channel, End};
-use crate::platform::{Nanos, Platform};
+use super::{Kinds, Protocol, channel::End};
+use crate::{
+    executor::Bell,
+    platform::{Nanos, Platform},
+};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use open::Open;
 use wit::Record;
 
-/// Statuses from here on say that the handler is at fault.
-pub const SERVER_ERROR: u16 = 500;
+/// Statuses from here on say that the service is at fault (RFC 9110, section 15.6).
+const SERVER_ERROR: u16 = 500;
 
 /// What has gone in one direction.
 #[derive(Debug, Default)]
@@ -43,43 +46,9 @@ pub struct Meter {
     /// connections that were opened, of an arrow to a network
     connections: AtomicU64,
     errors: AtomicU64,
+    /// rings when something has failed
+    failure: Bell,
     open: Option<Box<Open>>,
-}
-
-/// Which kinds of records begin and end what is counted: a bit for each.
-#[derive(Default)]
-struct Kinds {
-    /// from the client
-    asks: u64,
-    cancels: u64,
-    /// from the service
-    opens: u64,
-    ends: u64,
-    fails: u64,
-    /// it has a status of HTTP
-    status: u64,
-}
-
-impl Kinds {
-    const fn of(channel: Channel) -> Self {
-        let none = Kinds { asks: 0, cancels: 0, opens: 0, ends: 0, fails: 0, status: 0 };
-        // the numbers are those of the crate `wit`
-        match channel {
-            Channel::Handler => {
-                Kinds { asks: 1 << 1, cancels: 1 << 5, ends: 1 << 3 | 1 << 5, fails: 1 << 5, status: 1 << 1, ..none }
-            }
-            Channel::Names => Kinds { asks: 1 << 1, ends: 1 << 1 | 1 << 2, fails: 1 << 2, ..none },
-            Channel::Tcp => Kinds { opens: 1 << 3 | 1 << 4, fails: 1 << 2, ..none },
-            Channel::Udp => Kinds { fails: 1 << 2, ..none },
-        }
-    }
-
-    const fn from(&self, end: End) -> u64 {
-        match end {
-            End::Client => self.asks | self.cancels,
-            End::Service => self.opens | self.ends | self.fails | self.status,
-        }
-    }
 }
 
 /// What is counted of one batch.
@@ -103,10 +72,8 @@ impl Seen {
 }
 
 impl Meter {
-    pub fn of_channel(channel: Channel, platform: &'static dyn Platform) -> Self {
-        let kinds = Kinds::of(channel);
-        let open = (kinds.asks != 0).then(Open::new);
-        Self::new(kinds, open, platform)
+    pub fn of_protocol(protocol: &Protocol, platform: &'static dyn Platform) -> Self {
+        Self::new(protocol.kinds, protocol.is_of_requests().then(Open::new), platform)
     }
 
     pub fn of_calls(platform: &'static dyn Platform) -> Self {
@@ -115,8 +82,9 @@ impl Meter {
 
     fn new(kinds: Kinds, open: Option<Box<Open>>, platform: &'static dyn Platform) -> Self {
         let (requests, connections, errors) = Default::default();
-        let of_interest = [kinds.from(End::Client), kinds.from(End::Service)];
-        Meter { platform, kinds, of_interest, sent: Default::default(), requests, connections, errors, open }
+        let of_interest = [kinds.asks | kinds.cancels, kinds.opens | kinds.ends | kinds.fails | kinds.answers];
+        let failure = Bell::default();
+        Meter { platform, kinds, of_interest, sent: Default::default(), requests, connections, errors, failure, open }
     }
 
     /// A bit for each kind of record, of those from one end, that [`Meter::see`] looks at.
@@ -128,7 +96,7 @@ impl Meter {
     /// A record of a batch that is about to be passed on. Seen again, because the batch found no room, it counts once.
     #[inline]
     pub fn see(&self, from: End, record: &Record<'_>, seen: &mut Seen) {
-        let bit = 1_u64.checked_shl(record.kind.into()).unwrap_or(0);
+        let bit = Kinds::bit(record.kind);
         if self.of_interest[from as usize] & bit != 0 {
             self.note(from, record, bit, seen);
         }
@@ -148,7 +116,7 @@ impl Meter {
                 }
             }
             End::Service => {
-                if bit & kinds.status != 0 {
+                if bit & kinds.answers != 0 {
                     seen.failed += u32::from(is_error(record.bytes));
                     return;
                 }
@@ -173,7 +141,7 @@ impl Meter {
         match from {
             End::Client => drop(self.requests.fetch_add(seen.asked.into(), Relaxed)),
             End::Service if seen.failed | seen.opened != 0 => {
-                self.errors.fetch_add(seen.failed.into(), Relaxed);
+                self.failed(seen.failed.into());
                 self.connections.fetch_add(seen.opened.into(), Relaxed);
             }
             End::Service => {}
@@ -225,7 +193,7 @@ impl Meter {
         count(End::Client, params);
         match result {
             Some(bytes) => count(End::Service, bytes),
-            None => drop(self.errors.fetch_add(1, Relaxed)),
+            None => self.failed(1),
         }
         if let Some(open) = &self.open {
             open.latency.add(self.now().saturating_sub(began));
@@ -244,6 +212,18 @@ impl Meter {
     /// Those of them that are under way, 256 at most.
     pub fn under_way(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.count())
+    }
+
+    fn failed(&self, count: u64) {
+        if count > 0 {
+            self.errors.fetch_add(count, Relaxed);
+            self.failure.ring();
+        }
+    }
+
+    /// Rings when something has failed.
+    pub fn failure(&self) -> &Bell {
+        &self.failure
     }
 
     /// Connections that were opened; None where there are none.

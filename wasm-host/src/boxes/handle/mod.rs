@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     arrows::{
-        channel::{Channel, End, Port, Signal},
+        channel::{End, Port, Signal},
         measure::Meter,
     },
     executor::{Bell, CpuTime, Task},
-    grants::Tap,
+    grants::{Blocks, Known, Tap},
     image::Assets,
     node::Node,
-    platform::{Disk as _, Extent, Platform},
+    platform::Platform,
     system::BoxSpec,
 };
 use alloc::{
@@ -35,7 +35,9 @@ pub struct BoxHandle {
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<Tap>>,
-    pub disks: Vec<Extent>,
+    pub disks: Vec<Arc<Blocks>>,
+    /// what the gates of its arrows have learned
+    pub known: Arc<Known>,
     pub birth: Birth,
     assets: Mutex<Assets<'static>>,
     platform: &'static dyn Platform,
@@ -104,6 +106,7 @@ impl BoxHandle {
             ports: parts.ports,
             nics: parts.nics,
             disks: parts.disks,
+            known: parts.known,
             birth,
             assets: Mutex::new(parts.assets),
             platform,
@@ -124,8 +127,15 @@ impl BoxHandle {
         })
     }
 
-    pub fn port(&self, channel: Channel, end: End) -> Option<&Arc<Port>> {
-        self.ports.iter().find(|port| (port.channel(), port.end()) == (channel, end))
+    /// The port of a protocol, named by its interface without a version.
+    pub fn port(&self, path: &str, end: End) -> Option<&Arc<Port>> {
+        self.ports.iter().find(|port| port.end() == end && port.interface() == path)
+    }
+
+    /// Its memory limit, less what the node holds for it at its ports.
+    pub fn own_memory(&self) -> u64 {
+        let held: u64 = self.ports.iter().map(|port| port.holds()).sum();
+        self.spec.memory.saturating_sub(held + Known::HOLDS)
     }
 
     pub(crate) fn platform(&self) -> &'static dyn Platform {
@@ -149,7 +159,7 @@ impl BoxHandle {
 
     /// Whether it has what no two instances may have at a time: sectors that it can write.
     pub fn is_exclusive(&self) -> bool {
-        self.disks.iter().any(|disk| !disk.geometry().read_only)
+        self.disks.iter().any(|disk| !disk.is_read_only())
     }
 
     /// The devices of the box are its own from now on, but for what others share with it.
@@ -241,12 +251,7 @@ pub struct Parts {
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<Tap>>,
-    pub disks: Vec<Extent>,
+    pub disks: Vec<Arc<Blocks>>,
+    pub known: Arc<Known>,
     pub assets: Assets<'static>,
-}
-
-impl Parts {
-    pub fn port(&self, channel: Channel, end: End) -> Option<&Arc<Port>> {
-        self.ports.iter().find(|port| (port.channel(), port.end()) == (channel, end))
-    }
 }

@@ -13,7 +13,7 @@ impl BoxHandle {
     /// Another takes the place of this box: it is told to finish, and does not come back.
     pub fn retire(&self) {
         if !self.retiring.swap(true, Relaxed) {
-            self.signal.raise(Ready::Retire);
+            self.signal.raise(Ready::RETIRE);
             self.wake();
             self.bell.ring();
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     image::Hash,
-    system::{Arrow, BoxSpec, Description, InterfaceName, Routes, System, fits, known::Kind, routes::BoxRoutes},
+    system::{Arrow, BoxSpec, Description, InterfaceName, Routes, System, fits, known::Kind, routes::{BoxRoutes, End}},
 };
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::fmt;
@@ -114,7 +114,8 @@ fn fate(old: Side<'_>, new: Side<'_>, index: usize) -> Fate {
     note(was.assets != is.assets, Why::Assets);
     note(before.config != spec.config, Why::Config);
     note(!same_limits(before, spec), Why::Limits);
-    let other_arrows = !before.arrows.iter().filter(stays).eq(spec.arrows.iter().filter(stays));
+    let (stayed, stays) = (lasting(&old.routes.boxes[place]), lasting(&new.routes.boxes[index]));
+    let other_arrows = !before.arrows.iter().filter(|it| stayed(it)).eq(spec.arrows.iter().filter(|it| stays(it)));
     let other_arrows = other_arrows || before.nobody != spec.nobody;
     note(other_arrows || fixed(old, place) != fixed(new, index), Why::Arrows);
     if why.is_empty() {
@@ -140,18 +141,21 @@ fn same_limits(a: &BoxSpec, b: &BoxSpec) -> bool {
     rest(a) == rest(b)
 }
 
-/// Whether an arrow is there for as long as the box lives. Those of channels are queues that the node holds: they come
-/// and go.
-fn stays(arrow: &&Arrow) -> bool {
-    !matches!(Kind::of(&arrow.interface), Kind::Channel(_))
+/// Whether an arrow is there for as long as the box lives. Those between ports of boxes come and go.
+fn lasting(routes: &BoxRoutes) -> impl Fn(&Arrow) -> bool {
+    let joins = |arrow: &Arrow, end: &End| end.devices.is_empty() && end.protocol.path() == arrow.interface.path();
+    move |arrow| {
+        !matches!(Kind::of(&arrow.interface), Kind::Protocol(_)) && !routes.clients.iter().any(|end| joins(arrow, end))
+    }
 }
 
 /// What a box is linked to for as long as it lives: devices, and the boxes that it calls.
 fn fixed<'a>(side: Side<'a>, index: usize) -> (Vec<&'a str>, Vec<(&'a str, &'a str)>) {
-    let BoxRoutes { devices, calls, .. } = &side.routes.boxes[index];
+    let BoxRoutes { clients, calls, .. } = &side.routes.boxes[index];
+    let devices = clients.iter().flat_map(|end| &end.devices);
     let callee = |place: usize| side.system.boxes[place].name.as_str();
     (
-        devices.iter().map(|device| device.device.as_str()).collect(),
+        devices.map(|device| device.device.as_str()).collect(),
         calls.iter().map(|call| (call.interface.as_str(), callee(call.box_index))).collect(),
     )
 }

@@ -3,28 +3,59 @@
 use alloc::{format, string::String, vec::Vec};
 
 const IMPORTS: &str = r#"
-    (import "pearwood:box/schedule@0.1.0" (instance $schedule
-        (type $ready' (flags "deadline" "nic" "tcp" "tcp-service" "udp" "udp-service" "names" "names-service"
-            "handler" "handler-service" "room" "retire"))
-        (export "ready" (type $ready (eq $ready')))
-        (type $wake' (record (field "now" u64) (field "ready" $ready)))
+    (import "pearwood:box/ports@0.2.0" (instance $ports
+        (type $notices' (flags "deadline" "room" "retire"))
+        (export "notices" (type $notices (eq $notices')))
+        (type $wake' (record (field "now" u64) (field "ready" u64) (field "notices" $notices)))
         (export "wake" (type $wake (eq $wake')))
-        (export "wait" (func (param "deadline" u64) (result $wake)))))
-    (import "pearwood:http/handler-service@0.1.0" (instance $handler
-        (export "send" (func (param "peer" u32) (param "batch" (list u8)) (result bool)))
-        (export "receive" (func (result (list u8))))))
+        (export "wait" (func (param "deadline" u64) (result $wake)))
+        (export "send" (func (param "port" u32) (param "peer" u32) (param "batch" (list u8)) (result bool)))
+        (export "receive" (func (param "port" u32) (result (list u8))))))
     ;; what is passed in lies at 4096, one at a time
     (core module $memory
         (memory (export "memory") 3)
         (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
     (core instance $memory (instantiate $memory))
-    (core func $wait (canon lower (func $schedule "wait") (memory (core memory $memory "memory"))))
-    (core func $send (canon lower (func $handler "send") (memory (core memory $memory "memory"))))
-    (core func $receive (canon lower (func $handler "receive")
+    (core func $wait (canon lower (func $ports "wait") (memory (core memory $memory "memory"))))
+    (core func $send (canon lower (func $ports "send") (memory (core memory $memory "memory"))))
+    (core func $receive (canon lower (func $ports "receive")
         (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core instance $imports
         (export "wait" (func $wait)) (export "send" (func $send)) (export "receive" (func $receive)))
 "#;
+
+/// The protocol of handlers, as far as the node looks at it, for a box that is its client or its service.
+macro_rules! handler {
+    ($side:literal) => {
+        concat!(
+            r#"
+    (import "pearwood:http/handler@0.2.0" (instance
+        (type $command' (variant (case "request") (case "body") (case "end") (case "credit") (case "cancel")))
+        (export "command" (type $command (eq $command')))
+        (type $event' (variant (case "response") (case "body") (case "end") (case "credit") (case "failed")))
+        (export "event" (type $event (eq $event')))
+        (type $asks' (enum "request"))
+        (export "asks" (type $asks (eq $asks')))
+        (type $ends' (enum "end" "failed"))
+        (export "ends" (type $ends (eq $ends')))
+        (type $fails' (enum "failed"))
+        (export "fails" (type $fails (eq $fails')))
+        (type $answers' (enum "response"))
+        (export "answers" (type $answers (eq $answers')))
+        (type $metered' (record
+            (field "asks" $asks) (field "ends" $ends) (field "fails" $fails) (field "answers" $answers)))
+        (export "metered" (type $metered (eq $metered')))
+        (type $protocol' (record (field "command" $command) (field "event" $event) (field "metered" $metered)))
+        (export "protocol" (type $protocol (eq $protocol')))
+        (export ""#,
+            $side,
+            r#"" (func (param "protocol" (list $protocol)) (result u32)))))
+"#
+        )
+    };
+}
+
+const SERVICE: &str = handler!("service");
 
 /// What a handler does beyond answering.
 #[derive(Clone)]
@@ -62,13 +93,13 @@ impl Handler<'_> {
     fn text(&self) -> String {
         let Handler { version, status, begin, at_request, done, more, more_core } = self;
         // kind << 24 | length
-        let (response, body, end) = (1 << 24 | 2, 2 << 24 | 1, 3 << 24);
+        let (response, body, end) = (1 << 24 | 6, 2 << 24 | 5, 3 << 24);
         format!(
-            r#"(component {IMPORTS}
+            r#"(component {SERVICE} {IMPORTS}
             (core module $code
                 (import "imports" "wait" (func $wait (param i64 i32)))
-                (import "imports" "send" (func $send (param i32 i32 i32) (result i32)))
-                (import "imports" "receive" (func $receive (param i32)))
+                (import "imports" "send" (func $send (param i32 i32 i32 i32) (result i32)))
+                (import "imports" "receive" (func $receive (param i32 i32)))
                 (import "memory" "memory" (memory 3))
                 (global $attached (mut i32) (i32.const 0))
                 (global $peer (mut i32) (i32.const 0))
@@ -79,12 +110,14 @@ impl Handler<'_> {
                     (i32.store (i32.const 0x10000) (i32.const {response}))
                     (i32.store (i32.const 0x10004) (local.get $id))
                     (i32.store16 (i32.const 0x10008) (i32.const {status}))
-                    (i32.store (i32.const 0x1000a) (i32.const {body}))
-                    (i32.store (i32.const 0x1000e) (local.get $id))
-                    (i32.store8 (i32.const 0x10012) (global.get $version))
-                    (i32.store (i32.const 0x10013) (i32.const {end}))
-                    (i32.store (i32.const 0x10017) (local.get $id))
-                    (drop (call $send (global.get $peer) (i32.const 0x10000) (i32.const 0x1b))))
+                    (i32.store (i32.const 0x1000a) (i32.const 0))
+                    (i32.store (i32.const 0x1000e) (i32.const {body}))
+                    (i32.store (i32.const 0x10012) (local.get $id))
+                    (i32.store (i32.const 0x10016) (i32.const 1))
+                    (i32.store8 (i32.const 0x1001a) (global.get $version))
+                    (i32.store (i32.const 0x1001b) (i32.const {end}))
+                    (i32.store (i32.const 0x1001f) (local.get $id))
+                    (drop (call $send (i32.const 0) (global.get $peer) (i32.const 0x10000) (i32.const 0x23))))
                 (func $record (param $kind i32) (param $id i32)
                     (if (i32.eq (local.get $kind) (i32.const 240)) (then (global.set $peer (local.get $id))))
                     (if (i32.eq (local.get $kind) (i32.const 241)) (then
@@ -98,8 +131,8 @@ impl Handler<'_> {
                     (loop $again
                         (call $wait (i64.const -1) (i32.const 0))
                         (global.set $retiring (i32.or (global.get $retiring)
-                            (i32.and (i32.load16_u (i32.const 8)) (i32.const 0x800))))
-                        (call $receive (i32.const 16))
+                            (i32.and (i32.load8_u (i32.const 16)) (i32.const 4))))
+                        (call $receive (i32.const 0) (i32.const 16))
                         (local.set $at (i32.load (i32.const 16)))
                         (local.set $end (i32.add (local.get $at) (i32.load (i32.const 20))))
                         (block $read (loop $next
@@ -115,7 +148,7 @@ impl Handler<'_> {
                 (with "imports" (instance $imports)) (with "memory" (instance $memory))))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service))
+            (export "pearwood:box/service@0.2.0" (instance $service))
             {more})"#
         )
     }
@@ -146,7 +179,7 @@ fn handover(restored: &str) -> String {
 /// The same, which hands its count over as soon as it is to retire, and then finishes what is open.
 pub fn giving(restored: &str) -> Vec<u8> {
     let import = r#"(component
-        (import "pearwood:box/heir@0.1.0" (instance $heir (export "give" (func (param "state" (list u8))))))"#;
+        (import "pearwood:box/heir@0.2.0" (instance $heir (export "give" (func (param "state" (list u8))))))"#;
     let memory = "(core instance $memory (instantiate $memory))";
     let lower = r#"
         (core func $give (canon lower (func $heir "give") (memory (core memory $memory "memory"))))
@@ -184,7 +217,7 @@ const HANDOVER: &str = r#"
         (canon lift (core func $code "restore")
             (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (instance $handover (export "save" (func $save)) (export "restore" (func $restore)))
-    (export "pearwood:box/handover@0.1.0" (instance $handover))"#;
+    (export "pearwood:box/handover@0.2.0" (instance $handover))"#;
 
 /// A box that says whether it is well: `check` is code that leaves 0 if it is.
 pub fn checked(check: &str, version: u8) -> Vec<u8> {
@@ -200,7 +233,7 @@ pub fn checked(check: &str, version: u8) -> Vec<u8> {
         (func $check (result (result (error string)))
             (canon lift (core func $code "check") (memory (core memory $memory "memory"))))
         (instance $health (export "check" (func $check)))
-        (export "pearwood:box/health@0.1.0" (instance $health))"#;
+        (export "pearwood:box/health@0.2.0" (instance $health))"#;
     Handler { version, more, more_core: &core, ..HANDLER }.component()
 }
 
@@ -238,7 +271,7 @@ pub fn wasi_checked(check: &str, more: &str) -> Vec<u8> {
             (instance $handler (export "handle" (func $handle)))
             (export "wasi:http/incoming-handler@0.2.3" (instance $handler))
             (instance $health (export "check" (func $check)))
-            (export "pearwood:box/health@0.1.0" (instance $health))
+            (export "pearwood:box/health@0.2.0" (instance $health))
             {more})"#
     );
     wat::parse_str(text).unwrap()
@@ -246,11 +279,7 @@ pub fn wasi_checked(check: &str, more: &str) -> Vec<u8> {
 
 /// What the test stands in for: a client of handlers.
 pub fn client() -> Vec<u8> {
-    let text = r#"(component
-        (import "pearwood:http/handler@0.1.0" (instance
-            (export "send" (func (param "peer" u32) (param "batch" (list u8)) (result bool)))
-            (export "receive" (func (result (list u8)))))))"#;
-    wat::parse_str(text).unwrap()
+    wat::parse_str(format!("(component {})", handler!("client"))).unwrap()
 }
 
 /// A box that others call: it counts its calls, `by` at each, and hands the count over.
@@ -284,7 +313,7 @@ pub fn counter_with(by: u32, restore: &str) -> Vec<u8> {
                 (canon lift (core func $code "restore")
                     (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
             (instance $handover (export "save" (func $save)) (export "restore" (func $restore)))
-            (export "pearwood:box/handover@0.1.0" (instance $handover)))"#
+            (export "pearwood:box/handover@0.2.0" (instance $handover)))"#
     );
     wat::parse_str(text).unwrap()
 }
@@ -326,10 +355,12 @@ fn with_counts(text: String, imports: &str, ty: &str) -> Vec<u8> {
 /// A handler that has sectors of a disk.
 pub fn keeping(version: u8) -> Vec<u8> {
     let disk = r#"(component
-        (import "pearwood:hardware/block@0.1.0" (instance
-            (type $error' (enum "out-of-range" "unaligned" "too-large" "read-only" "io" "unsupported" "gone"))
-            (export "error" (type $error (eq $error')))
-            (export "flush" (func (result (result (error $error)))))))"#;
+        (import "pearwood:hardware/block@0.2.0" (instance
+            (type $command' (variant (case "read") (case "write") (case "flush")))
+            (export "command" (type $command (eq $command')))
+            (type $protocol' (record (field "command" $command)))
+            (export "protocol" (type $protocol (eq $protocol')))
+            (export "client" (func (param "protocol" (list $protocol)) (result u32)))))"#;
     let text = Handler { version, ..HANDLER }.text().replacen("(component", disk, 1);
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,7 +1,7 @@
 //! A box's hold on a network card, which two instances share while one of them finishes what it has open.
 
 use crate::{
-    arrows::channel::{Ready, Signal},
+    arrows::channel::{Ready, Refused, Service, Signal},
     platform::Nic,
 };
 use alloc::{
@@ -11,7 +11,13 @@ use alloc::{
 };
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use spin::Mutex;
-use wit::Batch;
+use wit::{
+    Batch, Records,
+    nic::{Attach, Command, Event},
+};
+
+/// The longest frame without FCS: a jumbo frame with a VLAN tag.
+const MAX_FRAME: usize = 9_018;
 
 /// Bytes of frames that wait for a box while another empties the card. More are dropped, as on any wire.
 const WAITING: usize = 256 << 10;
@@ -19,6 +25,8 @@ const WAITING: usize = 256 << 10;
 pub struct Tap {
     line: Arc<Line>,
     signal: Arc<Signal>,
+    /// the flag of the box's port
+    ready: Ready,
     /// What arrives is this box's alone, and nothing waits in the inbox.
     alone: AtomicBool,
     open: AtomicBool,
@@ -46,6 +54,7 @@ impl Tap {
     pub fn new<'a>(
         card: Arc<dyn Nic>,
         signal: &Arc<Signal>,
+        ready: Ready,
         others: impl IntoIterator<Item = &'a Arc<Tap>>,
     ) -> Arc<Self> {
         let same = |tap: &&Arc<Tap>| core::ptr::addr_eq(Arc::as_ptr(&tap.line.card), Arc::as_ptr(&card));
@@ -53,15 +62,12 @@ impl Tap {
         Arc::new(Tap {
             line: line.unwrap_or_else(|| Arc::new(Line { card, taps: Mutex::default() })),
             signal: signal.clone(),
+            ready,
             alone: AtomicBool::new(false),
             open: AtomicBool::new(false),
             shares: AtomicBool::new(false),
             inbox: Mutex::default(),
         })
-    }
-
-    pub fn card(&self) -> &dyn Nic {
-        &*self.line.card
     }
 
     /// What arrives from now on is for this box, and for those others that share it. Nothing if that is so already.
@@ -99,29 +105,6 @@ impl Tap {
         self.open.swap(false, Relaxed)
     }
 
-    /// Another instance of the box begins: what its predecessor did not take is gone.
-    pub fn renew(&self) {
-        if self.open.load(Relaxed) {
-            let shared = {
-                let mut inbox = self.inbox.lock();
-                inbox.waiting.clear();
-                core::mem::take(&mut inbox.shared)
-            };
-            if shared {
-                self.tell(true);
-            }
-        }
-    }
-
-    /// Appends the frames that have arrived to `batch`, as a rule no more than `limit` bytes.
-    #[inline]
-    pub fn receive(&self, batch: &mut Batch, limit: usize) {
-        if self.alone.load(Relaxed) {
-            return self.line.card.receive(batch, limit);
-        }
-        self.receive_shared(batch, limit);
-    }
-
     #[cold]
     fn receive_shared(&self, batch: &mut Batch, limit: usize) {
         if !self.open.load(Relaxed) {
@@ -134,7 +117,7 @@ impl Tap {
             for tap in &taps {
                 tap.put(arrived.as_bytes());
                 if !core::ptr::eq(&**tap, self) {
-                    tap.signal.raise(Ready::Nic);
+                    tap.signal.raise(tap.ready);
                 }
             }
         }
@@ -155,12 +138,57 @@ impl Tap {
     fn tell(&self, shared: bool) {
         let mut inbox = self.inbox.lock();
         if core::mem::replace(&mut inbox.shared, shared) != shared {
-            inbox.waiting.push(wit::nic::SHARED, u32::from(shared), &[]);
+            Event::Shared { others: u32::from(shared) }.encode(&mut inbox.waiting);
         }
         drop(inbox);
         // what waits is taken the slow way, which finds out whether the next may be the fast one
         self.alone.store(false, Relaxed);
-        self.signal.raise(Ready::Nic);
+        self.signal.raise(self.ready);
+    }
+}
+
+impl Service for Tap {
+    fn attach(&self) -> Vec<u8> {
+        let card = &self.line.card;
+        let octets = card.address();
+        let address = octets.iter().fold(0, |address, octet| address << 8 | u64::from(*octet));
+        Attach { address, mtu: card.mtu() }.encode()
+    }
+
+    fn renew(&self) {
+        if self.open.load(Relaxed) {
+            let shared = {
+                let mut inbox = self.inbox.lock();
+                inbox.waiting.clear();
+                core::mem::take(&mut inbox.shared)
+            };
+            if shared {
+                self.tell(true);
+            }
+        }
+    }
+
+    fn send(&self, batch: &[u8]) -> Result<bool, Refused> {
+        for record in Records::new(batch) {
+            let record = record?;
+            if record.kind != Command::FRAME || record.bytes.len() > MAX_FRAME {
+                return Err(Refused::Reserved { kind: record.kind });
+            }
+        }
+        self.line.card.transmit(Records::new(batch));
+        Ok(true)
+    }
+
+    #[inline]
+    fn receive(&self, batch: &mut Batch, limit: usize) {
+        if self.alone.load(Relaxed) {
+            return self.line.card.receive(batch, limit);
+        }
+        self.receive_shared(batch, limit);
+    }
+
+    fn holds(&self) -> u64 {
+        WAITING as u64
     }
 }
 
@@ -181,7 +209,7 @@ impl Line {
         holders.iter().for_each(|tap| tap.tell(holders.len() > 1));
         match &*holders {
             [] => {}
-            [one] => self.card.set_waker(&one.signal.waker(Ready::Nic)),
+            [one] => self.card.set_waker(&one.signal.waker(one.ready)),
             _ => self.card.set_waker(&Arc::new(All(taps.to_vec())).into()),
         }
     }
@@ -196,6 +224,6 @@ impl Wake for All {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.iter().filter_map(Weak::upgrade).for_each(|tap| tap.signal.raise(Ready::Nic));
+        self.0.iter().filter_map(Weak::upgrade).for_each(|tap| tap.signal.raise(tap.ready));
     }
 }

@@ -1,12 +1,13 @@
 //! Every arrow is for an import, and leads to a box that provides it.
 
-use super::{Check, Kind, provider, types};
-use crate::system::description::{Description, Interface};
+use super::{Check, Kind, attach, provides, types};
+use crate::arrows::Protocol;
+use crate::system::description::{Declaration, Description, Interface};
 use crate::system::grant::Grant;
-use crate::system::known::Channel;
+use crate::system::known::{self, HANDLER, HANDLER_VERSION, SERVICE_FACES};
 use crate::system::model::Target;
-use crate::system::routes::{CallRoute, DeviceRoute, DiskRoute};
-use crate::system::{Arrow, BoxSpec, suggest};
+use crate::system::routes::{CallRoute, DeviceRoute};
+use crate::system::{Arrow, BoxSpec, InterfaceName, suggest};
 use alloc::{format, string::String, vec::Vec};
 
 impl Check<'_> {
@@ -31,13 +32,15 @@ impl Check<'_> {
                 self.routes.boxes[index].controls |= controls;
             }
             Target::Device(device) => {
-                let names = imports.iter().map(|import| (import.name.clone(), device.clone()));
-                let routes = &mut self.routes.boxes[index];
-                match arrow.grant {
-                    Grant::Block(grant) => {
-                        routes.disks.extend(names.map(|(interface, device)| DiskRoute { interface, device, grant }));
-                    }
-                    _ => routes.devices.extend(names.map(|(interface, device)| DeviceRoute { interface, device })),
+                for import in imports {
+                    let Some(declared) = import.protocol.as_ref().filter(|declared| declared.client) else { continue };
+                    let sectors = match arrow.grant {
+                        Grant::Block(grant) => Some(grant),
+                        _ => None,
+                    };
+                    let protocol = Protocol::new(import.track(), declared.kinds);
+                    let devices = &mut self.client(index, import, protocol).devices;
+                    devices.push(DeviceRoute { device: device.clone(), sectors });
                 }
             }
             Target::Box(name) => {
@@ -50,16 +53,15 @@ impl Check<'_> {
                     self.arrow_fault(spec, arrow, arrow.target_at, message);
                     return;
                 }
-                match (Kind::of(&arrow.interface), self.described[target]) {
-                    // said already
-                    (_, None) => {}
-                    (Kind::Channel(channel), Some(description)) => {
-                        self.channel(index, target, channel, description, arrow, !imports.is_empty());
-                    }
-                    (_, Some(description)) => {
-                        for import in imports {
-                            self.call(index, target, import, description, arrow);
-                        }
+                // that it is not there was said already
+                let Some(description) = self.described[target] else { return };
+                for import in imports {
+                    let is_face = Kind::of(&arrow.interface) == Kind::Protocol(HANDLER) && import.protocol.is_none();
+                    match &import.protocol {
+                        Some(declared) if !declared.client => self.not_client(spec, arrow),
+                        Some(declared) => self.protocol(index, target, import, declared, description, arrow),
+                        None if is_face => self.requests_to(index, target, import, description, arrow),
+                        None => self.call(index, target, import, description, arrow),
                     }
                 }
             }
@@ -92,28 +94,80 @@ impl Check<'_> {
         self.arrow_fault(spec, arrow, arrow.target_at, message).help = help;
     }
 
-    fn channel(
+    fn not_client(&mut self, spec: &BoxSpec, arrow: &Arrow) {
+        let interface = &arrow.interface;
+        let message = format!("box `{}` has an arrow for `{interface}`, whose service its component is", spec.name);
+        let help = "the arrows of a service are declared by its clients: delete this line";
+        self.arrow_fault(spec, arrow, arrow.at, message).help = Some(help.into());
+    }
+
+    fn protocol(
         &mut self,
         index: usize,
         target: usize,
-        channel: Channel,
+        import: &Interface,
+        declared: &Declaration,
         description: &Description,
         arrow: &Arrow,
-        imported: bool,
     ) {
-        if provider(description, channel).is_none() {
-            let needed: Vec<String> = core::iter::once(format!("import `{}`", channel.service()))
-                .chain(channel.exports().iter().map(|(path, version)| format!("export `{path}@{version}`")))
+        let (spec, other) = (&self.system.boxes[index], &self.system.boxes[target]);
+        let name = import.parsed();
+        if !name.as_ref().is_some_and(|name| provides(description, name)) {
+            let path = arrow.interface.path();
+            let faces = if path == HANDLER { SERVICE_FACES } else { &[] };
+            let needed: Vec<String> = core::iter::once(format!("import `{path}` and call `service`"))
+                .chain(faces.iter().map(|(path, version)| format!("export `{path}@{version}`")))
                 .collect();
             let note = format!("to provide it, a component has to {}", needed.join(" or "));
             self.not_provided(index, target, arrow).notes.push(note);
-        } else if imported {
-            let attach = match &arrow.grant {
-                Grant::Http(grant) => grant.encode(),
-                _ => Vec::new(),
-            };
-            self.join(index, target, channel, attach, arrow);
+            return;
         }
+        let service = name.as_ref().and_then(|name| description.import(name)).and_then(|it| it.protocol.as_ref());
+        let misfits = service.map(|service| declared.misfits(service)).unwrap_or_default();
+        if !misfits.is_empty() {
+            let message = format!(
+                "box `{}`: its arrow `{}` does not fit what box `{}` provides",
+                spec.name, arrow.interface, other.name
+            );
+            self.arrow_fault(spec, arrow, arrow.at, message).notes = misfits;
+            return;
+        }
+        let attach = match &arrow.grant {
+            Grant::Http(grant) => grant.encode(),
+            Grant::Attach(settings) => {
+                // whichever of both knows more
+                let fields = [declared.attach.as_deref(), service.and_then(|service| service.attach.as_deref())];
+                let fields = fields.into_iter().flatten().max_by_key(|fields| fields.len()).unwrap_or_default();
+                match attach::pack(fields, settings) {
+                    Ok(attach) => attach,
+                    Err((_, why)) => {
+                        let message = format!("box `{}`: its arrow `{}`: {why}", spec.name, arrow.interface);
+                        let known: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name, f.ty)).collect();
+                        let fault = self.arrow_fault(spec, arrow, arrow.at, message);
+                        if !known.is_empty() {
+                            fault.notes.push(format!("`attach` is declared as {{ {} }}", known.join(", ")));
+                        }
+                        return;
+                    }
+                }
+            }
+            _ => Vec::new(),
+        };
+        self.join(index, import, Protocol::new(import.track(), declared.kinds), target, attach, arrow);
+    }
+
+    /// A face of WASI as the client.
+    fn requests_to(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
+        let handler = known::handler();
+        if !InterfaceName::parse(&format!("{HANDLER}@{HANDLER_VERSION}.0")).is_some_and(|name| provides(description, &name)) {
+            self.not_provided(index, target, arrow);
+            return;
+        }
+        let attach = match &arrow.grant {
+            Grant::Http(grant) => grant.encode(),
+            _ => Vec::new(),
+        };
+        self.join(index, import, handler, target, attach, arrow);
     }
 
     fn call(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
@@ -150,7 +204,7 @@ impl Check<'_> {
         let system = self.system;
         let (spec, other) = (&system.boxes[index], &system.boxes[target]);
         let interface = &arrow.interface;
-        let providers = self.providers(spec, interface, Kind::of(interface));
+        let providers = self.providers(spec, interface);
         let help = match providers[..] {
             [] => None,
             [one] => Some(format!("box `{one}` provides it")),

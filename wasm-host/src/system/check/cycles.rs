@@ -53,9 +53,12 @@ impl<'a> Check<'a> {
 
     fn call_arrow(&self, from: usize, to: usize) -> Option<&'a Arrow> {
         let name = &self.system.boxes[to].name;
+        let is_call = |arrow: &Arrow| {
+            let import = self.described[from].and_then(|description| description.import(&arrow.interface));
+            import.is_some_and(|import| import.protocol.is_none())
+        };
         let leads_there = |arrow: &&Arrow| {
-            matches!(&arrow.target, Target::Box(target) if target == name)
-                && !matches!(super::Kind::of(&arrow.interface), super::Kind::Channel(_))
+            matches!(&arrow.target, Target::Box(target) if target == name) && is_call(arrow)
         };
         self.system.boxes[from].arrows.iter().find(leads_there)
     }

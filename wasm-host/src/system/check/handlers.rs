@@ -1,13 +1,13 @@
 //! What a box whose exports the node calls can be, and what only such a box can import.
 
 use super::{Check, Kind};
-use crate::system::known::{COMMAND, Channel, HANDOVER, SERVICE, has_version};
+use crate::system::known::{COMMAND, HANDLER, HANDOVER, SERVICE, SERVICE_FACES, has_version};
 use crate::system::routes::Provider;
 use crate::system::{BoxSpec, Description, InterfaceName};
 use alloc::{format, string::String};
 
 /// Where a box waits by itself.
-const SCHEDULE: &str = "pearwood:box/schedule";
+const PORTS: &str = "pearwood:box/ports";
 
 impl Check<'_> {
     pub(super) fn handlers(&mut self) {
@@ -16,7 +16,7 @@ impl Check<'_> {
             let Some(description) = self.described[index] else { continue };
             let export = self.routes.boxes[index].services.iter().find_map(|service| match &service.provider {
                 Provider::Export(export) => Some(export.clone()),
-                Provider::Channel => None,
+                Provider::Port => None,
             });
             match export {
                 Some(export) => self.handler(spec, description, &export),
@@ -43,10 +43,8 @@ impl Check<'_> {
         for import in &description.imports {
             let Some(name) = import.parsed() else { continue };
             let of_a_service = match Kind::of(&name) {
-                Kind::Channel(_) | Kind::Service(_) | Kind::Device(_) | Kind::Control => {
-                    name.package().starts_with("pearwood:")
-                }
-                _ => name.path() == SCHEDULE,
+                Kind::Control => true,
+                _ => import.protocol.is_some() || name.path() == PORTS,
             };
             if of_a_service {
                 let message = format!("box `{}` exports `{export}` and imports `{}`", spec.name, import.name);
@@ -63,20 +61,18 @@ impl Check<'_> {
     fn no_handler(&mut self, spec: &BoxSpec, description: &Description) {
         if description.exports_path(COMMAND) && !description.exports_path(SERVICE) {
             let message = format!("box `{}` exports `{COMMAND}`, and this node does not run commands", spec.name);
-            let help = format!("export `{}`, or `{SERVICE}`", Channel::Handler.exports()[0].0);
+            let help = format!("export `{}`, or `{SERVICE}`", SERVICE_FACES[0].0);
             self.handler_fault(spec, COMMAND, message, help);
         }
         for import in &description.imports {
             let Some(name) = import.parsed() else { continue };
-            let Kind::Channel(channel @ Channel::Handler) = Kind::of(&name) else { continue };
-            if name.path() == channel.client() {
+            if Kind::of(&name) != Kind::Protocol(HANDLER) || import.protocol.is_some() {
                 continue;
             }
             let message = format!("box `{}` imports `{}` and exports no handler", spec.name, import.name);
             let help = format!(
-                "only a box that exports `{}` can; others import `{}`",
-                channel.exports()[0].0,
-                channel.client()
+                "only a box that exports `{}` can; others import `{HANDLER}`",
+                SERVICE_FACES[0].0
             );
             self.handler_fault(spec, &import.name, message, help);
         }

@@ -1,6 +1,6 @@
 //! Every import has an arrow, or needs none.
 
-use super::{Check, Kind, provider};
+use super::{Check, Kind, provides};
 use crate::system::description::{Description, Interface};
 use crate::system::known::{GIVEN, find_given};
 use crate::system::{BoxSpec, InterfaceName, suggest};
@@ -28,14 +28,15 @@ impl Check<'_> {
         };
         let kind = Kind::of(&name);
         let is_own = name.package().starts_with("pearwood:");
-        if is_own && matches!(kind, Kind::Own | Kind::Device(_) | Kind::Control | Kind::Channel(_) | Kind::Service(_)) {
+        if is_own && matches!(kind, Kind::Own | Kind::Control) && !import.functions.is_empty() {
             self.given(spec, &name, import);
         }
-        let needs_arrow = match kind {
-            Kind::Own | Kind::Service(_) | Kind::Face => false,
-            Kind::Device(_) | Kind::Control | Kind::Channel(_) => true,
+        let needs_arrow = match (kind, &import.protocol) {
+            (_, Some(declared)) => declared.client,
+            (Kind::Own | Kind::Face, None) => false,
+            (Kind::Control, None) => true,
             // types alone give no power
-            Kind::Call => !import.functions.is_empty(),
+            (Kind::Device(_) | Kind::Protocol(_) | Kind::Other, None) => !import.functions.is_empty(),
         };
         let mut declared = spec.arrows.iter().map(|arrow| &arrow.interface).chain(&spec.nobody);
         if needs_arrow && !declared.any(|interface| interface.compatible(&name)) {
@@ -49,7 +50,7 @@ impl Check<'_> {
         let arrow = match kind {
             Kind::Device(class) => format!("{{ device = \"{class}0\" }}"),
             Kind::Control => "{ node = true }".into(),
-            _ => match self.providers(spec, name, kind).first() {
+            _ => match self.providers(spec, name).first() {
                 Some(provider) => format!("{{ box = \"{provider}\" }}"),
                 None => "{ box = \"…\" }".into(),
             },
@@ -66,11 +67,8 @@ impl Check<'_> {
     }
 
     /// The names of other boxes that provide an interface.
-    pub(super) fn providers(&self, spec: &BoxSpec, name: &InterfaceName, kind: Kind) -> Vec<&str> {
-        let provides = |description: &Description| match kind {
-            Kind::Channel(channel) => provider(description, channel).is_some(),
-            _ => description.export(name).is_some(),
-        };
+    pub(super) fn providers(&self, spec: &BoxSpec, name: &InterfaceName) -> Vec<&str> {
+        let provides = |description: &Description| provides(description, name) || description.export(name).is_some();
         let boxes = self.system.boxes.iter().zip(&self.described);
         boxes
             .filter(|(other, description)| other.name != spec.name && description.is_some_and(provides))

@@ -1,6 +1,7 @@
 //! The route check: every import has an arrow, and every arrow fits.
 
 mod arrows;
+mod attach;
 mod cycles;
 mod grants;
 mod handlers;
@@ -8,7 +9,8 @@ mod imports;
 mod types;
 
 use super::description::{Description, Interface};
-use super::known::{COMMAND, Channel, Kind, SERVICE, has_version};
+use super::known::{self, COMMAND, HANDLER, Kind, SERVICE, SERVICE_FACES, has_version};
+use crate::arrows::Protocol;
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};
 use super::{Arrow, BoxSpec, Diagnostic, InterfaceName, Place, Severity, System};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
@@ -75,39 +77,41 @@ impl<'a> Check<'a> {
             () if exports(COMMAND) => Run::Command,
             () => Run::Called,
         };
-        let services = Channel::ALL
-            .into_iter()
-            .filter_map(|channel| {
-                let provider = provider(description?, channel)?;
-                Some(Service { end: End { channel, peers: Vec::new() }, provider })
-            })
-            .collect();
-        BoxRoutes {
-            run,
-            clients: Vec::new(),
-            services,
-            devices: Vec::new(),
-            disks: Vec::new(),
-            calls: Vec::new(),
-            controls: false,
+        let end = |protocol, interface| End { protocol, interface, devices: Vec::new(), peers: Vec::new() };
+        let mut services = Vec::new();
+        for import in description.into_iter().flat_map(|description| &description.imports) {
+            if let Some(declared) = import.protocol.as_ref().filter(|declared| declared.service) {
+                let protocol = Protocol::new(import.track(), declared.kinds);
+                services.push(Service { end: end(protocol, import.name.clone()), provider: Provider::Port });
+            }
         }
+        if let Some(export) = description.and_then(face) {
+            let provider = Provider::Export(export.name.clone());
+            services.push(Service { end: end(known::handler(), export.name.clone()), provider });
+        }
+        BoxRoutes { run, clients: Vec::new(), services, calls: Vec::new(), controls: false }
     }
 
-    /// Joins a client and a service of a channel.
-    fn join(&mut self, client: usize, service: usize, channel: Channel, attach: Vec<u8>, arrow: &Arrow) {
+    /// The port of a client for an import, which is made when its first arrow is found to fit.
+    fn client(&mut self, index: usize, import: &Interface, protocol: Protocol) -> &mut End {
+        let clients = &mut self.routes.boxes[index].clients;
+        let at = clients.iter().position(|end| end.protocol == protocol).unwrap_or_else(|| {
+            let interface = import.name.clone();
+            clients.push(End { protocol, interface, devices: Vec::new(), peers: Vec::new() });
+            clients.len() - 1
+        });
+        &mut clients[at]
+    }
+
+    /// Joins a client and a service of a protocol.
+    fn join(&mut self, client: usize, import: &Interface, protocol: Protocol, service: usize, attach: Vec<u8>, arrow: &Arrow) {
         let net = match &arrow.grant {
             super::grant::Grant::Net(net) => Some(net.clone()),
             _ => None,
         };
-        let clients = &mut self.routes.boxes[client].clients;
-        let at = clients.iter().position(|end| end.channel == channel).unwrap_or_else(|| {
-            clients.push(End { channel, peers: Vec::new() });
-            clients.len() - 1
-        });
-        let client_number = clients[at].peers.len() as u32;
-        let Some(other) = self.routes.boxes[service].services.iter_mut().find(|s| s.end.channel == channel) else {
-            return;
-        };
+        let client_number = self.client(client, import, protocol.clone()).peers.len() as u32;
+        let services = &mut self.routes.boxes[service].services;
+        let Some(other) = services.iter_mut().find(|service| service.end.protocol == protocol) else { return };
         let service_number = other.end.peers.len() as u32;
         // each end knows the other by its own numbering, and tells it the number it is known by
         other.end.peers.push(Peer {
@@ -117,7 +121,7 @@ impl<'a> Check<'a> {
             net: net.clone(),
         });
         let peer = Peer { box_index: service, number: service_number, attach, net };
-        self.routes.boxes[client].clients[at].peers.push(peer);
+        self.client(client, import, protocol).peers.push(peer);
     }
 
     fn idle_boxes(&mut self) {
@@ -157,16 +161,22 @@ pub fn fits(import: &Interface, export: &Interface) -> bool {
     types::misfits(import, export).is_empty()
 }
 
-/// How a component provides a channel, if it does.
-fn provider(description: &Description, channel: Channel) -> Option<Provider> {
-    if description.imports_path(channel.service()) {
-        return Some(Provider::Channel);
-    }
-    channel.exports().iter().find_map(|(path, version)| {
+/// The export by which the node answers requests of [`HANDLER`] for a component that has no port for it.
+fn face(description: &Description) -> Option<&Interface> {
+    SERVICE_FACES.iter().find_map(|(path, version)| {
         let fits = |name: &InterfaceName| name.path() == *path && has_version(name, version);
-        let export = description.exports.iter().find(|export| export.parsed().is_some_and(|name| fits(&name)))?;
-        Some(Provider::Export(export.name.clone()))
+        description.exports.iter().find(|export| export.parsed().is_some_and(|name| fits(&name)))
     })
+}
+
+/// Whether a component provides a protocol: has a port as its service, or a face of WASI stands for it.
+fn provides(description: &Description, protocol: &InterfaceName) -> bool {
+    let is_service = |import: &Interface| {
+        import.protocol.as_ref().is_some_and(|declared| declared.service)
+            && import.parsed().is_some_and(|name| name.compatible(protocol))
+    };
+    let answers = Kind::of(protocol) == Kind::Protocol(HANDLER) && face(description).is_some();
+    answers || description.imports.iter().any(is_service)
 }
 
 #[cfg(test)]

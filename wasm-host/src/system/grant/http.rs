@@ -20,7 +20,7 @@ pub struct HttpGrant {
 impl HttpGrant {
     /// As the channel's `attach` says it.
     pub fn encode(&self) -> Vec<u8> {
-        wit::http::Route { host: &self.host, path: &self.path }.encode()
+        wit::http::Attach { host: &self.host, path: &self.path }.encode()
     }
 
     /// Whether both are for exactly the same requests.

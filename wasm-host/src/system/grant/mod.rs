@@ -10,7 +10,8 @@ pub use ports::Ports;
 pub use remote::{Host, Remote};
 pub use sectors::{BlockGrant, Sectors};
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
 use wit::tcp::Endpoint;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +27,28 @@ pub enum Grant {
     Block(BlockGrant),
     /// For `pearwood:control/node`.
     Control(ControlGrant),
+    /// For protocols whose service looks after its grants itself: what `attach` is to say.
+    Attach(Vec<(String, Setting)>),
+}
+
+/// A value of a grant that the node does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+    List(Vec<Setting>),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Setting::Text(text) => write!(f, "{text:?}"),
+            Setting::Number(number) => write!(f, "{number}"),
+            Setting::Truth(truth) => write!(f, "{truth}"),
+            Setting::List(_) => f.write_str("a list"),
+        }
+    }
 }
 
 /// The most bytes of an image that the box may bring to the node, beside what the node has of it.

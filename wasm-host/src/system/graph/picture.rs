@@ -1,7 +1,7 @@
 //! What is to be drawn, apart from where.
 
 use crate::system::grant::{Grant, NetGrant};
-use crate::system::known::{Channel, Kind};
+use crate::system::known::{HANDLER, Kind};
 use crate::system::model::{Arrow, System, Target};
 use alloc::{
     format,
@@ -131,9 +131,9 @@ impl Picture {
 impl Label {
     pub fn of(arrow: &Arrow) -> Self {
         let interface = match Kind::of(&arrow.interface) {
-            Kind::Channel(Channel::Handler) => "http".to_string(),
+            Kind::Protocol(HANDLER) => "http".to_string(),
             Kind::Control => "control".to_string(),
-            Kind::Channel(_) | Kind::Device(_) => arrow.interface.interface().to_string(),
+            Kind::Protocol(_) | Kind::Device(_) => arrow.interface.interface().to_string(),
             _ => arrow.interface.path().split_once(':').map_or("", |(_, path)| path).to_string(),
         };
         let (grant, full) = match &arrow.grant {
@@ -142,6 +142,10 @@ impl Label {
             Grant::Net(net) => (ports(net, SHOWN), format!("{} {}", ports(net, usize::MAX), remotes(net))),
             Grant::Http(route) => (route.to_string(), route.to_string()),
             Grant::Block(block) => (block.to_string(), block.to_string()),
+            Grant::Attach(settings) => {
+                let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+                (String::new(), settings.join(", "))
+            }
         };
         let title = format!("{} {}", arrow.interface, full.trim());
         let measured = matches!(arrow.target, Target::Box(_)).then(|| arrow.interface.path().into());

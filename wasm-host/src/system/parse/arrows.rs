@@ -2,8 +2,10 @@
 
 use super::table::{Key, Table, Value};
 use super::{Reader, is_device, label};
-use crate::system::grant::{self, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
-use crate::system::known::{self, Channel, Kind};
+use crate::system::grant::{
+    self, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, Setting,
+};
+use crate::system::known::{self, HANDLER, Kind, TCP, UDP};
 use crate::system::model::{Arrow, BoxSpec, Target};
 use crate::system::{InterfaceName, suggest};
 use alloc::{
@@ -22,7 +24,7 @@ const MAX_ENTRIES: usize = 4096;
 /// Many components import what WASI has for HTTP clients, whether they use it or not: without a target it is denied.
 fn goes_to_nobody(key: &Key<'_>, value: &Value<'_>) -> Option<InterfaceName> {
     let interface = InterfaceName::parse(key.text).filter(|name| name.package() == "wasi:http")?;
-    let is_client = Kind::of(&interface) == Kind::Channel(Channel::Handler);
+    let is_client = Kind::of(&interface) == Kind::Protocol(HANDLER);
     let is_empty = matches!(value.get_ref(), DeValue::Array(array) if array.is_empty());
     (is_client && is_empty).then_some(interface)
 }
@@ -58,7 +60,6 @@ impl Reader {
         let kind = Kind::of(&interface);
         let refuse = match kind {
             Kind::Own => Some("every box has this interface; it takes no arrow"),
-            Kind::Service(_) => Some("the arrows of a service are declared by its clients"),
             _ => None,
         };
         if let Some(why) = refuse {
@@ -66,7 +67,7 @@ impl Reader {
             return Vec::new();
         }
         let values = self.one_or_more(value, &what);
-        if values.len() > 1 && !matches!(kind, Kind::Channel(_)) {
+        if values.len() > 1 && !matches!(kind, Kind::Protocol(_) | Kind::Device(_) | Kind::Other) {
             let message = format!("{what} has {} targets; this interface can have one", values.len());
             self.fault(value.span(), message);
         }
@@ -88,10 +89,11 @@ impl Reader {
         let mut table = self.table(value, what)?;
         let target = self.target(what, kind, value, &mut table);
         let grant = match kind {
-            Kind::Channel(Channel::Tcp | Channel::Udp) => Grant::Net(self.net_grant(what, &mut table)),
-            Kind::Channel(Channel::Handler) => Grant::Http(self.http_grant(what, &mut table)),
+            Kind::Protocol(TCP | UDP) => Grant::Net(self.net_grant(what, &mut table)),
+            Kind::Protocol(HANDLER) => Grant::Http(self.http_grant(what, &mut table)),
             Kind::Device(known::DISK) => Grant::Block(self.block_grant(what, &mut table)),
             Kind::Control => Grant::Control(self.control_grant(what, &mut table)),
+            Kind::Other => self.attach_grant(what, &mut table),
             _ => Grant::None,
         };
         for key in GRANTS {
@@ -220,6 +222,21 @@ impl Reader {
         grant
     }
 
+    /// What the protocol's own `attach` is to say. Whether it does is seen when the component is there.
+    fn attach_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> Grant {
+        let mut settings = Vec::new();
+        for (key, value) in table.take_all() {
+            match setting(value.get_ref()) {
+                Some(setting) => settings.push((key.text.into(), setting)),
+                None => {
+                    let message = format!("{what}: {} is neither text, a whole number, true or false, nor a list", key.text);
+                    self.fault(value.span(), message);
+                }
+            }
+        }
+        Grant::Attach(settings)
+    }
+
     fn control_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> ControlGrant {
         let mut grant = ControlGrant::default();
         if let Some((_, value)) = table.take("upload")
@@ -243,4 +260,14 @@ impl Reader {
     fn granted<T>(&mut self, what: &str, value: &Value<'_>, read: Result<T, String>) -> Option<T> {
         read.map_err(|why| self.fault(value.span(), format!("{what}: {why}"))).ok()
     }
+}
+
+fn setting(value: &DeValue<'_>) -> Option<Setting> {
+    Some(match value {
+        DeValue::String(text) => Setting::Text(text.as_ref().into()),
+        DeValue::Integer(number) => Setting::Number(i64::from_str_radix(number.as_str(), number.radix()).ok()?),
+        DeValue::Boolean(truth) => Setting::Truth(*truth),
+        DeValue::Array(items) => Setting::List(items.iter().map(|item| setting(item.get_ref())).collect::<Option<_>>()?),
+        _ => return None,
+    })
 }

@@ -36,6 +36,11 @@ impl<'t, 'i> Table<'t, 'i> {
         Some(self.0.remove(position))
     }
 
+    /// All that is left.
+    pub fn take_all(&mut self) -> Vec<(Key<'t>, &'t Value<'i>)> {
+        core::mem::take(&mut self.0)
+    }
+
     pub fn into_entries(self) -> Vec<(Key<'t>, &'t Value<'i>)> {
         self.0
     }

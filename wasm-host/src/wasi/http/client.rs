@@ -14,7 +14,7 @@ use core::{
 use spin::Mutex;
 use wit::{
     INITIAL_CREDIT, Peer, Records,
-    http::{Command, Event, Head, Route},
+    http::{Attach, Command, Event, Head, Scheme},
 };
 
 pub struct Client {
@@ -76,7 +76,7 @@ impl Client {
                 Some(Peer::Is(is)) => peer = is,
                 Some(Peer::Attach(peer, grant)) => {
                     self.hub.lose(peer, "it was replaced");
-                    self.routes.lock().attach(peer, Route::decode(grant).unwrap_or_default());
+                    self.routes.lock().attach(peer, Attach::decode(grant).unwrap_or(Attach { host: "", path: "" }));
                 }
                 Some(Peer::Retire(peer)) => {
                     self.routes.lock().remove(peer);
@@ -102,7 +102,10 @@ impl Client {
         | Event::Body { request: id, .. }
         | Event::End { request: id }
         | Event::Credit { request: id, .. }
-        | Event::Failed { request: id, .. }) = event;
+        | Event::Failed { request: id, .. }) = event
+        else {
+            return;
+        };
         let Some(exchange) = self.hub.get(peer, id) else { return };
         match event {
             Event::Response { status, headers, .. } => match Fields::from_lines(&self.budget, headers) {
@@ -114,7 +117,8 @@ impl Client {
             Event::Body { data, .. } => exchange.heard_body(data),
             Event::End { .. } => exchange.heard_end(),
             Event::Credit { bytes, .. } => exchange.heard_credit(bytes),
-            Event::Failed { why, .. } => exchange.broken(Fault::Failed(String::from_utf8_lossy(why).into())),
+            Event::Trailers { .. } | Event::Unknown { .. } => {}
+            Event::Failed { why, .. } => exchange.broken(Fault::Failed(why.into())),
         }
     }
 
@@ -135,8 +139,15 @@ impl Client {
         let id = self.next.fetch_add(1, Relaxed);
         let exchange = Exchange::new(Side::Client, &self.hub, peer, id, method == "HEAD", charge);
         let headers = fields.to_lines();
-        let head =
-            Head { method, target, authority: authority.as_bytes(), remote: Ipv6Addr::UNSPECIFIED, headers: &headers };
+        let head = Head {
+            method,
+            target,
+            authority: authority.as_bytes(),
+            remote: Ipv6Addr::UNSPECIFIED,
+            headers: &headers,
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         self.hub.put(peer, |batch| Command::Request { request: id, head }.encode(batch));
         let reader = Reader::new(&exchange);
         Ok((exchange, reader))
@@ -164,7 +175,7 @@ impl Drop for Client {
 }
 
 impl Routes {
-    fn attach(&mut self, peer: u32, route: Route<'_>) {
+    fn attach(&mut self, peer: u32, route: Attach<'_>) {
         self.0.retain(|entry| entry.peer != peer);
         let (host, path) = (route.host.to_ascii_lowercase(), route.path.trim_end_matches('/').into());
         self.0.push(Entry { host, path, peer, is_there: true });

@@ -76,7 +76,10 @@ impl Server {
         | Command::Body { request: id, .. }
         | Command::End { request: id }
         | Command::Credit { request: id, .. }
-        | Command::Cancel { request: id }) = command;
+        | Command::Cancel { request: id }) = command
+        else {
+            return;
+        };
         let known = self.hub.get(peer, id);
         match (command, known) {
             (Command::Request { head, .. }, known) => {
@@ -89,7 +92,7 @@ impl Server {
             (Command::Credit { bytes, .. }, Some(exchange)) => exchange.heard_credit(bytes),
             (Command::Cancel { .. }, Some(exchange)) => exchange.broken(Fault::Cancelled),
             // it is over, which the client has not heard yet
-            (_, None) => {}
+            (_, None) | (Command::Trailers { .. } | Command::Unknown { .. }, _) => {}
         }
     }
 

@@ -5,7 +5,8 @@
 
 use super::http::{Body, ErrorCode, Request, Response, send, types};
 use crate::{
-    arrows::channel::{Channel, End},
+    arrows::channel::End,
+    system::known::HANDLER,
     boxes::{BoxHandle, Budget, Charge, Phase, State, Turns, log::Level},
     executor::Timer,
     platform::Platform,
@@ -42,10 +43,10 @@ pub async fn serve(
     component: &InstancePre<State>,
     export: &str,
 ) -> Result<()> {
-    let port = handle.port(Channel::Handler, End::Service);
+    let port = handle.port(HANDLER, End::Service);
     let port = port.ok_or_else(|| Error::msg("has no handler channel to serve"))?;
     let budget = Budget::new(handle.spec.memory);
-    let client = handle.port(Channel::Handler, End::Client).map(|port| Client::new(port, &budget));
+    let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let server = Server::new(port, &budget);
     let turns = Arc::<Turns>::default();
     // what earlier instances have used is not this one's

@@ -11,6 +11,10 @@ impl Port {
         peers.forget_gone();
         self.inbox.lock().clear();
         self.up.store(true, Relaxed);
+        for (number, service) in peers.services() {
+            self.tell(Peer::Attach(number, &service.attach()));
+            service.renew();
+        }
         drop(peers);
         for arrow in self.arrows() {
             if self.far(&arrow).port.is_up() {
@@ -28,6 +32,7 @@ impl Port {
             return;
         }
         self.inbox.lock().clear();
+        self.peers.lock().services().for_each(|(_, service)| service.detach());
         for arrow in self.arrows() {
             let far = self.far(&arrow);
             if far.port.is_up() {
@@ -44,6 +49,7 @@ impl Port {
     pub fn unlink(&self, why: &str) {
         self.up.store(false, Relaxed);
         self.inbox.lock().clear();
+        self.peers.lock().services().for_each(|(_, service)| service.detach());
         self.arrows().iter().for_each(|arrow| arrow.unlink(why));
     }
 }

@@ -1,4 +1,4 @@
-//! A box's end of all arrows of one channel interface.
+//! A box's end of all arrows of one protocol.
 
 mod inbox;
 mod life;
@@ -6,22 +6,24 @@ mod refused;
 
 pub use refused::Refused;
 
-use super::{Arrow, Channel, End, Ready, Resolved, Signal, Tally, grant, peers::Peers};
-use crate::arrows::{Bytes, measure::Seen};
+use super::{
+    Arrow, End, Ready, Service, Signal,
+    peers::{Peer as Whom, Peers},
+};
+use crate::arrows::{Bytes, Kinds, Protocol, measure::Seen};
 use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use inbox::Inbox;
 use spin::Mutex;
-use wit::{Batch, Malformed, Peer, Record, Records};
+use wit::{Batch, MAX_BATCH, Peer, Record, Records};
 
 pub struct Port {
-    channel: Channel,
+    protocol: Protocol,
     end: End,
+    number: u8,
     /// the name of the box
     owner: Arc<str>,
     signal: Arc<Signal>,
-    /// shared by all ports of the box
-    resolved: Arc<Resolved>,
     /// bytes that may wait in the inbox; one batch is always taken by an empty one
     limit: usize,
     inbox: Mutex<Inbox>,
@@ -29,63 +31,80 @@ pub struct Port {
     spare: Arc<Mutex<Vec<u8>>>,
     /// Whoever holds this may take an inbox, and not the other way round.
     peers: Mutex<Peers>,
-    /// what the box answers is counted
-    counted: AtomicBool,
-    tally: Mutex<Option<Arc<Tally>>>,
+    /// some of the peers are services of the node
+    has_services: bool,
+    /// The box found its own inbox without room for a refusal.
+    blocked: AtomicBool,
     /// whether the box is running
     up: AtomicBool,
 }
 
+/// What a port is made of.
+pub struct Setup<'a> {
+    pub protocol: Protocol,
+    pub end: End,
+    /// by which the box knows it, below [`super::MAX_PORTS`]
+    pub number: u8,
+    /// the name of the box
+    pub owner: &'a Arc<str>,
+    pub signal: &'a Arc<Signal>,
+    /// bytes that may wait
+    pub limit: usize,
+    pub services: Vec<Arc<dyn Service>>,
+}
+
 impl Port {
-    /// `owner` is the box's name; `limit`: bytes that may wait here.
-    pub fn new(
-        channel: Channel,
-        end: End,
-        owner: &Arc<str>,
-        signal: &Arc<Signal>,
-        resolved: &Arc<Resolved>,
-        limit: usize,
-    ) -> Arc<Self> {
+    pub fn new(setup: Setup<'_>) -> Arc<Self> {
+        let Setup { protocol, end, number, owner, signal, limit, services } = setup;
         Arc::new(Port {
-            channel,
+            protocol,
             end,
+            number,
             owner: owner.clone(),
             signal: signal.clone(),
-            resolved: resolved.clone(),
             limit,
             inbox: Mutex::default(),
             spare: Arc::default(),
-            peers: Mutex::default(),
-            counted: AtomicBool::new(false),
-            tally: Mutex::default(),
+            has_services: !services.is_empty(),
+            peers: Mutex::new(Peers::of(services)),
+            blocked: AtomicBool::new(false),
             up: AtomicBool::new(false),
         })
     }
 
-    pub fn channel(&self) -> Channel {
-        self.channel
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
     }
 
     pub fn end(&self) -> End {
         self.end
     }
 
-    /// The interface that a box imports to hold this end, without a version.
-    pub const fn interface(&self) -> &'static str {
-        match self.end {
-            End::Client => self.channel.client(),
-            End::Service => self.channel.service(),
-        }
+    /// The number by which the box knows it.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// The protocol's interface, without a version.
+    pub fn interface(&self) -> &str {
+        self.protocol.path()
     }
 
     /// The flag that says that something waits here.
     pub const fn ready(&self) -> Ready {
-        Ready::of(self.channel, self.end)
+        Ready::port(self.number)
     }
 
     /// The name of the box that it belongs to.
     pub fn owner(&self) -> &Arc<str> {
         &self.owner
+    }
+
+    /// The most bytes that the node holds for the box here: what waits, what is being received, and what the node's
+    /// services hold.
+    pub fn holds(&self) -> u64 {
+        let services: u64 = self.peers.lock().services().map(|(_, service)| service.holds()).sum();
+        2 * self.limit.max(MAX_BATCH) as u64 + services
     }
 
     pub(super) fn signal(&self) -> &Signal {
@@ -125,15 +144,20 @@ impl Port {
 
     /// Passes a batch to a peer. False: its inbox is full and nothing was taken.
     pub fn send(&self, peer: u32, batch: &[u8]) -> Result<bool, Refused> {
+        if batch.len() > MAX_BATCH {
+            return Err(Refused::TooLong { bytes: batch.len() });
+        }
         let peers = self.peers.lock();
-        let Some(joined) = peers.get(peer) else {
-            return Err(Refused::NoPeer { peer, peers: peers.len() as u32 });
+        let arrow = match peers.get(peer) {
+            Some(Whom::Box(arrow)) => arrow,
+            Some(Whom::Node(service)) => return service.send(batch),
+            // What is sent to one that is gone is lost, as `detach` has said or will say.
+            Some(Whom::Gone) => return Ok(true),
+            None => return Err(Refused::NoPeer { peer, peers: peers.len() as u32 }),
         };
-        // What is sent to one that is gone is lost, as `detach` has said or will say.
-        let Some(arrow) = joined else { return Ok(true) };
         let mut denied = false;
         let (mut records, mut seen) = (0, Seen::default());
-        let of_interest = arrow.meter.as_ref().map_or(0, |meter| meter.of_interest(self.end));
+        let (metered, gated) = arrow.of_interest(self.end);
         for record in Records::new(batch) {
             let record = record?;
             if record.kind >= Peer::FIRST_KIND {
@@ -141,10 +165,11 @@ impl Port {
                 drop(peers);
                 return self.reserved(&arrow, record.kind, batch);
             }
-            if self.end == End::Client {
-                denied |= self.check(arrow, &record)?.is_some();
+            let bit = Kinds::bit(record.kind);
+            if gated & bit != 0 && self.end == End::Client {
+                denied |= arrow.check(&record)?.is_some();
             }
-            if of_interest >> (record.kind & 63) & 1 != 0
+            if metered & bit != 0
                 && let Some(meter) = &arrow.meter
             {
                 meter.see(self.end, &record, &mut seen);
@@ -154,10 +179,7 @@ impl Port {
         if batch.is_empty() {
             return Ok(true);
         }
-        let (near, far) = match self.end {
-            End::Client => (&arrow.client, &arrow.service),
-            End::Service => (&arrow.service, &arrow.client),
-        };
+        let (near, far) = (arrow.half(self.end), arrow.half(self.end.other()));
         // What is sent to a box that is down is lost, as `attach` will say.
         if !far.port.is_up() {
             if let Some(meter) = &arrow.meter
@@ -167,12 +189,11 @@ impl Port {
             }
             return Ok(true);
         }
-        let taken = if denied { self.send_granted(peer, arrow, batch)? } else { far.port.deliver(far.number, batch) };
+        let taken =
+            if denied { self.send_granted(peer, arrow, batch)? } else { far.port.deliver(far.number, batch)? };
         if taken {
-            if self.counted.load(Relaxed)
-                && let Some(tally) = &*self.tally.lock()
-            {
-                tally.count(batch);
+            if gated != 0 && self.end == End::Service {
+                arrow.learn(batch);
             }
             if let Some(meter) = &arrow.meter {
                 meter.sent(self.end, batch.len(), records, &seen);
@@ -186,7 +207,7 @@ impl Port {
         Ok(taken)
     }
 
-    /// A box lets go of a peer that retires. It has nothing else to say to the node.
+    /// A box releases a peer that retires. It has nothing else to say to the node.
     #[cold]
     fn reserved(&self, arrow: &Arc<Arrow>, kind: u8, batch: &[u8]) -> Result<bool, Refused> {
         let mut records = Records::new(batch);
@@ -199,42 +220,33 @@ impl Port {
         Ok(true)
     }
 
-    #[inline]
-    fn check(&self, arrow: &Arrow, record: &Record<'_>) -> Result<Option<Batch>, Malformed> {
-        grant::check(self.channel, arrow.grant.as_ref(), &self.resolved, record)
-    }
-
-    /// Counts the answers of a handler from now on.
-    pub fn tally(&self) -> Arc<Tally> {
-        let tally = Arc::<Tally>::default();
-        *self.tally.lock() = Some(tally.clone());
-        self.counted.store(true, Relaxed);
-        tally
-    }
-
-    pub fn end_tally(&self) {
-        self.counted.store(false, Relaxed);
-        *self.tally.lock() = None;
-    }
-
-    /// Passes on what the grant permits of a batch, and answers the rest in the service's place.
-    fn send_granted(&self, peer: u32, arrow: &Arrow, batch: &[u8]) -> Result<bool, Malformed> {
+    /// Passes on what the grant permits of a batch, and answers the rest in the service's place. The answers are held to
+    /// the limit of the box's own inbox: one that does not read them sends no more.
+    fn send_granted(&self, peer: u32, arrow: &Arrow, batch: &[u8]) -> Result<bool, Refused> {
         let service = &arrow.service;
         let (mut granted, mut answers) = (Batch::new(), Batch::new());
         let mut refused = 0;
         for record in Records::new(batch) {
-            let record = record?;
-            match self.check(arrow, &record)? {
+            let record: Record<'_> = record?;
+            match arrow.check(&record)? {
                 None => granted.push(record.kind, record.id, record.bytes),
                 Some(refusal) => {
+                    if answers.len() + refusal.len() > MAX_BATCH {
+                        return Err(Refused::TooLong { bytes: batch.len() });
+                    }
                     answers.append(refusal.as_bytes());
                     refused += 1;
                 }
             }
         }
-        let taken = granted.is_empty() || service.port.deliver(service.number, granted.as_bytes());
+        if !self.inbox.lock().has_room(answers.len(), self.limit) {
+            self.blocked.store(true, Relaxed);
+            return Ok(false);
+        }
+        let taken = granted.is_empty() || service.port.deliver(service.number, granted.as_bytes())?;
         if taken {
-            self.put(peer, answers.as_bytes());
+            self.inbox.lock().append(peer, answers.as_bytes())?;
+            self.signal.raise(self.ready());
             if let Some(meter) = &arrow.meter {
                 meter.refused(refused);
             }
@@ -243,26 +255,18 @@ impl Port {
     }
 
     /// Appends a batch from a peer unless the inbox is full.
-    fn deliver(&self, peer: u32, batch: &[u8]) -> bool {
-        if self.channel == Channel::Names && self.end == End::Client {
-            self.resolved.learn(batch);
-        }
+    fn deliver(&self, peer: u32, batch: &[u8]) -> Result<bool, Refused> {
         let mut inbox = self.inbox.lock();
-        if !inbox.waiting.is_empty() && inbox.waiting.len() + batch.len() > self.limit {
-            return false;
+        if !inbox.has_room(batch.len(), self.limit) {
+            return Ok(false);
         }
-        inbox.append(peer, batch);
+        inbox.append(peer, batch)?;
         drop(inbox);
         self.signal.raise(self.ready());
-        true
+        Ok(true)
     }
 
     /// Appends what the node itself has to say, whatever the limit.
-    fn put(&self, peer: u32, batch: &[u8]) {
-        self.inbox.lock().append(peer, batch);
-        self.signal.raise(self.ready());
-    }
-
     pub(super) fn tell(&self, record: Peer<'_>) {
         let mut batch = Batch::new();
         record.encode(&mut batch);
@@ -281,14 +285,35 @@ impl Port {
         inbox.last = None;
         inbox.taken += 1;
         drop(inbox);
+        if self.has_services {
+            self.receive_from_services(bytes.buffer());
+        }
         if !bytes.buffer().is_empty() {
             self.make_room();
         }
         bytes
     }
 
+    fn receive_from_services(&self, buffer: &mut Vec<u8>) {
+        let mut batch = Batch::from_bytes(core::mem::take(buffer));
+        let peers = self.peers.lock();
+        for (number, service) in peers.services() {
+            let before = batch.len();
+            Peer::Is(number).encode(&mut batch);
+            let begin = batch.len();
+            service.receive(&mut batch, begin + MAX_BATCH);
+            if batch.len() == begin {
+                batch.truncate(before);
+            }
+        }
+        *buffer = batch.into_bytes();
+    }
+
     /// Wakes those that found the inbox full.
     fn make_room(&self) {
+        if self.blocked.load(Relaxed) && self.blocked.swap(false, Relaxed) {
+            self.signal.raise(Ready::ROOM);
+        }
         for arrow in self.peers.lock().iter() {
             self.far(arrow).unblock();
         }
@@ -296,9 +321,6 @@ impl Port {
 
     #[inline]
     fn far<'a>(&self, arrow: &'a Arrow) -> &'a super::arrow::Half {
-        match self.end {
-            End::Client => &arrow.service,
-            End::Service => &arrow.client,
-        }
+        arrow.half(self.end.other())
     }
 }

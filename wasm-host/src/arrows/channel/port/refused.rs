@@ -1,14 +1,29 @@
 //! What no box may send.
 
 use core::fmt;
-use wit::Malformed;
+use wit::{MAX_BATCH, Malformed};
 
 /// A batch that no honest box sends. It ends the box that did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     Malformed,
-    Reserved { kind: u8 },
-    NoPeer { peer: u32, peers: u32 },
+    /// More than any receiver takes at once.
+    TooLong {
+        bytes: usize,
+    },
+    /// Of a kind that the peer does not take from it.
+    Reserved {
+        kind: u8,
+    },
+    NoPort {
+        port: u32,
+    },
+    NoPeer {
+        peer: u32,
+        peers: u32,
+    },
+    /// The node cannot hold it for the receiver.
+    NoMemory,
 }
 
 impl From<Malformed> for Refused {
@@ -21,8 +36,11 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::Malformed => f.write_str("sent a malformed batch"),
-            Refused::Reserved { kind } => write!(f, "sent a record of kind {kind}, which only the node may"),
+            Refused::TooLong { bytes } => write!(f, "sent a batch of {bytes} bytes; the longest is {MAX_BATCH}"),
+            Refused::Reserved { kind } => write!(f, "sent a record of kind {kind}, which it may not"),
+            Refused::NoPort { port } => write!(f, "has no port {port}"),
             Refused::NoPeer { peer, peers } => write!(f, "sent to peer {peer}, but has {peers}"),
+            Refused::NoMemory => f.write_str("sent a batch that the node has no memory for"),
         }
     }
 }

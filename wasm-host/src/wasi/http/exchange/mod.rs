@@ -212,7 +212,7 @@ impl Exchange {
         if !self.is_over() {
             self.hub.put(self.peer, |batch| match self.side {
                 Side::Client => Command::Cancel { request: id }.encode(batch),
-                Side::Service => Event::Failed { request: id, why: why.as_bytes() }.encode(batch),
+                Side::Service => Event::Failed { request: id, why }.encode(batch),
             });
         }
     }

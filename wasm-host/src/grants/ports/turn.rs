@@ -1,7 +1,10 @@
 //! What a box learns when it wakes, lowered as one block: wasmtime looks up the box's memory for each field of a record.
 #![allow(unsafe_code)]
 
-use crate::{arrows::Bytes, platform::Nanos};
+use crate::{
+    arrows::{Bytes, channel::Ready},
+    platform::Nanos,
+};
 use core::mem::MaybeUninit;
 use wasmtime::{
     Result, bail,
@@ -13,8 +16,7 @@ use wasmtime::{
 
 pub struct Wake {
     pub now: Nanos,
-    /// bits of [`Ready`](crate::arrows::channel::Ready)
-    pub ready: u32,
+    pub ready: Ready,
 }
 
 pub struct Turn {
@@ -30,17 +32,8 @@ mod shape {
     use super::*;
 
     flags! {
-        Ready {
+        Notices {
             #[component(name = "deadline")] const DEADLINE;
-            #[component(name = "nic")] const NIC;
-            #[component(name = "tcp")] const TCP;
-            #[component(name = "tcp-service")] const TCP_SERVICE;
-            #[component(name = "udp")] const UDP;
-            #[component(name = "udp-service")] const UDP_SERVICE;
-            #[component(name = "names")] const NAMES;
-            #[component(name = "names-service")] const NAMES_SERVICE;
-            #[component(name = "handler")] const HANDLER;
-            #[component(name = "handler-service")] const HANDLER_SERVICE;
             #[component(name = "room")] const ROOM;
             #[component(name = "retire")] const RETIRE;
         }
@@ -50,7 +43,8 @@ mod shape {
     #[component(record)]
     pub struct Wake {
         now: u64,
-        ready: Ready,
+        ready: u64,
+        notices: Notices,
     }
 
     #[derive(ComponentType)]
@@ -62,9 +56,9 @@ mod shape {
     }
 }
 
-// Where the canonical ABI places the fields: `now` at 0, `ready` (12 flags in 2 bytes) at 8, `received` at 16, `sent` at 24.
-const WAKE: usize = 16;
-const TURN: usize = 32;
+// Where the canonical ABI places the fields: `now` at 0, `ready` at 8, `notices` (one byte) at 16, `received` at 24, `sent` at 32.
+const WAKE: usize = 24;
+const TURN: usize = 40;
 const _: () = {
     let (wake, turn) = (<shape::Wake as ComponentType>::ABI, <shape::Turn as ComponentType>::ABI);
     assert!(wake.size32 as usize == WAKE && wake.align32 == 8);
@@ -73,7 +67,11 @@ const _: () = {
 
 impl Wake {
     fn to_bytes(&self) -> [u8; WAKE] {
-        (u128::from(self.now) | u128::from(self.ready as u16) << 64).to_le_bytes()
+        let mut bytes = [0; WAKE];
+        bytes[..8].copy_from_slice(&self.now.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.ready.ports().to_le_bytes());
+        bytes[16] = self.ready.notices();
+        bytes
     }
 }
 
@@ -95,7 +93,7 @@ unsafe impl Lower for Wake {
         _: InterfaceType,
         _: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
-        bail!("a record of two fields is returned in memory")
+        bail!("a record of three fields is returned in memory")
     }
 
     fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, offset: usize) -> Result<()> {

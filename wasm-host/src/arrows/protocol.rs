@@ -1,0 +1,91 @@
+//! A protocol, as far as the node knows it: what its WIT declares beyond the types of its records.
+
+use alloc::{string::String, sync::Arc};
+use core::{fmt, ops::Deref};
+use serde::{Deserialize, Serialize};
+
+/// The protocol of a port. Ports of one protocol can be joined; the declarations of both ends were compared before.
+#[derive(Clone)]
+pub struct Protocol(Arc<Declared>);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Declared {
+    /// The interface and the part of its version that says what is compatible: `pearwood:net/tcp@0.2`.
+    pub name: String,
+    pub kinds: Kinds,
+}
+
+/// What records mean for meters, as the record `metered` of the interface says: a bit for each kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kinds {
+    /// from the client: begins a request of the record's id
+    pub asks: u64,
+    /// from the client: the request is no longer wanted
+    pub cancels: u64,
+    /// from the service: something was opened, such as a connection
+    pub opens: u64,
+    /// from the service: the request of that id is over
+    pub ends: u64,
+    /// from the service: something has failed
+    pub fails: u64,
+    /// from the service: its first field after the id is a status as HTTP has it
+    pub answers: u64,
+}
+
+impl Kinds {
+    /// The bit of a kind; of those beyond, nothing is metered.
+    pub const fn bit(kind: u8) -> u64 {
+        if kind < 64 { 1 << kind } else { 0 }
+    }
+}
+
+impl Protocol {
+    pub fn new(name: impl Into<String>, kinds: Kinds) -> Self {
+        Protocol(Arc::new(Declared { name: name.into(), kinds }))
+    }
+
+    /// The interface, without a version.
+    pub fn path(&self) -> &str {
+        self.name.split_once('@').map_or(&self.name, |(path, _)| path)
+    }
+
+    /// Whether it consists of requests, which a client begins and a service ends. Otherwise the service holds something
+    /// for a client, or begins something with it.
+    pub fn is_of_requests(&self) -> bool {
+        self.kinds.asks != 0
+    }
+}
+
+impl Deref for Protocol {
+    type Target = Declared;
+
+    fn deref(&self) -> &Declared {
+        &self.0
+    }
+}
+
+impl PartialEq for Protocol {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.name == other.name
+    }
+}
+
+impl Eq for Protocol {}
+
+impl PartialOrd for Protocol {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Protocol {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

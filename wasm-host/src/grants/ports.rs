@@ -1,0 +1,97 @@
+//! `pearwood:box/ports`: what goes over a box's arrows, and how it sleeps.
+
+mod turn;
+
+use crate::{
+    arrows::{
+        Bytes,
+        channel::{Port, Ready, Refused},
+    },
+    boxes::State,
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::task::Poll;
+use turn::{Turn, Wake};
+use wasmtime::{
+    Result, StoreContextMut,
+    component::{Linker, WasmList},
+    error::Context as _,
+};
+
+pub const INTERFACE: &str = "pearwood:box/ports@0.2.0";
+
+type Sent = (u32, u32, WasmList<u8>, u64);
+
+pub fn link(linker: &mut Linker<State>) -> Result<()> {
+    let mut ports = linker.instance(INTERFACE)?;
+    ports.func_wrap("send", |cx: StoreContextMut<'_, State>, (port, peer, batch): (u32, u32, WasmList<u8>)| {
+        Ok((send(cx.data(), port, peer, batch.as_le_slice(&cx))?,))
+    })?;
+    ports.func_wrap("receive", |cx: StoreContextMut<'_, State>, (port,): (u32,)| {
+        Ok((find(cx.data(), port)?.receive(),))
+    })?;
+    ports.func_wrap_async("wait", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
+        Box::new(async move {
+            let state = cx.data_mut();
+            let ready = wait(state, deadline).await;
+            Ok((Wake { now: state.platform.now(), ready },))
+        })
+    })?;
+    ports.func_wrap_async("wait-and-receive", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
+        Box::new(async move {
+            let state = cx.data_mut();
+            let ready = wait(state, deadline).await;
+            Ok((turn(state, ready, true),))
+        })
+    })?;
+    ports.func_wrap_async("send-and-wait", |mut cx: StoreContextMut<'_, State>, sent: Sent| {
+        Box::new(async move {
+            let (port, peer, batch, deadline) = sent;
+            let sent = send(cx.data(), port, peer, batch.as_le_slice(&cx))?;
+            let state = cx.data_mut();
+            let ready = wait(state, deadline).await;
+            Ok((turn(state, ready, sent),))
+        })
+    })
+}
+
+fn find(state: &State, port: u32) -> Result<&Arc<Port>> {
+    state.handle.ports.get(port as usize).ok_or_else(|| Refused::NoPort { port }.into())
+}
+
+fn send(state: &State, port: u32, peer: u32, batch: &[u8]) -> Result<bool> {
+    let port = find(state, port)?;
+    port.send(peer, batch).with_context(|| alloc::string::String::from(port.interface()))
+}
+
+#[inline]
+fn turn(state: &State, ready: Ready, sent: bool) -> Turn {
+    let first = ready.first_port().and_then(|number| state.handle.ports.get(number));
+    let received = first.map_or_else(|| Bytes::from(Vec::new()), |port| port.receive());
+    Turn { wake: Wake { now: state.platform.now(), ready }, received, sent }
+}
+
+async fn wait(state: &mut State, deadline: u64) -> Ready {
+    state.waits();
+    let state = &*state;
+    let signal = &state.handle.signal;
+    let mut timed = false;
+    let ready = core::future::poll_fn(|cx| {
+        if let Poll::Ready(ready) = signal.poll(cx) {
+            return Poll::Ready(ready);
+        }
+        if state.platform.now() >= deadline {
+            return Poll::Ready(Ready::DEADLINE);
+        }
+        if deadline != u64::MAX {
+            timed = true;
+            state.timer.set(deadline, cx.waker());
+        }
+        Poll::Pending
+    })
+    .await;
+    if timed {
+        state.timer.clear();
+    }
+    ready
+}
