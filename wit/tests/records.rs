@@ -115,10 +115,16 @@ fn tried(sample: &Sample, case: &str, check: Check) {
 #[test]
 fn noise_is_read_or_refused_without_allocating() {
     let mut dice = Dice::new(11);
-    let checks =
-        [records!(tcp::Event), records!(http::Command), records!(names::Event), records!(later::Command), records!(block::Event)];
+    let checks = [
+        records!(tcp::Event),
+        records!(http::Command),
+        records!(names::Event),
+        records!(later::Command),
+        records!(block::Event),
+    ];
     for _ in 0..cases() {
-        let bytes: Vec<u8> = (0..dice.below(40)).map(|_| if dice.below(3) == 0 { dice.next() as u8 } else { 0 }).collect();
+        let bytes: Vec<u8> =
+            (0..dice.below(40)).map(|_| if dice.below(3) == 0 { dice.next() as u8 } else { 0 }).collect();
         let record = Record { kind: dice.below(14) as u8, id: dice.next() as u32, bytes: &bytes };
         for check in checks {
             let _ = check(&record, &mut Batch::with_capacity(1 << 12));

@@ -304,7 +304,9 @@ impl Emit<'_> {
         self.docs("The names of the kinds, from 1 on.");
         line!(self.out, "pub const NAMES: &'static [&'static str] = &{names:?};");
 
-        self.docs("Appends the record to a batch.\n\n# Panics\nIf it is longer than a record can be (`batch::MAX_RECORD`).");
+        self.docs(
+            "Appends the record to a batch.\n\n# Panics\nIf it is longer than a record can be (`batch::MAX_RECORD`).",
+        );
         line!(self.out, "#[inline] pub fn encode(&self, batch: &mut {runtime}::Batch) {{ match self {{");
         for (place, case) in cases.iter().enumerate() {
             self.encode(name, place + 1, case);
@@ -353,11 +355,8 @@ impl Emit<'_> {
     fn decode(&mut self, name: &str, kind: usize, case: &Case) {
         let variant = upper(&case.name);
         let runtime = self.runtime;
-        let mut body: String = case
-            .id
-            .iter()
-            .map(|field| format!("{}: {runtime}::packed::id(record)?,", lower(&field.name)))
-            .collect();
+        let mut body: String =
+            case.id.iter().map(|field| format!("{}: {runtime}::packed::id(record)?,", lower(&field.name))).collect();
         let mut fields = "";
         match case.fields.as_slice() {
             [field] if case.bare => {
@@ -400,7 +399,8 @@ impl Emit<'_> {
         } else if before.is_empty() {
             line!(self.out, "batch.open_list({kind}, {id})");
         } else {
-            let sizes: Vec<_> = before.iter().map(|field| format!("{packed}::size(&{})", parameter(&field.name))).collect();
+            let sizes: Vec<_> =
+                before.iter().map(|field| format!("{packed}::size(&{})", parameter(&field.name))).collect();
             let writes: String =
                 before.iter().map(|field| format!("{packed}::write(&{}, out);", parameter(&field.name))).collect();
             line!(self.out, "let record = batch.len();");
@@ -455,9 +455,9 @@ fn binding(fields: &[Field]) -> String {
 fn lower(name: &str) -> String {
     const RESERVED: &[&str] = &[
         "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum", "extern",
-        "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut",
-        "abstract", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type",
-        "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+        "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move",
+        "mut", "abstract", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try",
+        "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
     ];
     let name = name.replace('-', "_").to_lowercase();
     match name.as_str() {

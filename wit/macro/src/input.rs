@@ -26,7 +26,9 @@ impl Input {
                 "interface" => input.interface = text(&key, tokens.next())?,
                 "types" => input.types = types(tokens.next())?,
                 "runtime" => input.runtime = rust(&mut tokens),
-                _ => return Err(format!("protocol!: there is no `{key}`: it takes path, interface, types and runtime")),
+                _ => {
+                    return Err(format!("protocol!: there is no `{key}`: it takes path, interface, types and runtime"));
+                }
             }
             comma(&key, &mut tokens)?;
         }

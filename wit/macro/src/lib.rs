@@ -6,6 +6,8 @@
 mod emit;
 mod input;
 mod model;
+#[cfg(test)]
+mod tests;
 
 use input::Input;
 use proc_macro::TokenStream;

@@ -1,7 +1,9 @@
 //! What a WIT file declares, checked against the rules of `wit/README.md`.
 
 use std::fmt::Write;
-use wit_parser::{Docs, Function, InterfaceId, Record, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner, Variant};
+use wit_parser::{
+    Docs, Function, InterfaceId, Record, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner, Variant,
+};
 
 /// Kinds from 240 on mean the same in every protocol.
 const MOST_KINDS: usize = 239;
@@ -124,7 +126,8 @@ pub fn read(resolve: &Resolve, interface: &str, types: &[(String, String)]) -> R
     }
     let Reader { mut model, .. } = reader;
     model.interface = interface.into();
-    let mut names: Vec<&str> = model.named.iter().filter(|named| !named.is_mapped()).map(|named| &*named.name).collect();
+    let mut names: Vec<&str> =
+        model.named.iter().filter(|named| !named.is_mapped()).map(|named| &*named.name).collect();
     names.extend(model.command.as_ref().map(|_| "Command"));
     names.extend(model.event.as_ref().map(|_| "Event"));
     names.extend(model.attach.as_ref().map(|_| "Attach"));
@@ -295,6 +298,7 @@ impl<'a> Reader<'a> {
             TypeDefKind::Record(_) | TypeDefKind::Variant(_) | TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => {
                 self.named(id, definition, at).map(Shape::Named)
             }
+            TypeDefKind::Handle(_) => Err(format!("{at}: a handle cannot go into a record")),
             other => Err(format!("{at}: a {} cannot go into a record", other.as_str())),
         }
     }
