@@ -86,7 +86,7 @@ fn what_no_arrow_gives_is_refused_before_anything_runs() {
             (core instance $code (instantiate $code))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service)))"#,
+            (export "pearwood:box/service@0.2.0" (instance $service)))"#,
     );
     let source = "[system]\nname = \"test\"\n[box.greedy]\ncomponent = \"wants\"\n";
     let error = start(source, &[("wants", wants.unwrap())]).err().unwrap();
@@ -176,7 +176,7 @@ fn caller() -> Vec<u8> {
         (core instance $code (instantiate $code (with "sum" (instance $sum))))
         (func $run (canon lift (core func $code "run")))
         (instance $service (export "run" (func $run)))
-        (export "pearwood:box/service@0.1.0" (instance $service)))"#;
+        (export "pearwood:box/service@0.2.0" (instance $service)))"#;
     wat::parse_str(text).unwrap()
 }
 

@@ -77,7 +77,7 @@ fn a_wasi_handler_that_would_hand_something_over() {
         (func $restore (param "state" (list u8)) (result (result (error string))) (canon lift (core func $code "restore")
             (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
         (instance $handover (export "save" (func $save)) (export "restore" (func $restore)))
-        (export "pearwood:box/handover@0.1.0" (instance $handover))"#;
+        (export "pearwood:box/handover@0.2.0" (instance $handover))"#;
     let why = refused(SITE, &[("site", guests::wasi_checked("(i32.const 0)", handover))]);
     assert!(
         why.contains("box `site` exports both `wasi:http/incoming-handler@0.2.3` and `pearwood:box/handover`"),
@@ -115,7 +115,7 @@ fn a_device_that_is_not_there() {
             (core instance $code (instantiate $code))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service)))"#,
+            (export "pearwood:box/service@0.2.0" (instance $service)))"#,
     );
     let source =
         format!("{SITE}[box.net]\ncomponent = \"card\"\narrows.\"pearwood:hardware/nic\" = {{ device = \"nic7\" }}\n");
