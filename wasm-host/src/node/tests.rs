@@ -2,7 +2,7 @@
 
 use super::{
     Node, Setup,
-    fixture::{Running, component, start},
+    fixture::{Running, component, idle, protocol, start},
 };
 use crate::{
     boxes::Phase,
@@ -79,17 +79,9 @@ fn a_restart_that_is_asked_for() {
 
 #[test]
 fn what_no_arrow_gives_is_refused_before_anything_runs() {
-    let wants = wat::parse_str(
-        r#"(component
-            (import "pearwood:net/tcp@0.1.0" (instance (export "receive" (func (result (list u8))))))
-            (core module $code (func (export "run")))
-            (core instance $code (instantiate $code))
-            (func $run (canon lift (core func $code "run")))
-            (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.2.0" (instance $service)))"#,
-    );
+    let wants = idle(&protocol("pearwood:net/tcp@0.2.0", &["listen"], &["listening"], "client"));
     let source = "[system]\nname = \"test\"\n[box.greedy]\ncomponent = \"wants\"\n";
-    let error = start(source, &[("wants", wants.unwrap())]).err().unwrap();
+    let error = start(source, &[("wants", wants)]).err().unwrap();
     assert!(error.contains("greedy") && error.contains("pearwood:net/tcp"), "{error}");
 }
 

@@ -108,18 +108,11 @@ fn a_system_that_is_not_sound() {
 
 #[test]
 fn a_device_that_is_not_there() {
-    let card = wat::parse_str(
-        r#"(component
-            (import "pearwood:hardware/nic@0.1.0" (instance (export "receive" (func (result (list u8))))))
-            (core module $code (func (export "run")))
-            (core instance $code (instantiate $code))
-            (func $run (canon lift (core func $code "run")))
-            (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.2.0" (instance $service)))"#,
-    );
+    use crate::node::fixture::{idle, protocol};
+    let card = idle(&protocol("pearwood:hardware/nic@0.2.0", &["frame"], &["frame", "shared"], "client"));
     let source =
         format!("{SITE}[box.net]\ncomponent = \"card\"\narrows.\"pearwood:hardware/nic\" = {{ device = \"nic7\" }}\n");
-    let why = refused(&source, &[("site", HANDLER.component()), ("card", card.unwrap())]);
+    let why = refused(&source, &[("site", HANDLER.component()), ("card", card)]);
     assert_eq!(why, "box `net`: this machine has no device `nic7`");
 }
 

@@ -360,7 +360,7 @@ fn a_service_that_retires_is_let_go() {
     client.flush().unwrap();
     assert!(arrow.is_joined(), "a request is open");
     assert!(client.send("GET", "/api", "h", &fields).is_err(), "nothing new is begun");
-    tell(&service, &[Event::Failed { request: 0, why: b"for the test" }]);
+    tell(&service, &[Event::Failed { request: 0, why: "for the test" }]);
     client.receive();
     client.flush().unwrap();
     assert!(!arrow.is_joined());
