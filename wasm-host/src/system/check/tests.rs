@@ -524,7 +524,7 @@ fn settings_of_an_arrow_are_what_attach_says() {
     }
     // of a protocol that has no `attach`, an arrow says nothing
     let plain = Declaration { attach: None, ..client.clone() };
-    let faults = super::tests::chat(plain.clone(), Declaration { service: true, ..plain }, ", topic = \"a\"").unwrap_err();
+    let faults = super::tests::chat(plain.clone(), Declaration { client: false, service: true, ..plain }, ", topic = \"a\"").unwrap_err();
     assert!(faults[0].message.ends_with("the protocol's `attach` has no field `topic`"), "{}", Report(&faults));
 }
 
