@@ -194,3 +194,30 @@ fn a_callee_that_traps_is_named_to_its_caller() {
     let reason = running.until("sum", |life| life.restarts == 1).reason.unwrap();
     assert!(reason.contains("unreachable"), "{reason}");
 }
+
+/// The flags of ports and the notices share a word.
+#[test]
+fn a_box_has_no_more_ports_than_flags() {
+    use crate::{
+        arrows::{Kinds, Protocol, channel::MAX_PORTS},
+        node::wire,
+        system::{
+            System,
+            routes::{BoxRoutes, End, Provider, Run, Service},
+        },
+    };
+    let system = System::parse("system.toml", "[system]\nname = \"s\"\n[box.one]\ncomponent = \"one\"\n").unwrap();
+    let parts = |ports: usize| {
+        let service = |number| {
+            let protocol = Protocol::new(format!("acme:many/p{number}@1"), Kinds::default());
+            let interface = format!("acme:many/p{number}@1.0.0");
+            let end = End { protocol, interface, devices: Vec::new(), peers: Vec::new() };
+            Service { end, provider: Provider::Port }
+        };
+        let services = (0..ports).map(service).collect();
+        let routes = BoxRoutes { run: Run::Service, clients: Vec::new(), services, calls: Vec::new(), controls: false };
+        wire::parts(&system.boxes[0], &routes, FakePlatform::leak(), &[], false).map(|parts| parts.ports.len())
+    };
+    assert_eq!(parts(MAX_PORTS), Ok(60));
+    assert_eq!(parts(MAX_PORTS + 1), Err("it has more than 60 ports".into()));
+}

@@ -180,15 +180,9 @@ fn nothing_outside_the_grant_can_be_reached() {
     ] {
         assert_eq!(granted.one(write(7, first, &data[..bytes])), Failed(7, error), "{first} {bytes}");
     }
-    for (first, count) in [
-        (20, 1),
-        (0, 21),
-        (0, u32::MAX),
-        (u64::MAX, u32::MAX),
-        (u64::MAX, 1),
-        (u64::MAX - 9, 20),
-        (21, 0),
-    ] {
+    for (first, count) in
+        [(20, 1), (0, 21), (0, u32::MAX), (u64::MAX, u32::MAX), (u64::MAX, 1), (u64::MAX - 9, 20), (21, 0)]
+    {
         assert_eq!(granted.one(read(7, first, count)), Failed(7, Error::OutOfRange), "{first} {count}");
     }
     assert_eq!(granted.one(write(7, 0, b"")), Done(7));

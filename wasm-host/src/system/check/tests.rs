@@ -144,7 +144,8 @@ fn both_ends_of_an_arrow_number_each_other() {
     let routes = routes(&boxes);
     for (index, end) in routes.boxes.iter().enumerate().flat_map(|(i, b)| b.clients.iter().map(move |end| (i, end))) {
         for (number, peer) in end.peers.iter().enumerate() {
-            let other = &routes.boxes[peer.box_index].service(end.protocol.path()).unwrap().end.peers[peer.number as usize];
+            let other =
+                &routes.boxes[peer.box_index].service(end.protocol.path()).unwrap().end.peers[peer.number as usize];
             assert_eq!((other.box_index, other.number as usize), (index, number));
             assert_eq!((&other.attach, &other.net), (&peer.attach, &peer.net));
         }
@@ -475,7 +476,8 @@ fn chat(client: Declaration, service: Declaration, settings: &str) -> Result<Rou
     let mut components = components();
     for (name, declared) in [("guest", client), ("room", service)] {
         let import = Interface { protocol: Some(declared), ..interface(&format!("{ROOM}@1.4.0"), &[]) };
-        let description = Description { imports: [import].into(), exports: [known("pearwood:box/service@0.2.0")].into() };
+        let description =
+            Description { imports: [import].into(), exports: [known("pearwood:box/service@0.2.0")].into() };
         components.insert(name.into(), description);
     }
     let arrow = format!("arrows.\"{ROOM}\" = {{ box = \"room\"{settings} }}\n");
@@ -524,7 +526,9 @@ fn settings_of_an_arrow_are_what_attach_says() {
     }
     // of a protocol that has no `attach`, an arrow says nothing
     let plain = Declaration { attach: None, ..client.clone() };
-    let faults = super::tests::chat(plain.clone(), Declaration { client: false, service: true, ..plain }, ", topic = \"a\"").unwrap_err();
+    let faults =
+        super::tests::chat(plain.clone(), Declaration { client: false, service: true, ..plain }, ", topic = \"a\"")
+            .unwrap_err();
     assert!(faults[0].message.ends_with("the protocol's `attach` has no field `topic`"), "{}", Report(&faults));
 }
 
@@ -579,4 +583,23 @@ fn a_service_needs_no_arrow_and_a_client_does() {
     let ends: Vec<_> = routes.boxes[0].ends().map(|(side, end)| (side.function(), end.peers.len())).collect();
     assert_eq!(ends, [("client", 1), ("service", 0)]);
     assert!(routes.boxes[0].client(NAMES).is_none());
+}
+
+#[test]
+fn calls_lead_to_one_box_and_have_no_settings() {
+    let fault = |arrow: &str| {
+        let other = STORE.replace("box.store", "box.other");
+        let wiki = format!("[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = {arrow}\n");
+        let faults = check(&parse(&[STORE, &other, &wiki].concat()), &components()).expect_err(arrow);
+        assert_eq!(faults.len(), 1, "{}", Report(&faults));
+        assert_eq!((faults[0].place.line, faults[0].box_name.as_deref()), (9, Some("wiki")));
+        faults[0].message.clone()
+    };
+    let two = fault("[{ box = \"store\" }, { box = \"other\" }]");
+    assert_eq!(two, "box `wiki` calls `my:store/objects@1.1.0`, which can lead to one box only");
+    for setting in ["listen", "bx"] {
+        let said = fault(&format!("{{ box = \"store\", {setting} = [80] }}"));
+        let why = "means nothing, as the interface is no protocol";
+        assert_eq!(said, format!("box `wiki`: its arrow `my:store/objects`: `{setting}` {why}"));
+    }
 }

@@ -185,7 +185,11 @@ fn a_protocol_that_is_none() {
     for (from, to, why) in [
         ("command: command", "command: put", "`command` is no variant"),
         ("metered: metered }", "metered: u8 }", "`metered` is no record"),
-        ("record metered { asks: asks", "record metered { asked: asks", "`metered` has a field `asked`, which means nothing"),
+        (
+            "record metered { asks: asks",
+            "record metered { asked: asks",
+            "`metered` has a field `asked`, which means nothing",
+        ),
         ("record metered { asks: asks", "record metered { asks: size", "`metered`: `asks` is no enum"),
         ("enum asks { put, take }", "enum asks { put, gone }", "`metered`: `asks` names `gone`, which is no case"),
     ] {
@@ -215,15 +219,24 @@ fn protocols_grow_at_their_ends() {
     fits(&[]);
     fits(&[("clear }", "clear, sort, count(u64) }"), ("gone(id) }", "gone(id), full }")]);
     fits(&[("%depth: option<u8> }", "%depth: option<u8>, label: option<string> }")]);
-    fits(&[("what: list<tuple<string, u8>> }", "what: list<tuple<string, u8>>, by: option<list<u8>>, at: option<u64> }")]);
+    fits(&[(
+        "what: list<tuple<string, u8>> }",
+        "what: list<tuple<string, u8>>, by: option<list<u8>>, at: option<u64> }",
+    )]);
     fits(&[("all: option<bool> }", "all: option<bool>, limit: option<u32> }")]);
     fits(&[("enum asks { put, take }", "enum asks { put }")]);
     // names of types do not go over the wire
     fits(&[("type id = u32;", "type id = u32; type text = string;"), ("room: string", "room: text")]);
 
     for (changes, expected) in [
-        (("variant command { put(put), take(id)", "variant command { take(id), put(put)"), "command `put` is `take` there"),
-        (("colour: colour,", "colour: u8,"), "command `put`: field `colour: enum { red, green }` is `colour: u8` there"),
+        (
+            ("variant command { put(put), take(id)", "variant command { take(id), put(put)"),
+            "command `put` is `take` there",
+        ),
+        (
+            ("colour: colour,", "colour: u8,"),
+            "command `put`: field `colour: enum { red, green }` is `colour: u8` there",
+        ),
         (("red, green", "red, green, blue"), "`colour: enum { red, green, blue }` there"),
         (("width: u16", "wide: u16"), "command `put`: field `width: u16` is `wide: u16` there"),
         (("%depth: option<u8>", "%depth: u8"), "`depth: option<u8>` is `depth: u8` there"),
@@ -235,7 +248,10 @@ fn protocols_grow_at_their_ends() {
     ] {
         let mut changes = Vec::from([changes]);
         if changes[0].1 == "left(id) }" {
-            changes.extend([("enum ends { taken, gone }", "enum ends { taken }"), ("enum fails { gone }", "enum fails { left }")]);
+            changes.extend([
+                ("enum ends { taken, gone }", "enum ends { taken }"),
+                ("enum fails { gone }", "enum fails { left }"),
+            ]);
         }
         let found = misfits(&changes);
         assert!(found.first().is_some_and(|found| found.contains(expected)), "{changes:?}: {found:?}");

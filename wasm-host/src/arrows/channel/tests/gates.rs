@@ -185,6 +185,31 @@ fn lookups_and_their_names_are_bounded() {
     assert_eq!(failures(&client), [(17, "too many lookups are under way".into())]);
 }
 
+/// A lookup that the service has not got is not under way.
+#[test]
+fn a_lookup_that_found_no_room_or_no_service_can_be_asked_again() {
+    let grant = grant(&[], &["*:443"]);
+    let (client, service) = gated(net::names(&[&grant], &Arc::default()), 50);
+    assert_eq!(client.port.send(0, &lookup(1, "example.org")), Ok(true));
+    assert_eq!(client.port.send(0, &lookup(2, "example.org")), Ok(false), "the service does not read");
+    let mut mixed = Batch::from_bytes(lookup(1, "refused"));
+    mixed.append(&lookup(2, "example.org"));
+    assert_eq!(client.port.send(0, mixed.as_bytes()), Ok(false));
+    assert_eq!(kinds(&service), [(Peer::IS, 0), (1, 1)]);
+    assert_eq!(client.port.send(0, &lookup(2, "example.org")), Ok(true));
+    assert_eq!(client.port.send(0, &lookup(1, "other.org")), Ok(true));
+    assert_eq!(failures(&client), [(1, "the ticket is in use".into())], "what was asked first still is");
+    service.port.detach("it trapped");
+    assert_eq!(client.port.send(0, &lookup(3, "example.org")), Ok(true), "lost");
+    service.port.attach();
+    [&client, &service].iter().for_each(|side| drop(received(side)));
+    for ticket in [1, 2, 3] {
+        assert_eq!(client.port.send(0, &lookup(ticket, "a.org")), Ok(true));
+        assert_eq!(kinds(&service), [(Peer::IS, 0), (1, ticket)], "the new instance was asked nothing yet");
+    }
+    assert_eq!(failures(&client), []);
+}
+
 /// Those that were found last are known.
 #[test]
 fn addresses_are_remembered_up_to_a_number() {
