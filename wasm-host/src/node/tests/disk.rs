@@ -17,8 +17,8 @@ fn start_on(platform: &'static FakePlatform, source: &str, components: &[(&str, 
 }
 
 /// A component with an arrow to a disk, whose `run` is this core code. `$write`, `$read` and `$flush` wait for the answer.
-/// They take what that is to be: -1 is no error, else the number of the error. Data come from 0x10014 on; what was read
-/// is found `$offset` after its ticket's record by `$word`.
+/// They take what that is to be: -1 is no error, else the number of the error. What is written lies from 0x10014 on;
+/// `$word` finds what was read last, at an offset.
 fn component(run: &str) -> Vec<u8> {
     let block = fixture::protocol(
         "pearwood:hardware/block@0.2.0",
@@ -196,6 +196,22 @@ fn what_is_written_is_read_again_and_is_durable() {
     let far = "(drop (call $send (i32.const 0) (i32.const 0) (i32.const 0x10000) (i32.const -1)))";
     let reason = run(slow(512, 100), "", far).unwrap_err();
     assert!(reason.contains("out of bounds"), "{reason}");
+}
+
+#[test]
+fn what_the_node_holds_for_transfers_counts_as_the_boxes_memory() {
+    let platform = FakePlatform::leak();
+    platform.add_disk(slow(512, 100));
+    // 768 KiB are its own; the node may hold 16 transfers of 64 KiB, and what waits at its port
+    let running = start_on(platform, &source("", "2 MiB"), &[("keeper", component(""))]).unwrap();
+    let keeper = running.node.find("keeper").unwrap();
+    assert!(keeper.own_memory() < 768 << 10, "{}", keeper.own_memory());
+    let reason = running.until("keeper", |life| life.restarts > 0).reason.unwrap();
+    assert!(reason.contains("more memory than its limit of 2048 KiB"), "{reason}");
+    let same = "[system]\nname = \"test\"\n[box.plain]\ncomponent = \"plain\"\nmemory = \"2 MiB\"\n";
+    let plain = super::component("(drop (memory.grow (i32.const 16)))");
+    let running = start_on(platform, same, &[("plain", plain)]).unwrap();
+    running.until("plain", |life| life.phase == Phase::Ended);
 }
 
 #[test]
