@@ -204,19 +204,19 @@ mod tests {
 
     #[test]
     fn kinds() {
-        assert_eq!(kind("pearwood:box/log@0.1.0"), Kind::Own);
+        assert_eq!(kind("pearwood:box/log@0.2.0"), Kind::Own);
         assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
-        assert_eq!(kind("pearwood:hardware/block@0.1.0"), Kind::Device("disk"));
-        assert_eq!(kind("pearwood:control/node@0.1.0"), Kind::Control);
-        assert_eq!(kind("pearwood:net/tcp@0.1.0"), Kind::Channel(Channel::Tcp));
-        assert_eq!(kind("pearwood:http/handler-service"), Kind::Service(Channel::Handler));
+        assert_eq!(kind("pearwood:hardware/block@0.2.0"), Kind::Device("disk"));
+        assert_eq!(kind("pearwood:control/node@0.2.0"), Kind::Control);
+        assert_eq!(kind("pearwood:net/tcp@0.2.0"), Kind::Protocol(TCP));
+        assert_eq!(kind("pearwood:http/handler"), Kind::Protocol(HANDLER));
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);
-        assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Call);
+        assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Other);
         assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
-        assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Channel(Channel::Handler));
-        assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Call);
-        assert_eq!(kind("wasi:http/client@0.3.2"), Kind::Channel(Channel::Handler));
-        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Channel(Channel::Handler));
-        assert_eq!(kind("my:own/thing"), Kind::Call);
+        assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Other);
+        assert_eq!(kind("wasi:http/client@0.3.2"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("my:own/thing"), Kind::Other);
     }
 }

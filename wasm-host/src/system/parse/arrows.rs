@@ -49,7 +49,7 @@ impl Reader {
         let what = format!("box `{name}`, arrow `{}`", key.text);
         let Some(interface) = InterfaceName::parse(key.text) else {
             // arrows.pearwood:net/tcp without quotes does not parse; arrows.net.tcp does
-            let given = known::GIVEN.iter().map(|given| given.path);
+            let given = known::GIVEN.iter().map(|given| given.path).chain([TCP, UDP, known::NAMES, HANDLER]);
             let help = match suggest::nearest(key.text, given) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "an interface is named \"namespace:package/interface\", in quotes".into(),

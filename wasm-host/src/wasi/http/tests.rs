@@ -2,22 +2,32 @@
 
 use super::*;
 use crate::{
-    arrows::channel::{Arrow, Channel, End, Port, Signal},
+    arrows::channel::{Arrow, End, Port, Setup, Signal},
     boxes::Budget,
+    system::known,
 };
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 use wit::{
     Batch, INITIAL_CREDIT, Peer, Records,
-    http::{Command, Event, Head},
+    http::{Attach, Command, Event, Head, Scheme},
 };
 
 /// The port that the node holds, and the one of the other box.
 fn ports(node: End) -> (Arc<Port>, Arc<Port>) {
-    let port =
-        |end| Port::new(Channel::Handler, end, &"box".into(), &Arc::<Signal>::default(), &Arc::default(), 256 << 10);
+    let port = |end| {
+        Port::new(Setup {
+            protocol: known::handler(),
+            end,
+            number: 0,
+            owner: &"box".into(),
+            signal: &Arc::<Signal>::default(),
+            limit: 256 << 10,
+            services: Vec::new(),
+        })
+    };
     let (client, service) = (port(End::Client), port(End::Service));
-    let attach = b"\0/api".to_vec();
-    Arrow::join(&client, &service, attach, None);
+    let attach = Attach { host: "", path: "/api" }.encode();
+    Arrow::join(&client, &service, attach, None, None);
     let (held, other) = if node == End::Service { (service, client) } else { (client, service) };
     held.attach();
     other.attach();
@@ -47,8 +57,15 @@ fn heard(port: &Port) -> Vec<String> {
     words.collect()
 }
 
-const HEAD: Head<'static> =
-    Head { method: "POST", target: "/", authority: b"x", remote: core::net::Ipv6Addr::LOCALHOST, headers: b"a: b\r\n" };
+const HEAD: Head<'static> = Head {
+    method: "POST",
+    target: "/",
+    authority: b"x",
+    remote: core::net::Ipv6Addr::LOCALHOST,
+    headers: b"a: b\r\n",
+    scheme: Scheme::Http,
+    upgrade: "",
+};
 
 fn request(request: u32) -> Command<'static> {
     Command::Request { request, head: HEAD }
@@ -343,7 +360,7 @@ fn a_service_that_retires_is_let_go() {
     client.flush().unwrap();
     assert!(arrow.is_joined(), "a request is open");
     assert!(client.send("GET", "/api", "h", &fields).is_err(), "nothing new is begun");
-    tell(&service, &[Event::Failed { request: 0, why: b"for the test" }]);
+    tell(&service, &[Event::Failed { request: 0, why: "for the test" }]);
     client.receive();
     client.flush().unwrap();
     assert!(!arrow.is_joined());
