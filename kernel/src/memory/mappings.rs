@@ -115,25 +115,39 @@ pub struct Fault {
     pub execute: bool,
 }
 
-/// Commits or copies the page if the access was allowed. False: it was not.
+/// Commits or copies the page if the access was allowed. False: it was not, or it was made by code that holds the lock,
+/// which is a mistake of the kernel's own and to be reported as such.
 pub fn resolve(fault: Fault) -> bool {
-    in_space(fault.address, |mappings| mappings.resolve(fault)).unwrap_or(false)
+    if !is_mapping(fault.address) {
+        return false;
+    }
+    let Some(mut space) = SPACE.try_lock() else { return false };
+    let Some(space) = space.as_mut() else { return false };
+    space.of(fault.address).resolve(fault)
 }
 
 /// Runs `f` on the mappings that `address` lies among. Takes the lock only if there are such.
 fn in_space<R>(address: usize, f: impl FnOnce(&mut Mappings) -> R) -> Option<R> {
-    let small = layout::SMALL_MAPPINGS.contains(&address);
-    if !small && !layout::LARGE_MAPPINGS.contains(&address) {
+    if !is_mapping(address) {
         return None;
     }
-    let mut space = SPACE.lock();
-    let space = space.as_mut()?;
-    Some(f(if small { &mut space.small } else { &mut space.large }))
+    Some(f(SPACE.lock().as_mut()?.of(address)))
+}
+
+fn is_mapping(address: usize) -> bool {
+    layout::SMALL_MAPPINGS.contains(&address) || layout::LARGE_MAPPINGS.contains(&address)
 }
 
 struct Space {
     small: Mappings,
     large: Mappings,
+}
+
+impl Space {
+    /// The mappings that `address` lies among.
+    fn of(&mut self, address: usize) -> &mut Mappings {
+        if layout::SMALL_MAPPINGS.contains(&address) { &mut self.small } else { &mut self.large }
+    }
 }
 
 struct Mappings {

@@ -26,6 +26,7 @@ impl Entry {
     pub const WRITE: u64 = 1 << 1;
     /// no caching, for device registers
     pub const UNCACHED: u64 = 1 << 4 | 1 << 3;
+    /// of an entry above the level of pages: a page of that size (of a page's own entry, bit 7 is another's: never set)
     const LARGE: u64 = 1 << 7;
     pub const NO_EXECUTE: u64 = 1 << 63;
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -231,6 +232,31 @@ fn table_at<'a>(frame: Frame) -> &'a mut Table {
 fn free_table(frame: Frame) {
     // SAFETY: its only reference, the entry above it, has been or is about to be cleared by the arena's owner.
     unsafe { frames::free(frame, Owner::Tables) };
+}
+
+/// Whether the page at `address` is mapped, according to the tables that the CPU uses. Takes no lock and changes nothing, so
+/// that reports of the kernel's own failures may ask.
+pub fn is_mapped(address: usize) -> bool {
+    // the CPU ignores tables' entries above bit 47, and addresses there are no addresses
+    if address >> 47 != 0 {
+        return false;
+    }
+    let mut table = Cr3::read().0.start_address().as_u64() as usize;
+    for level in [39, 30, 21, 12] {
+        let place = core::ptr::with_exposed_provenance::<Entry>(table).wrapping_add(index(address, level));
+        // SAFETY: tables are page frames, which are mapped where they are, by the boot tables and by those of `setup`.
+        // Another reference to the entry may exist further up the stack; the read is of one aligned word.
+        #[allow(unsafe_code)]
+        let entry = unsafe { place.read_volatile() };
+        if !entry.is_present() {
+            return false;
+        }
+        if entry.has(Entry::LARGE) {
+            return true;
+        }
+        table = entry.frame().address();
+    }
+    true
 }
 
 /// Makes the CPU forget what it cached of the page at `address`.

@@ -53,6 +53,13 @@ fn data() -> Range<usize> {
     section!(__data_start, __data_end)
 }
 
+/// Whether a word at `address` can be read as a part of some stack: one of [`stacks`], or the boot stack, below which
+/// nothing reads but tables. Takes no lock.
+pub fn is_stack(address: usize) -> bool {
+    let boot = section!(__boot_start, __boot_end);
+    (layout::STACKS.contains(&address) || boot.contains(&address)) && paging::is_mapped(address)
+}
+
 /// Takes over the memory. Returns the image, if the boot loader brought one.
 ///
 /// # Panics

@@ -1,6 +1,6 @@
 //! What boxes have of memory, and that they give it back.
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use super::{Fixture, fixture};
 use crate::memory::{
@@ -96,7 +96,7 @@ pub fn in_place(fixture: &Fixture) {
     // SAFETY: as in `Fixture::new`; the image lives for ever and nothing writes to it.
     let component = unsafe { Component::deserialize_raw(&fixture.engine, fixture.image.into()) }
         .expect("the image is a compiled component, page aligned");
-    let pre = Linker::new(&fixture.engine).instantiate_pre(&component).expect("it imports nothing");
+    let pre = fixture::prepare(&fixture.engine, &component);
     let mut instance = fixture::instantiate(&fixture.engine, &pre).expect("there is memory");
     assert_eq!(instance.call("add", 20, 22).unwrap(), 42);
     assert_eq!(frames::usage().of(Owner::Code), before, "nothing was copied");

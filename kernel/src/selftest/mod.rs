@@ -29,6 +29,7 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         ("calls return", calls),
         ("floats are computed by the processor", floats),
         ("wasm traps are errors", traps::are_errors),
+        ("a stack that ends is the trap of its box", traps::stacks_end),
         ("the time goes on", tasks::time),
         ("an idle node sleeps until something is due", tasks::idle),
         ("memory is committed at its first touch", memory::lazy),
