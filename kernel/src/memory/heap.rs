@@ -133,7 +133,10 @@ impl Growing {
         while self.mapped < end {
             let Some(frame) = frames::allocate(Owner::Heap) else { break };
             let flags = Access::ReadWrite.flags();
-            if arena.map(self.mapped, frame.address()..frame.address() + PAGE, flags).is_err() {
+            // SAFETY: the frame was just allocated, and the place is new.
+            #[allow(unsafe_code)]
+            let mapped = unsafe { arena.map(self.mapped, frame.address()..frame.address() + PAGE, flags) };
+            if mapped.is_err() {
                 release(frame);
                 break;
             }

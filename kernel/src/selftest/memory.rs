@@ -4,9 +4,13 @@ use wasmtime::component::Component;
 
 use super::{Fixture, fixture};
 use crate::memory::{
+    dma::Dma,
     frames::{self, Owner},
     heap,
+    paging::{self, Entry},
+    setup,
 };
+use alloc::vec::Vec;
 
 const WASM_PAGE: u32 = 64 << 10;
 /// What `memory.grow` returns when it fails.
@@ -88,6 +92,42 @@ pub fn recycling(fixture: &Fixture) {
         cycle();
     }
     assert_eq!(state(), before, "free frames, promised frames, bytes of heap");
+}
+
+/// Whatever is executable at some address is writable at none.
+pub fn write_xor_execute(fixture: &Fixture) {
+    let check = || {
+        let mut executable = Vec::new();
+        paging::for_each_mapping(&mut |physical, entry| {
+            if !entry.has(Entry::NO_EXECUTE) {
+                executable.push(physical);
+            }
+        });
+        let text = setup::text();
+        assert!(executable.iter().any(|range| range.contains(&text.start)), "the kernel's own code is found");
+        assert!(executable.iter().any(|range| !text.contains(&range.start)), "and that of boxes");
+        paging::for_each_mapping(&mut |physical, entry| {
+            if entry.has(Entry::WRITE) {
+                let alias = executable.iter().find(|range| range.start < physical.end && physical.start < range.end);
+                assert_eq!(alias, None, "executable, and writable as part of {physical:x?}");
+            }
+        });
+    };
+    check();
+    // frames that were code are nobody's special any more
+    let before = frames::usage().free;
+    for _ in 0..10 {
+        // SAFETY: as in `Fixture::new`.
+        #[allow(unsafe_code)]
+        let component = unsafe { Component::deserialize(&fixture.engine, fixture.image) }.expect("it is one");
+        assert!(frames::usage().of(Owner::Code) > 0);
+        drop(component);
+    }
+    assert!(before.abs_diff(frames::usage().free) < 16, "what is left is tables of the direct map, once");
+    let all: Vec<_> = core::iter::from_fn(|| Dma::new(1 << 20).ok()).collect();
+    assert!(!all.is_empty(), "and can be written");
+    drop(all);
+    check();
 }
 
 #[allow(unsafe_code)]
