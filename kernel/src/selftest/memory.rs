@@ -7,6 +7,7 @@ use crate::memory::{
     dma::Dma,
     frames::{self, Owner},
     heap,
+    layout::PAGE,
     paging::{self, Entry},
     setup,
 };
@@ -92,6 +93,30 @@ pub fn recycling(fixture: &Fixture) {
         cycle();
     }
     assert_eq!(state(), before, "free frames, promised frames, bytes of heap");
+}
+
+/// The heap gives back what it grew by, and says no to more than there is.
+pub fn heap_shrinks(_: &Fixture) {
+    const BLOCK: usize = 1 << 20;
+    let frames = || frames::usage().of(Owner::Heap) * PAGE;
+    let before = frames();
+    for _ in 0..3 {
+        let blocks: Vec<Vec<u8>> = (0..32).map(|_| Vec::with_capacity(BLOCK)).collect();
+        assert!(frames() >= before + 31 * BLOCK, "it grew");
+        // what was freed below others that live on is used again
+        let (mut odd, even): (Vec<_>, Vec<_>) = blocks.into_iter().enumerate().partition(|(index, _)| index % 2 == 1);
+        let full = frames();
+        drop(even);
+        odd.extend((0..16).map(|index| (index, Vec::with_capacity(BLOCK / 2))));
+        assert!(frames() <= full, "it did not grow again");
+        drop(odd);
+        assert!(frames() <= before + BLOCK / 2, "{} bytes before, {} after", before, frames());
+    }
+    let free = frames::usage().free;
+    for bytes in [free * PAGE, 1 << 40, isize::MAX as usize] {
+        assert!(Vec::<u8>::new().try_reserve_exact(bytes).is_err(), "{bytes}");
+        assert_eq!(frames::usage().free, free, "nothing was taken for what there is not");
+    }
 }
 
 /// Whatever is executable at some address is writable at none.

@@ -37,6 +37,7 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         ("memory runs out as an error", memory::exhaustion),
         ("a box in an endless loop does not hold up another", tasks::preemption),
         ("a thousand instances leave nothing behind", memory::recycling),
+        ("the heap gives back what it grew by", memory::heap_shrinks),
         ("what is executable is nowhere writable", memory::write_xor_execute),
         ("code runs from the image", memory::in_place),
         ("the disk keeps what is written", disk::keeps),
