@@ -4,6 +4,7 @@
 //! line; the last line is `selftest: passed`, and the machine switches off. A failed check is a panic.
 
 mod disk;
+mod failures;
 mod fixture;
 mod memory;
 mod tasks;
@@ -13,15 +14,8 @@ use crate::{platform::Machine, power};
 use fixture::Fixture;
 
 pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) -> ! {
-    for word in command_line.split_ascii_whitespace() {
-        match word {
-            "fail=panic" => panic!("asked for"),
-            "fail=null" => traps::follow_null(),
-            "fail=overflow" => {
-                log::info!("{}", traps::overflow(0));
-            }
-            _ => {}
-        }
+    if let Some(how) = command_line.split_ascii_whitespace().find_map(|word| word.strip_prefix("fail=")) {
+        failures::fail(how);
     }
     let fixture = Fixture::new(machine, image);
     type Check = fn(&Fixture);

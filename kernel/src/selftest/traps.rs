@@ -39,19 +39,3 @@ pub fn stacks_end(fixture: &Fixture) {
     }
     assert!(depth > 1000, "only {depth} calls deep");
 }
-
-/// Reads address 8, as through a null pointer.
-#[allow(unsafe_code)]
-pub fn follow_null() {
-    let pointer = core::hint::black_box(core::ptr::without_provenance::<u64>(8));
-    // SAFETY: none: this faults, which is what it is for.
-    let value = unsafe { pointer.read_volatile() };
-    panic!("page 0 is mapped, and holds {value:#x}");
-}
-
-/// Never comes back: each call needs a page of stack.
-#[allow(unconditional_recursion)]
-pub fn overflow(depth: u64) -> u64 {
-    let page = core::hint::black_box([depth; 512]);
-    overflow(depth + 1) + core::hint::black_box(&page)[depth as usize & 511]
-}
