@@ -43,6 +43,11 @@ impl Outgoing {
         self.used == 0
     }
 
+    /// Drops what is beyond that many bytes, which must be whole frames.
+    pub fn truncate(&mut self, length: usize) {
+        self.used = self.used.min(length);
+    }
+
     pub fn clear(&mut self) {
         self.used = 0;
     }

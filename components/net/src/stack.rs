@@ -98,6 +98,7 @@ impl Stack {
 
     /// Takes a batch of received frames.
     pub fn frames(&mut self, now: u64, packed: &[u8]) {
+        self.now = now;
         let mut waiting = None;
         for record in Records::new(packed) {
             match record {
@@ -177,7 +178,7 @@ impl Stack {
     }
 
     pub fn tcp_commands(&mut self, packed: &[u8]) {
-        self.tcp.commands(packed, &mut self.link, &mut self.random);
+        self.tcp.commands(self.now, packed, &mut self.link, &mut self.random);
     }
 
     pub fn udp_commands(&mut self, now: u64, packed: &[u8]) {
