@@ -1,8 +1,8 @@
 //! Commands of the clients.
 
+use super::Tcp;
 use super::connection::{Connection, Origin};
 use super::pool::Pool;
-use super::Tcp;
 use crate::link::Link;
 use crate::random::Random;
 use wit::tcp::{Command, Event};
@@ -69,7 +69,7 @@ impl Tcp {
         if self.peers.is_attached(peer) {
             self.peers.detach(peer);
             self.listeners.forget(peer);
-            self.searches.remove(&peer);
+            self.searches.retain(|(other, _), _| *other != peer);
             self.disown("its box is gone", |connection| connection.peer == peer);
         }
     }
@@ -78,7 +78,9 @@ impl Tcp {
     #[inline(never)]
     fn command(&mut self, now: u64, peer: u32, command: Command<'_>, link: &mut Link, random: &mut Random) {
         match command {
-            Command::Listen { .. } | Command::Connect { .. } if self.peers.is_deaf(peer) => self.counters.malformed += 1,
+            Command::Listen { .. } | Command::Connect { .. } if self.peers.is_deaf(peer) => {
+                self.counters.malformed += 1
+            }
             Command::Finish { connection } => {
                 if let Some((connection, _)) = self.named(connection, peer) {
                     connection.finish();

@@ -42,6 +42,8 @@ pub struct Connection {
     pub began: u64,
     /// When it last got on, or never if that is now; and the bytes since then, which are too few.
     progress: (u64, usize),
+    /// The remote side has taken data.
+    proven: bool,
     rings: Option<Rings>,
     keep_alive: u64,
     pub deadline: Deadline,
@@ -90,6 +92,7 @@ impl Connection {
             origin,
             began: 0,
             progress: (now, 0),
+            proven: false,
             rings: Some(rings),
             keep_alive,
             deadline: Deadline::default(),
@@ -141,6 +144,11 @@ impl Connection {
         let nothing = || SocketBuffer::new(Vec::new());
         self.handle = self.sockets.add(Socket::new(nothing(), nothing()));
         freed
+    }
+
+    /// Whether the remote side has ever taken data.
+    pub fn is_proven(&self) -> bool {
+        self.proven
     }
 
     /// Whether this has buffers.
@@ -207,6 +215,7 @@ impl Connection {
             self.fin_acknowledgement = Some(segment.next());
         }
         let acknowledged = self.outbound.observe(self.sockets.get::<Socket>(self.handle));
+        self.proven |= acknowledged > 0;
         self.progress.1 += acknowledged + segment.payload();
         if self.progress.1 >= PORTION || acknowledged > 0 && !self.outbound.is_pending() {
             self.progress = (now, 0);

@@ -53,13 +53,7 @@ impl Listener {
 impl Listeners {
     /// Lets `peer` listen on `port`, or changes its backlog. A port of one that retires it takes over, with the
     /// connections that nobody was told of; true then. The error is for the peer to read.
-    pub fn listen(
-        &mut self,
-        peer: u32,
-        port: u16,
-        backlog: usize,
-        peers: &Peers,
-    ) -> Result<bool, &'static str> {
+    pub fn listen(&mut self, peer: u32, port: u16, backlog: usize, peers: &Peers) -> Result<bool, &'static str> {
         if port == 0 {
             return Err("port 0 cannot be listened on");
         }

@@ -24,8 +24,8 @@ use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::timers::Timers;
 use connection::Connection;
-use listeners::Listeners;
 use cookies::Cookies;
+use listeners::Listeners;
 use pool::{Pool, Rings};
 use smoltcp::iface::SocketSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,8 +41,9 @@ pub struct Tcp {
     table: Table,
     listeners: Listeners,
     pool: Pool,
-    /// For each peer, when something to reclaim was searched for, and whether there was any.
-    searches: BTreeMap<u32, (u64, bool)>,
+    /// When something to reclaim was last searched for, for which peer and what kind of connection, and whether there was
+    /// any.
+    searches: BTreeMap<(u32, bool), (u64, bool)>,
     cookies: Cookies,
     timers: Timers,
     time_wait: TimeWait,

@@ -18,9 +18,7 @@ impl Tcp {
         let Some(listener) = self.listeners.get(flow.local_port) else { return };
         let (peer, full) = (listener.peer, listener.is_full());
         let crowded = self.table.is_full();
-        if !full
-            && let Some(slot) = self.listen(now, flow)
-        {
+        if !full && let Some(slot) = self.listen(now, flow) {
             let number = self.cookies.number(now, &flow);
             return self.synchronize(now, slot, number, frame, link);
         }

@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 /// The least that a connection gets: two full segments to receive, and a window to send that is worth having.
 pub const FLOOR: Rings = Rings { receive: 3 << 10, send: 4 << 10 };
 
+/// The most that a connection gets as long as it is not known that the box has the memory that is configured.
+const USUAL: Rings = Rings { receive: 32 << 10, send: 64 << 10 };
+
 /// A new connection gets at most this part of what is free.
 const SHARE: usize = 16;
 
@@ -59,7 +62,9 @@ impl Pool {
         };
         let rings =
             Rings { receive: part(FLOOR.receive, self.largest.receive), send: part(FLOOR.send, self.largest.send) };
-        [rings, FLOOR].into_iter().find(|rings| self.take(rings.total()))
+        let sure = Rings { receive: rings.receive.min(USUAL.receive), send: rings.send.min(USUAL.send) };
+        let is_sure = rings == sure || memory::there_is(SHARE * rings.total());
+        [if is_sure { rings } else { sure }, FLOOR].into_iter().find(|rings| self.take(rings.total()))
     }
 
     /// Takes memory, if the budget and the box have it.

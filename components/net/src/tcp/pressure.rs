@@ -15,8 +15,10 @@ use crate::packet::Flow;
 use std::collections::BTreeMap;
 
 const SECOND: u64 = 1_000_000_000;
-/// The unit in which patience is counted: more than a round trip mostly takes. A search's result holds as long.
-const MOMENT: u64 = SECOND / 4;
+/// The unit in which patience is counted: more than a round trip takes, and be it of a telephone.
+const MOMENT: u64 = 2 * SECOND;
+/// How long a search's result holds.
+const SEARCH: u64 = SECOND / 4;
 /// How long a connection that waits for nothing is left alone.
 const IDLE: u64 = 10 * SECOND;
 /// Connections of one address that are no more suspicious than one: there are proxies.
@@ -45,7 +47,8 @@ impl Tcp {
     #[inline(never)]
     pub(super) fn reclaim(&mut self, now: u64, need: Need, peer: u32, own: Option<u16>, link: &mut Link) -> bool {
         const WHY: &str = "too slow, and others need the memory";
-        if self.searched(now, peer) == Some(false) {
+        let proven = own.and_then(|slot| self.table.get(slot)).is_some_and(|connection| connection.is_proven());
+        if self.searched(now, (peer, proven)) == Some(false) {
             return false;
         }
         // So many that there is not one search for each connection that needs some.
@@ -54,8 +57,10 @@ impl Tcp {
             Need::Memory => (self.pool.total() / 64).max(64 << 10),
         };
         let mut freed = 0;
-        for slot in self.expendable(now, need, peer) {
-            let Some(connection) = self.table.get(slot).filter(|_| freed < enough && own != Some(slot)) else { continue };
+        for slot in self.expendable(now, need, peer, proven) {
+            let Some(connection) = self.table.get(slot).filter(|_| freed < enough && own != Some(slot)) else {
+                continue;
+            };
             freed += need.amount(connection);
             connection.abort(WHY);
             // Its reset, if there is room for it.
@@ -74,23 +79,23 @@ impl Tcp {
             self.counters.reclaimed += 1;
         }
         if freed == 0 {
-            self.searches.insert(peer, (now, false));
+            self.searches.insert((peer, proven), (now, false));
         }
         freed > 0
     }
 
     /// Whether [`Tcp::reclaim`] would find something. Anybody can ask that at any time, so an answer holds for a while.
     pub(super) fn may_reclaim(&mut self, now: u64, need: Need, peer: u32) -> bool {
-        self.searched(now, peer).unwrap_or_else(|| {
-            let any = !self.expendable(now, need, peer).is_empty();
-            self.searches.insert(peer, (now, any));
+        self.searched(now, (peer, false)).unwrap_or_else(|| {
+            let any = !self.expendable(now, need, peer, false).is_empty();
+            self.searches.insert((peer, false), (now, any));
             any
         })
     }
 
     /// What the last search for a peer found, if that still holds.
-    fn searched(&self, now: u64, peer: u32) -> Option<bool> {
-        self.searches.get(&peer).filter(|(at, _)| now < at + MOMENT).map(|(_, found)| *found)
+    fn searched(&self, now: u64, search: (u32, bool)) -> Option<bool> {
+        self.searches.get(&search).filter(|(at, _)| now < at + SEARCH).map(|(_, found)| *found)
     }
 
     /// Sends what a box has sent and there was no memory for, or ends that connection.
@@ -98,17 +103,21 @@ impl Tcp {
     #[inline(never)]
     pub(super) fn send_short(&mut self, now: u64, slot: u16, data: &[u8], link: &mut Link) {
         let Some(peer) = self.table.get(slot).map(|connection| connection.peer) else { return };
-        self.reclaim(now, Need::Memory, peer, Some(slot), link);
-        let Tcp { table, pool, .. } = self;
-        if let Some(connection) = table.get(slot)
-            && !connection.send(data, pool).is_empty()
-        {
-            connection.abort("out of buffer memory");
+        let mut rest = data;
+        while !rest.is_empty() {
+            let found = self.reclaim(now, Need::Memory, peer, Some(slot), link);
+            let Tcp { table, pool, .. } = self;
+            let Some(connection) = table.get(slot) else { return };
+            rest = connection.send(rest, pool);
+            if !found && !rest.is_empty() {
+                return connection.abort("out of buffer memory");
+            }
         }
     }
 
-    /// The connections that may be given up for `peer`, the first first.
-    fn expendable(&self, now: u64, need: Need, peer: u32) -> Vec<u16> {
+    /// The connections that may be given up for `peer`, the first first. For a connection of it whose remote side takes
+    /// data, also those whose remote side has not taken any so far.
+    fn expendable(&self, now: u64, need: Need, peer: u32, proven: bool) -> Vec<u16> {
         let total = match need {
             Need::Slot => self.table.limit(),
             Need::Memory => self.pool.total(),
@@ -128,13 +137,14 @@ impl Tcp {
             let crowd = 1 + places.get(&place(&connection.flow)).map_or(0, |count| count / CROWD);
             (connection.peer != peer && holds(peer) < share && holds(connection.peer) > share, stuck, moments * crowd)
         };
-        let ranked = self.table.all().filter(|(_, c)| c.has_memory()).map(|(slot, c)| (rank(c), slot, c.peer));
-        let may = |&((over, _, moments), _, whose): &((bool, bool, u64), u16, u32)| {
-            over || moments > 0 && (whose == peer || !self.peers.is_attached(whose))
+        let may = |(over, _, moments): (bool, bool, u64), c: &Connection| {
+            let worse = moments > 0 || proven && !c.is_proven() && c.quiet(now).1;
+            c.has_memory() && (over || worse && (c.peer == peer || !self.peers.is_attached(c.peer)))
         };
-        let mut ranked: Vec<_> = ranked.filter(may).collect();
+        let all = self.table.all().map(|(slot, c)| (rank(c), slot, c));
+        let mut ranked: Vec<_> = all.filter(|(rank, _, c)| may(*rank, c)).map(|(rank, slot, _)| (rank, slot)).collect();
         ranked.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-        ranked.into_iter().map(|(_, slot, _)| slot).collect()
+        ranked.into_iter().map(|(_, slot)| slot).collect()
     }
 }
 
