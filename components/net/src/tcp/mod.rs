@@ -89,7 +89,7 @@ pub struct Counters {
     pub reclaimed: u64,
     /// resets not sent, since there were too many
     pub unanswered: u64,
-    /// commands that made no sense
+    /// commands that made no sense, or whose answers their box does not read
     pub malformed: u64,
 }
 
