@@ -42,6 +42,8 @@ pub struct Connection {
     pub began: u64,
     /// When it last got on, or never if that is now; and the bytes since then, which are too few.
     progress: (u64, usize),
+    /// the highest sequence number that the remote side has acknowledged
+    heard: Option<u32>,
     /// The remote side has taken data.
     proven: bool,
     rings: Option<Rings>,
@@ -92,6 +94,7 @@ impl Connection {
             origin,
             began: 0,
             progress: (now, 0),
+            heard: None,
             proven: false,
             rings: Some(rings),
             keep_alive,
@@ -206,6 +209,16 @@ impl Connection {
         }
     }
 
+    /// The acknowledgement to read in place of a segment's own, if that is an old one and the segment has data: those
+    /// are to be taken (RFC 9293 section 3.10.7.4), which smoltcp does not.
+    #[inline]
+    pub fn outdated(&self, segment: &Segment) -> Option<u32> {
+        /// As much as a window may be here (RFC 5961 section 5.2).
+        const WINDOW: u32 = 1 << 20;
+        let old = |heard: &u32| (1..=WINDOW).contains(&heard.wrapping_sub(segment.acknowledged));
+        self.heard.filter(|heard| segment.payload() > 0 && old(heard))
+    }
+
     /// What a received segment has changed. True if there is nothing to transmit for it now.
     pub fn received(&mut self, now: u64, segment: &Segment, answered: Option<SentSegment>) -> bool {
         if segment.is_fin()
@@ -216,6 +229,10 @@ impl Connection {
         }
         let acknowledged = self.outbound.observe(self.sockets.get::<Socket>(self.handle));
         self.proven |= acknowledged > 0;
+        let newer = |heard: u32| (segment.acknowledged.wrapping_sub(heard) as i32) > 0;
+        if acknowledged > 0 && self.heard.is_none_or(newer) {
+            self.heard = Some(segment.acknowledged);
+        }
         self.progress.1 += acknowledged + segment.payload();
         if self.progress.1 >= PORTION || acknowledged > 0 && !self.outbound.is_pending() {
             self.progress = (now, 0);
