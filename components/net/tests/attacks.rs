@@ -1,4 +1,4 @@
-//! What a remote machine, or many, can do to others: the box has the memory that is said, and dies of more.
+//! What remote machines, or a client box, can do to others: the box has the memory that is said, and dies of more.
 
 mod common;
 #[path = "common/crowd.rs"]
@@ -9,7 +9,8 @@ mod heap;
 use common::wire::{MILLISECOND, Quality, SECOND};
 use common::*;
 use crowd::{Client, Crowd, FILE, Manner};
-use wit::tcp::Command;
+use wit::tcp::{Command, Endpoint};
+use wit::{Batch, Peer, names, udp};
 
 const MIB: usize = 1 << 20;
 
@@ -102,4 +103,60 @@ fn a_flood_of_syns_does_not_keep_those_away_who_are_far() {
             assert!(world.stack.connections() <= usize::from(backlog) + far.len());
         });
     }
+}
+
+fn endpoint(port: u16) -> Endpoint {
+    Endpoint { address: "::ffff:10.0.0.1".parse().unwrap(), port }
+}
+
+/// A batch of a peer.
+fn batch(peer: u32, write: impl FnOnce(&mut Batch)) -> Batch {
+    let mut batch = Batch::new();
+    Peer::Is(peer).encode(&mut batch);
+    write(&mut batch);
+    batch
+}
+
+/// Whatever a box sends, no more memory is taken for it, and every batch to it is one that it can take.
+#[test]
+fn what_a_box_sends_does_not_matter() {
+    heap::limited(8 * MIB, || {
+        let mut world = world(&[]);
+        world.attach(1);
+        world.full.insert(0);
+        let records = |encode: &dyn Fn(&mut Batch, u32)| batch(0, |batch| (0..600_000).for_each(|n| encode(batch, n)));
+        let small = [
+            records(&|batch, ticket| Command::Connect { ticket, to: endpoint(9) }.encode(batch)),
+            records(&|batch, n| Command::Listen { port: n as u16, backlog: u16::MAX }.encode(batch)),
+            records(&|batch, connection| Command::Send { connection, data: b"x" }.encode(batch)),
+            records(&|batch, n| batch.push(n as u8 % 240, n, b"")),
+        ];
+        let large = batch(0, |batch| Command::Send { connection: 0, data: &vec![1; 15 * MIB] }.encode(batch));
+        for batch in small.iter().chain([&large]) {
+            inside(|| world.stack.tcp_commands(batch.as_bytes()));
+            world.turn();
+        }
+        let binds = records(&|batch, n| udp::Command::Bind { port: n as u16 }.encode(batch));
+        let data = &[0; 20];
+        let datagrams = records(&|batch, _| udp::Command::Datagram { port: 1, to: endpoint(5), data }.encode(batch));
+        for batch in [binds, datagrams] {
+            inside(|| world.stack.udp_commands(world.now, batch.as_bytes()));
+            world.turn();
+        }
+        let name = "x".repeat(15 * MIB);
+        let long = batch(0, |batch| names::Command::Lookup { ticket: 1, name: &name }.encode(batch));
+        (0..256).for_each(|_| inside(|| world.stack.names_commands(world.now, long.as_bytes())));
+        let lookups = records(&|batch, ticket| names::Command::Lookup { ticket, name: "a.example" }.encode(batch));
+        inside(|| world.stack.names_commands(world.now, lookups.as_bytes()));
+        world.turn();
+        // The others are served meanwhile, and it is once it reads.
+        world.command(1, Command::Listen { port: 65_000, backlog: 1 });
+        world.full.clear();
+        inside(|| world.stack.room());
+        world.turn();
+        world.turn();
+        assert!(world.peer(0).refused.len() > 1000);
+        let answered = !world.peer(1).listening.is_empty() || !world.peer(1).refused.is_empty();
+        assert!(answered);
+    });
 }

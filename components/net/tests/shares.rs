@@ -1,15 +1,11 @@
 //! One client box that takes, or asks for, all that it can.
 
 mod common;
-#[path = "common/heap.rs"]
-mod heap;
 
 use common::wire::Quality;
 use common::*;
 use wit::tcp::{Command, Endpoint};
 use wit::{Batch, Peer, Records, names, udp};
-
-const MIB: usize = 1 << 20;
 
 /// A stack with clients 0 (greedy), 1 and 2.
 fn world(pairs: &[(&str, &str)]) -> World {
@@ -116,47 +112,4 @@ fn connections() {
     }
     world.turn();
     assert_eq!(world.peer(1).refused.len(), 10);
-}
-
-/// Whatever a box sends, no more memory is taken for it, and every batch to it is one that it can take.
-#[test]
-fn batches() {
-    heap::limited(8 * MIB, || {
-        let mut world = world(&[]);
-        world.full.insert(0);
-        let records = |encode: &dyn Fn(&mut Batch, u32)| batch(0, |batch| (0..600_000).for_each(|n| encode(batch, n)));
-        let small = [
-            records(&|batch, ticket| Command::Connect { ticket, to: endpoint(9) }.encode(batch)),
-            records(&|batch, n| Command::Listen { port: n as u16, backlog: u16::MAX }.encode(batch)),
-            records(&|batch, connection| Command::Send { connection, data: b"x" }.encode(batch)),
-            records(&|batch, n| batch.push(n as u8 % 240, n, b"")),
-        ];
-        let large = batch(0, |batch| Command::Send { connection: 0, data: &vec![1; 15 * MIB] }.encode(batch));
-        for batch in small.iter().chain([&large]) {
-            inside(|| world.stack.tcp_commands(batch.as_bytes()));
-            world.turn();
-        }
-        let binds = records(&|batch, n| udp::Command::Bind { port: n as u16 }.encode(batch));
-        let data = &[0; 20];
-        let datagrams = records(&|batch, _| udp::Command::Datagram { port: 1, to: endpoint(5), data }.encode(batch));
-        for batch in [binds, datagrams] {
-            inside(|| world.stack.udp_commands(world.now, batch.as_bytes()));
-            world.turn();
-        }
-        let name = "x".repeat(15 * MIB);
-        let long = batch(0, |batch| names::Command::Lookup { ticket: 1, name: &name }.encode(batch));
-        (0..256).for_each(|_| inside(|| world.stack.names_commands(world.now, long.as_bytes())));
-        let lookups = records(&|batch, ticket| names::Command::Lookup { ticket, name: "a.example" }.encode(batch));
-        inside(|| world.stack.names_commands(world.now, lookups.as_bytes()));
-        world.turn();
-        // The others are served meanwhile, and it is once it reads.
-        world.command(1, Command::Listen { port: 65_000, backlog: 1 });
-        world.full.clear();
-        inside(|| world.stack.room());
-        world.turn();
-        world.turn();
-        assert!(world.peer(0).refused.len() > 1000);
-        let answered = !world.peer(1).listening.is_empty() || !world.peer(1).refused.is_empty();
-        assert!(answered);
-    });
 }

@@ -1,5 +1,5 @@
 //! The allocator that boxes have, on an arena that grows by pages like linear memory, for the stack alone. What is
-//! refused there ends the test, as it would end the box.
+//! refused there ends the test, as it would end the box. All tests of a file that has it run in [`limited`], or it has one.
 #![allow(dead_code)]
 
 use super::common::INSIDE;
