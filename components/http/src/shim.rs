@@ -38,11 +38,19 @@ mod bindings {
 
 struct HttpBox;
 
+/// The box's memory limit: `memory` of system.toml, of which the node does not tell the box. This is what it is if it is
+/// not said there.
+const MEMORY: usize = 16 << 20;
+
 impl bindings::exports::pearwood::box0_1_0::service::Guest for HttpBox {
     fn run() {
         let settings = config::get();
-        let mut http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            Ok(config) => Http::new(config),
+        let http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+            Ok(config) => Http::new(config, MEMORY.saturating_sub(core::arch::wasm32::memory_size(0) << 16)),
+            Err(error) => Err(error),
+        };
+        let mut http = match http {
+            Ok(http) => http,
             Err(error) => return log::write(log::Level::Error, &error),
         };
         let mut arrows = Arrows::default();
