@@ -5,4 +5,4 @@ pub mod call;
 pub mod channel;
 pub mod measure;
 
-pub use bytes::{Bounded, Bytes};
+pub use bytes::{Bounded, Bytes, Cut};
