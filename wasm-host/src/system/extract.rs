@@ -1,6 +1,7 @@
 //! Reads a [`Description`] out of a component.
 
 use super::description::{Description, Function, Interface, Type, shape};
+use crate::boxes::footprint::estimate;
 use alloc::{
     format,
     string::{String, ToString},
@@ -34,7 +35,10 @@ pub fn describe(binary: &[u8]) -> Result<Description, NotAComponent> {
         return Err(NotAComponent("a core module, not a component; `wasm-tools component new` makes one of it".into()));
     }
     match wit_component::decode(binary) {
-        Ok(DecodedWasm::Component(resolve, world)) => world_description(&resolve, world),
+        Ok(DecodedWasm::Component(resolve, world)) => {
+            let instance = estimate(binary).map_err(NotAComponent)?;
+            Ok(Description { instance, ..world_description(&resolve, world)? })
+        }
         Ok(DecodedWasm::WitPackage(..)) => Err(NotAComponent("a WIT package, which has no code".into())),
         Err(error) => Err(NotAComponent(format!("not a component: {error:#}"))),
     }
@@ -46,7 +50,7 @@ pub(super) fn world_description(resolve: &Resolve, world: wit::WorldId) -> Resul
     let items = |items: &wit::IndexMap<WorldKey, WorldItem>| {
         items.iter().filter_map(|(key, item)| interface(resolve, key, item).transpose()).collect::<Result<Vec<_>, _>>()
     };
-    Ok(Description { imports: items(&world.imports)?, exports: items(&world.exports)? })
+    Ok(Description { imports: items(&world.imports)?, exports: items(&world.exports)?, instance: 0 })
 }
 
 fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Option<Interface>, NotAComponent> {

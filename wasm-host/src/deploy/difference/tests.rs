@@ -33,11 +33,15 @@ fn whole(source: &str, store: &str) -> Whole {
     let channel = |name| interface(name, "");
     let is_new = store != "func() -> u32";
     let describe = |name: &str| match name {
-        "http" => Description { imports: vec![channel("pearwood:http/handler@0.1.0")], exports: vec![run()] },
-        "store" => Description { imports: vec![], exports: vec![api(store)] },
+        "http" => Description {
+            imports: vec![channel("pearwood:http/handler@0.1.0")],
+            exports: vec![run()],
+            ..Description::default()
+        },
+        "store" => Description { imports: vec![], exports: vec![api(store)], ..Description::default() },
         _ => {
             let imports = vec![channel("pearwood:http/handler-service@0.1.0"), api(store)];
-            Description { imports, exports: vec![run()] }
+            Description { imports, exports: vec![run()], ..Description::default() }
         }
     };
     let descriptions: BTreeMap<String, Description> =
