@@ -202,11 +202,13 @@ fn guest(length: u32) -> String {
                 global.get $next
                 (global.set $next (i32.add (global.get $next) (local.get 3)))))
         (core instance $a (instantiate $m))
+        (alias core export $a "memory" (core memory $memory))
+        (alias core export $a "realloc" (core func $realloc))
         (core func $get (canon lower (func $stdout "get-stdout")))
-        (core func $write (canon lower (func $streams "[method]output-stream.write") (memory $a "memory")))
-        (core func $list (canon lower (func $types "[static]fields.from-list") (memory $a "memory")
-            (realloc (func $a "realloc"))))
-        (core func $line (canon lower (func $log "write") (memory $a "memory") string-encoding=utf16))
+        (core func $write (canon lower (func $streams "[method]output-stream.write") (memory $memory)))
+        (core func $list (canon lower (func $types "[static]fields.from-list") (memory $memory)
+            (realloc (core func $realloc))))
+        (core func $line (canon lower (func $log "write") (memory $memory) string-encoding=utf16))
         (core module $n
             (import "a" "memory" (memory 1))
             (import "a" "get" (func $get (result i32)))
@@ -228,7 +230,7 @@ fn guest(length: u32) -> String {
                 (call $list (i32.const 4096) (i32.const 100) (i32.const 64)))
             (func (export "line") (call $line (i32.const 2) (i32.const 65536) (i32.const {half}))))
         (core instance $b (instantiate $n (with "a" (instance
-            (export "memory" (memory $a "memory")) (export "get" (func $get)) (export "write" (func $write))
+            (export "memory" (memory $memory)) (export "get" (func $get)) (export "write" (func $write))
             (export "list" (func $list)) (export "line" (func $line))))))
         (func (export "write") (canon lift (core func $b "write")))
         (func (export "list") (canon lift (core func $b "list")))
