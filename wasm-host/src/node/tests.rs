@@ -138,7 +138,9 @@ fn the_status_is_json_with_what_each_box_has_used() {
     assert_eq!(status["system"], "test");
     assert_eq!(status["boxes"][1]["name"], "bad");
     assert_eq!(status["boxes"][1]["phase"], "running");
-    assert_eq!(status["boxes"][1]["memory"], 65_536);
+    // its own memory, and what the node holds for it
+    let memory = status["boxes"][1]["memory"].as_u64().unwrap();
+    assert!(memory > 65_536 && memory < 1 << 20, "{memory}");
 }
 
 /// A box that others call: `add` is this core code, of two parameters.

@@ -85,7 +85,7 @@ pub const GIVEN: &[Given] = &[
         ],
     ),
     given("pearwood:box/log", &[("write", "func(level: enum { error, warn, info, debug }, line: string)")]),
-    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>")]),
+    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>"), ("memory", "func() -> u64")]),
     given(
         "pearwood:box/assets",
         &[

@@ -36,11 +36,11 @@ fn whole(source: &str, store: &str) -> Whole {
     };
     let is_new = store != "func() -> u32";
     let describe = |name: &str| match name {
-        "http" => Description { imports: vec![handler(true)], exports: vec![run()] },
-        "store" => Description { imports: vec![], exports: vec![api(store)] },
+        "http" => Description { imports: vec![handler(true)], exports: vec![run()], ..Description::default() },
+        "store" => Description { imports: vec![], exports: vec![api(store)], ..Description::default() },
         _ => {
             let imports = vec![handler(false), api(store)];
-            Description { imports, exports: vec![run()] }
+            Description { imports, exports: vec![run()], ..Description::default() }
         }
     };
     let descriptions: BTreeMap<String, Description> =

@@ -37,7 +37,7 @@ fn known(name: &str) -> Interface {
 
 fn describe(imports: &[&str], exports: &[&str]) -> Description {
     let all = |names: &[&str]| names.iter().map(|name| known(name)).collect();
-    Description { imports: all(imports), exports: all(exports) }
+    Description { imports: all(imports), exports: all(exports), ..Description::default() }
 }
 
 const NIC: &str = "pearwood:hardware/nic@0.2.0 client";
@@ -232,8 +232,14 @@ fn types_that_do_not_fit() {
             (import.types, export.types) = (with(ours), with(theirs));
             export.functions[0].shape += 1;
         }
-        components.insert("./wiki".into(), Description { imports: [import].into(), exports: [].into() });
-        components.insert("store".into(), Description { imports: [].into(), exports: [export].into() });
+        components.insert(
+            "./wiki".into(),
+            Description { imports: [import].into(), exports: [].into(), ..Description::default() },
+        );
+        components.insert(
+            "store".into(),
+            Description { imports: [].into(), exports: [export].into(), ..Description::default() },
+        );
         fault_with(&[STORE, wiki].concat(), &components).notes
     };
     assert_eq!(
@@ -257,7 +263,10 @@ fn types_that_do_not_fit() {
 fn what_the_node_does_not_have() {
     let with = |import: Interface| {
         let mut components = components();
-        components.insert("store".into(), Description { imports: [import].into(), exports: known_exports() });
+        components.insert(
+            "store".into(),
+            Description { imports: [import].into(), exports: known_exports(), ..Description::default() },
+        );
         fault_with(&[STORE, WIKI].concat(), &components)
     };
     let known_function =

@@ -208,9 +208,9 @@ fn too_many_requests_are_told_so() {
 #[test]
 fn what_requests_carry_is_charged() {
     let (held, client) = ports(End::Service);
-    let budget = Budget::new(30_000);
+    let budget = Budget::new(60_000);
     let server = Server::new(&held, &budget);
-    let headers = format!("a: {}\r\n", "x".repeat(31_000));
+    let headers = format!("a: {}\r\n", "x".repeat(61_000));
     let head = Head { headers: headers.as_bytes(), ..HEAD };
     let data = [0; 20_000];
     let body = |request| Command::Body { request, data: &data };
@@ -218,8 +218,8 @@ fn what_requests_carry_is_charged() {
     server.receive();
     server.flush().unwrap();
     let heard = heard(&client);
-    assert!(heard[0].contains("request: 0, status: 431"), "{heard:?}");
-    assert!(heard.last().unwrap().starts_with("Failed { request: 2"), "{heard:?}");
+    assert!(heard.iter().any(|event| event.contains("request: 0, status: 431")), "{heard:?}");
+    assert!(heard.iter().any(|event| event.starts_with("Failed { request: 2")), "{heard:?}");
     let request = server.next().unwrap();
     assert_eq!((request.exchange.id, server.next().is_none()), (1, true));
     drop((request, server));
@@ -255,6 +255,7 @@ fn a_box_asks_and_reads_the_answer() {
     drop((exchange, reader, fields));
     client.flush().unwrap();
     assert!(heard(&service).is_empty(), "it was over, so there is nothing to cancel");
+    drop(client);
     assert_eq!(budget.used(), 0);
 }
 
