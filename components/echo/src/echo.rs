@@ -27,7 +27,7 @@ pub struct Echo {
 pub struct Wake<'a> {
     /// monotonic, in nanoseconds
     pub now: u64,
-    /// commands of `pearwood:http/handler-service`
+    /// commands of `pearwood:http/handler`
     pub handler: &'a [u8],
     /// A peer that had no room may have room again.
     pub room: bool,

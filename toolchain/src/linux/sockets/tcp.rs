@@ -1,4 +1,4 @@
-//! `pearwood:net/tcp-service` over sockets.
+//! `pearwood:net/tcp` over sockets.
 
 use super::{PortMap, Tokens, local, outbox::Outbox, retiring::Retiring, to_endpoint, to_socket};
 use mio::{
