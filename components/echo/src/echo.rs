@@ -124,12 +124,14 @@ impl Echo {
                 match command {
                     Command::Body { data, .. } if !answer.request_body(data) => {
                         self.answers.remove(&key);
-                        let why = b"more of a body than there was credit for";
+                        let why = "more of a body than there was credit for";
                         return Event::Failed { request: record.id, why }.encode(out.batch());
                     }
                     Command::Body { .. } => {}
                     Command::End { .. } => answer.request_end(),
                     Command::Credit { bytes, .. } => answer.add_credit(bytes),
+                    // Trailers are dropped; unknown records are of a later version of the protocol.
+                    Command::Trailers { .. } | Command::Unknown { .. } => return,
                     Command::Request { .. } | Command::Cancel { .. } => {}
                 }
                 if answer.advance(self.now, out) {
@@ -138,7 +140,7 @@ impl Echo {
             }
             Err(_) => {
                 if self.answers.remove(&key).is_some() {
-                    Event::Failed { request: record.id, why: b"a malformed command" }.encode(out.batch());
+                    Event::Failed { request: record.id, why: "a malformed command" }.encode(out.batch());
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Which handler a request is for.
 
-use wit::http::Route;
+use wit::http::Attach as Route;
 
 /// The handlers that have attached, and what each is for. A handler that is gone keeps its route, so that its
 /// requests are told to come back and do not end up with another.

@@ -101,7 +101,7 @@ impl Udp {
             Command::Bind { port } => {
                 let answer = match self.bind(peer, port, datagrams) {
                     Ok(()) => Event::Bound { port },
-                    Err(why) => Event::Refused { port, why: why.as_bytes() },
+                    Err(why) => Event::Refused { port, why },
                 };
                 if let Some(events) = self.peers.answer(peer) {
                     answer.encode(events);
@@ -124,6 +124,8 @@ impl Udp {
                     self.counters.dropped += 1;
                 }
             }
+            // Of a later version of the protocol.
+            Command::Unknown { .. } => {}
         }
     }
 

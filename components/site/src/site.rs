@@ -64,7 +64,7 @@ impl Client {
     fn fail(&mut self, request: u32, why: &str) {
         // Beyond this the peer sends requests without taking answers: then even the failures are dropped.
         if self.out.len() < 2 * BATCH {
-            Event::Failed { request, why: why.as_bytes() }.encode(&mut self.out);
+            Event::Failed { request, why }.encode(&mut self.out);
         }
     }
 }
@@ -131,7 +131,9 @@ impl<A: Assets> Site<A> {
             Some(Command::Credit { request, bytes }) => self.peers[peer].streams.add_credit(request, bytes),
             Some(Command::Cancel { request }) => self.peers[peer].streams.cancel(request),
             // Bodies mean nothing here; without credit for them the peer soon stops.
-            Some(Command::Body { .. } | Command::End { .. }) => {}
+            Some(Command::Body { .. } | Command::End { .. } | Command::Trailers { .. }) => {}
+            // Of a later version of the protocol.
+            Some(Command::Unknown { .. }) => {}
             None => self.peers[peer].fail(request, "malformed request"),
         }
     }

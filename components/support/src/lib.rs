@@ -8,11 +8,10 @@ extern crate alloc;
 mod allocator;
 mod buffer;
 mod compare;
-mod outgoing;
 
 pub use buffer::Buffer;
 pub use compare::same;
-pub use outgoing::Outgoing;
+pub use wit::Outbox as Outgoing;
 
 #[cfg(target_family = "wasm")]
 extern crate std;

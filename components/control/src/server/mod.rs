@@ -181,11 +181,10 @@ impl Control {
             Event::Refused { id: _, why } => {
                 let waits = !self.retiring && self.peers.get(&peer).is_some_and(|peer| !peer.retiring);
                 if waits && self.refused.insert(peer, self.now + AGAIN).is_none() {
-                    let why = String::from_utf8_lossy(why);
                     outside.log(Level::Error, &format!("port {}: {why}; will ask again", self.config.port));
                 }
             }
-            Event::Accepted { connection, remote, port: _ } => self.accepted(peer, connection, remote, outside),
+            Event::Accepted { connection, remote, .. } => self.accepted(peer, connection, remote, outside),
             Event::Data { connection, data } => {
                 let Some(connection) = self.connections.get_mut(&(peer, connection)) else { return };
                 connection.received(data);
@@ -206,6 +205,8 @@ impl Control {
             }
             // This box makes no connections.
             Event::Connected { .. } => {}
+            // Of a later version of the protocol.
+            Event::Unknown { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use crate::connection::Reading;
 use wit::http::Command;
 
 /// The kind of `wit::http::Command::Body`.
-const BODY: u8 = 2;
+const BODY: u8 = Command::BODY;
 
 /// Bytes of a body that nobody wants which are read to keep the connection.
 const PATIENCE: u64 = 256 << 10;

@@ -5,7 +5,7 @@ use crate::chunked::{LAST_CHUNK, size_line};
 use crate::exchange::{Body, Response};
 use crate::server::output::put;
 use wit::Record;
-use wit::http::{Command, Event, Route};
+use wit::http::{Attach, Command, Event};
 
 /// Credit for a response's body is given back in steps of at least this much.
 const CREDIT_STEP: u32 = 16 << 10;
@@ -15,7 +15,7 @@ impl Http {
     #[cold]
     pub(super) fn handler_attached(&mut self, peer: u32, grant: &[u8]) {
         self.fail_all(peer, "it was replaced");
-        match Route::decode(grant) {
+        match Attach::decode(grant) {
             Ok(route) => {
                 self.handlers.attach(peer);
                 self.routes.set(peer, route);
@@ -70,11 +70,12 @@ impl Http {
             }
             Ok(Event::Failed { why, .. }) => {
                 exchange.handler = None;
-                let why = String::from_utf8_lossy(why);
                 self.say(Level::Warn, format!("handler {peer} failed a request: {why}"));
                 self.fail(id, 502, "the handler failed");
                 self.advance(key);
             }
+            // Trailers may be dropped (RFC 9110, section 6.5.1); unknown records are of a later version of the protocol.
+            Ok(Event::Trailers { .. } | Event::Unknown { .. }) => {}
             Err(_) => self.misbehaves(peer, id, "a malformed record"),
         }
     }

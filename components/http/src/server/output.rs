@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use wit::tcp::Command;
 
 /// The kind of `wit::tcp::Command::Send`.
-const SEND: u8 = 4;
+const SEND: u8 = Command::SEND;
 
 /// Credit for what was read is given back in steps of at least this much.
 const CREDIT_STEP: u32 = 16 << 10;

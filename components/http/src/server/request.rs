@@ -88,6 +88,8 @@ impl Http {
                         authority: head.authority.as_bytes(),
                         remote: remote.address,
                         headers: head.headers,
+                        scheme: http::Scheme::Http,
+                        upgrade: "",
                     };
                     Command::Request { request: id, head }.encode(out.batch());
                     if !has_body {

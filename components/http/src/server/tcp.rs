@@ -78,7 +78,7 @@ impl Http {
     }
 
     #[cold]
-    fn port_refused(&mut self, peer: u32, id: u32, why: &[u8]) {
+    fn port_refused(&mut self, peer: u32, id: u32, why: &str) {
         let Ok(port) = u16::try_from(id) else { return };
         if self.leaves_since(peer).is_some() {
             return;
@@ -87,7 +87,6 @@ impl Http {
             return;
         }
         if self.config.ports.contains(&port) {
-            let why = String::from_utf8_lossy(why);
             self.say(Level::Error, format!("port {port}: {why} (tcp peer {peer}); will ask again"));
             let again_at = self.now.saturating_add(SECOND);
             self.refused.push(RefusedPort { peer, port, again_at, pause: SECOND });
@@ -114,7 +113,7 @@ impl Http {
                     self.advance(key);
                 }
             }
-            Event::Accepted { connection, remote, port: _ } => self.accepted(peer, connection, remote),
+            Event::Accepted { connection, remote, .. } => self.accepted(peer, connection, remote),
             Event::Finished { connection } => {
                 let Some(key) = self.connections.key(peer, connection) else { return };
                 let Some(connection) = self.connections.get(key) else { return };
@@ -133,6 +132,8 @@ impl Http {
             Event::Refused { id, why } => self.port_refused(peer, id, why),
             // This box makes no connections.
             Event::Connected { .. } => {}
+            // Of a later version of the protocol.
+            Event::Unknown { .. } => {}
         }
     }
 

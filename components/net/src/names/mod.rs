@@ -53,9 +53,11 @@ impl Names {
                 None => match (from, Command::decode(&record)) {
                     (Some(peer), Ok(Command::Lookup { ticket, name })) => {
                         if let Err(why) = self.lookup(now, peer, ticket, name, datagrams, random) {
-                            self.answer(peer, Event::Failed { ticket, why: why.as_bytes() });
+                            self.answer(peer, Event::Failed { ticket, why });
                         }
                     }
+                    // Of a later version of the protocol.
+                    (Some(_), Ok(Command::Unknown { .. })) => {}
                     _ => self.malformed += 1,
                 },
             }
@@ -133,7 +135,7 @@ impl Names {
                     self.cache.insert(now, lookup.name, addresses, seconds);
                 }
                 Outcome::Failed(why) => {
-                    self.answer(lookup.peer, Event::Failed { ticket: lookup.ticket, why: why.as_bytes() });
+                    self.answer(lookup.peer, Event::Failed { ticket: lookup.ticket, why });
                 }
                 Outcome::Pending => {}
             }
@@ -141,8 +143,7 @@ impl Names {
     }
 
     fn found(&mut self, peer: u32, ticket: u32, addresses: &[Ipv6Addr]) {
-        let packed: Vec<u8> = addresses.iter().flat_map(Ipv6Addr::octets).collect();
-        self.answer(peer, Event::Addresses { ticket, packed: &packed });
+        self.answer(peer, Event::Addresses { ticket, addresses: addresses.into() });
     }
 
     fn answer(&mut self, peer: u32, event: Event<'_>) {

@@ -96,7 +96,7 @@ impl Tcp {
                         }
                         Event::Listening { port }
                     }
-                    Err(why) => Event::Refused { id: port.into(), why: why.as_bytes() },
+                    Err(why) => Event::Refused { id: port.into(), why },
                 };
                 self.answer(peer, answer);
             }
@@ -108,11 +108,13 @@ impl Tcp {
             }
             Command::Connect { ticket, to } => {
                 if let Err(why) = self.connect(peer, ticket, to, link, random) {
-                    self.answer(peer, Event::Refused { id: ticket, why: why.as_bytes() });
+                    self.answer(peer, Event::Refused { id: ticket, why });
                 }
             }
             // Done where they are read.
             Command::Send { .. } | Command::Credit { .. } => {}
+            // Of a later version of the protocol.
+            Command::Unknown { .. } => {}
         }
     }
 

@@ -256,7 +256,7 @@ impl Connection {
         match self.origin {
             Origin::Listener(port) => {
                 let remote = wit::tcp::Endpoint { address: self.flow.remote, port: self.flow.remote_port };
-                Event::Accepted { connection, remote, port }.encode(events);
+                Event::Accepted { connection, remote, port, secured: None }.encode(events);
             }
             Origin::Ticket(ticket) => Event::Connected { connection, ticket }.encode(events),
         }
@@ -305,8 +305,8 @@ impl Connection {
     /// The last event.
     pub fn conclude(&self, why: &str, events: &mut Batch) {
         match self.origin {
-            _ if self.announced => Event::Closed { connection: self.number, why: why.as_bytes() }.encode(events),
-            Origin::Ticket(ticket) => Event::Refused { id: ticket, why: why.as_bytes() }.encode(events),
+            _ if self.announced => Event::Closed { connection: self.number, why }.encode(events),
+            Origin::Ticket(ticket) => Event::Refused { id: ticket, why }.encode(events),
             Origin::Listener(_) => {}
         }
     }
