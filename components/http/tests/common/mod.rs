@@ -8,7 +8,7 @@ pub use sides::{Client, Request, Sides};
 
 use pearwood_http::{Config, Http, Wake};
 use std::net::Ipv6Addr;
-use wit::http::{Event as FromHandler, Route};
+use wit::http::{Attach, Event as FromHandler};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, INITIAL_CREDIT, Peer};
 
@@ -76,7 +76,7 @@ impl Bench {
                 }
             }
             for connection in std::mem::take(&mut self.outside.closed) {
-                self.tcp_event(FromTcp::Closed { connection, why: b"" });
+                self.tcp_event(FromTcp::Closed { connection, why: "" });
             }
             if self.tcp.is_empty() {
                 break;
@@ -114,7 +114,7 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: Ipv6Addr::LOCALHOST, port: 50_000 };
-        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80 });
+        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured: None });
     }
 
     /// Prepares data; the client must have credit for it.
@@ -149,7 +149,7 @@ impl Bench {
         self.tcp_event(FromTcp::Finished { connection });
         if self.outside.clients[&connection].finished {
             self.outside.clients.get_mut(&connection).unwrap().closed = true;
-            self.tcp_event(FromTcp::Closed { connection, why: b"" });
+            self.tcp_event(FromTcp::Closed { connection, why: "" });
         }
         self.turn();
     }
@@ -167,7 +167,7 @@ impl Bench {
     // --- the handler's side
 
     pub fn attach_handler(&mut self, peer: u32, host: &str, path: &str) {
-        Peer::Attach(peer, &Route { host, path }.encode()).encode(&mut self.handler);
+        Peer::Attach(peer, &Attach { host, path }.encode()).encode(&mut self.handler);
         self.turn();
     }
 
@@ -205,13 +205,16 @@ impl Bench {
         | FromHandler::Body { request, .. }
         | FromHandler::End { request }
         | FromHandler::Credit { request, .. }
-        | FromHandler::Failed { request, .. }) = event;
+        | FromHandler::Failed { request, .. }) = event
+        else {
+            panic!("{event:?}");
+        };
         let r = self.outside.requests.get_mut(&request).unwrap();
         match event {
             FromHandler::End { .. } | FromHandler::Failed { .. } => r.over = true,
             FromHandler::Credit { bytes, .. } => r.credit += bytes,
             FromHandler::Body { data, .. } => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
-            FromHandler::Response { .. } => {}
+            FromHandler::Response { .. } | FromHandler::Trailers { .. } | FromHandler::Unknown { .. } => {}
         }
         Peer::Is(r.peer).encode(&mut self.handler);
         event.encode(&mut self.handler);
