@@ -180,12 +180,14 @@ fn describe(head: &Head<'_>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Well-formed records that mean nothing: no status, kinds that there are not, credit of three bytes.
+/// Well-formed records that mean nothing: no status, credit of three bytes, a kind that there is not, a body that is shorter
+/// than it says, a reason that is no UTF-8, and a body for no request.
 fn garbage(request: u32, out: &mut Outgoing) {
     let batch = out.batch();
     batch.push(1, request, b"\xc8");
     batch.push(4, request, b"123");
     batch.push(99, request, b"what");
-    batch.push(3, request, b"surplus");
-    batch.push(2, request ^ 0xffff, b"for no request");
+    batch.push(2, request, b"\x09\0\0\0x");
+    batch.push(5, request, b"\x01\0\0\0\xff");
+    Event::Body { request: request ^ 0xffff, data: b"for no request" }.encode(batch);
 }

@@ -250,7 +250,7 @@ fn malformed_commands_fail_their_request_only() {
     bench.ask(2, "POST", "/", "");
     bench.turn();
     Peer::Is(0).encode(&mut bench.commands);
-    bench.commands.push(4, 1, b"12345");
+    bench.commands.push(4, 1, b"123");
     bench.commands.push(200, 5, b"");
     bench.command(Command::Body { request: 2, data: b"x" });
     bench.turn();

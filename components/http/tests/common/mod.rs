@@ -186,9 +186,10 @@ impl Bench {
     pub fn handler_record(&mut self, peer: u32, kind: u8, id: u32, bytes: &[u8]) {
         if let Some(r) = self.outside.requests.get_mut(&id).filter(|r| r.peer == peer) {
             match (kind, bytes) {
-                (2, _) => r.response_credit = r.response_credit.saturating_sub(bytes.len() as u32),
-                (3, []) | (5, _) => r.over = true,
-                (4, &[a, b, c, d]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
+                // Without the length of the data.
+                (2, [_, _, _, _, data @ ..]) => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
+                (3 | 5, _) => r.over = true,
+                (4, &[a, b, c, d, ..]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
                 _ => {}
             }
         }
@@ -205,6 +206,7 @@ impl Bench {
         | FromHandler::Body { request, .. }
         | FromHandler::End { request }
         | FromHandler::Credit { request, .. }
+        | FromHandler::Trailers { request, .. }
         | FromHandler::Failed { request, .. }) = event
         else {
             panic!("{event:?}");
