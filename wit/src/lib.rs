@@ -60,6 +60,12 @@ pub mod nic {
     //! `pearwood:hardware/nic`: Ethernet frames without FCS.
     crate::protocol! { path: "hardware", interface: "pearwood:hardware/nic", runtime: crate }
 
+    /// The kind of a frame, both ways.
+    pub const FRAME: u8 = Event::FRAME;
+    /// The kind of [`Event::Shared`].
+    pub const SHARED: u8 = Event::SHARED;
+    const _: () = assert!(FRAME == Command::FRAME);
+
     /// The most bytes a frame can have with an MTU of 9,000 and a VLAN tag.
     pub const MAX_FRAME: usize = 9_018;
 }

@@ -5,8 +5,7 @@ use wit::Outbox;
 use wit::INITIAL_CREDIT;
 use wit::http::{Event, Head};
 
-/// The kind of `wit::http::Event::Body`.
-const BODY: u8 = 2;
+const BODY: u8 = Event::BODY;
 
 /// A batch with this much in it takes no more data until it is sent.
 const MUCH: usize = 128 << 10;

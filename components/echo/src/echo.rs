@@ -187,6 +187,7 @@ fn garbage(request: u32, out: &mut Outbox) {
     batch.push(1, request, b"\xc8");
     batch.push(4, request, b"123");
     batch.push(99, request, b"what");
-    batch.push(3, request, b"surplus");
-    batch.push(2, request ^ 0xffff, b"for no request");
+    batch.push(2, request, b"\x09\0\0\0x");
+    batch.push(5, request, b"\x01\0\0\0\xff");
+    Event::Body { request: request ^ 0xffff, data: b"for no request" }.encode(batch);
 }

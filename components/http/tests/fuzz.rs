@@ -104,7 +104,7 @@ fn answer(random: &mut Random, bench: &mut Bench, id: u32) {
             bench.event(Event::Body { request: id, data: &vec![b'd'; size] });
             bench.event(Event::End { request: id });
         }
-        1 => bench.event(Event::Failed { request: id, why: b"random" }),
+        1 => bench.event(Event::Failed { request: id, why: "random" }),
         _ => {
             let headers = format!("{headers}content-length: 4\r\n");
             bench.event(Event::Response { request: id, status: 200, headers: headers.as_bytes() });
@@ -129,7 +129,11 @@ fn misbehave(random: &mut Random, bench: &mut Bench, id: u32) {
             b"\x30\x01connection: close\r\n",
             b"\xc8\0transfer-encoding: chunked\r\ncontent-length: 3\r\n",
         ]);
-        bytes = head.to_vec();
+        bytes = [&head[..2], &(head.len() as u32 - 2).to_le_bytes(), &head[2..]].concat();
+    }
+    // What begins with a list mostly says its length.
+    if matches!(kind, 2 | 5 | 6) && !random.one_in(8) {
+        bytes.splice(..0, (size as u32).to_le_bytes());
     }
     let peer = random.below(3) as u32;
     bench.handler_record(peer, kind, id, &bytes);

@@ -127,8 +127,8 @@ fn what_no_handler_may_do() {
     let before_head: [Deed; 4] = [
         |bench, id| bench.event(Event::Body { request: id, data: b"x" }),
         |bench, id| bench.event(Event::End { request: id }),
-        |bench, id| bench.handler_record(0, 77, id, b""),
         |bench, id| bench.handler_record(0, 1, id, b"\xc8"),
+        |bench, id| bench.handler_record(0, 1, id, b"\xc8\0\x03\0\0\0a:"),
     ];
     for deed in before_head {
         let (mut bench, client, id) = asked(GET);
@@ -139,7 +139,7 @@ fn what_no_handler_may_do() {
     let after_head: [Deed; 3] = [
         |bench, id| bench.event(Event::Response { request: id, status: 200, headers: b"" }),
         |bench, id| bench.event(Event::Body { request: id, data: &[0; 65_537] }),
-        |bench, id| bench.handler_record(0, 4, id, b"12345"),
+        |bench, id| bench.handler_record(0, 4, id, b"123"),
     ];
     for deed in after_head {
         let (mut bench, client, id) = asked(GET);
@@ -150,6 +150,18 @@ fn what_no_handler_may_do() {
         assert_eq!((response.status, response.whole), (200, false));
         assert!(bench.client(client).finished && bench.request(id).cancelled);
     }
+}
+
+#[test]
+fn what_a_later_version_of_the_protocol_says_is_skipped() {
+    let (mut bench, client, id) = asked(GET);
+    bench.handler_record(0, 77, id, b"");
+    bench.event(Event::Trailers { request: id, lines: b"a: b\r\n" });
+    bench.handler_record(0, 4, id, b"\0\0\0\0 and another field");
+    bench.turn();
+    assert_eq!(bench.client(client).text(), "");
+    bench.respond_text(id, "x");
+    assert!(bench.take(client).starts_with("HTTP/1.1 200 OK"));
 }
 
 #[test]

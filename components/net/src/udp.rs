@@ -127,6 +127,8 @@ impl Udp {
                     self.counters.dropped += 1;
                 }
             }
+            // Of a later version of the protocol.
+            Command::Unknown { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use crate::connection::{PATIENCE, Reading};
 use wit::http::Command;
 
 /// The kind of `wit::http::Command::Body`.
-const BODY: u8 = 2;
+const BODY: u8 = Command::BODY;
 
 impl Http {
     pub(super) fn read_length(&mut self, key: usize, input: &[u8], left: u64) -> Next {

@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use wit::tcp::Command;
 
 /// The kind of `wit::tcp::Command::Send`.
-const SEND: u8 = 4;
+const SEND: u8 = Command::SEND;
 
 /// Adds bytes to a response, in parts: sends what can be sent now, holds the rest. Gives how much memory that takes.
 #[inline]

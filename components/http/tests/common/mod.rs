@@ -9,7 +9,7 @@ pub use sides::{Client, Request, Sides};
 
 use pearwood_http::{Config, Http, Wake};
 use std::net::Ipv6Addr;
-use wit::http::{Event as FromHandler, Route};
+use wit::http::{Attach, Event as FromHandler};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, INITIAL_CREDIT, Peer};
 
@@ -90,7 +90,7 @@ impl Bench {
                 }
             }
             for connection in std::mem::take(&mut self.outside.closed) {
-                self.tcp_event(FromTcp::Closed { connection, why: b"" });
+                self.tcp_event(FromTcp::Closed { connection, why: "" });
             }
             if self.tcp.is_empty() {
                 break;
@@ -163,7 +163,7 @@ impl Bench {
         self.tcp_event(FromTcp::Finished { connection });
         if self.outside.clients[&connection].finished {
             self.outside.clients.get_mut(&connection).unwrap().closed = true;
-            self.tcp_event(FromTcp::Closed { connection, why: b"" });
+            self.tcp_event(FromTcp::Closed { connection, why: "" });
         }
         self.turn();
     }
@@ -181,7 +181,7 @@ impl Bench {
     // --- the handler's side
 
     pub fn attach_handler(&mut self, peer: u32, host: &str, path: &str) {
-        Peer::Attach(peer, &Route { host, path }.encode()).encode(&mut self.handler);
+        Peer::Attach(peer, &Attach { host, path }.encode()).encode(&mut self.handler);
         self.turn();
     }
 
@@ -200,9 +200,10 @@ impl Bench {
     pub fn handler_record(&mut self, peer: u32, kind: u8, id: u32, bytes: &[u8]) {
         if let Some(r) = self.outside.requests.get_mut(&id).filter(|r| r.peer == peer) {
             match (kind, bytes) {
-                (2, _) => r.response_credit = r.response_credit.saturating_sub(bytes.len() as u32),
-                (3, []) | (5, _) => r.over = true,
-                (4, &[a, b, c, d]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
+                // Without the length of the data.
+                (2, [_, _, _, _, data @ ..]) => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
+                (3 | 5, _) => r.over = true,
+                (4, &[a, b, c, d, ..]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
                 _ => {}
             }
         }
@@ -219,13 +220,17 @@ impl Bench {
         | FromHandler::Body { request, .. }
         | FromHandler::End { request }
         | FromHandler::Credit { request, .. }
-        | FromHandler::Failed { request, .. }) = event;
+        | FromHandler::Trailers { request, .. }
+        | FromHandler::Failed { request, .. }) = event
+        else {
+            panic!("{event:?}");
+        };
         let r = self.outside.requests.get_mut(&request).unwrap();
         match event {
             FromHandler::End { .. } | FromHandler::Failed { .. } => r.over = true,
             FromHandler::Credit { bytes, .. } => r.credit += bytes,
             FromHandler::Body { data, .. } => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
-            FromHandler::Response { .. } => {}
+            FromHandler::Response { .. } | FromHandler::Trailers { .. } | FromHandler::Unknown { .. } => {}
         }
         Peer::Is(r.peer).encode(&mut self.handler);
         event.encode(&mut self.handler);

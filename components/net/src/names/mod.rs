@@ -57,6 +57,8 @@ impl Names {
                             self.answer(peer, Event::Failed { ticket, why });
                         }
                     }
+                    // Of a later version of the protocol.
+                    (Some(_), Ok(Command::Unknown { .. })) => {}
                     _ => self.malformed += 1,
                 },
             }

@@ -118,6 +118,8 @@ impl Tcp {
             }
             // Done where they are read.
             Command::Send { .. } | Command::Credit { .. } => {}
+            // Of a later version of the protocol.
+            Command::Unknown { .. } => {}
         }
     }
 

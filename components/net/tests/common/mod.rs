@@ -354,8 +354,8 @@ impl Channel {
     fn take(&mut self, event: Event<'_>, credit: &mut Batch) {
         match event {
             Event::Listening { port } => self.listening.push(port),
-            Event::Refused { id, why } => self.refused.push((id, String::from_utf8(why.to_vec()).unwrap())),
-            Event::Accepted { connection, remote, port } => self.accepted.push((connection, remote, port)),
+            Event::Refused { id, why } => self.refused.push((id, why.to_owned())),
+            Event::Accepted { connection, remote, port, .. } => self.accepted.push((connection, remote, port)),
             Event::Connected { connection, ticket } => _ = self.connected.insert(ticket, connection),
             Event::Data { connection, data } => {
                 assert!(!self.closed.contains_key(&connection), "data after closed");
@@ -365,9 +365,10 @@ impl Channel {
             Event::Sent { connection, bytes } => *self.sent.entry(connection).or_default() += bytes,
             Event::Finished { connection } => assert!(self.finished.insert(connection), "finished twice"),
             Event::Closed { connection, why } => {
-                let why = String::from_utf8(why.to_vec()).unwrap();
+                let why = why.to_owned();
                 assert_eq!(self.closed.insert(connection, why), None, "closed twice");
             }
+            Event::Unknown { kind } => panic!("kind {kind}"),
         }
     }
 }
