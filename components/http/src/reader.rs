@@ -123,7 +123,7 @@ fn plain_line(input: &[u8]) -> Option<PlainLine<'_>> {
     if u64::from_le_bytes(*start) != u64::from_le_bytes(*b" HTTP/1.") || !matches!(end, [b'1', b'\r', b'\n', ..]) {
         return None;
     }
-    let method = core::str::from_utf8(&input[..method]).ok().filter(|method| *method != "CONNECT")?;
+    let method = known_method(&input[..method]).filter(|method| *method != "CONNECT")?;
     let target = core::str::from_utf8(&rest[..path]).ok()?;
     Some(PlainLine { method, target, length: method.len() + 1 + path + " HTTP/1.1\r\n".len() })
 }

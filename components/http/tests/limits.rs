@@ -218,7 +218,12 @@ fn one_batch_of_15_mb_from_tcp() {
         bench.outside.tcp_full = full;
         for connection in 0..500_000 {
             let remote = wit::tcp::Endpoint { address: Ipv6Addr::LOCALHOST, port: 50_000 };
-            bench.tcp_event(wit::tcp::Event::Accepted { connection: 1_000_000 + connection, remote, port: 80 });
+            bench.tcp_event(wit::tcp::Event::Accepted {
+                connection: 1_000_000 + connection,
+                remote,
+                port: 80,
+                secured: None,
+            });
         }
         bench.turn();
         assert_within(memory);

@@ -109,7 +109,6 @@ impl Udp {
                     answer.encode(events);
                 }
             }
-            Command::Unknown { .. } => {}
             Command::Unbind { port } => {
                 if self.bindings.get(&port).is_some_and(|binding| binding.peer == peer)
                     && let Some(binding) = self.bindings.remove(&port)

@@ -12,7 +12,6 @@ mod compare;
 pub use buffer::Buffer;
 pub use compare::same;
 
-
 #[cfg(target_family = "wasm")]
 extern crate std;
 

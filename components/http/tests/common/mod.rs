@@ -128,7 +128,7 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: self.address, port: 50_000 };
-        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80 });
+        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured: None });
     }
 
     /// Prepares data; the client must have credit for it.

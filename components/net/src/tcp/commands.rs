@@ -81,7 +81,6 @@ impl Tcp {
             Command::Listen { .. } | Command::Connect { .. } if self.peers.is_deaf(peer) => {
                 self.counters.malformed += 1
             }
-            Command::Unknown { .. } => {}
             Command::Finish { connection } => {
                 if let Some((connection, _)) = self.named(connection, peer) {
                     connection.finish();
