@@ -2,7 +2,7 @@
 
 use pearwood_echo::{Echo, Misdeed, Outside, Wake};
 use std::net::Ipv6Addr;
-use wit::http::{Command, Event, Head};
+use wit::http::{Command, Event, Head, Scheme};
 use wit::{Batch, INITIAL_CREDIT, Peer, Records};
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Bench {
 
     fn ask(&mut self, request: u32, method: &str, target: &str, headers: &str) {
         let remote = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0102, 0x0304);
-        let head = Head { method, target, authority: b"h:80", remote, headers: headers.as_bytes() };
+        let head = Head { method, target, authority: b"h:80", remote, headers: headers.as_bytes(), scheme: Scheme::Http, upgrade: "" };
         self.command(Command::Request { request, head });
     }
 
@@ -77,6 +77,7 @@ impl Bench {
                 Event::Body { data, .. } => body.extend_from_slice(data),
                 Event::End { .. } => ended = true,
                 Event::Credit { .. } => {}
+                other @ (Event::Trailers { .. } | Event::Unknown { .. }) => panic!("{other:?}"),
                 Event::Failed { why, .. } => panic!("failed: {why:?}"),
             }
         }

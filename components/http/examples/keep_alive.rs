@@ -6,7 +6,7 @@
 //! ```
 
 use pearwood_http::{Config, Http, Level, Outside, To, Wake};
-use wit::http::{Event as FromHandler, Route};
+use wit::http::{Event as FromHandler, Attach};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, Peer};
 
@@ -40,11 +40,11 @@ fn main() {
     let mut outside = Null { bytes: 0 };
     let (mut tcp, mut handler) = (Batch::new(), Batch::new());
     Peer::Attach(0, b"").encode(&mut tcp);
-    Peer::Attach(0, &Route::default().encode()).encode(&mut handler);
+    Peer::Attach(0, &Attach::default().encode()).encode(&mut handler);
     Peer::Is(0).encode(&mut tcp);
     let remote = Endpoint { address: std::net::Ipv6Addr::LOCALHOST, port: 50_000 };
     for connection in 0..connections {
-        FromTcp::Accepted { connection, remote, port: 80 }.encode(&mut tcp);
+        FromTcp::Accepted { connection, remote, port: 80, secured: None }.encode(&mut tcp);
     }
     http.turn(Wake { now: 1, tcp: tcp.as_bytes(), handler: handler.as_bytes(), room: false }, &mut outside);
 

@@ -33,7 +33,7 @@ fn the_handler_crashes_at_each_stage() {
             assert_eq!(id, 0);
             events.iter().for_each(|event| bench.event(*event));
             if by_failed {
-                bench.event(Event::Failed { request: id, why: b"reason" });
+                bench.event(Event::Failed { request: id, why: "reason" });
                 bench.turn();
                 assert!(bench.logged("reason"));
             } else {
@@ -125,7 +125,7 @@ fn net_crashes_and_comes_back() {
 #[test]
 fn a_refused_port_is_asked_for_again() {
     let mut bench = Bench::new();
-    bench.tcp_event(tcp::Event::Refused { id: 80, why: b"in use" });
+    bench.tcp_event(tcp::Event::Refused { id: 80, why: "in use" });
     bench.turn();
     assert!(bench.logged("port 80: in use"));
     assert_eq!(bench.http.deadline(), bench.now + SECOND);
@@ -147,7 +147,7 @@ fn a_client_that_goes_away_cancels_its_requests() {
     bench.send(client, GET.repeat(3));
     let ids = bench.outside.order.clone();
     bench.respond_text(ids[0], "x");
-    bench.tcp_event(tcp::Event::Closed { connection: client, why: b"reset" });
+    bench.tcp_event(tcp::Event::Closed { connection: client, why: "reset" });
     bench.turn();
     assert!(!bench.request(ids[0]).cancelled && bench.request(ids[1]).cancelled && bench.request(ids[2]).cancelled);
     // Its number may be used again, and credit starts over.

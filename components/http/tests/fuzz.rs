@@ -104,7 +104,7 @@ fn answer(random: &mut Random, bench: &mut Bench, id: u32) {
             bench.event(Event::Body { request: id, data: &vec![b'd'; size] });
             bench.event(Event::End { request: id });
         }
-        1 => bench.event(Event::Failed { request: id, why: b"random" }),
+        1 => bench.event(Event::Failed { request: id, why: "random" }),
         _ => {
             let headers = format!("{headers}content-length: 4\r\n");
             bench.event(Event::Response { request: id, status: 200, headers: headers.as_bytes() });

@@ -60,7 +60,7 @@ fn a_request_that_is_cancelled_keeps_no_handler() {
     bench.send(client, GET);
     bench.handler_peer(Peer::Attach(1, b"\0"));
     bench.handler_peer(Peer::Retire(0));
-    bench.tcp_event(wit::tcp::Event::Closed { connection: client, why: b"reset" });
+    bench.tcp_event(wit::tcp::Event::Closed { connection: client, why: "reset" });
     bench.turn();
     assert!(bench.http.deadline() <= bench.now + SECOND, "it looks again");
     bench.wait(SECOND);

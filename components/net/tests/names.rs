@@ -111,11 +111,12 @@ fn result(world: &mut World, servers: &mut Servers) -> String {
     let (_, packed) = world.names.remove(0);
     let record = Records::new(&packed).next().unwrap().unwrap();
     match Event::decode(&record).unwrap() {
-        Event::Addresses { ticket, packed } => {
-            let addresses: Vec<String> = Event::addresses(packed).map(|address| address.to_string()).collect();
+        Event::Addresses { ticket, addresses } => {
+            let addresses: Vec<String> = addresses.iter().map(|address| address.to_string()).collect();
             format!("{ticket}: {}", addresses.join(" "))
         }
-        Event::Failed { ticket, why } => format!("{ticket}: {}", String::from_utf8_lossy(why)),
+        Event::Failed { ticket, why } => format!("{ticket}: {why}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -37,7 +37,7 @@ fn events(world: &mut World, peer: u32) -> Vec<String> {
     let records = own.iter().flat_map(|(_, packed)| Records::new(packed));
     let event = |event| match event {
         Event::Bound { port } => format!("bound {port}"),
-        Event::Refused { port, why } => format!("refused {port}: {}", String::from_utf8_lossy(why)),
+        Event::Refused { port, why } => format!("refused {port}: {why}"),
         Event::Datagram { port, from, data } => {
             format!("{port} from {} {}: {}", from.address, from.port, String::from_utf8_lossy(data))
         }

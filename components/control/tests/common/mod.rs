@@ -222,7 +222,7 @@ impl World {
         let connection = self.next;
         self.next += 1;
         let address = Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped();
-        Event::Accepted { connection, remote: Endpoint { address, port: 5 }, port: 7327 }.encode(&mut self.events);
+        Event::Accepted { connection, remote: Endpoint { address, port: 5 }, port: 7327, secured: None }.encode(&mut self.events);
         self.turn();
         connection
     }
@@ -242,7 +242,7 @@ impl World {
     }
 
     pub fn closed_by_client(&mut self, connection: u32) {
-        Event::Closed { connection, why: b"" }.encode(&mut self.events);
+        Event::Closed { connection, why: "" }.encode(&mut self.events);
         self.turn();
     }
 

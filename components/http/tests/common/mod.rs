@@ -9,7 +9,7 @@ pub use sides::{Client, Request, Sides};
 
 use pearwood_http::{Config, Http, Wake};
 use std::net::Ipv6Addr;
-use wit::http::{Event as FromHandler, Route};
+use wit::http::{Event as FromHandler, Attach};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, INITIAL_CREDIT, Peer};
 
@@ -90,7 +90,7 @@ impl Bench {
                 }
             }
             for connection in std::mem::take(&mut self.outside.closed) {
-                self.tcp_event(FromTcp::Closed { connection, why: b"" });
+                self.tcp_event(FromTcp::Closed { connection, why: "" });
             }
             if self.tcp.is_empty() {
                 break;
@@ -128,7 +128,7 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: self.address, port: 50_000 };
-        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80 });
+        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured: None });
     }
 
     /// Prepares data; the client must have credit for it.
@@ -163,7 +163,7 @@ impl Bench {
         self.tcp_event(FromTcp::Finished { connection });
         if self.outside.clients[&connection].finished {
             self.outside.clients.get_mut(&connection).unwrap().closed = true;
-            self.tcp_event(FromTcp::Closed { connection, why: b"" });
+            self.tcp_event(FromTcp::Closed { connection, why: "" });
         }
         self.turn();
     }
@@ -181,7 +181,7 @@ impl Bench {
     // --- the handler's side
 
     pub fn attach_handler(&mut self, peer: u32, host: &str, path: &str) {
-        Peer::Attach(peer, &Route { host, path }.encode()).encode(&mut self.handler);
+        Peer::Attach(peer, &Attach { host, path }.encode()).encode(&mut self.handler);
         self.turn();
     }
 

@@ -140,7 +140,7 @@ impl World {
     /// What the node says of who has the card.
     pub fn share(&mut self, shared: bool) {
         let mut batch = Batch::new();
-        batch.push(wit::nic::SHARED, shared.into(), b"");
+        batch.push(wit::nic::Event::SHARED, shared.into(), b"");
         self.stack.frames(self.now, batch.as_bytes());
     }
 
@@ -210,7 +210,7 @@ impl World {
     pub fn turn(&mut self) {
         let mut batch = Batch::new();
         for frame in self.to_stack.receive(self.now) {
-            batch.push(wit::nic::FRAME, 0, &frame);
+            batch.push(wit::nic::Event::FRAME, 0, &frame);
         }
         let World { now, old, stack, to_host, sent, .. } = self;
         for stack in old.iter_mut().map(|old| &mut old.stack).chain([stack]) {
@@ -354,8 +354,11 @@ impl Channel {
     fn take(&mut self, event: Event<'_>, credit: &mut Batch) {
         match event {
             Event::Listening { port } => self.listening.push(port),
-            Event::Refused { id, why } => self.refused.push((id, String::from_utf8(why.to_vec()).unwrap())),
-            Event::Accepted { connection, remote, port } => self.accepted.push((connection, remote, port)),
+            Event::Refused { id, why } => self.refused.push((id, why.to_string())),
+            Event::Accepted { connection, remote, port, secured } => {
+                assert_eq!(secured, None);
+                self.accepted.push((connection, remote, port));
+            }
             Event::Connected { connection, ticket } => _ = self.connected.insert(ticket, connection),
             Event::Data { connection, data } => {
                 assert!(!self.closed.contains_key(&connection), "data after closed");
@@ -365,9 +368,9 @@ impl Channel {
             Event::Sent { connection, bytes } => *self.sent.entry(connection).or_default() += bytes,
             Event::Finished { connection } => assert!(self.finished.insert(connection), "finished twice"),
             Event::Closed { connection, why } => {
-                let why = String::from_utf8(why.to_vec()).unwrap();
-                assert_eq!(self.closed.insert(connection, why), None, "closed twice");
+                assert_eq!(self.closed.insert(connection, why.to_string()), None, "closed twice");
             }
+            Event::Unknown { .. } => panic!("{event:?}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 use wit::{
     Batch, INITIAL_CREDIT, Peer, Records,
-    http::{Command, Event, Head},
+    http::{Command, Event, Head, Scheme},
 };
 
 pub const MODIFIED: u64 = 784_111_777;
@@ -187,9 +187,10 @@ impl Client {
             Event::Failed { request, why } => {
                 let answer = self.answers.entry(request).or_default();
                 assert!(!answer.ended);
-                answer.failed = Some(String::from_utf8(why.to_vec()).expect("words"));
+                answer.failed = Some(why.to_string());
             }
             Event::Credit { .. } => panic!("files need no request bodies"),
+            Event::Trailers { .. } | Event::Unknown { .. } => panic!("{event:?}"),
         }
     }
 
@@ -202,7 +203,7 @@ impl Client {
         self.next += 1;
         let headers: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let remote = Ipv6Addr::LOCALHOST;
-        let head = Head { method, target, authority: b"example.org", remote, headers: headers.as_bytes() };
+        let head = Head { method, target, authority: b"example.org", remote, headers: headers.as_bytes(), scheme: Scheme::Http, upgrade: "" };
         let request = self.next;
         self.send(&[Command::Request { request, head }, Command::End { request }]);
         request
