@@ -64,7 +64,7 @@ impl Load {
         Peer::Is(0).encode(&mut commands);
         Command::Listen { port: 80, backlog: 64 }.encode(&mut commands);
         let mut frames = Batch::new();
-        frames.push(wit::nic::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
+        frames.push(wit::nic::Event::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
         let mut load = Load { stack, now: SECOND, remotes: BTreeMap::new(), commands, frames, port: 1024, reads: true };
         load.turn();
         load
@@ -77,7 +77,7 @@ impl Load {
         let frame = frames::tcp(&Tcp { from, to, control, sequence, acknowledge, payload });
         let control = u32::from(matches!(control, TcpControl::Syn | TcpControl::Fin));
         remote.sequence = sequence.wrapping_add(payload.len() as u32 + control);
-        self.frames.push(wit::nic::FRAME, 0, &frame);
+        self.frames.push(wit::nic::Event::FRAME, 0, &frame);
     }
 
     /// One turn; the remote sides acknowledge what comes in the next.
@@ -147,7 +147,7 @@ impl Load {
 
     /// Some connections at once, each used and ended as `end` says of its index.
     fn connections(&mut self, count: usize, answer: usize, mut end: impl FnMut(usize) -> End) {
-        self.frames.push(wit::nic::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
+        self.frames.push(wit::nic::Event::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
         let ends: Vec<(u16, End)> = (0..count).map(|at| (self.next_port(), end(at))).collect();
         for &(port, _) in &ends {
             self.remotes.insert(port, Remote { sequence: u32::from(port).wrapping_mul(99_999), ..Remote::default() });

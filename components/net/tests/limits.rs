@@ -31,7 +31,7 @@ fn a_flood_of_syns_stays_within_the_backlog_and_lets_others_in() {
     world.command(0, Command::Listen { port: 80, backlog: 50 });
     for n in 0..20_000 {
         let mut batch = Batch::new();
-        batch.push(wit::nic::FRAME, 0, &syn(n));
+        batch.push(wit::nic::Event::FRAME, 0, &syn(n));
         world.stack.frames(world.now, batch.as_bytes());
         assert!(world.stack.connections() <= 50);
         if n % 1000 == 0 {
@@ -283,10 +283,10 @@ fn questions_for_closed_ports_are_answered_two_hundred_times_a_second() {
     for n in 0..1000 {
         let (from, to) = (("10.0.0.66", 5000 + n), (STACK4, 9));
         let syn = Tcp { from, to, control: TcpControl::Syn, sequence: 1, acknowledge: None, payload: &[] };
-        batch.push(wit::nic::FRAME, 0, &frames::tcp(&syn));
-        batch.push(wit::nic::FRAME, 0, &frames::udp(from, to, b"hello"));
+        batch.push(wit::nic::Event::FRAME, 0, &frames::tcp(&syn));
+        batch.push(wit::nic::Event::FRAME, 0, &frames::udp(from, to, b"hello"));
         // a protocol that nobody speaks here
-        batch.push(wit::nic::FRAME, 0, &frames::ip("10.0.0.66", STACK4, 99.into(), 64, b"hello"));
+        batch.push(wit::nic::Event::FRAME, 0, &frames::ip("10.0.0.66", STACK4, 99.into(), 64, b"hello"));
     }
     for _ in 0..2 {
         world.sent.clear();

@@ -5,12 +5,12 @@ use super::{
     link,
 };
 use crate::{
-    arrows::channel::{Arrow, Channel, End, Port, Signal},
+    arrows::channel::{Arrow, End, Port, Setup, Signal},
     boxes::{BoxHandle, Budget, Charge, Footprint, Parts, State},
     engine,
     executor::Executor,
     platform::fake::FakePlatform,
-    system::System,
+    system::{System, known},
 };
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 use wasmtime::{
@@ -19,17 +19,26 @@ use wasmtime::{
 };
 use wit::{
     Batch,
-    http::{Command, Event, Head},
+    http::{Attach, Command, Event, Head, Scheme},
 };
 
 const MEMORY: u64 = 4 << 20;
 
 /// The port that the node holds, and the one of the other box, which takes 64 KiB before it is full.
 fn ports(node: End) -> (Arc<Port>, Arc<Port>) {
-    let port =
-        |end| Port::new(Channel::Handler, end, &"box".into(), &Arc::<Signal>::default(), &Arc::default(), 64 << 10);
+    let port = |end| {
+        Port::new(Setup {
+            protocol: known::handler(),
+            end,
+            number: 0,
+            owner: &"box".into(),
+            signal: &Arc::<Signal>::default(),
+            limit: 64 << 10,
+            services: Vec::new(),
+        })
+    };
     let (client, service) = (port(End::Client), port(End::Service));
-    Arrow::join(&client, &service, b"\0/".to_vec(), None);
+    Arrow::join(&client, &service, Attach { host: "", path: "/" }.encode(), None, None);
     let (held, other) = if node == End::Service { (service, client) } else { (client, service) };
     held.attach();
     other.attach();
@@ -42,8 +51,15 @@ fn say(port: &Port, count: u32, command: impl Fn(u32) -> Command<'static>) {
     assert!(port.send(0, batch.as_bytes()).unwrap());
 }
 
-const HEAD: Head<'static> =
-    Head { method: "GET", target: "/", authority: b"x", remote: core::net::Ipv6Addr::LOCALHOST, headers: b"a: b\r\n" };
+const HEAD: Head<'static> = Head {
+    method: "GET",
+    target: "/",
+    authority: b"x",
+    remote: core::net::Ipv6Addr::LOCALHOST,
+    headers: b"a: b\r\n",
+    scheme: Scheme::Http,
+    upgrade: "",
+};
 
 /// A client asks with 120 KB of headers and drops what it would read, while nobody takes the requests.
 #[test]
@@ -191,7 +207,7 @@ fn guest(length: u32) -> String {
             (export "header-error" (type $header-error (eq $he)))
             (export "[static]fields.from-list" (func (param "entries" (list (tuple string (list u8))))
                 (result (result (own $fields) (error $header-error)))))))
-        (import "pearwood:box/log@0.1.0" (instance $log
+        (import "pearwood:box/log@0.2.0" (instance $log
             (type $l (enum "error" "warn" "info" "debug"))
             (export "level" (type $level (eq $l)))
             (export "write" (func (param "level" $level) (param "line" string)))))

@@ -140,7 +140,7 @@ impl World {
     /// What the node says of who has the card.
     pub fn share(&mut self, shared: bool) {
         let mut batch = Batch::new();
-        batch.push(wit::nic::SHARED, shared.into(), b"");
+        batch.push(wit::nic::Event::SHARED, shared.into(), b"");
         self.stack.frames(self.now, batch.as_bytes());
     }
 
@@ -210,7 +210,7 @@ impl World {
     pub fn turn(&mut self) {
         let mut batch = Batch::new();
         for frame in self.to_stack.receive(self.now) {
-            batch.push(wit::nic::FRAME, 0, &frame);
+            batch.push(wit::nic::Event::FRAME, 0, &frame);
         }
         let World { now, old, stack, to_host, sent, .. } = self;
         for stack in old.iter_mut().map(|old| &mut old.stack).chain([stack]) {

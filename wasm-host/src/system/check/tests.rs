@@ -485,8 +485,11 @@ fn chat(client: Declaration, service: Declaration, settings: &str) -> Result<Rou
     let mut components = components();
     for (name, declared) in [("guest", client), ("room", service)] {
         let import = Interface { protocol: Some(declared), ..interface(&format!("{ROOM}@1.4.0"), &[]) };
-        let description =
-            Description { imports: [import].into(), exports: [known("pearwood:box/service@0.2.0")].into() };
+        let description = Description {
+            imports: [import].into(),
+            exports: [known("pearwood:box/service@0.2.0")].into(),
+            ..Description::default()
+        };
         components.insert(name.into(), description);
     }
     let arrow = format!("arrows.\"{ROOM}\" = {{ box = \"room\"{settings} }}\n");
@@ -573,7 +576,7 @@ fn a_service_needs_no_arrow_and_a_client_does() {
     let both = [("room", "service"), ("guest", "client"), ("relay", "client service")];
     for (name, sides) in both {
         let imports = vec![protocol(&format!("{ROOM}@1.0.0"), sides)];
-        components.insert(name.into(), Description { imports, exports: run() });
+        components.insert(name.into(), Description { imports, exports: run(), ..Description::default() });
     }
     let lonely = check(&parse("[box.room]\ncomponent = \"room\"\n"), &components).unwrap();
     assert!(lonely.warnings.is_empty(), "{}", Report(&lonely.warnings));
