@@ -42,6 +42,9 @@ struct Emit<'a> {
     out: String,
 }
 
+/// Whether something holds for all parts of a type.
+type All<'a> = dyn Fn(&dyn Fn(&Shape) -> bool) -> bool + 'a;
+
 impl Emit<'_> {
     fn docs(&mut self, docs: &str) {
         if !docs.is_empty() {
@@ -81,7 +84,7 @@ impl Emit<'_> {
     }
 
     /// `derive` for a type whose parts those of `all` are.
-    fn derive(&mut self, all: &dyn Fn(&dyn Fn(&Shape) -> bool) -> bool, default: bool) {
+    fn derive(&mut self, all: &All<'_>, default: bool) {
         let mut traits = String::from("Debug, Clone, Copy, PartialEq");
         let exact = |shape: &Shape| !matches!(shape, Shape::Scalar("f32" | "f64"));
         if all(&exact) {

@@ -163,14 +163,15 @@ fn answer(before: u64, disk: &mut Disk, batch: &[u8], answers: &mut BTreeMap<u32
         }
     }
     let stored = if count == before { Ok(()) } else { disk.store(count) };
+    let stored = stored.map_err(|error: disk::Error| format!("{error:?}").to_lowercase());
     if let Err(error) = &stored {
-        log(Level::Error, &format!("the count cannot be stored: {error:?}"));
+        log(Level::Error, &format!("the count cannot be stored: {error}"));
     }
     for Asked { peer, request, visit, body } in asked {
         let (status, text) = match (visit, &stored) {
             (None, _) => (404, "Only / is counted.\n".into()),
             (Some(visit), Ok(())) => (200, format!("{visit}\n")),
-            (Some(_), Err(error)) => (500, format!("The count cannot be stored: {error:?}\n")),
+            (Some(_), Err(error)) => (500, format!("The count cannot be stored: {error}\n")),
         };
         let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
         let batch = answers.entry(peer).or_default().batch();
