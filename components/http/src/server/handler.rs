@@ -102,7 +102,7 @@ impl Http {
         }
         // Who refuses a request will not read the rest of its body: the client is told that the connection ends with it.
         let unread = exchange.request_open && connection.body_of == Some(id) && connection.is_too_much_to_drop();
-        exchange.close |= unread && exchange.continue_at.take().is_some() || status >= 400 && unread;
+        exchange.close |= unread && (exchange.continue_at.take().is_some() || status >= 400);
         match self.heads.head(exchange, status, headers) {
             Ok(head) => {
                 exchange.response = Response::Body(head.body);

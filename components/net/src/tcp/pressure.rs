@@ -143,7 +143,7 @@ impl Tcp {
         };
         let all = self.table.all().map(|(slot, c)| (rank(c), slot, c));
         let mut ranked: Vec<_> = all.filter(|(rank, _, c)| may(*rank, c)).map(|(rank, slot, _)| (rank, slot)).collect();
-        ranked.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        ranked.sort_unstable_by_key(|(rank, _)| core::cmp::Reverse(*rank));
         ranked.into_iter().map(|(_, slot)| slot).collect()
     }
 }
