@@ -57,7 +57,15 @@ impl Bench {
 
     fn ask(&mut self, request: u32, method: &str, target: &str, headers: &str) {
         let remote = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0102, 0x0304);
-        let head = Head { method, target, authority: b"h:80", remote, headers: headers.as_bytes(), scheme: Scheme::Http, upgrade: "" };
+        let head = Head {
+            method,
+            target,
+            authority: b"h:80",
+            remote,
+            headers: headers.as_bytes(),
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         self.command(Command::Request { request, head });
     }
 
@@ -242,7 +250,7 @@ fn malformed_commands_fail_their_request_only() {
     bench.ask(2, "POST", "/", "");
     bench.turn();
     Peer::Is(0).encode(&mut bench.commands);
-    bench.commands.push(4, 1, b"12345");
+    bench.commands.push(4, 1, b"123");
     bench.commands.push(200, 5, b"");
     bench.command(Command::Body { request: 2, data: b"x" });
     bench.turn();

@@ -6,7 +6,7 @@
 //! ```
 
 use pearwood_http::{Config, Http, Level, Outside, To, Wake};
-use wit::http::{Event as FromHandler, Attach};
+use wit::http::{Attach, Event as FromHandler};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, Peer};
 

@@ -21,7 +21,15 @@ fn a_small_file_asked_for_again_costs_no_allocation() {
     for (target, headers) in
         [("/", &b""[..]), ("/?q", browser), ("/a.css", browser), ("/index.html", browser), ("/64k", b"")]
     {
-        let head = Head { method: "GET", target, authority: b"x", remote: Ipv6Addr::LOCALHOST, headers, scheme: Scheme::Http, upgrade: "" };
+        let head = Head {
+            method: "GET",
+            target,
+            authority: b"x",
+            remote: Ipv6Addr::LOCALHOST,
+            headers,
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         for _ in 0..10 {
             request += 1;
             Command::Request { request, head }.encode(&mut batch);

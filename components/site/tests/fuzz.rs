@@ -157,7 +157,15 @@ fn commands() {
                 0 | 1 if !credit.contains_key(&request) => {
                     let target = *dice.pick(&["/huge", "/big", "/app.js", "/nothing"]);
                     let headers = dice.pick(&["", "range: bytes=0-9,500-90000,100000-\r\n"]).as_bytes();
-                    let head = Head { method: "GET", target, authority: b"", remote: Ipv6Addr::UNSPECIFIED, headers, scheme: Scheme::Http, upgrade: "" };
+                    let head = Head {
+                        method: "GET",
+                        target,
+                        authority: b"",
+                        remote: Ipv6Addr::UNSPECIFIED,
+                        headers,
+                        scheme: Scheme::Http,
+                        upgrade: "",
+                    };
                     client.answers.remove(&request);
                     client.send(&[Command::Request { request, head }]);
                     credit.insert(request, 65_536);

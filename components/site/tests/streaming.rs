@@ -155,7 +155,15 @@ fn cancelled() {
     assert!(answer.body.len() == before && !answer.ended && answer.failed.is_none());
     // Its number is free, and nothing of it is left.
     client.answers.clear();
-    let head = Head { method: "GET", target: "/big", authority: b"", remote: Ipv6Addr::LOCALHOST, headers: b"", scheme: Scheme::Http, upgrade: "" };
+    let head = Head {
+        method: "GET",
+        target: "/big",
+        authority: b"",
+        remote: Ipv6Addr::LOCALHOST,
+        headers: b"",
+        scheme: Scheme::Http,
+        upgrade: "",
+    };
     client.send(&[Command::Request { request, head }]);
     client.run();
     assert_eq!(client.answers[&request].body.len(), CREDIT);
@@ -228,7 +236,15 @@ impl Two {
     }
 
     fn request(&mut self, peer: u32, request: u32, target: &str) {
-        let head = Head { method: "GET", target, authority: b"", remote: Ipv6Addr::LOCALHOST, headers: b"", scheme: Scheme::Http, upgrade: "" };
+        let head = Head {
+            method: "GET",
+            target,
+            authority: b"",
+            remote: Ipv6Addr::LOCALHOST,
+            headers: b"",
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         self.receive(|batch| {
             Peer::Is(peer).encode(batch);
             Command::Request { request, head }.encode(batch);

@@ -222,7 +222,8 @@ impl World {
         let connection = self.next;
         self.next += 1;
         let address = Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped();
-        Event::Accepted { connection, remote: Endpoint { address, port: 5 }, port: 7327, secured: None }.encode(&mut self.events);
+        Event::Accepted { connection, remote: Endpoint { address, port: 5 }, port: 7327, secured: None }
+            .encode(&mut self.events);
         self.turn();
         connection
     }

@@ -9,7 +9,7 @@ pub use sides::{Client, Request, Sides};
 
 use pearwood_http::{Config, Http, Wake};
 use std::net::Ipv6Addr;
-use wit::http::{Event as FromHandler, Attach};
+use wit::http::{Attach, Event as FromHandler};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, INITIAL_CREDIT, Peer};
 
@@ -199,10 +199,12 @@ impl Bench {
 
     pub fn handler_record(&mut self, peer: u32, kind: u8, id: u32, bytes: &[u8]) {
         if let Some(r) = self.outside.requests.get_mut(&id).filter(|r| r.peer == peer) {
-            match (kind, bytes) {
-                (2, _) => r.response_credit = r.response_credit.saturating_sub(bytes.len() as u32),
-                (3, []) | (5, _) => r.over = true,
-                (4, &[a, b, c, d]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
+            match FromHandler::decode(&wit::Record { kind, id, bytes }) {
+                Ok(FromHandler::Body { data, .. }) => {
+                    r.response_credit = r.response_credit.saturating_sub(data.len() as u32);
+                }
+                Ok(FromHandler::End { .. } | FromHandler::Failed { .. }) => r.over = true,
+                Ok(FromHandler::Credit { bytes, .. }) => r.credit = r.credit.saturating_add(bytes),
                 _ => {}
             }
         }
@@ -219,13 +221,17 @@ impl Bench {
         | FromHandler::Body { request, .. }
         | FromHandler::End { request }
         | FromHandler::Credit { request, .. }
-        | FromHandler::Failed { request, .. }) = event;
+        | FromHandler::Failed { request, .. }
+        | FromHandler::Trailers { request, .. }) = event
+        else {
+            panic!("{event:?}")
+        };
         let r = self.outside.requests.get_mut(&request).unwrap();
         match event {
             FromHandler::End { .. } | FromHandler::Failed { .. } => r.over = true,
             FromHandler::Credit { bytes, .. } => r.credit += bytes,
             FromHandler::Body { data, .. } => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
-            FromHandler::Response { .. } => {}
+            FromHandler::Response { .. } | FromHandler::Trailers { .. } | FromHandler::Unknown { .. } => {}
         }
         Peer::Is(r.peer).encode(&mut self.handler);
         event.encode(&mut self.handler);

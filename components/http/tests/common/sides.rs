@@ -187,6 +187,7 @@ impl Sides {
                     assert!(!r.cancelled && r.peer == peer);
                     r.cancelled = true;
                 }
+                other => panic!("{other:?}"),
             }
         }
         true

@@ -203,7 +203,15 @@ impl Client {
         self.next += 1;
         let headers: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let remote = Ipv6Addr::LOCALHOST;
-        let head = Head { method, target, authority: b"example.org", remote, headers: headers.as_bytes(), scheme: Scheme::Http, upgrade: "" };
+        let head = Head {
+            method,
+            target,
+            authority: b"example.org",
+            remote,
+            headers: headers.as_bytes(),
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         let request = self.next;
         self.send(&[Command::Request { request, head }, Command::End { request }]);
         request
