@@ -1,8 +1,8 @@
 //! One answer under way.
 
 use support::Buffer;
-use wit::INITIAL_CREDIT;
 use wit::Outbox;
+use wit::INITIAL_CREDIT;
 use wit::http::{Event, Head};
 
 /// The kind of `wit::http::Event::Body`.

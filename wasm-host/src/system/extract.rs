@@ -79,7 +79,11 @@ fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Opti
 }
 
 /// What a protocol's functions declare, if the interface has them.
-fn protocol(resolve: &Resolve, name: &str, interface: &wit::Interface) -> Result<Option<Declaration>, NotAComponent> {
+fn protocol(
+    resolve: &Resolve,
+    name: &str,
+    interface: &wit::Interface,
+) -> Result<Option<Declaration>, NotAComponent> {
     let declared = |function: &str| {
         let [parameter] = &interface.functions.get(function)?.params[..] else { return None };
         let wit::Type::Id(list) = parameter.ty else { return None };

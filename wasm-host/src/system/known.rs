@@ -77,10 +77,7 @@ pub const GIVEN: &[Given] = &[
                 "send-and-wait",
                 "func(port: u32, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
             ),
-            (
-                "wait",
-                "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }",
-            ),
+            ("wait", "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }"),
             (
                 "wait-and-receive",
                 "func(deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",

@@ -17,8 +17,8 @@ use crate::{
 use connection::{Around, Connection, Ending, State};
 use limits::Failures;
 use std::collections::BTreeMap;
-use uploads::Uploads;
 use wit::Outbox;
+use uploads::Uploads;
 use wit::{
     Peer, Record, Records,
     tcp::{Command, Endpoint, Event},

@@ -137,8 +137,7 @@ impl BoxHandle {
     /// Its memory limit, less what the node holds for it at its ports.
     pub fn own_memory(&self) -> u64 {
         let held: u64 = self.ports.iter().map(|port| port.holds()).sum();
-        let gated =
-            self.ports.iter().any(|port| port.end() == End::Client && port.interface().starts_with("pearwood:net/"));
+        let gated = self.ports.iter().any(|port| port.end() == End::Client && port.interface().starts_with("pearwood:net/"));
         self.spec.memory.saturating_sub(held + if gated { Known::HOLDS } else { 0 })
     }
 

@@ -157,18 +157,9 @@ impl Check<'_> {
     }
 
     /// A face of WASI as the client.
-    fn requests_to(
-        &mut self,
-        index: usize,
-        target: usize,
-        import: &Interface,
-        description: &Description,
-        arrow: &Arrow,
-    ) {
+    fn requests_to(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
         let handler = known::handler();
-        if !InterfaceName::parse(&format!("{HANDLER}@{HANDLER_VERSION}.0"))
-            .is_some_and(|name| provides(description, &name))
-        {
+        if !InterfaceName::parse(&format!("{HANDLER}@{HANDLER_VERSION}.0")).is_some_and(|name| provides(description, &name)) {
             self.not_provided(index, target, arrow);
             return;
         }
@@ -198,7 +189,8 @@ impl Check<'_> {
         };
         let first = spec.arrows.iter().find(|other| other.interface.compatible(&arrow.interface));
         if let Some(first) = first.filter(|first| !core::ptr::eq(*first, arrow)) {
-            let message = format!("box `{}` calls `{}`, which can lead to one box only", spec.name, import.name);
+            let message =
+                format!("box `{}` calls `{}`, which can lead to one box only", spec.name, import.name);
             let note = format!("line {} leads to another first", first.target_at.line);
             self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
             return;

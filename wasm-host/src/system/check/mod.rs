@@ -10,9 +10,9 @@ mod types;
 
 use super::description::{Description, Interface};
 use super::known::{self, COMMAND, HANDLER, HANDLER_VERSION, Kind, SERVICE, SERVICE_FACES, has_version};
+use crate::arrows::Protocol;
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};
 use super::{Arrow, BoxSpec, Diagnostic, InterfaceName, Place, Severity, System};
-use crate::arrows::Protocol;
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 /// Holds a declaration against what its components import and export.
@@ -104,15 +104,7 @@ impl<'a> Check<'a> {
     }
 
     /// Joins a client and a service of a protocol.
-    fn join(
-        &mut self,
-        client: usize,
-        import: &Interface,
-        protocol: Protocol,
-        service: usize,
-        attach: Vec<u8>,
-        arrow: &Arrow,
-    ) {
+    fn join(&mut self, client: usize, import: &Interface, protocol: Protocol, service: usize, attach: Vec<u8>, arrow: &Arrow) {
         let net = match &arrow.grant {
             super::grant::Grant::Net(net) => Some(net.clone()),
             _ => None,

@@ -229,8 +229,7 @@ impl Reader {
             match setting(value.get_ref()) {
                 Some(setting) => settings.push((key.text.into(), setting)),
                 None => {
-                    let message =
-                        format!("{what}: {} is neither text, a whole number, true or false, nor a list", key.text);
+                    let message = format!("{what}: {} is neither text, a whole number, true or false, nor a list", key.text);
                     self.fault(value.span(), message);
                 }
             }
@@ -268,9 +267,7 @@ fn setting(value: &DeValue<'_>) -> Option<Setting> {
         DeValue::String(text) => Setting::Text(text.as_ref().into()),
         DeValue::Integer(number) => Setting::Number(i64::from_str_radix(number.as_str(), number.radix()).ok()?),
         DeValue::Boolean(truth) => Setting::Truth(*truth),
-        DeValue::Array(items) => {
-            Setting::List(items.iter().map(|item| setting(item.get_ref())).collect::<Option<_>>()?)
-        }
+        DeValue::Array(items) => Setting::List(items.iter().map(|item| setting(item.get_ref())).collect::<Option<_>>()?),
         _ => return None,
     })
 }
