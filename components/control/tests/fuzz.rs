@@ -113,7 +113,11 @@ fn batches_of_the_node_are_never_trusted_to_make_sense() {
         let id = random.below(4) as u32;
         let mut batch = wit::Batch::new();
         wit::Peer::Is(random.below(2) as u32).encode(&mut batch);
-        batch.push(kind, id, &random.bytes(length));
+        let bytes = random.bytes(length);
+        match random.below(2) {
+            0 => batch.push(kind, id, &bytes),
+            _ => batch.push_list(kind, id, &bytes),
+        }
         let wake = pearwood_control::Wake { now: world.now, tcp: batch.as_bytes(), room: random.below(4) == 0 };
         world.control.turn(wake, &mut world.node);
         world.now += random.next() % SECOND;

@@ -161,19 +161,23 @@ fn what_was_held_is_given_back() {
 #[test]
 fn one_batch_of_15_mb_from_a_handler() {
     let memory = 32 << 20;
-    // a reason that takes three times its length in UTF-8
+    // a reason that is no UTF-8 and would take three times its length in it, and one that is written out longer than it is
     let mut bench = within(memory, &[]);
     let client = bench.connect();
-    bench.send(client, GET);
-    bench.handler_record(0, 5, bench.last().id, &vec![0xff; 15_000_000]);
-    bench.turn();
-    assert!(bench.take(client).starts_with("HTTP/1.1 502"));
+    for byte in [0xff, 1] {
+        bench.send(client, GET);
+        let why = [&15_000_000_u32.to_le_bytes()[..], &vec![byte; 15_000_000]].concat();
+        bench.handler_record(0, 5, bench.last().id, &why);
+        bench.turn();
+        assert!(bench.take(client).starts_with("HTTP/1.1 502"));
+    }
     bench.handler_peer(Peer::Detach(0, &vec![0xff; 15_000_000]));
     bench.turn();
     bench.attach_handler(0, "", "");
     // header lines
     bench.send(client, GET);
-    bench.handler_record(0, 1, bench.last().id, &[&b"\xc8\0"[..], &b"a: b\r\n".repeat(2_500_000)].concat());
+    let id = bench.last().id;
+    bench.event(Event::Response { request: id, status: 200, headers: &b"a: b\r\n".repeat(2_500_000) });
     bench.turn();
     assert!(bench.take(client).starts_with("HTTP/1.1 502"));
     // bodies of one byte each, as chunks, for clients that do not read
@@ -190,9 +194,10 @@ fn one_batch_of_15_mb_from_a_handler() {
         bench.event(Event::Body { request: waiting[number % waiting.len()], data: b"x" });
     }
     bench.turn();
-    // what no handler may send
+    // what no handler may send, and kinds that are not known
     for number in 0..600_000 {
-        bench.handler_record(0, 200, waiting[number % waiting.len()], b"");
+        let kind = if number % 2 == 0 { 4 } else { 200 };
+        bench.handler_record(0, kind, waiting[number / 2 % waiting.len()], b"");
     }
     bench.turn();
     assert_within(memory);

@@ -127,6 +127,7 @@ fn what_no_handler_may_do() {
     let before_head: [Deed; 4] = [
         |bench, id| bench.event(Event::Body { request: id, data: b"x" }),
         |bench, id| bench.event(Event::End { request: id }),
+        |bench, id| bench.handler_record(0, 1, id, b"\xc8\0\x01\0\0\0"),
         |bench, id| bench.handler_record(0, 1, id, b"\xc8"),
         |bench, id| bench.handler_record(0, 1, id, b"\xc8\0\x03\0\0\0a:"),
     ];
@@ -152,6 +153,18 @@ fn what_no_handler_may_do() {
     }
 }
 
+/// Kinds, and bytes at the end of a record, that a later version of the protocol may have.
+#[test]
+fn what_is_not_known_is_passed_over() {
+    let (mut bench, client, id) = asked(GET);
+    bench.handler_record(0, 77, id, b"");
+    bench.handler_record(0, 4, id, b"\x01\0\0\0later");
+    bench.turn();
+    assert!(bench.client(client).text().is_empty() && !bench.request(id).cancelled);
+    bench.respond_text(id, "x");
+    assert!(bench.take(client).starts_with("HTTP/1.1 200 OK"));
+}
+
 #[test]
 fn what_a_later_version_of_the_protocol_says_is_skipped() {
     let (mut bench, client, id) = asked(GET);
@@ -171,12 +184,12 @@ fn what_is_said_about_others_requests_is_not_heard() {
     bench.handler_record(1, 3, id, b"");
     bench.handler_record(0, 3, id ^ 1, b"");
     bench.handler_record(0, 3, id ^ 1 << 16, b"");
-    bench.handler_record(9, 5, id, b"x");
+    bench.handler_record(9, 5, id, b"\x01\0\0\0x");
     bench.turn();
     assert_eq!(bench.client(client).text(), "");
     bench.respond_text(id, "x");
     assert!(bench.take(client).starts_with("HTTP/1.1 200 OK"));
-    bench.handler_record(0, 2, id, b"late");
+    bench.handler_record(0, 2, id, b"\x04\0\0\0late");
     bench.turn();
     assert_eq!(bench.client(client).text(), "");
 }

@@ -189,8 +189,8 @@ fn nonsense_is_ignored() {
     world.listen(80);
     let (handle, connection) = world.connection(STACK4, 80);
     let mut batch = Batch::new();
-    // Before any record that names a peer; from a peer that is not attached; a cut payload; and, which is skipped, of no kind
-    // that is known yet.
+    // Before any record that names a peer; from a peer that is not attached; of no kind and an event, which
+    // may be kinds to come and are passed over; a cut payload.
     Command::Abort { connection }.encode(&mut batch);
     Peer::Is(9).encode(&mut batch);
     Command::Abort { connection }.encode(&mut batch);

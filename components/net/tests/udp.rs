@@ -42,6 +42,7 @@ fn events(world: &mut World, peer: u32) -> Vec<String> {
         Event::Datagram { port, from, data } => {
             format!("{port} from {} {}: {}", from.address, from.port, String::from_utf8_lossy(data))
         }
+        other => panic!("{other:?}"),
     };
     records.map(|record| event(Event::decode(&record.unwrap()).unwrap())).collect()
 }

@@ -199,11 +199,12 @@ impl Bench {
 
     pub fn handler_record(&mut self, peer: u32, kind: u8, id: u32, bytes: &[u8]) {
         if let Some(r) = self.outside.requests.get_mut(&id).filter(|r| r.peer == peer) {
-            match (kind, bytes) {
-                // Without the length of the data.
-                (2, [_, _, _, _, data @ ..]) => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
-                (3 | 5, _) => r.over = true,
-                (4, &[a, b, c, d, ..]) => r.credit = r.credit.saturating_add(u32::from_le_bytes([a, b, c, d])),
+            match FromHandler::decode(&wit::Record { kind, id, bytes }) {
+                Ok(FromHandler::Body { data, .. }) => {
+                    r.response_credit = r.response_credit.saturating_sub(data.len() as u32);
+                }
+                Ok(FromHandler::End { .. } | FromHandler::Failed { .. }) => r.over = true,
+                Ok(FromHandler::Credit { bytes, .. }) => r.credit = r.credit.saturating_add(bytes),
                 _ => {}
             }
         }
@@ -220,10 +221,10 @@ impl Bench {
         | FromHandler::Body { request, .. }
         | FromHandler::End { request }
         | FromHandler::Credit { request, .. }
-        | FromHandler::Trailers { request, .. }
-        | FromHandler::Failed { request, .. }) = event
+        | FromHandler::Failed { request, .. }
+        | FromHandler::Trailers { request, .. }) = event
         else {
-            panic!("{event:?}");
+            panic!("{event:?}")
         };
         let r = self.outside.requests.get_mut(&request).unwrap();
         match event {
