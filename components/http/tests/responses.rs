@@ -124,7 +124,7 @@ fn heads_that_are_none_become_502() {
 #[test]
 fn what_no_handler_may_do() {
     type Deed = fn(&mut Bench, u32);
-    let before_head: [Deed; 4] = [
+    let before_head: [Deed; 5] = [
         |bench, id| bench.event(Event::Body { request: id, data: b"x" }),
         |bench, id| bench.event(Event::End { request: id }),
         |bench, id| bench.handler_record(0, 1, id, b"\xc8\0\x01\0\0\0"),

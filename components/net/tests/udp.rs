@@ -38,7 +38,6 @@ fn events(world: &mut World, peer: u32) -> Vec<String> {
     let event = |event| match event {
         Event::Bound { port } => format!("bound {port}"),
         Event::Refused { port, why } => format!("refused {port}: {why}"),
-        Event::Unknown { kind } => panic!("kind {kind}"),
         Event::Datagram { port, from, data } => {
             format!("{port} from {} {}: {}", from.address, from.port, String::from_utf8_lossy(data))
         }
