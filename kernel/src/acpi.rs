@@ -127,7 +127,10 @@ fn bytes(address: u64, length: usize) -> Option<&'static [u8]> {
     if address == 0 || address.checked_add(length as u64)? >= 1 << 46 {
         return None;
     }
-    let start = devices::map(address, length, Caching::Tables).ok()?;
-    // SAFETY: mapped for good, read-only. The memory map keeps RAM that holds tables from being given out.
-    Some(unsafe { core::slice::from_raw_parts(start.as_ptr(), length) })
+    // SAFETY: firmware says that a table is there, and its memory map keeps what holds tables from being RAM that is given
+    // out. It is mapped read-only, for good.
+    unsafe {
+        let start = devices::map(address, length, Caching::Tables).ok()?;
+        Some(core::slice::from_raw_parts(start.as_ptr(), length))
+    }
 }

@@ -78,8 +78,13 @@ pub fn enable_input() {
     }
 }
 
-/// Writes all of `text`.
+/// Writes all of `text`, at whatever pace the other end takes it.
 pub fn write(text: &str) {
+    put(text, || true);
+}
+
+/// Writes `text` for as long as `patience` lasts, which is asked at each look at a transmitter that is not ready.
+fn put(text: &str, mut patience: impl FnMut() -> bool) {
     if !PRESENT.load(Ordering::Relaxed) {
         return;
     }
@@ -89,6 +94,9 @@ pub fn write(text: &str) {
         for byte in (byte == b'\n').then_some(b'\r').into_iter().chain([byte]) {
             if room == 0 {
                 while read_register(LINE_STATUS) & TRANSMITTER_EMPTY == 0 {
+                    if !patience() {
+                        return;
+                    }
                     core::hint::spin_loop();
                 }
                 room = FIFO;
@@ -141,12 +149,32 @@ fn receive() {
     }
 }
 
-/// A writer for reports of the kernel's own failures. The console has no lock, so it works wherever they happen.
+/// A writer for reports of the kernel's own failures. The console has no lock, so it works wherever they happen; and one
+/// that takes nothing is waited for only so long.
 pub fn emergency() -> impl fmt::Write {
-    Writer
+    Emergency { looks: EMERGENCY_LOOKS }
 }
 
-pub struct Writer;
+/// How often a report looks at a transmitter that is not ready, in all. A look takes about a microsecond on a machine,
+/// and a report takes half a second to write.
+const EMERGENCY_LOOKS: u32 = 5_000_000;
+
+struct Emergency {
+    looks: u32,
+}
+
+impl fmt::Write for Emergency {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let looks = &mut self.looks;
+        put(text, || {
+            *looks = looks.saturating_sub(1);
+            *looks > 0
+        });
+        Ok(())
+    }
+}
+
+struct Writer;
 
 impl fmt::Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -1,4 +1,8 @@
-//! The kernel's own failures: a message, a backtrace, a reset.
+//! The kernel's own failures: a report, then a reset.
+//!
+//! A report is made when anything may be broken: the stack, the heap, a lock that the failing code holds, the console. So
+//! it allocates nothing, takes no lock, reads only what is mapped, and does not wait for the console without end. If it
+//! fails all the same, that is the end: the second failure is not reported but for one line.
 
 use core::{
     fmt::Write,
@@ -12,16 +16,23 @@ use crate::{
     memory, power,
 };
 
-static PANICKING: AtomicBool = AtomicBool::new(false);
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Begins the one report that there is of the kernel's failures, with interrupts off. If one has begun before, it was
+/// that which failed, and the machine is reset.
+pub fn report() -> impl Write {
+    interrupts::disable();
+    let mut out = console::emergency();
+    if REPORTING.swap(true, Ordering::Relaxed) {
+        let _ = out.write_str("\nkernel: the report of a failure failed\n");
+        power::fail();
+    }
+    out
+}
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    interrupts::disable();
-    // a panic while reporting a panic: give up on the report
-    if PANICKING.swap(true, Ordering::Relaxed) {
-        power::fail();
-    }
-    let mut out = console::emergency();
+    let mut out = report();
     let _ = match info.location() {
         Some(place) => writeln!(out, "\nkernel panic at {}:{}: {}", place.file(), place.line(), info.message()),
         None => writeln!(out, "\nkernel panic: {}", info.message()),

@@ -50,10 +50,12 @@ pub fn init(tables: &Tables) {
 }
 
 /// Maps a register, if it is in memory.
+#[allow(unsafe_code)]
 fn reach(register: Option<Register>) -> Option<Register> {
     match register? {
         Register::Memory(address) => {
-            let mapped = devices::map(address, 4, Caching::Registers).ok()?;
+            // SAFETY: firmware says that a register is there.
+            let mapped = unsafe { devices::map(address, 4, Caching::Registers) }.ok()?;
             Some(Register::Memory(mapped.as_ptr().expose_provenance() as u64))
         }
         port @ Register::Port(_) => Some(port),

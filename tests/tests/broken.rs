@@ -246,14 +246,14 @@ fn fails_to_start(bench: &mut Bench) {
 
 fn does_not_fit(bench: &mut Bench) {
     let greedy = wat::parse_str(
-        "(component (import \"pearwood:hardware/nic@0.1.0\" (instance (export \"address\" (func (result (list u8))))))
+        "(component (import \"pearwood:hardware/nic@0.2.0\" (instance (export \"address\" (func (result (list u8))))))
             (core module $code (func (export \"run\"))) (core instance $code (instantiate $code))
             (func $run (canon lift (core func $code \"run\")))
             (instance $service (export \"run\" (func $run)))
-            (export \"pearwood:box/service@0.1.0\" (instance $service)))",
+            (export \"pearwood:box/service@0.2.0\" (instance $service)))",
     );
     let greedy = greedy.expect("a component");
-    let why = ["box `api` imports `pearwood:hardware/nic@0.1.0` and has no arrow for it"];
+    let why = ["box `api` imports `pearwood:hardware/nic@0.2.0` and has no arrow for it"];
     bench.api("imports without arrows", "", &greedy, &why);
     // and says that it does not
     let mut components = bench.components(DECLARED, &greedy, &sound());

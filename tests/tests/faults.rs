@@ -36,6 +36,14 @@ fn only_the_guilty_suffer(on: On) {
         let again = curl(&["--retry", "20", "--retry-delay", "1"], &node.url("/rogue/well"));
         assert_eq!(again.status, 200, "after {misdeed}");
     }
+    // it starts again each time: what one end of its stack did to the node, the next would show
+    for depth in (0..16).map(|step| step * 256) {
+        let position = node.node.console().position();
+        let answer = curl(&["--retry", "20", "--retry-delay", "1"], &node.url("/rogue/well"));
+        assert_eq!(answer.status, 200, "before {depth}");
+        assert_eq!(curl(&[], &node.url(&format!("/rogue/reenter?{depth}"))).status, 502, "{depth} deep");
+        node.wait_for(position, "wasm trap: call stack exhausted");
+    }
     for garbage in GARBAGE {
         // whatever comes of it, it ends
         let mut raw = Raw::connect(&node.authority());

@@ -37,6 +37,31 @@ fn disk_arguments(path: &Path, drive: &str, device: &str) -> [String; 4] {
     ["-drive".into(), drive, "-device".into(), device.into()]
 }
 
+/// Whatever is broken, a failure of the kernel is reported once, and the machine is reset.
+#[test]
+fn the_kernel_reports_its_failures() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let machine = selftest(directory.path());
+    for (how, report) in [
+        ("panic", "kernel panic at kernel/src/selftest/failures.rs"),
+        ("null", "read of 0x8 (a null pointer)"),
+        ("overflow", "(a stack overflow)"),
+        ("report", "the report of a failure failed"),
+        ("frames-nowhere", "kernel fault: invalid opcode"),
+        ("frames-unmapped", "kernel fault: invalid opcode"),
+        ("frames-guard", "kernel fault: invalid opcode"),
+        ("frames-device", "kernel fault: invalid opcode"),
+        ("frames-end", "kernel fault: invalid opcode"),
+    ] {
+        let node = machine.clone().kernel_argument(format!("fail={how}")).start().expect("QEMU");
+        assert_eq!(node.wait(PATIENCE).expect("it ends"), End::Failed, "{how}: {}", node.console().end());
+        says(&node, report);
+        let said = node.console().end();
+        assert!(said.matches("kernel panic").count() + said.matches("kernel fault").count() == 1, "{how}: {said}");
+        assert_eq!(said.contains("the report of a failure failed"), how == "report", "{how}: {said}");
+    }
+}
+
 #[test]
 fn the_kernel_tests_itself_and_its_disk() {
     let directory = tempfile::tempdir().expect("a folder");

@@ -19,6 +19,8 @@ on_each!(
     an_instance_answers_as_many_requests_as_its_box_says,
     one_instance_of_0_3_works_on_many_requests,
     a_trap_in_0_3_ends_the_instance,
+    a_handler_that_says_it_is_done_has_not_failed,
+    a_body_before_its_head_is_named,
     what_the_node_gives,
 );
 
@@ -215,6 +217,31 @@ fn a_trap_in_0_3_ends_the_instance(on: On) {
     let status = node.box_status("relay");
     assert_eq!(status["restarts"], 2, "{status}\n{}", node.node.console().end());
     assert_eq!(node.box_status("hello")["restarts"], 0);
+    node.power_off();
+}
+
+fn a_handler_that_says_it_is_done_has_not_failed(on: On) {
+    let node = TestNode::start("wasi", on);
+    for _ in 0..3 {
+        assert_eq!(curl(&[], &node.url("/trials/done")).text(), "done");
+        assert_eq!(curl(&[], &node.url("/again/done")).text(), "done");
+    }
+    assert_eq!(curl(&[], &node.url("/trials/status")).text(), "refused");
+    for name in ["trials", "again"] {
+        assert_eq!(node.box_status(name)["restarts"], 0, "{name}");
+    }
+    assert!(!node.node.console().end().contains("called exit"), "{}", node.node.console().end());
+    node.power_off();
+}
+
+fn a_body_before_its_head_is_named(on: On) {
+    let node = TestNode::start("wasi", on);
+    let position = node.node.console().position();
+    let mut raw = Raw::connect(&node.authority());
+    raw.say(b"GET /trials/early HTTP/1.1\r\nHost: x\r\n\r\n");
+    node.wait_for(position, "trials: error: writes more than 16384 bytes of a body before its head is sent");
+    drop(raw);
+    assert_eq!(curl(&[], &node.url("/trials/well")).text(), "well");
     node.power_off();
 }
 

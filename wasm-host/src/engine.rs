@@ -22,11 +22,22 @@ pub const WASMTIME: &str = "48.0.8";
 /// computes wrong results in silence.
 pub const CPU_FLAGS: [&str; 6] = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_cmpxchg16b"];
 
-/// Native stack that wasm may use. Guests keep their big things in linear memory.
+/// Native stack that wasm may use, each time that it is entered. Guests keep their big things in linear memory.
 pub const WASM_STACK: usize = 128 << 10;
 
-/// The stack of a box's fiber: wasm's part, and what host functions need on top.
-pub const FIBER_STACK: usize = 256 << 10;
+/// What host functions may need below wasm's part, and the runtime to unwind a trap.
+const HOST_STACK: usize = 64 << 10;
+
+/// The stack of a box's fiber.
+///
+/// wasmtime gives wasm [`WASM_STACK`] from wherever it is entered. On a fiber it is entered once, and once more from the
+/// host function that it calls, in the guest's `realloc`, which the host calls to hand over a list. That is all: while
+/// `realloc` runs, the instance may not leave (component model, canonical ABI, `may_leave`), so that a call of the host
+/// from there is a trap. So wasm comes to its limit before the fiber comes to its end, by what the host needs.
+pub const FIBER_STACK: usize = 2 * WASM_STACK + HOST_STACK;
+
+/// What is added where the host's code may be unoptimised. There, a stack takes only the memory that is touched.
+const UNOPTIMISED: usize = if cfg!(target_os = "none") { 0 } else { 1 << 20 };
 
 /// Which of a node's two engines a component runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +80,7 @@ pub fn settings_of(kind: Kind) -> Config {
         .gc_support(false)
         .wasm_features(WasmFeatures::THREADS | WasmFeatures::EXCEPTIONS, false)
         .max_wasm_stack(WASM_STACK)
-        .async_stack_size(FIBER_STACK);
+        .async_stack_size(FIBER_STACK + UNOPTIMISED);
     #[cfg(feature = "wasi")]
     config.wasm_component_model_async(kind == Kind::Concurrent);
     config
@@ -140,4 +151,95 @@ fn engine(kind: Kind, configure: Configure) -> Result<Engine> {
     let mut config = settings_of(kind);
     configure(&mut config);
     Engine::new(&config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{boxed::Box, format, string::String};
+    use futures_util::FutureExt;
+    use wasmtime::{
+        Store, Trap,
+        component::{Component, Linker},
+    };
+
+    /// A guest whose `reenter(a, b)` calls itself `a` times and then the host, which calls `realloc`, and that itself `b`
+    /// times; and then does what is given.
+    fn guest(realloc: &str) -> String {
+        format!(
+            r#"(component
+                (import "bytes" (func $bytes (result (list u8))))
+                (core module $allocator
+                    (memory (export "memory") 1)
+                    (table (export "imports") 1 funcref)
+                    (type $import (func (param i32)))
+                    (global $depth (export "depth") (mut i32) (i32.const 0))
+                    (func $descend (param i32) (result i32)
+                        (if (result i32) (local.get 0)
+                            (then (i32.add (i32.const 1) (call $descend (i32.sub (local.get 0) (i32.const 1)))))
+                            (else {realloc} (i32.const 0))))
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                        (drop (call $descend (global.get $depth)))
+                        (i32.const 1024)))
+                (core instance $allocator (instantiate $allocator))
+                (core func $bytes (canon lower (func $bytes)
+                    (memory (core memory $allocator "memory")) (realloc (core func $allocator "realloc"))))
+                (core module $code
+                    (import "allocator" "depth" (global $depth (mut i32)))
+                    (import "allocator" "imports" (table 1 funcref))
+                    (import "host" "bytes" (func $bytes (param i32)))
+                    (elem (i32.const 0) func $bytes)
+                    (func $reenter (export "reenter") (param i32 i32)
+                        (if (local.get 0)
+                            (then (call $reenter (i32.sub (local.get 0) (i32.const 1)) (local.get 1)))
+                            (else (global.set $depth (local.get 1)) (call $bytes (i32.const 512))))))
+                (core instance $code (instantiate $code
+                    (with "allocator" (instance $allocator))
+                    (with "host" (instance (export "bytes" (func $bytes))))))
+                (func (export "reenter") (param "a" u32) (param "b" u32) (canon lift (core func $code "reenter"))))"#
+        )
+    }
+
+    /// Calls `reenter` of a new instance.
+    fn reenter(engine: &Engine, component: &Component, a: u32, b: u32) -> Result<()> {
+        let mut linker = Linker::new(engine);
+        linker.root().func_wrap_async("bytes", |_, (): ()| Box::new(async { Ok((b"bytes".to_vec(),)) }))?;
+        let mut store = Store::new(engine, ());
+        store.set_epoch_deadline(1);
+        let call = async {
+            let instance = linker.instantiate_async(&mut store, component).await?;
+            let function = instance.get_typed_func::<(u32, u32), ()>(&mut store, "reenter")?;
+            function.call_async(&mut store, (a, b)).await
+        };
+        call.now_or_never().expect("it does not wait")
+    }
+
+    /// However deep a guest is when it calls the host, and however deep its `realloc` goes then: it traps, and this goes on.
+    #[test]
+    fn a_stack_that_ends_is_a_trap() {
+        for kind in [Kind::Lean, Kind::Concurrent] {
+            let engine = Engine::new(&settings_of(kind)).unwrap();
+            let component = Component::new(&engine, guest("")).unwrap();
+            reenter(&engine, &component, 0, 0).unwrap();
+            let mut depth = 0;
+            while reenter(&engine, &component, depth, 0).is_ok() {
+                let error = reenter(&engine, &component, depth, u32::MAX).unwrap_err();
+                assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow), "{depth} deep: {error:?}");
+                depth += 61;
+            }
+            assert!(depth > 1_000, "only {depth} calls deep");
+        }
+    }
+
+    /// What the size of a fiber's stack relies on.
+    #[test]
+    fn realloc_cannot_call_the_host() {
+        for kind in [Kind::Lean, Kind::Concurrent] {
+            let engine = Engine::new(&settings_of(kind)).unwrap();
+            let calls = "(call_indirect (type $import) (i32.const 512) (i32.const 0))";
+            let component = Component::new(&engine, guest(calls)).unwrap();
+            let error = reenter(&engine, &component, 0, 0).unwrap_err();
+            assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotLeaveComponent), "{error:?}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! One answer under way.
 
-use support::{Buffer, Outgoing};
+use support::Buffer;
 use wit::INITIAL_CREDIT;
+use wit::Outbox;
 use wit::http::{Event, Head};
 
 const BODY: u8 = Event::BODY;
@@ -34,7 +35,7 @@ impl Answer {
     }
 
     /// The head of the answer that echoes.
-    pub fn echo(request: u32, head: &Head<'_>, out: &mut Outgoing) -> Self {
+    pub fn echo(request: u32, head: &Head<'_>, out: &mut Outbox) -> Self {
         let kept = ["content-type", "content-length"];
         let mut headers = Vec::new();
         for line in head.headers.split_inclusive(|&byte| byte == b'\n') {
@@ -47,7 +48,7 @@ impl Answer {
         Answer::new(request, Source::Request { held: Buffer::new(), ended: false })
     }
 
-    pub fn bytes(request: u32, length: u64, is_head: bool, out: &mut Outgoing) -> Self {
+    pub fn bytes(request: u32, length: u64, is_head: bool, out: &mut Outbox) -> Self {
         let headers = format!("content-type: application/octet-stream\r\ncontent-length: {length}\r\n");
         Event::Response { request, status: 200, headers: headers.as_bytes() }.encode(out.batch());
         Answer::new(request, Source::Pattern { at: 0, end: if is_head { 0 } else { length } })
@@ -84,7 +85,7 @@ impl Answer {
     }
 
     /// Goes on as far as possible. True: the answer is complete.
-    pub fn advance(&mut self, now: u64, out: &mut Outgoing) -> bool {
+    pub fn advance(&mut self, now: u64, out: &mut Outbox) -> bool {
         let request = self.request;
         let done = match &mut self.source {
             Source::Request { held, ended } => {
@@ -125,7 +126,7 @@ impl Answer {
 }
 
 /// A response whose body is a short text.
-pub fn whole(request: u32, status: u16, text: &[u8], is_head: bool, out: &mut Outgoing) {
+pub fn whole(request: u32, status: u16, text: &[u8], is_head: bool, out: &mut Outbox) {
     let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
     Event::Response { request, status, headers: headers.as_bytes() }.encode(out.batch());
     if !is_head && !text.is_empty() {

@@ -3,7 +3,7 @@
 use crate::answer::{self, Answer};
 use crate::asked::{Asked, Misdeed};
 use std::collections::BTreeMap;
-use support::Outgoing;
+use wit::Outbox;
 use wit::http::{Command, Event, Head};
 use wit::{Peer, Record, Records};
 
@@ -15,7 +15,7 @@ const MILLISECOND: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Echo {
     now: u64,
-    peers: BTreeMap<u32, Outgoing>,
+    peers: BTreeMap<u32, Outbox>,
     /// by peer and request
     answers: BTreeMap<(u32, u32), Answer>,
     /// another takes its place
@@ -27,7 +27,7 @@ pub struct Echo {
 pub struct Wake<'a> {
     /// monotonic, in nanoseconds
     pub now: u64,
-    /// commands of `pearwood:http/handler-service`
+    /// commands of `pearwood:http/handler`
     pub handler: &'a [u8],
     /// A peer that had no room may have room again.
     pub room: bool,
@@ -94,7 +94,7 @@ impl Echo {
                 (Some(Peer::Is(peer)), _) => from = Some(peer),
                 (Some(Peer::Attach(peer, _)), _) => {
                     self.forget(peer);
-                    self.peers.insert(peer, Outgoing::new());
+                    self.peers.insert(peer, Outbox::new());
                 }
                 (Some(Peer::Detach(peer, _)), _) => {
                     self.forget(peer);
@@ -130,9 +130,10 @@ impl Echo {
                     Command::Body { .. } => {}
                     Command::End { .. } => answer.request_end(),
                     Command::Credit { bytes, .. } => answer.add_credit(bytes),
-                    // Trailers are dropped; unknown records are of a later version of the protocol.
-                    Command::Trailers { .. } | Command::Unknown { .. } => return,
-                    Command::Request { .. } | Command::Cancel { .. } => {}
+                    Command::Request { .. }
+                    | Command::Cancel { .. }
+                    | Command::Trailers { .. }
+                    | Command::Unknown { .. } => {}
                 }
                 if answer.advance(self.now, out) {
                     self.answers.remove(&key);
@@ -180,9 +181,8 @@ fn describe(head: &Head<'_>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Well-formed records that mean nothing: no status, credit of three bytes, a kind that there is not, a body that is shorter
-/// than it says, a reason that is no UTF-8, and a body for no request.
-fn garbage(request: u32, out: &mut Outgoing) {
+/// Well-formed records that mean nothing: no status, kinds that there are not, credit of three bytes.
+fn garbage(request: u32, out: &mut Outbox) {
     let batch = out.batch();
     batch.push(1, request, b"\xc8");
     batch.push(4, request, b"123");

@@ -36,7 +36,7 @@ const HEADERS: &[u8] = b"content-type: text/html; charset=utf-8\r\ncontent-lengt
 fn main() {
     let number = |place, default| std::env::args().nth(place).map_or(default, |n| n.parse().expect("a number"));
     let (requests, connections): (u32, u32) = (number(1, 10_000), number(2, 1));
-    let mut http = Http::new(Config::default());
+    let mut http = Http::new(Config::default(), 14 << 20).expect("memory enough");
     let mut outside = Null { bytes: 0 };
     let (mut tcp, mut handler) = (Batch::new(), Batch::new());
     Peer::Attach(0, b"").encode(&mut tcp);

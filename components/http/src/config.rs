@@ -21,7 +21,7 @@ pub struct Config {
     pub ports: Vec<u16>,
     /// `backlog`, 128: connections that may wait to be accepted, per port
     pub backlog: u16,
-    /// `connections`, 800: connections served at once. With those that are only told to come back, and those that are
+    /// `connections`, 800: connections served at once, or fewer if the box's memory has no room for so many. With those that are only told to come back, and those that are
     /// not yet accepted, fewer than the net box has by default: so it is this box that makes room, which knows the
     /// idle and the slow ones.
     pub connections: usize,
@@ -35,15 +35,17 @@ pub struct Config {
     pub target_bytes: usize,
     /// `body-bytes`, 64 MiB: size of a request's body
     pub body_bytes: u64,
-    /// `held-bytes`, 32 MiB: data of all connections that may wait for a slow client or handler
+    /// `held-bytes`, as many as the box's memory has room for: data of all connections that may wait for a slow client
+    /// or handler
     pub held_bytes: usize,
     /// `header-timeout`, 10 s: from the first byte of a head to its end
     pub header_timeout: u64,
-    /// `body-timeout`, 30 s: between two parts of a request's body
+    /// `body-timeout`, 30 s: for each 16 KiB of a request's body. So it is the least rate too: a client that is slower
+    /// falls behind, and one that is behind by this time is given up.
     pub body_timeout: u64,
     /// `idle-timeout`, 60 s: before the first request of a connection, and between two
     pub idle_timeout: u64,
-    /// `write-timeout`, 30 s: during which the client takes nothing of the response
+    /// `write-timeout`, 30 s: in which the client takes 16 KiB of the response, as of `body-timeout`
     pub write_timeout: u64,
     /// `handler-timeout`, 30 s: during which the handler makes no progress
     pub handler_timeout: u64,
@@ -64,7 +66,7 @@ impl Default for Config {
             headers: 100,
             target_bytes: 8 << 10,
             body_bytes: 64 << 20,
-            held_bytes: 32 << 20,
+            held_bytes: usize::MAX,
             header_timeout: 10 * SECOND,
             body_timeout: 30 * SECOND,
             idle_timeout: 60 * SECOND,

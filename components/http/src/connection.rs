@@ -1,6 +1,7 @@
 //! A client's connection.
 
 use crate::chunked;
+use core::net::Ipv6Addr;
 use hashbrown::HashMap;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -48,13 +49,18 @@ pub struct Connection {
 
     /// when it became idle, or the head's first byte came, or this side finished
     pub since: u64,
+    /// Until when the client has sent the body fast enough: see [`paced`].
     pub read_at: u64,
+    /// ... and has taken the response fast enough
     pub wrote_at: u64,
     /// when to look whether something takes too long
     pub deadline: u64,
     /// It is one too many, and is only being told so.
     pub is_surplus: bool,
 }
+
+/// Bytes of a body that nobody wants which are read to keep the connection.
+pub const PATIENCE: u64 = 256 << 10;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
@@ -77,13 +83,30 @@ impl Connection {
         self.awaits_room = false;
     }
 
-    /// What it takes to make room for another: nothing of a request would be lost.
-    pub fn is_expendable(&self) -> bool {
-        if self.finished {
-            return !self.is_surplus;
-        }
-        self.exchanges.is_empty() && matches!(self.reading, Reading::Head) && !self.awaits_room
+    /// The rest of the body is not read only to keep the connection: it is too long, or may be.
+    pub fn is_too_much_to_drop(&self) -> bool {
+        matches!(self.reading, Reading::Chunked(_)) || matches!(self.reading, Reading::Length(left) if left > PATIENCE)
     }
+
+    /// What counts as one client: an IPv4 address, or a network of IPv6, in which a client chooses its addresses.
+    pub fn client(&self) -> u128 {
+        client_of(self.remote.address)
+    }
+}
+
+pub fn client_of(address: Ipv6Addr) -> u128 {
+    let bits = u128::from(address);
+    if address.to_ipv4_mapped().is_some() { bits } else { bits & !0 << 64 }
+}
+
+/// Bytes of a body that are worth all the time that a client may take, so credit is given back in steps of no less.
+pub const CREDIT_STEP: u32 = 16 << 10;
+
+/// Until when a client has been fast enough that was so until `at`, and has now sent or taken `bytes`; the least rate is
+/// [`CREDIT_STEP`] in `time`. What is faster is not saved up for later.
+pub fn paced(at: u64, now: u64, bytes: usize, time: u64) -> u64 {
+    let worth = u128::from(time) * bytes as u128 / u128::from(CREDIT_STEP);
+    now.min(at.saturating_add(u64::try_from(worth).unwrap_or(u64::MAX)))
 }
 
 /// All connections, by key; and the key by what TCP knows them by.

@@ -27,6 +27,8 @@ pub struct Exchange {
     pub allowance: u32,
     /// bytes of the response's body that came, and that the handler has no credit for yet
     pub uncredited: u32,
+    /// The client waits to be told to send the body; it is told when the handler has not refused the request by then.
+    pub continue_at: Option<u64>,
     /// The connection ends with this exchange.
     pub close: bool,
     /// The response is not whole, so the connection must not end as if it were.
@@ -93,19 +95,36 @@ impl Exchange {
 
 /// All exchanges, by the number that handlers know them by: 16 bits of place, and 16 that change each time the place
 /// is used again, so that what a handler still says about a cancelled request is not taken for its successor's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Exchanges {
     places: Vec<Exchange>,
     free: Vec<u16>,
+    most: usize,
 }
 
+/// Places are added by so many, and not doubled: there are many of them, and while they move they are there twice.
+const STEP: usize = 256;
+
 impl Exchanges {
+    /// No more than `most`.
+    pub fn new(most: usize) -> Self {
+        Exchanges { places: Vec::new(), free: Vec::new(), most }
+    }
+
+    /// Those that are under way.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     /// `None` if there are as many as can be.
     pub fn insert(&mut self) -> Option<&mut Exchange> {
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
-                let place = u16::try_from(self.places.len()).ok()?;
+                let place = u16::try_from(self.places.len()).ok().filter(|_| self.places.len() < self.most)?;
+                if self.places.len() == self.places.capacity() {
+                    self.places.reserve_exact(STEP);
+                }
                 self.places.push(Exchange { id: place.into(), ..Exchange::default() });
                 place
             }
@@ -116,6 +135,7 @@ impl Exchanges {
         exchange.request_credit = INITIAL_CREDIT;
         exchange.allowance = INITIAL_CREDIT;
         exchange.uncredited = 0;
+        exchange.continue_at = None;
         exchange.close = false;
         exchange.reset = false;
         exchange.record.status = 0;
@@ -132,8 +152,9 @@ impl Exchanges {
         if let Some(exchange) = self.get(id) {
             exchange.live = false;
             exchange.id = id.wrapping_add(1 << 16);
-            exchange.held.clear();
-            exchange.record.request.clear();
+            // A free place takes no memory but its own.
+            exchange.held = Buffer::new();
+            exchange.record.request = String::new();
             self.free.push(id as u16);
         }
     }
@@ -150,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_place_used_again_has_another_number() {
-        let mut exchanges = Exchanges::default();
+        let mut exchanges = Exchanges::new(usize::MAX);
         let first = exchanges.insert().unwrap().id();
         let second = exchanges.insert().unwrap().id();
         assert_ne!(first, second);
@@ -166,10 +187,13 @@ mod tests {
 
     #[test]
     fn there_are_no_more_than_can_be_numbered() {
-        let mut exchanges = Exchanges::default();
-        for _ in 0..=u16::MAX {
-            assert!(exchanges.insert().is_some());
+        for (most, number) in [(usize::MAX, 1 << 16), (1000, 1000)] {
+            let mut exchanges = Exchanges::new(most);
+            for _ in 0..number {
+                assert!(exchanges.insert().is_some());
+            }
+            assert!(exchanges.insert().is_none());
+            assert_eq!(exchanges.len(), number);
         }
-        assert!(exchanges.insert().is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! The peers of one of the box's channels.
 
-use support::Outgoing;
+use wit::Outbox;
 
 /// Peers are numbered by the node, from 0 in the order of their arrows; there are no more than this.
 const MAX_PEERS: usize = 1024;
@@ -9,7 +9,13 @@ const MAX_PEERS: usize = 1024;
 const MUCH: usize = 256 << 10;
 
 #[derive(Debug, Default)]
-pub struct Peers(Vec<Peer>);
+pub struct Peers {
+    peers: Vec<Peer>,
+    /// bytes that the batches for all of them may be
+    most: usize,
+    /// as [`MUCH`], but for as many peers as there are no more than `most`
+    much: usize,
+}
 
 #[derive(Debug, Default)]
 struct Peer {
@@ -18,33 +24,51 @@ struct Peer {
     retires_at: Option<u64>,
     /// ... and it is to be let go
     retiring: bool,
-    out: Outgoing,
+    out: Outbox,
+    /// Data waits because there is much in `out`.
+    refused: bool,
 }
 
 impl Peers {
+    /// Batches for all of them are to be no larger than `most` bytes.
+    pub fn new(most: usize) -> Self {
+        Peers { peers: Vec::new(), most, much: most.min(MUCH) }
+    }
+
     /// The peer is there, and knows nothing of what was before.
     pub fn attach(&mut self, number: u32) {
         let place = number as usize;
-        if place >= self.0.len() && place < MAX_PEERS {
-            self.0.resize_with(place + 1, Peer::default);
+        if place >= self.peers.len() && place < MAX_PEERS {
+            self.peers.resize_with(place + 1, Peer::default);
+            self.much = (self.most / self.peers.len()).min(MUCH);
         }
-        if let Some(peer) = self.0.get_mut(place) {
-            peer.attached = true;
-            (peer.retires_at, peer.retiring) = (None, false);
-            peer.out.clear();
+        if let Some(peer) = self.peers.get_mut(place) {
+            *peer = Peer { attached: true, ..Peer::default() };
         }
     }
 
     pub fn detach(&mut self, number: u32) {
-        if let Some(peer) = self.0.get_mut(number as usize) {
-            peer.attached = false;
-            (peer.retires_at, peer.retiring) = (None, false);
-            peer.out.clear();
+        if let Some(peer) = self.peers.get_mut(number as usize) {
+            *peer = Peer::default();
         }
     }
 
+    /// Forgets what is to be sent to a peer.
+    pub fn clear(&mut self, number: u32) {
+        if let Some(peer) = self.peers.get_mut(number as usize) {
+            peer.out = Outbox::new();
+            peer.refused = true;
+        }
+    }
+
+    /// Bytes in all batches, and the peer with the largest.
+    pub fn waiting_bytes(&self) -> (usize, Option<u32>) {
+        let largest = self.peers.iter().zip(0..).max_by_key(|(peer, _)| peer.out.len()).map(|(_, number)| number);
+        (self.peers.iter().map(|peer| peer.out.len()).sum(), largest)
+    }
+
     pub fn retire(&mut self, number: u32, now: u64) {
-        if let Some(peer) = self.0.get_mut(number as usize).filter(|peer| peer.attached) {
+        if let Some(peer) = self.peers.get_mut(number as usize).filter(|peer| peer.attached) {
             peer.retires_at.get_or_insert(now);
             peer.retiring = true;
         }
@@ -53,62 +77,83 @@ impl Peers {
     /// Since when a peer retires, if it does.
     #[inline]
     pub fn retires_at(&self, number: u32) -> Option<u64> {
-        self.0.get(number as usize)?.retires_at
+        self.peers.get(number as usize)?.retires_at
     }
 
     /// Peers that retire and that there is nothing left to send to.
     pub fn retiring(&self) -> Vec<u32> {
-        let quiet = self.0.iter().zip(0..).filter(|(peer, _)| peer.retiring && peer.out.is_empty());
+        let quiet = self.peers.iter().zip(0..).filter(|(peer, _)| peer.retiring && peer.out.is_empty());
         quiet.map(|(_, number)| number).collect()
     }
 
     pub fn any_retiring(&self) -> bool {
-        self.0.iter().any(|peer| peer.retiring)
+        self.peers.iter().any(|peer| peer.retiring)
     }
 
     pub fn any_attached(&self) -> bool {
-        self.0.iter().any(|peer| peer.attached)
+        self.peers.iter().any(|peer| peer.attached)
     }
 
     /// Nothing more is said to a peer that was let go.
     pub fn released(&mut self, number: u32) {
-        if let Some(peer) = self.0.get_mut(number as usize) {
+        if let Some(peer) = self.peers.get_mut(number as usize) {
             peer.retiring = false;
         }
     }
 
     pub fn is_attached(&self, number: u32) -> bool {
-        self.0.get(number as usize).is_some_and(|peer| peer.attached)
+        self.peers.get(number as usize).is_some_and(|peer| peer.attached)
     }
 
     /// Where to write what a peer must know in any case, if it is there.
     #[inline]
-    pub fn out(&mut self, number: u32) -> Option<&mut Outgoing> {
-        self.0.get_mut(number as usize).filter(|peer| peer.attached).map(|peer| &mut peer.out)
+    pub fn out(&mut self, number: u32) -> Option<&mut Outbox> {
+        self.peers.get_mut(number as usize).filter(|peer| peer.attached).map(|peer| &mut peer.out)
+    }
+
+    /// Where to write what can wait, if the peer takes anything now.
+    #[inline]
+    pub fn out_unless_full(&mut self, number: u32) -> Option<&mut Outbox> {
+        self.out(number).filter(|out| !out.is_full())
     }
 
     /// Where to write data, if the peer takes more of it now.
     #[inline]
-    pub fn out_for_data(&mut self, number: u32) -> Option<&mut Outgoing> {
-        self.out(number).filter(|out| !out.is_full() && out.len() < MUCH)
+    pub fn out_for_data(&mut self, number: u32) -> Option<&mut Outbox> {
+        let much = self.much;
+        let peer = self.peers.get_mut(number as usize).filter(|peer| peer.attached)?;
+        let takes = !peer.out.is_full() && peer.out.len() < much;
+        peer.refused |= !takes;
+        takes.then_some(&mut peer.out)
+    }
+
+    /// Data waits for a batch to be sent, and the next `flush` sends it.
+    pub fn any_refused(&self) -> bool {
+        self.peers.iter().any(|peer| peer.refused && !peer.out.is_full() && !peer.out.is_empty())
     }
 
     /// How many peers the next `flush` without `room` sends to.
     pub fn waiting(&self) -> usize {
-        self.0.iter().filter(|peer| !peer.out.is_empty() && !peer.out.is_full()).count()
+        self.peers.iter().filter(|peer| !peer.out.is_empty() && !peer.out.is_full()).count()
     }
 
-    /// Sends what there is, to peers that had no room only if `room`. True: such a peer has room again.
+    /// Sends what there is, to peers that had no room only if `room`. True: one that data has waited for takes more.
     pub fn flush(&mut self, room: bool, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
         let mut freed = false;
-        for (number, peer) in self.0.iter_mut().enumerate() {
+        let keep = self.peers.len() * MUCH <= self.most;
+        for (number, peer) in self.peers.iter_mut().enumerate() {
             if peer.out.is_empty() {
                 continue;
             }
             let was_full = peer.out.is_full();
             if !was_full || room {
                 peer.out.flush(|batch| send(number as u32, batch));
-                freed |= was_full && !peer.out.is_full();
+                if peer.out.is_empty() {
+                    freed |= was_full || core::mem::take(&mut peer.refused);
+                    if !keep {
+                        peer.out = Outbox::new();
+                    }
+                }
             }
         }
         freed

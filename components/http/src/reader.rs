@@ -28,6 +28,9 @@ struct Known {
 const MAX_KNOWN: usize = 32;
 const MAX_KNOWN_BYTES: usize = 2048;
 
+/// All that a reader keeps: each known block, and the lines that are made of it; and the lines of the largest head.
+pub const MAX_BYTES: usize = MAX_KNOWN * (3 * MAX_KNOWN_BYTES + size_of::<Known>()) + (128 << 10);
+
 impl Reader {
     /// Where the headers that were kept last are.
     pub fn latest(&self) -> u8 {

@@ -47,6 +47,9 @@ struct Given {
 const MAX_KNOWN: usize = 64;
 const MAX_KNOWN_BYTES: usize = 2048;
 
+/// All that is kept of heads: each as it was given and as it was written, and the largest while it is made.
+pub const MAX_KEPT_BYTES: usize = (MAX_KNOWN + 1) * (2 * MAX_KNOWN_BYTES + 256 + size_of::<Head>()) + 4 * MAX_BYTES;
+
 impl Head {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

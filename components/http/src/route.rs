@@ -1,6 +1,6 @@
 //! Which handler a request is for.
 
-use wit::http::Attach as Route;
+use wit::http::Attach;
 
 /// The handlers that have attached, and what each is for. A handler that is gone keeps its route, so that its
 /// requests are told to come back and do not end up with another.
@@ -21,7 +21,7 @@ struct Entry {
 
 impl Routes {
     /// `peer` is for this route, and for no other.
-    pub fn set(&mut self, peer: u32, route: Route<'_>) {
+    pub fn set(&mut self, peer: u32, route: Attach<'_>) {
         self.entries.retain(|entry| entry.peer != peer);
         self.entries.push(Entry {
             host: route.host.to_ascii_lowercase(),
@@ -73,7 +73,7 @@ mod tests {
     fn routes(list: &[(u32, &str, &str)]) -> Routes {
         let mut routes = Routes::default();
         for &(peer, host, path) in list {
-            routes.set(peer, Route { host, path });
+            routes.set(peer, Attach { host, path });
         }
         routes
     }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_peer_has_one_route() {
         let mut routes = routes(&[(0, "", "/a")]);
-        routes.set(0, Route { host: "", path: "/b" });
+        routes.set(0, Attach { host: "", path: "/b" });
         assert_eq!(routes.find("", "/a"), None);
         assert_eq!(routes.find("", "/b"), Some(0));
     }

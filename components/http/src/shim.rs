@@ -38,11 +38,21 @@ mod bindings {
 
 struct HttpBox;
 
+/// Bytes by which the box's memory may grow.
+fn memory_left() -> usize {
+    let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
+    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
+}
+
 impl bindings::exports::pearwood::box0_2_0::service::Guest for HttpBox {
     fn run() {
         let settings = config::get();
-        let mut http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            Ok(config) => Http::new(config),
+        let http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+            Ok(config) => Http::new(config, memory_left()),
+            Err(error) => Err(error),
+        };
+        let mut http = match http {
+            Ok(http) => http,
             Err(error) => return log::write(log::Level::Error, &error),
         };
         let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };

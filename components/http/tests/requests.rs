@@ -115,6 +115,9 @@ fn expect_continue_is_answered_when_the_handler_has_the_request() {
     let client = bench.connect();
     let head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n";
     bench.send(client, head);
+    assert_eq!(bench.take(client), "", "the handler may refuse it");
+    bench.now = bench.http.deadline();
+    bench.turn();
     assert_eq!(bench.take(client), "HTTP/1.1 100 Continue\r\n\r\n");
     bench.send(client, "hello");
     assert_eq!(bench.last().headers, "Content-Length: 5\r\n");
@@ -133,7 +136,23 @@ fn expect_continue_is_answered_when_the_handler_has_the_request() {
     assert_eq!(bench.take(third), "");
     assert_eq!(bench.last().target, "/slow");
     bench.respond_text(bench.last().id, "x");
+    bench.wait(common::SECOND);
     assert!(bench.take(third).ends_with("xHTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+#[test]
+fn a_refusal_comes_without_100_continue_and_says_that_it_ends_the_connection() {
+    for (settings, status) in [(&[][..], 405), (&[("body-bytes", "1000")], 413)] {
+        let mut bench = Bench::with(settings);
+        let client = bench.connect();
+        bench.send(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\nExpect: 100-continue\r\n\r\n");
+        if status == 405 {
+            bench.respond(bench.last().id, 405, "content-length: 0\r\n", "");
+        }
+        let text = bench.take(client);
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")) && text.contains("Connection: close\r\n"), "{text}");
+        assert!(bench.client(client).finished);
+    }
 }
 
 #[test]

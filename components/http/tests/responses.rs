@@ -195,9 +195,15 @@ fn an_answer_before_the_end_of_the_request() {
     let (mut bench, client, id) = asked("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\nhello");
     bench.respond(id, 403, "content-length: 0\r\n", "");
     assert!(bench.client(client).finished);
-    // Nor that of one which turns out to be.
+    assert!(bench.take(client).contains("Connection: close\r\n"), "the client is told");
+    // Nor that of one which may be.
     let (mut bench, client, id) = asked("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n");
     bench.respond(id, 403, "content-length: 0\r\n", "");
+    assert!(bench.client(client).finished);
+    assert!(bench.take(client).contains("Connection: close\r\n"));
+    // A handler that has not refused the request may read the rest still, as long as it does not end.
+    let (mut bench, client, id) = asked("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n");
+    bench.respond(id, 200, "content-length: 0\r\n", "");
     assert!(!bench.client(client).finished);
     for _ in 0..5 {
         bench.send(client, [b'x'; 60_000]);

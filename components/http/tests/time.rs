@@ -96,22 +96,27 @@ fn a_handler_without_progress() {
 
 #[test]
 fn a_client_that_does_not_read() {
-    let mut bench = Bench::new();
-    bench.clients_read = false;
-    let client = bench.connect();
-    bench.send(client, GET);
-    let id = bench.last().id;
-    bench.event(Event::Response { request: id, status: 200, headers: b"content-length: 1000000\r\n" });
-    bench.event(Event::Body { request: id, data: &[b'x'; 65_536] });
-    bench.turn();
-    for _ in 0..3 {
-        bench.wait(29 * SECOND);
-        bench.read(client, 10);
+    for (each, aborted) in [(10, true), (20_000, false)] {
+        let mut bench = Bench::new();
+        bench.clients_read = false;
+        let client = bench.connect();
+        bench.send(client, GET);
+        let id = bench.last().id;
+        bench.event(Event::Response { request: id, status: 200, headers: b"content-length: 1000000\r\n" });
+        bench.event(Event::Body { request: id, data: &[b'x'; 65_536] });
         bench.turn();
+        bench.event(Event::Body { request: id, data: &[b'x'; 60_000] });
+        bench.turn();
+        for _ in 0..2 {
+            bench.wait(29 * SECOND);
+            assert!(!bench.client(client).aborted || aborted);
+            bench.read(client, each);
+            bench.turn();
+        }
+        assert_eq!(bench.client(client).aborted, aborted, "{each} bytes in 29 seconds");
+        bench.wait(60 * SECOND);
+        assert!(bench.client(client).aborted && bench.last().cancelled);
     }
-    assert!(!bench.client(client).aborted);
-    bench.wait(30 * SECOND);
-    assert!(bench.client(client).aborted && bench.last().cancelled);
 }
 
 #[test]

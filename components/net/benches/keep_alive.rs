@@ -52,7 +52,7 @@ impl Remote {
             payload_len: tcp.buffer_len(),
             hop_limit: 64,
         };
-        let buffer = batch.reserve(wit::nic::FRAME, 0, 14 + ip.buffer_len() + tcp.buffer_len());
+        let buffer = batch.reserve(wit::nic::Event::FRAME, 0, 14 + ip.buffer_len() + tcp.buffer_len());
         let mut frame = EthernetFrame::new_unchecked(buffer);
         frame.set_src_addr(EthernetAddress(CARD));
         frame.set_dst_addr(EthernetAddress(STACK));
@@ -85,7 +85,7 @@ fn arp(batch: &mut Batch) {
         target_hardware_addr: EthernetAddress([0; 6]),
         target_protocol_addr: LOCAL,
     };
-    let buffer = batch.reserve(wit::nic::FRAME, 0, 14 + arp.buffer_len());
+    let buffer = batch.reserve(wit::nic::Event::FRAME, 0, 14 + arp.buffer_len());
     let mut frame = EthernetFrame::new_unchecked(buffer);
     frame.set_src_addr(EthernetAddress(CARD));
     frame.set_dst_addr(EthernetAddress::BROADCAST);

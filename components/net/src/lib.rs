@@ -15,6 +15,7 @@ mod datagrams;
 mod heritage;
 mod journal;
 mod link;
+mod memory;
 mod names;
 mod neighbours;
 mod outgoing;

@@ -7,7 +7,7 @@ use crate::segments::{self, Written};
 use crate::timers::NEVER;
 use core::net::Ipv6Addr;
 use core::num::{NonZeroU16, NonZeroUsize};
-use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress};
@@ -83,6 +83,29 @@ impl Link {
         interface.poll_ingress_single(instant(now), &mut device, set);
     }
 
+    /// An interface whose context begins a connection with this initial sequence number.
+    ///
+    /// smoltcp takes that from the interface's generator, from whose numbers the next can be computed. So this one is
+    /// made for one connection, and its generator is where this number comes next.
+    pub fn opener(&mut self, now: u64, number: u32) -> Interface {
+        let Link { interface, card, outgoing, long, sent } = self;
+        let mut config = Config::new(EthernetAddress(card.address).into());
+        config.random_seed = seed_before(number);
+        let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu, blank: true };
+        let mut opener = Interface::new(config, &mut device, instant(now));
+        let addresses = interface.ip_addrs().iter().copied();
+        opener.update_ip_addrs(|list| list.extend(addresses));
+        opener
+    }
+
+    /// Processes a SYN, to which the answer will have this initial sequence number.
+    pub fn synchronize(&mut self, now: u64, number: u32, frame: &[u8], set: &mut SocketSet<'static>) {
+        let mut opener = self.opener(now, number);
+        core::mem::swap(&mut self.interface, &mut opener);
+        self.ingress(now, frame, set);
+        self.interface = opener;
+    }
+
     /// Transmits at most one segment of each TCP socket. True if something was sent.
     #[inline]
     pub fn egress(&mut self, now: u64, set: &mut SocketSet<'static>) -> bool {
@@ -130,10 +153,6 @@ impl Link {
         phy::TxToken::consume(Transmit { outgoing, long, sent, split: None, blank: true }, length, write);
     }
 
-    pub fn context(&mut self) -> &mut Context {
-        self.interface.context()
-    }
-
     /// Whether a packet for this address is for this machine.
     pub fn owns(&self, address: Ipv6Addr) -> bool {
         self.interface.has_ip_addr(from_mapped(address))
@@ -156,6 +175,29 @@ impl Link {
     pub fn has_room(&self) -> bool {
         self.outgoing.len() < Self::BATCH
     }
+}
+
+/// The seed with which smoltcp's generator (sPCG32) gives `number` second; the first is spent on IPv4's identifiers, and
+/// must not be zero there.
+fn seed_before(number: u32) -> u64 {
+    const MULTIPLIER: u64 = 0xbb2e_fcec_3c39_611d;
+    const INCREMENT: u64 = 0x7590_ef39;
+    /// Newton's iteration doubles the bits that are right, three at first.
+    const INVERSE: u64 = {
+        let mut inverse = MULTIPLIER;
+        let mut bits = 3;
+        while bits < 64 {
+            inverse = inverse.wrapping_mul(2u64.wrapping_sub(MULTIPLIER.wrapping_mul(inverse)));
+            bits *= 2;
+        }
+        inverse
+    };
+    let before = |state: u64| state.wrapping_sub(INCREMENT).wrapping_mul(INVERSE);
+    let output = |state: u64| (state >> (29 - (state >> 61))) as u32;
+    // Of a state whose upper three bits are zero, the lower 29 do not matter to what it gives.
+    let states = (0..1 << 29).map(|low| before(u64::from(number) << 29 | low));
+    let fits = |state: &u64| (output(*state) ^ output(*state) >> 16) as u16 != 0;
+    states.filter(fits).map(before).next().unwrap_or_default()
 }
 
 fn instant(now: u64) -> Instant {

@@ -2,7 +2,11 @@
 //!
 //! A buffer that is zeroed once, not for each frame, as a vector is that grows for it.
 
+use wit::Records;
 use wit::batch::{HEADER, head};
+
+/// Bytes of the largest batch that the node passes on.
+pub const LARGEST: usize = 131_072;
 
 #[derive(Debug, Default)]
 pub struct Outgoing {
@@ -19,7 +23,7 @@ impl Outgoing {
         if self.bytes.len() < end {
             self.grow(end);
         }
-        self.bytes[self.used..start].copy_from_slice(&head(wit::nic::FRAME, 0, length));
+        self.bytes[self.used..start].copy_from_slice(&head(wit::nic::Command::FRAME, 0, length));
         self.used = end;
         &mut self.bytes[start..end]
     }
@@ -29,9 +33,25 @@ impl Outgoing {
         self.bytes.resize(length.next_power_of_two(), 0);
     }
 
-    /// The packed batch.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.used]
+    /// The packed frames, in batches that are as large as may be.
+    pub fn batches(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..self.used];
+        core::iter::from_fn(move || {
+            let mut length = rest.len();
+            if length > LARGEST {
+                length = 0;
+                let lengths = Records::new(rest).flatten().map(|record| HEADER + record.bytes.len());
+                for more in lengths {
+                    if length + more > LARGEST {
+                        break;
+                    }
+                    length += more;
+                }
+            }
+            let (batch, after) = rest.split_at(length);
+            rest = after;
+            (length > 0).then_some(batch)
+        })
     }
 
     #[inline]
@@ -39,8 +59,9 @@ impl Outgoing {
         self.used
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.used == 0
+    /// Drops what is beyond that many bytes, which must be whole frames.
+    pub fn truncate(&mut self, length: usize) {
+        self.used = self.used.min(length);
     }
 
     pub fn clear(&mut self) {

@@ -92,6 +92,11 @@ impl Segment {
         self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
     }
 
+    /// Whether this may end a handshake: ACK and neither SYN nor RST.
+    pub fn is_acknowledgement(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::ACK
+    }
+
     /// bytes of data
     pub fn payload(&self) -> usize {
         self.end - self.data

@@ -4,13 +4,15 @@ use wit::Batch;
 
 /// Peer numbers from here on are not served: the node numbers them from 0.
 const MAX_PEERS: u32 = 256;
-/// Bytes of events from which nothing more is drained for a peer until some are taken.
-const ROOM: usize = 128 << 10;
+/// Bytes of events from which nothing more is drained for a peer until some are taken. With all that one connection or
+/// port may add, a batch stays below the node's limit of 131,072.
+const ROOM: usize = 48 << 10;
 /// Bytes of events at which a peer that never reads gets no more answers to its commands.
-const LIMIT: usize = 1 << 20;
-
-/// Bytes of the largest batch whose buffer is kept for the next.
-const LARGEST: usize = 2 * ROOM;
+const LIMIT: usize = 120 << 10;
+/// Peers whose buffers may all be full at a time; with more of them, those that have events wait for each other.
+const CROWD: usize = 4;
+/// Bytes of a buffer that is kept for the next events in a crowd.
+const KEPT: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 struct Peer {
@@ -33,6 +35,8 @@ pub struct Peers {
     retiring: Vec<u32>,
     /// peers to let go
     released: Vec<u32>,
+    /// a peer has no room since others have events
+    crowded: bool,
 }
 
 impl Peers {
@@ -102,14 +106,52 @@ impl Peers {
     /// Where to write events for a peer, if it takes any now.
     #[inline]
     pub fn room(&mut self, peer: u32) -> Option<&mut Batch> {
+        let crowded = self.pending.len() >= CROWD && self.is_crowded(peer);
         let p = self.peers.get_mut(peer as usize)?;
-        if p.full || !p.attached || p.events.len() >= ROOM {
+        if p.full || !p.attached || p.events.len() >= ROOM || crowded {
             return None;
         }
         if !core::mem::replace(&mut p.pending, true) {
             self.pending.push(peer);
         }
         Some(&mut p.events)
+    }
+
+    /// Whether so many peers have events that a further one has to wait until some have taken theirs.
+    #[cold]
+    fn is_crowded(&mut self, peer: u32) -> bool {
+        let waiting = |peer: &u32| self.peers[*peer as usize].events.len();
+        let crowded = !self.pending.contains(&peer) && self.pending.iter().map(waiting).sum::<usize>() > CROWD * ROOM;
+        self.crowded |= crowded;
+        crowded
+    }
+
+    /// How many peers are attached.
+    pub fn attached(&self) -> usize {
+        self.peers.iter().filter(|p| p.attached).count()
+    }
+
+    /// Whether a peer may have one more of so many things, where `owners` names the owner of each that is taken. Half of
+    /// them are for whoever comes first, and of the other half each peer has a share that no other can take.
+    pub fn may_have(&self, peer: u32, limit: usize, owners: impl Iterator<Item = u32>) -> bool {
+        let mut held = [0; MAX_PEERS as usize];
+        let mut taken = 0;
+        for owner in owners {
+            taken += 1;
+            if let Some(held) = held.get_mut(owner as usize) {
+                *held += 1;
+            }
+        }
+        let share = limit / (2 * self.attached().max(1));
+        let others = self.peers.iter().zip(0..).filter(|&(p, number)| p.attached && number != peer);
+        let owed: usize = others.map(|(_, number)| share.saturating_sub(held[number as usize])).sum();
+        let own = held.get(peer as usize).copied().unwrap_or_default();
+        taken < limit && (own < share || taken + owed < limit)
+    }
+
+    /// Whether a peer has so many answers to read that it gets no more, and so need not be served.
+    pub fn is_deaf(&self, peer: u32) -> bool {
+        self.peers.get(peer as usize).is_none_or(|p| p.events.len() >= LIMIT)
     }
 
     /// Where to write the answer to a peer's command: room or not, unless the peer does not read its answers at all.
@@ -126,6 +168,9 @@ impl Peers {
 
     /// How many peers the next `deliver` offers events; none if more is to be done for one of them after it.
     pub fn waiting(&self) -> Option<usize> {
+        if self.crowded {
+            return None;
+        }
         let mut count = self.released.len();
         for &peer in &self.pending {
             let p = &self.peers[peer as usize];
@@ -140,18 +185,19 @@ impl Peers {
     /// Offers each peer its events. `send` says whether it took them. True if some peer has room that had none.
     pub fn deliver(&mut self, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
         let mut room = false;
-        let peers = &mut self.peers;
+        let few = self.pending.len() < CROWD;
+        let (peers, crowded) = (&mut self.peers, &mut self.crowded);
         self.pending.retain(|&peer| {
             let p = &mut peers[peer as usize];
             if p.full {
                 return true;
             }
-            if p.events.is_empty() || send(peer, p.events.as_bytes()) {
-                room |= p.events.len() >= ROOM;
-                if p.events.len() > LARGEST {
+            let before = p.events.len();
+            if p.events.flush(|events| send(peer, events)) {
+                room |= before >= ROOM || core::mem::take(crowded);
+                if before > if few { 2 * ROOM } else { KEPT } {
                     p.events = Batch::new();
                 }
-                p.events.clear();
                 p.pending = false;
                 return false;
             }
@@ -164,7 +210,7 @@ impl Peers {
         room
     }
 
-    /// `schedule` says that a peer which had no room has some again. True if a peer was waiting for it.
+    /// The node says that a peer which had no room has some again. True if a peer was waiting for it.
     pub fn retry(&mut self) -> bool {
         let mut any = false;
         for peer in &mut self.peers {

@@ -8,7 +8,7 @@
 //! config.dns = ["192.168.1.1"]          # without it: what DHCP and the routers name
 //! config.hostname = "pearwood"          # told to the DHCP server
 //! config.connections = 1024             # TCP connections at a time
-//! config.buffers = "10 MiB"             # memory of all TCP connections together
+//! config.buffers = "12 MiB"             # memory of all TCP connections together, as far as the box has it
 //! config.receive-buffer = "32 KiB"      # the most one connection gets
 //! config.send-buffer = "64 KiB"
 //! config.keep-alive = 60                # seconds of silence before a probe; five unanswered ones end a connection
@@ -51,7 +51,7 @@ impl Default for Settings {
             dns: Vec::new(),
             hostname: None,
             connections: 1024,
-            buffers: 10 << 20,
+            buffers: 12 << 20,
             receive_buffer: 32 << 10,
             send_buffer: 64 << 10,
             keep_alive: 60,

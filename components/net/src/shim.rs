@@ -160,7 +160,9 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
         let done = stack.is_done();
         let rests = !done && stack.is_last_batch();
         let mut out = Departure { rest_until: rests.then(|| stack.deadline()), turn: None };
-        stack.transmit(|frames| drop(out.send(numbers.nic, 0, frames)));
+        stack.transmit(|frames| {
+            out.send(numbers.nic, 0, frames);
+        });
         stack.deliver_tcp(|peer, events| out.send(numbers.tcp, peer, events));
         stack.deliver_udp(|peer, events| out.send(numbers.udp, peer, events));
         stack.deliver_names(|peer, events| out.send(numbers.names, peer, events));

@@ -11,6 +11,7 @@ use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
 use crate::neighbours::{Neighbours, is_answer};
+use crate::outgoing::LARGEST;
 use crate::packet::{self, Packet, Segment};
 use crate::peers::Peers;
 use crate::random::{Random, Seed};
@@ -18,7 +19,7 @@ use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
-use wit::Records;
+use wit::{Records, nic};
 
 const SECOND: u64 = 1_000_000_000;
 /// How often peers that retire are looked at.
@@ -98,11 +99,14 @@ impl Stack {
 
     /// Takes a batch of received frames.
     pub fn frames(&mut self, now: u64, packed: &[u8]) {
+        self.now = now;
         let mut waiting = None;
         for record in Records::new(packed) {
             match record {
-                Ok(record) if record.kind == wit::nic::FRAME => self.frame(now, record.bytes, &mut waiting),
-                Ok(record) if record.kind == wit::nic::SHARED => self.share(now, record.id != 0),
+                Ok(record) if record.kind == nic::Event::FRAME => self.frame(now, record.bytes, &mut waiting),
+                Ok(record) if record.kind == nic::Event::SHARED => self.share(now, record.id != 0),
+                // what the node says of the card, which the shim has read
+                Ok(record) if record.kind >= wit::Peer::FIRST_KIND => {}
                 _ => self.counters.ignored += 1,
             }
         }
@@ -177,7 +181,7 @@ impl Stack {
     }
 
     pub fn tcp_commands(&mut self, packed: &[u8]) {
-        self.tcp.commands(packed, &mut self.link, &mut self.random);
+        self.tcp.commands(self.now, packed, &mut self.link, &mut self.random);
     }
 
     pub fn udp_commands(&mut self, now: u64, packed: &[u8]) {
@@ -238,17 +242,15 @@ impl Stack {
     /// Whether `transmit` and the `deliver` functions have one batch to send, and nothing is to be done after it before
     /// the deadline.
     pub fn is_last_batch(&self) -> bool {
-        let frames = usize::from(!self.link.outgoing.is_empty());
+        let frames = self.link.outgoing.len().div_ceil(LARGEST);
         let events = [&self.tcp.peers, &self.udp.peers, &self.names.peers].map(Peers::waiting);
         events.iter().copied().sum::<Option<usize>>().is_some_and(|events| frames + events == 1)
     }
 
     /// Frames for the card. They must go out before the next frames or commands come in.
-    pub fn transmit(&mut self, send: impl FnOnce(&[u8])) {
-        if !self.link.outgoing.is_empty() {
-            send(self.link.outgoing.as_bytes());
-            self.link.outgoing.clear();
-        }
+    pub fn transmit(&mut self, send: impl FnMut(&[u8])) {
+        self.link.outgoing.batches().for_each(send);
+        self.link.outgoing.clear();
     }
 
     /// Events for the clients of `pearwood:net/tcp`. `send` says whether the peer took them.

@@ -37,6 +37,11 @@ impl Timers {
         }
     }
 
+    /// Whether there is memory for the entries of so many owners and one more, before [`Timers::compact`] is to be asked.
+    pub fn room_for(&mut self, count: usize) -> bool {
+        self.heap.try_reserve((count + 1).saturating_sub(self.heap.len())).is_ok()
+    }
+
     /// When to look at the timers next. May be earlier than any deadline.
     pub fn next(&self) -> u64 {
         self.heap.peek().map_or(NEVER, |Reverse((at, _))| *at)

@@ -2,6 +2,7 @@
 
 use crate::datagrams::{Datagrams, Size};
 use crate::link::{Link, from_mapped, to_mapped};
+use crate::memory;
 use crate::peers::Peers;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp::Socket;
@@ -42,7 +43,7 @@ pub struct Udp {
 pub struct Counters {
     /// datagrams of clients that were not sent: no room, no route
     pub dropped: u64,
-    /// commands that made no sense
+    /// commands that made no sense, or whose answers their box does not read
     pub malformed: u64,
 }
 
@@ -98,6 +99,7 @@ impl Udp {
 
     fn command(&mut self, now: u64, peer: u32, command: Command<'_>, datagrams: &mut Datagrams, link: &mut Link) {
         match command {
+            Command::Bind { .. } if self.peers.is_deaf(peer) => self.counters.malformed += 1,
             Command::Bind { port } => {
                 let answer = match self.bind(peer, port, datagrams) {
                     Ok(()) => Event::Bound { port },
@@ -120,7 +122,7 @@ impl Udp {
                     return;
                 }
                 let to = IpEndpoint::new(from_mapped(to.address), to.port);
-                if !datagrams.senders.send(now, port, to, data, link) {
+                if !link.has_room() || !datagrams.senders.send(now, port, to, data, link) {
                     self.counters.dropped += 1;
                 }
             }
@@ -140,8 +142,11 @@ impl Udp {
         if self.left {
             return Err("another instance has the ports");
         }
-        if self.bindings.len() >= LIMIT {
+        if !self.peers.may_have(peer, LIMIT, self.bindings.values().map(|binding| binding.peer)) {
             return Err("too many ports are bound");
+        }
+        if !memory::there_is(SIZE.bytes) {
+            return Err("out of buffer memory");
         }
         let handle = datagrams.bind(port, SIZE).ok_or("the port is not available")?;
         self.bindings.insert(port, Binding { peer, handle });

@@ -45,11 +45,11 @@ fn the_steady_state_allocates_nothing() {
     let from = |control, sequence, acknowledge, payload| {
         let frame = frames::tcp(&Tcp { from: REMOTE, to: (STACK4, 80), control, sequence, acknowledge, payload });
         let mut batch = Batch::new();
-        batch.push(wit::nic::FRAME, 0, &frame);
+        batch.push(wit::nic::Event::FRAME, 0, &frame);
         batch
     };
     let mut arp = Batch::new();
-    arp.push(wit::nic::FRAME, 0, &frames::arp(REMOTE.0, [2, 0, 0, 0, 0, 66], STACK4));
+    arp.push(wit::nic::Event::FRAME, 0, &frames::arp(REMOTE.0, [2, 0, 0, 0, 0, 66], STACK4));
     world.stack.frames(world.now, arp.as_bytes());
     world.turn();
     world.stack.frames(world.now, from(TcpControl::Syn, 0, None, b"").as_bytes());

@@ -3,125 +3,18 @@
 //! The allocator is the one that boxes have, on an arena that grows by pages like linear memory, for the stack alone.
 
 mod common;
+#[path = "common/heap.rs"]
+mod heap;
 
 use common::frames::{self, Tcp};
 use common::wire::{Dice, MILLISECOND, SECOND};
 use common::*;
-use dlmalloc::Dlmalloc;
+use heap::{PAGE, memory};
 use pearwood_net::{Card, Stack};
 use smoltcp::wire::TcpControl;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wit::tcp::{Command, Event};
 use wit::{Batch, Peer, Records};
-
-const PAGE: usize = 64 << 10;
-const ARENA: usize = 64 << 20;
-
-/// Address space for the arena, and how much of it has been asked for.
-struct Pages;
-static START: AtomicUsize = AtomicUsize::new(0);
-static GROWN: AtomicUsize = AtomicUsize::new(0);
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: no part of the arena is given twice.
-unsafe impl dlmalloc::Allocator for Pages {
-    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        if START.load(Relaxed) == 0 {
-            // SAFETY: the size is not zero.
-            let start = unsafe { System.alloc_zeroed(Layout::from_size_align(ARENA, PAGE).unwrap()) };
-            START.store(start as usize, Relaxed);
-        }
-        let size = size.next_multiple_of(PAGE);
-        let at = GROWN.fetch_add(size, Relaxed);
-        assert!(at + size <= ARENA);
-        ((START.load(Relaxed) + at) as *mut u8, size, 0)
-    }
-    fn remap(&self, _: *mut u8, _: usize, _: usize, _: bool) -> *mut u8 {
-        std::ptr::null_mut()
-    }
-    fn free_part(&self, _: *mut u8, _: usize, _: usize) -> bool {
-        false
-    }
-    fn free(&self, _: *mut u8, _: usize) -> bool {
-        false
-    }
-    fn can_release_part(&self, _: u32) -> bool {
-        false
-    }
-    fn allocates_zeros(&self) -> bool {
-        true
-    }
-    fn page_size(&self) -> usize {
-        PAGE
-    }
-}
-
-static DLMALLOC: Mutex<Dlmalloc<Pages>> = Mutex::new(Dlmalloc::new_with_allocator(Pages));
-
-thread_local! {
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// What `f` allocates comes from the arena.
-fn inside<T>(f: impl FnOnce() -> T) -> T {
-    let before = INSIDE.replace(true);
-    let result = f();
-    INSIDE.set(before);
-    result
-}
-
-fn outside<T>(f: impl FnOnce() -> T) -> T {
-    let before = INSIDE.replace(false);
-    let result = f();
-    INSIDE.set(before);
-    result
-}
-
-struct Boxes;
-
-// SAFETY: memory goes back to where it came from, told by its address.
-unsafe impl GlobalAlloc for Boxes {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if INSIDE.get() {
-            LIVE.fetch_add(layout.size(), Relaxed);
-            // SAFETY: the caller's promises are passed on.
-            unsafe { DLMALLOC.lock().unwrap().malloc(layout.size(), layout.align()) }
-        } else {
-            // SAFETY: as above.
-            unsafe { System.alloc(layout) }
-        }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if (pointer as usize).wrapping_sub(START.load(Relaxed)) < ARENA {
-            LIVE.fetch_sub(layout.size(), Relaxed);
-            // SAFETY: it is of the arena.
-            unsafe { DLMALLOC.lock().unwrap().free(pointer, layout.size(), layout.align()) }
-        } else {
-            // SAFETY: it is not.
-            unsafe { System.dealloc(pointer, layout) }
-        }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if (pointer as usize).wrapping_sub(START.load(Relaxed)) < ARENA {
-            LIVE.fetch_add(size, Relaxed);
-            LIVE.fetch_sub(layout.size(), Relaxed);
-            // SAFETY: it is of the arena.
-            unsafe { DLMALLOC.lock().unwrap().realloc(pointer, layout.size(), layout.align(), size) }
-        } else {
-            // SAFETY: it is not.
-            unsafe { System.realloc(pointer, layout, size) }
-        }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Boxes = Boxes;
 
 const REMOTE: &str = "10.0.0.66";
 
@@ -171,7 +64,7 @@ impl Load {
         Peer::Is(0).encode(&mut commands);
         Command::Listen { port: 80, backlog: 64 }.encode(&mut commands);
         let mut frames = Batch::new();
-        frames.push(wit::nic::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
+        frames.push(wit::nic::Event::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
         let mut load = Load { stack, now: SECOND, remotes: BTreeMap::new(), commands, frames, port: 1024, reads: true };
         load.turn();
         load
@@ -184,7 +77,7 @@ impl Load {
         let frame = frames::tcp(&Tcp { from, to, control, sequence, acknowledge, payload });
         let control = u32::from(matches!(control, TcpControl::Syn | TcpControl::Fin));
         remote.sequence = sequence.wrapping_add(payload.len() as u32 + control);
-        self.frames.push(wit::nic::FRAME, 0, &frame);
+        self.frames.push(wit::nic::Event::FRAME, 0, &frame);
     }
 
     /// One turn; the remote sides acknowledge what comes in the next.
@@ -254,7 +147,7 @@ impl Load {
 
     /// Some connections at once, each used and ended as `end` says of its index.
     fn connections(&mut self, count: usize, answer: usize, mut end: impl FnMut(usize) -> End) {
-        self.frames.push(wit::nic::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
+        self.frames.push(wit::nic::Event::FRAME, 0, &frames::arp(REMOTE, [2, 0, 0, 0, 0, 66], STACK4));
         let ends: Vec<(u16, End)> = (0..count).map(|at| (self.next_port(), end(at))).collect();
         for &(port, _) in &ends {
             self.remotes.insert(port, Remote { sequence: u32::from(port).wrapping_mul(99_999), ..Remote::default() });
@@ -323,11 +216,6 @@ impl Load {
     }
 }
 
-/// Bytes that the arena has grown to, and that are in use.
-fn memory() -> (usize, usize) {
-    (GROWN.load(Relaxed), LIVE.load(Relaxed))
-}
-
 #[test]
 fn memory_has_a_bound_that_is_reached_early() {
     let mut load = Load::new();
@@ -358,7 +246,7 @@ fn memory_has_a_bound_that_is_reached_early() {
     nonsense(&mut load);
     load.reads = false;
     load.turn();
-    assert!(memory().1 > after.1 + (512 << 10));
+    assert!(memory().1 > after.1 + (64 << 10));
     load.reads = true;
     inside(|| load.stack.room());
     load.turn();

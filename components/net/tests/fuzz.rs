@@ -141,7 +141,7 @@ fn fuzz(world: &mut World, dice: &mut Dice, corpus: &[Vec<u8>], rounds: usize) {
                 2 => corpus[dice.below(corpus.len())].clone(),
                 _ => mutate::spoil(dice, corpus),
             };
-            batch.push(wit::nic::FRAME, 0, &frame);
+            batch.push(wit::nic::Event::FRAME, 0, &frame);
         }
         world.stack.frames(world.now, batch.as_bytes());
         if dice.percent(30) {

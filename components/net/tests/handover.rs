@@ -407,7 +407,7 @@ fn hostile_states() {
         stack.inherit(SECOND, &heritage);
         for frame in world.host_sent.iter().rev().take(20) {
             let mut batch = wit::Batch::new();
-            batch.push(wit::nic::FRAME, 0, frame);
+            batch.push(wit::nic::Event::FRAME, 0, frame);
             stack.frames(2 * SECOND, batch.as_bytes());
             stack.step(2 * SECOND);
         }

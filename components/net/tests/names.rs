@@ -174,12 +174,28 @@ fn failures_say_why() {
         ("", "not a host name"),
         ("a..b", "not a host name"),
         (&long, "not a host name"),
-        ("192.0.2.1", "::ffff:192.0.2.1"),
-        ("2001:db8::1", "2001:db8::1"),
+        // Addresses are told for names that were looked up only: a grant of the name would grant them.
+        ("192.0.2.1", "not a host name"),
+        ("127.0x1", "not a host name"),
+        ("2001:db8::1", "not a host name"),
     ] {
         lookup(&mut world, 1, name);
         assert_eq!(result(&mut world, &mut servers), format!("1: {why}"), "{name}");
     }
+}
+
+#[test]
+fn a_ticket_is_good_for_one_lookup_at_a_time() {
+    let mut world = world(&[HOST4]);
+    let mut servers = Servers::new(&mut world);
+    servers.knows("example.org", 1, a([192, 0, 2, 1]));
+    servers.knows("example.com", 1, a([192, 0, 2, 2]));
+    lookup(&mut world, 1, "example.org");
+    lookup(&mut world, 1, "example.com");
+    assert_eq!(result(&mut world, &mut servers), "1: a lookup with this ticket is being answered");
+    assert_eq!(result(&mut world, &mut servers), "1: ::ffff:192.0.2.1");
+    lookup(&mut world, 1, "example.com");
+    assert_eq!(result(&mut world, &mut servers), "1: ::ffff:192.0.2.2");
 }
 
 #[test]

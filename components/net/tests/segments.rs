@@ -71,7 +71,7 @@ fn acknowledgements(world: &World, first: &Seen, bytes: impl IntoIterator<Item =
     let mut batch = Batch::new();
     for bytes in bytes {
         batch.push(
-            wit::nic::FRAME,
+            wit::nic::Event::FRAME,
             0,
             &frames::tcp(&Tcp {
                 from: (HOST4, first.ports.1),

@@ -63,7 +63,7 @@ impl Client {
 
     fn fail(&mut self, request: u32, why: &str) {
         // Beyond this the peer sends requests without taking answers: then even the failures are dropped.
-        if self.out.len() < 2 * BATCH {
+        if self.out.len() < BATCH + BATCH / 2 {
             Event::Failed { request, why }.encode(&mut self.out);
         }
     }
@@ -131,9 +131,7 @@ impl<A: Assets> Site<A> {
             Some(Command::Credit { request, bytes }) => self.peers[peer].streams.add_credit(request, bytes),
             Some(Command::Cancel { request }) => self.peers[peer].streams.cancel(request),
             // Bodies mean nothing here; without credit for them the peer soon stops.
-            Some(Command::Body { .. } | Command::End { .. } | Command::Trailers { .. }) => {}
-            // Of a later version of the protocol.
-            Some(Command::Unknown { .. }) => {}
+            Some(Command::Body { .. } | Command::End { .. } | Command::Trailers { .. } | Command::Unknown { .. }) => {}
             None => self.peers[peer].fail(request, "malformed request"),
         }
     }

@@ -20,6 +20,12 @@ impl Buffer {
         self.bytes.len() - self.start
     }
 
+    /// Bytes of memory that it takes.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.bytes.len()

@@ -11,7 +11,6 @@ mod compare;
 
 pub use buffer::Buffer;
 pub use compare::same;
-pub use wit::Outbox as Outgoing;
 
 #[cfg(target_family = "wasm")]
 extern crate std;

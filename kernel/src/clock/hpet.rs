@@ -17,7 +17,8 @@ const SLOWEST: u64 = 100_000_000;
 /// `None`: there is none.
 #[allow(unsafe_code)]
 pub fn sample() -> Option<Sample> {
-    let registers: NonNull<u64> = devices::map(ADDRESS, 4096, Caching::Registers).ok()?.cast();
+    // SAFETY: the timer's registers, or nobody's: no machine has RAM there.
+    let registers: NonNull<u64> = unsafe { devices::map(ADDRESS, 4096, Caching::Registers) }.ok()?.cast();
     // SAFETY: mapped; registers of the timer, or nobody's, which read as all ones or zeroes.
     let read = |offset| unsafe { registers.byte_add(offset).read_volatile() };
     let period = read(CAPABILITIES) >> 32;

@@ -49,7 +49,8 @@ pub fn init() -> Result<(), OutOfMemory> {
     } else {
         // SAFETY: as above.
         unsafe { base.write(value | BASE_ENABLE) };
-        let registers: NonNull<u8> = devices::map(value & BASE_ADDRESS, 4096, Caching::Registers)?;
+        // SAFETY: the processor says that its APIC's registers are there.
+        let registers: NonNull<u8> = unsafe { devices::map(value & BASE_ADDRESS, 4096, Caching::Registers) }?;
         REGISTERS.store(registers.as_ptr().cast(), Ordering::Relaxed);
     }
     write(TASK_PRIORITY, 0);

@@ -8,9 +8,8 @@ const DEEPEST: usize = 32;
 
 /// Writes the return addresses that lead to `ip`, whose frame pointer is `fp`.
 ///
-/// Follows only frame pointers that go up and are aligned. They may still point anywhere if memory was overwritten; the
-/// fault that this then takes is reported as such, by a shorter report.
-#[allow(unsafe_code)]
+/// Whatever the stack holds, this ends and does not fault: it follows at most [`DEEPEST`] frame pointers, upwards only, and
+/// reads nothing but mapped words of stacks.
 pub fn write(out: &mut impl Write, ip: usize, fp: usize) {
     let text = setup::text();
     let (mut ip, mut fp) = (ip, fp);
@@ -18,17 +17,23 @@ pub fn write(out: &mut impl Write, ip: usize, fp: usize) {
     for _ in 0..DEEPEST {
         let place = if text.contains(&ip) { "kernel" } else { "wasm or data" };
         let _ = writeln!(out, "    {ip:016x} {place}");
-        if fp == 0 || !fp.is_multiple_of(8) || !(0x1000..1 << 47).contains(&fp) {
-            break;
-        }
-        // SAFETY: code is compiled with frame pointers, so this is a frame: the caller's frame pointer, the return
-        // address. If not, it is a read of some aligned address, which at worst faults while already reporting a fault.
-        let [caller_fp, caller_ip] = unsafe { core::ptr::with_exposed_provenance::<[usize; 2]>(fp).read() };
+        // a frame: the caller's frame pointer, and the return address above it
+        let Some((caller_fp, caller_ip)) = read(fp).zip(fp.checked_add(8).and_then(read)) else { break };
         if caller_ip == 0 || caller_fp <= fp && caller_fp != 0 {
             break;
         }
         (ip, fp) = (caller_ip, caller_fp);
     }
+}
+
+/// A word of a stack.
+#[allow(unsafe_code)]
+fn read(address: usize) -> Option<usize> {
+    if !address.is_multiple_of(8) || !setup::is_stack(address) {
+        return None;
+    }
+    // SAFETY: the word is aligned and its page mapped; that of a stack, so that reading it has no effects.
+    Some(unsafe { core::ptr::with_exposed_provenance::<usize>(address).read_volatile() })
 }
 
 /// The frame pointer here.

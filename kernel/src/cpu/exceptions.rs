@@ -1,18 +1,18 @@
 //! Exceptions: pages that wasm touches for the first time, traps of wasm, and the kernel's own faults.
 //!
 //! A trap of wasm is not handled here, in the middle of an exception: the frame is changed so that the return from it
-//! lands in [`trampoline`], on the stack of the code that trapped, which asks wasmtime. wasmtime then unwinds to where
-//! the wasm was entered and never comes back.
+//! lands in [`trampoline`], which asks wasmtime. wasmtime then unwinds to where the wasm was entered and never comes back.
+//! The trampoline has a stack of its own: that of the code that trapped may be at its end, and what wasmtime notes down of
+//! a trap, its backtrace, takes more than is left there.
 
-use core::fmt::Write;
+use core::{fmt::Write, sync::atomic::Ordering};
 
 use x86_64::registers::control::Cr2;
 
 use super::{backtrace, idt::Registers};
 use crate::{
-    console,
     memory::{mappings, setup, stacks},
-    power,
+    panic, power,
 };
 
 const DIVIDE_ERROR: u8 = 0;
@@ -58,7 +58,8 @@ pub fn handle(vector: u8, registers: &mut Registers) {
     }
     let may_be_wasm = matches!(vector, DIVIDE_ERROR | INVALID_OPCODE | PAGE_FAULT)
         && !setup::text().contains(&(registers.rip as usize));
-    if may_be_wasm {
+    let has_stack = super::current().trap_stack.load(Ordering::Relaxed) != 0;
+    if may_be_wasm && has_stack {
         super::current().fault.set(Some(*registers));
         divert(registers, (vector == PAGE_FAULT).then_some(address));
     } else {
@@ -73,10 +74,11 @@ fn divert(registers: &mut Registers, address: Option<usize>) {
     registers.rdx = u64::from(address.is_some());
     registers.rcx = address.unwrap_or(0) as u64;
     // as if called: aligned to 16 before a return address was pushed
-    registers.rsp = (registers.rsp & !15) - 8;
+    registers.rsp = super::current().trap_stack.load(Ordering::Relaxed) as u64 - 8;
     registers.rip = trampoline as *const () as u64;
 }
 
+/// Nothing else runs on its stack meanwhile: a CPU takes one trap at a time, since this neither waits nor runs wasm.
 extern "C" fn trampoline(ip: usize, fp: usize, has_address: bool, address: usize) -> ! {
     super::wasm::trap(ip, fp, has_address, address);
     // it was not wasm: the kernel ran into something that is no code
@@ -86,8 +88,7 @@ extern "C" fn trampoline(ip: usize, fp: usize, has_address: bool, address: usize
 
 /// Reports what happened and resets the machine.
 fn die(registers: &Registers, address: usize) -> ! {
-    super::interrupts::disable();
-    let mut out = console::emergency();
+    let mut out = panic::report();
     let name = NAMES.get(registers.vector as usize).copied().unwrap_or("exception");
     let _ = writeln!(out, "\nkernel fault: {name} ({}), error code {:#x}", registers.vector, registers.error);
     match registers.vector as u8 {

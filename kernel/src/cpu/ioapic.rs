@@ -54,13 +54,15 @@ struct IoApic {
 unsafe impl Send for IoApic {}
 
 /// Finds them and masks all lines.
+#[allow(unsafe_code)]
 pub fn init(tables: &Tables) -> Result<(), OutOfMemory> {
     let mut places = madt::io_apics(tables);
     if places.is_empty() {
         places.push(madt::IoApic { address: ADDRESS, first_line: 0 });
     }
     for madt::IoApic { address, first_line } in places {
-        let registers = devices::map(address, 4096, Caching::Registers)?.cast();
+        // SAFETY: firmware says that an I/O APIC's registers are there, or it is where they are on machines that do not say.
+        let registers = unsafe { devices::map(address, 4096, Caching::Registers) }?.cast();
         let mut io_apic = IoApic { registers, first: first_line, lines: 0 };
         io_apic.lines = match io_apic.read(VERSION) {
             u32::MAX => 0, // nobody there

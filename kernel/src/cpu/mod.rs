@@ -18,7 +18,7 @@ mod wasm;
 
 use core::{
     cell::Cell,
-    sync::atomic::{AtomicBool, AtomicPtr},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize},
 };
 
 use crate::memory::OutOfMemory;
@@ -34,6 +34,8 @@ pub struct Cpu {
     this: AtomicPtr<Cpu>,
     /// a device interrupted since this was last cleared
     pub woken: AtomicBool,
+    /// the top of the stack on which wasmtime is asked about traps; 0 until there are stacks
+    trap_stack: AtomicUsize,
     /// the registers of the fault that wasmtime is being asked about
     fault: Cell<Option<idt::Registers>>,
     /// the monotonic time for which the timer is set
@@ -48,6 +50,7 @@ static BOOT_CPU: Cpu = Cpu {
     wasmtime: [const { AtomicPtr::new(core::ptr::null_mut()) }; 2],
     this: AtomicPtr::new((&raw const BOOT_CPU).cast_mut()),
     woken: AtomicBool::new(false),
+    trap_stack: AtomicUsize::new(0),
     fault: Cell::new(None),
     timer: crate::clock::timer::PerCpu::new(),
 };

@@ -2,6 +2,7 @@
 //! interrupts switch to.
 
 use alloc::boxed::Box;
+use core::sync::atomic::Ordering;
 
 use x86_64::{
     VirtAddr,
@@ -21,6 +22,8 @@ use crate::memory::{OutOfMemory, stacks::Stack};
 
 /// Room for a report with its backtrace, which is the deepest that runs on these.
 const STACK_SIZE: usize = 12 << 10;
+/// Room for what wasmtime does about a trap: it finds the code, walks the stack and notes down what it found on the heap.
+const TRAP_STACK: usize = 32 << 10;
 
 pub fn set_gs(cpu: *const Cpu) {
     GsBase::write(VirtAddr::from_ptr(cpu));
@@ -35,6 +38,9 @@ pub fn load() -> Result<(), OutOfMemory> {
         tss.interrupt_stack_table[ist as usize] = VirtAddr::new(stack.top() as u64);
         core::mem::forget(stack); // the CPU's for good
     }
+    let stack = Stack::new(TRAP_STACK, false)?;
+    super::current().trap_stack.store(stack.top(), Ordering::Relaxed);
+    core::mem::forget(stack); // the CPU's for good
     let gdt = Box::leak(Box::new(GlobalDescriptorTable::new()));
     let code = gdt.append(Descriptor::kernel_code_segment());
     let data = gdt.append(Descriptor::kernel_data_segment());

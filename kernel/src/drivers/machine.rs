@@ -30,7 +30,8 @@ unsafe impl Sync for Region {}
 /// # Safety
 /// The physical addresses must be a device's, and no RAM.
 pub unsafe fn map_mmio(physical: u64, length: usize) -> Option<Region> {
-    let base = devices::map(physical, length, Caching::Registers).ok()?;
+    // SAFETY: passed on to the caller.
+    let base = unsafe { devices::map(physical, length, Caching::Registers) }.ok()?;
     Some(Region { base, length })
 }
 

@@ -17,11 +17,13 @@ pub struct Dma {
 
 impl Dma {
     /// At least `bytes` bytes, at most 4 MiB.
+    #[allow(unsafe_code)]
     pub fn new(bytes: usize) -> Result<Dma, OutOfMemory> {
         let pages = pages(bytes).max(1);
         let start = frames::allocate_run(pages, Owner::Devices).ok_or(OutOfMemory)?;
         for page in 0..pages {
-            frames::zero(Frame::containing(start.address() + page * PAGE));
+            // SAFETY: these frames were just allocated.
+            unsafe { frames::zero(Frame::containing(start.address() + page * PAGE)) };
         }
         Ok(Dma { start, pages })
     }

@@ -21,7 +21,8 @@ use core::ops::Range;
 use super::layout::{PAGE, pages};
 use crate::cpu::lock::Lock;
 
-/// A page frame, by its physical address, which is also a pointer to it.
+/// A page frame, by its physical address, which is also a pointer to it. It is a name and not the frame: whoever follows
+/// the pointer answers for owning the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame(usize);
 
@@ -109,7 +110,11 @@ pub fn allocate(owner: Owner) -> Option<Frame> {
 
 pub fn allocate_zeroed(owner: Owner) -> Option<Frame> {
     let frame = allocate(owner)?;
-    zero(frame);
+    // SAFETY: it was just allocated.
+    #[allow(unsafe_code)]
+    unsafe {
+        zero(frame);
+    }
     Some(frame)
 }
 
@@ -155,9 +160,12 @@ pub fn allocate_promised(owner: Owner) -> Frame {
 }
 
 /// Fills a frame with zeroes.
+///
+/// # Safety
+/// The frame came from the allocator, was not given back, and nobody else uses it.
 #[allow(unsafe_code)]
-pub fn zero(frame: Frame) {
-    // SAFETY: the caller got the frame from the allocator, so it is RAM, mapped, and nobody else's.
+pub unsafe fn zero(frame: Frame) {
+    // SAFETY: the allocator's frames are RAM that is mapped; for the rest the caller answers.
     unsafe { frame.pointer().write_bytes(0, PAGE) };
 }
 

@@ -1,8 +1,13 @@
 //! The kernel heap: talc over a range of addresses that grows as frames are mapped behind it.
 //!
-//! What boxes cause to be allocated here is bounded by the node; running out is the kernel's own failure, and ends in a
-//! panic that says so. It never shrinks: freed memory is the next allocation's, and small blocks do not even go back to
-//! talc at once.
+//! It gives back what it grew by: when its last blocks are freed, so are the frames behind them, but for some that the next
+//! allocation may want. Blocks at its end that live on keep the frames below them, too; freed memory there is the next
+//! allocation's. Small blocks do not go back to talc at once.
+//!
+//! **When there is no memory.** The heap grows neither into frames that are promised to boxes nor beyond RAM. Who can go on
+//! without asks with `try_reserve` and gets an error; wasmtime does so for most of what an instance takes. All other code
+//! cannot go on: Rust's `handle_alloc_error` is a panic of the kernel ("memory allocation of N bytes failed"), which is
+//! reported and resets the machine. So what boxes and clients make the node hold is to be charged or tried for.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -18,13 +23,15 @@ use talc::{
 use super::{
     frames::{self, Owner},
     layout::{PAGE, page_up, pages},
-    paging::{Access, Arena},
+    paging::{Access, Arena, Entry, invalidate},
     recycler::{Class, Recycler},
 };
 use crate::cpu::lock::{Lock, RawLock};
 
 /// Grown by at least this much at a time.
 const STEP: usize = 64 << 10;
+/// It shrinks when more than this is free at its end, and then keeps a [`STEP`] of it.
+const SPARE: usize = 256 << 10;
 
 #[global_allocator]
 static HEAP: Heap = Heap {
@@ -133,7 +140,10 @@ impl Growing {
         while self.mapped < end {
             let Some(frame) = frames::allocate(Owner::Heap) else { break };
             let flags = Access::ReadWrite.flags();
-            if arena.map(self.mapped, frame.address()..frame.address() + PAGE, flags).is_err() {
+            // SAFETY: the frame was just allocated, and the place is new.
+            #[allow(unsafe_code)]
+            let mapped = unsafe { arena.map(self.mapped, frame.address()..frame.address() + PAGE, flags) };
+            if mapped.is_err() {
                 release(frame);
                 break;
             }
@@ -143,9 +153,24 @@ impl Growing {
     }
 }
 
+impl Growing {
+    /// Unmaps the pages from `end` on, which is page aligned, and frees their frames.
+    fn shrink(&mut self, end: usize) {
+        let Some(arena) = self.arena.as_mut() else { return };
+        for page in (end..self.mapped).step_by(PAGE) {
+            if let Some(entry) = arena.entry(page).filter(|entry| entry.is_present()) {
+                let frame = core::mem::replace(entry, Entry::EMPTY).frame();
+                invalidate(page);
+                release(frame);
+            }
+        }
+        self.mapped = end;
+    }
+}
+
 #[allow(unsafe_code)]
 fn release(frame: frames::Frame) {
-    // SAFETY: it could not be mapped, so nobody can reach it.
+    // SAFETY: it could not be mapped, or no longer is, so nobody can reach it.
     unsafe { frames::free(frame, Owner::Heap) };
 }
 
@@ -153,7 +178,8 @@ fn release(frame: frames::Frame) {
 #[allow(unsafe_code)]
 unsafe impl Send for Growing {}
 
-// SAFETY: `acquire` hands over pages that were just mapped for the heap alone, and allocates nothing from it.
+// SAFETY: `acquire` hands over pages that were just mapped for the heap alone, and allocates nothing from it. What `resize`
+// takes back lies above the last chunk, at the end of the only heap, which `mapped` and `end` are kept in step with.
 #[allow(unsafe_code)]
 unsafe impl Source for Growing {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
@@ -176,5 +202,19 @@ unsafe impl Source for Growing {
         };
         // if it is still not enough, talc asks again, until nothing can be mapped
         Ok(())
+    }
+
+    const TRACK_HEAP_END: bool = true;
+
+    #[inline]
+    unsafe fn resize(&mut self, last: *mut u8, end: *mut u8, _is_empty: bool) -> *mut u8 {
+        if end.addr() - last.addr() <= SPARE {
+            return end;
+        }
+        let kept = page_up(last.addr() + STEP);
+        self.shrink(kept);
+        let end = end.with_addr(kept);
+        self.end = NonNull::new(end);
+        end
     }
 }

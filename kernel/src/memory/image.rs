@@ -28,7 +28,8 @@ pub unsafe fn init(mut arena: Arena, physical: Range<usize>) -> Result<&'static 
     let end = start + page_up(offset + physical.len());
     while address < end {
         for entry in arena.make_entries(address..end)? {
-            *entry = Entry::new(frame, Entry::PRESENT | Access::Read.flags());
+            // SAFETY: the caller says that nobody writes to it.
+            *entry = unsafe { Entry::present(frame, Access::Read.flags()) };
             frame += PAGE;
         }
         address = next_table(address);
@@ -50,7 +51,11 @@ pub fn set_executable(range: Range<usize>, executable: bool) -> bool {
             if !entry.is_present() {
                 return false;
             }
-            *entry = Entry::new(entry.frame().address(), Entry::PRESENT | access.flags());
+            // SAFETY: the image's frames are mapped nowhere else, and never writable.
+            #[allow(unsafe_code)]
+            unsafe {
+                entry.allow(access.flags());
+            }
             invalidate(page);
         }
         address = next_table(address);

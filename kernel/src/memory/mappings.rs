@@ -15,7 +15,7 @@ use alloc::{
 use core::ops::Range;
 
 use super::{
-    OutOfMemory,
+    OutOfMemory, direct,
     frames::{self, Frame, Owner},
     layout::{self, HUGE_PAGE, LARGE_PAGE, PAGE, page_up},
     paging::{Access, Arena, Entry, invalidate, next_table},
@@ -83,18 +83,35 @@ pub fn map(size: usize, access: Option<Access>) -> Result<usize, OutOfMemory> {
     Ok(start)
 }
 
+// What follows changes mappings that somebody has reserved. It never touches anything else: an address that is in none,
+// or beyond the end of one, is an error.
+
 /// Frees a whole mapping. False if there is none at that address.
-pub fn unmap(start: usize) -> bool {
+///
+/// # Safety
+/// The caller has reserved it, and nobody uses it any more.
+#[allow(unsafe_code)]
+pub unsafe fn unmap(start: usize) -> bool {
     in_space(start, |mappings| mappings.unmap(start)).unwrap_or(false)
 }
 
-/// Changes the access to pages of one mapping; none at all discards their contents.
-pub fn protect(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
+/// Changes the access to pages of one mapping; none at all discards their contents. Code is what is in the pages that were
+/// written: others do not become executable.
+///
+/// # Safety
+/// The caller has reserved the mapping, and nobody relies on the access that is taken away or runs code that becomes
+/// executable without being so.
+#[allow(unsafe_code)]
+pub unsafe fn protect(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
     in_space(range.start, |mappings| mappings.protect(range, access)).unwrap_or(Err(OutOfMemory))
 }
 
 /// Discards the contents of pages and gives them that access.
-pub fn remap(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
+///
+/// # Safety
+/// As for [`protect`].
+#[allow(unsafe_code)]
+pub unsafe fn remap(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMemory> {
     in_space(range.start, |mappings| {
         mappings.protect(range.clone(), None)?;
         mappings.protect(range, access)
@@ -103,7 +120,11 @@ pub fn remap(range: Range<usize>, access: Option<Access>) -> Result<(), OutOfMem
 }
 
 /// Shows the image in `range`, privately: what is written stays in the mapping.
-pub fn map_image(range: Range<usize>, image: &Arc<Image>) -> Result<(), OutOfMemory> {
+///
+/// # Safety
+/// As for [`protect`].
+#[allow(unsafe_code)]
+pub unsafe fn map_image(range: Range<usize>, image: &Arc<Image>) -> Result<(), OutOfMemory> {
     in_space(range.start, |mappings| mappings.map_image(range, image)).unwrap_or(Err(OutOfMemory))
 }
 
@@ -115,25 +136,39 @@ pub struct Fault {
     pub execute: bool,
 }
 
-/// Commits or copies the page if the access was allowed. False: it was not.
+/// Commits or copies the page if the access was allowed. False: it was not, or it was made by code that holds the lock,
+/// which is a mistake of the kernel's own and to be reported as such.
 pub fn resolve(fault: Fault) -> bool {
-    in_space(fault.address, |mappings| mappings.resolve(fault)).unwrap_or(false)
+    if !is_mapping(fault.address) {
+        return false;
+    }
+    let Some(mut space) = SPACE.try_lock() else { return false };
+    let Some(space) = space.as_mut() else { return false };
+    space.of(fault.address).resolve(fault)
 }
 
 /// Runs `f` on the mappings that `address` lies among. Takes the lock only if there are such.
 fn in_space<R>(address: usize, f: impl FnOnce(&mut Mappings) -> R) -> Option<R> {
-    let small = layout::SMALL_MAPPINGS.contains(&address);
-    if !small && !layout::LARGE_MAPPINGS.contains(&address) {
+    if !is_mapping(address) {
         return None;
     }
-    let mut space = SPACE.lock();
-    let space = space.as_mut()?;
-    Some(f(if small { &mut space.small } else { &mut space.large }))
+    Some(f(SPACE.lock().as_mut()?.of(address)))
+}
+
+fn is_mapping(address: usize) -> bool {
+    layout::SMALL_MAPPINGS.contains(&address) || layout::LARGE_MAPPINGS.contains(&address)
 }
 
 struct Space {
     small: Mappings,
     large: Mappings,
+}
+
+impl Space {
+    /// The mappings that `address` lies among.
+    fn of(&mut self, address: usize) -> &mut Mappings {
+        if layout::SMALL_MAPPINGS.contains(&address) { &mut self.small } else { &mut self.large }
+    }
 }
 
 struct Mappings {
@@ -208,24 +243,42 @@ impl Mappings {
         };
         self.touch(&range)?;
         let fresh = self.count_empty(range.clone())?;
+        if access == Access::ReadExecute {
+            self.prepare_code(range.clone())?;
+        }
         if !frames::promise(fresh) {
             return Err(OutOfMemory);
         }
+        // what shows an image or is zero yet holds no code
+        let otherwise = if access == Access::ReadExecute { Access::Read } else { access };
         self.for_each_table(range, |entries, address| {
             for (entry, page) in entries.iter_mut().zip((address..).step_by(PAGE)) {
-                *entry = if entry.has(SHARED) {
-                    Entry::new(entry.frame().address(), shared_flags(access))
-                } else if entry.is_present() {
-                    Entry::new(entry.frame().address(), access.flags() | Entry::PRESENT)
-                } else {
-                    Entry::new(0, access.flags() | LAZY)
-                };
-                if entry.is_present() {
+                if entry.has(SHARED) {
+                    // SAFETY: a frame of an image is shown as its others are: not writable, nor executable.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        entry.allow(shared_flags(otherwise));
+                    }
                     invalidate(page);
+                } else if entry.is_present() {
+                    change(entry, page, access);
+                } else {
+                    *entry = Entry::absent(otherwise.flags() | LAZY);
                 }
             }
         });
         Ok(())
+    }
+
+    /// Divides the direct map so that each page of `range` that holds something can become code.
+    fn prepare_code(&mut self, range: Range<usize>) -> Result<(), OutOfMemory> {
+        let mut result = Ok(());
+        self.for_each_table(range, |entries, _| {
+            for entry in entries.iter().filter(|entry| entry.is_present() && !entry.has(SHARED)) {
+                result = result.and_then(|()| direct::divide(entry.frame()));
+            }
+        });
+        result
     }
 
     fn map_image(&mut self, range: Range<usize>, image: &Arc<Image>) -> Result<(), OutOfMemory> {
@@ -246,7 +299,10 @@ impl Mappings {
         let start = range.start;
         self.for_each_table(range, |entries, address| {
             for (entry, frame) in entries.iter_mut().zip(&image.frames[(address - start) / PAGE..]) {
-                *entry = Entry::new(frame.address(), shared_flags(Access::ReadWrite));
+                // SAFETY: the mapping keeps the image, whose frames are shown for reading only.
+                #[allow(unsafe_code)]
+                let shared = unsafe { Entry::present(frame.address(), shared_flags(Access::ReadWrite)) };
+                *entry = shared;
             }
         });
         Ok(())
@@ -283,15 +339,18 @@ impl Mappings {
                 if entry.is_empty() {
                     continue;
                 }
-                if !entry.is_present() || entry.has(SHARED) {
-                    promised += 1;
-                } else {
-                    release(entry.frame(), owner);
+                if entry.is_present() && !entry.has(SHARED) {
+                    // code first becomes what can be written again
+                    change(entry, page, Access::Read);
+                    let frame = core::mem::replace(entry, Entry::EMPTY).frame();
+                    invalidate(page);
+                    release(frame, owner);
+                    continue;
                 }
-                if entry.is_present() {
+                promised += 1;
+                if core::mem::replace(entry, Entry::EMPTY).is_present() {
                     invalidate(page);
                 }
-                *entry = Entry::EMPTY;
             }
         });
         frames::withdraw(promised);
@@ -325,7 +384,10 @@ impl Mappings {
             }
             let own = frames::allocate_promised(owner);
             copy_frame(entry.frame(), own);
-            *entry = Entry::new(own.address(), Access::ReadWrite.flags() | Entry::PRESENT);
+            // SAFETY: the frame was just allocated; the mapping's pages are whoever's reserved it.
+            #[allow(unsafe_code)]
+            let copied = unsafe { Entry::present(own.address(), Access::ReadWrite.flags()) };
+            *entry = copied;
             invalidate(page);
             return true;
         }
@@ -333,16 +395,40 @@ impl Mappings {
             return false;
         }
         let frame = frames::allocate_promised(owner);
-        frames::zero(frame);
-        *entry = Entry::new(frame.address(), entry.flags() & !LAZY | Entry::PRESENT);
+        // SAFETY: the frame was just allocated; and what is lazy is not executable.
+        #[allow(unsafe_code)]
+        let committed = unsafe {
+            frames::zero(frame);
+            Entry::present(frame.address(), entry.flags() & !LAZY)
+        };
+        *entry = committed;
         true
+    }
+}
+
+/// Changes the access to a page that has a frame of its own. Code is not writable in the direct map either.
+#[allow(unsafe_code)]
+fn change(entry: &mut Entry, page: usize, access: Access) {
+    let (was_code, is_code) = (!entry.has(Entry::NO_EXECUTE), access == Access::ReadExecute);
+    // SAFETY: the frame is the mapping's alone, and the kernel writes to it through the direct map only to fill it, before
+    // it is mapped. `prepare_code` divided the map for what becomes code. It is writable there only when it is not
+    // executable here: the order of the three steps.
+    unsafe {
+        if is_code && !was_code {
+            direct::set_writable(entry.frame(), false);
+        }
+        entry.allow(access.flags());
+        invalidate(page);
+        if was_code && !is_code {
+            direct::set_writable(entry.frame(), true);
+        }
     }
 }
 
 /// For a page that shows an image and allows `access`.
 fn shared_flags(access: Access) -> u64 {
     let copy = if access == Access::ReadWrite { COPY } else { 0 };
-    access.flags() & !Entry::WRITE | SHARED | copy | Entry::PRESENT
+    access.flags() & !Entry::WRITE | SHARED | copy
 }
 
 #[allow(unsafe_code)]

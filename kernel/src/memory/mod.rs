@@ -1,6 +1,7 @@
 //! Memory: frames, page tables, and what is built from them.
 
 pub mod devices;
+mod direct;
 pub mod dma;
 pub mod frames;
 pub mod heap;

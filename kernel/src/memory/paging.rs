@@ -16,7 +16,10 @@ use super::{
 };
 
 /// An entry of a page table. If it is not present, the CPU ignores all other bits and they are the kernel's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Only unsafe code makes one that is present, or changes what it allows; and there are no copies. So safe code can take
+/// mappings away, but can neither make nor widen one.
+#[derive(Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Entry(u64);
 
@@ -26,31 +29,52 @@ impl Entry {
     pub const WRITE: u64 = 1 << 1;
     /// no caching, for device registers
     pub const UNCACHED: u64 = 1 << 4 | 1 << 3;
+    /// of an entry above the level of pages: a page of that size (of a page's own entry, bit 7 is another's: never set)
     const LARGE: u64 = 1 << 7;
     pub const NO_EXECUTE: u64 = 1 << 63;
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-    pub const fn new(address: usize, flags: u64) -> Entry {
-        Entry(address as u64 & Self::ADDRESS | flags)
+    /// One that shows the memory at a physical address.
+    ///
+    /// # Safety
+    /// Once it is in a table, that memory can be reached at the place's address, as the flags allow. Whoever puts it there
+    /// owns the memory or may share it like that, and what is executable anywhere is not writable through it.
+    #[allow(unsafe_code)]
+    pub const unsafe fn present(address: usize, flags: u64) -> Entry {
+        Entry(address as u64 & Self::ADDRESS | flags | Self::PRESENT)
     }
 
-    pub fn frame(self) -> Frame {
+    /// One that is not present, with flags that are the kernel's own.
+    pub const fn absent(flags: u64) -> Entry {
+        Entry(flags & !(Self::ADDRESS | Self::PRESENT))
+    }
+
+    /// Changes what the entry of a page, which is present, allows.
+    ///
+    /// # Safety
+    /// As for [`Entry::present`].
+    #[allow(unsafe_code)]
+    pub unsafe fn allow(&mut self, flags: u64) {
+        self.0 = self.0 & Self::ADDRESS | flags | Self::PRESENT;
+    }
+
+    pub fn frame(&self) -> Frame {
         Frame::containing((self.0 & Self::ADDRESS) as usize)
     }
 
-    pub fn is_empty(self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0 == 0
     }
 
-    pub fn is_present(self) -> bool {
+    pub fn is_present(&self) -> bool {
         self.has(Self::PRESENT)
     }
 
-    pub fn has(self, flag: u64) -> bool {
+    pub fn has(&self, flag: u64) -> bool {
         self.0 & flag != 0
     }
 
-    pub fn flags(self) -> u64 {
+    pub fn flags(&self) -> u64 {
         self.0 & !Self::ADDRESS
     }
 }
@@ -104,8 +128,12 @@ impl Arena {
         self.range.clone()
     }
 
-    /// Maps consecutive physical memory, in the largest pages that fit.
-    pub fn map(&mut self, address: usize, physical: Range<usize>, flags: u64) -> Result<(), OutOfMemory> {
+    /// Maps consecutive physical memory, in the largest pages that fit. If tables run out, the first pages may be mapped.
+    ///
+    /// # Safety
+    /// As for [`Entry::present`]; and nobody uses what was mapped there before.
+    #[allow(unsafe_code)]
+    pub unsafe fn map(&mut self, address: usize, physical: Range<usize>, flags: u64) -> Result<(), OutOfMemory> {
         let (mut address, mut from) = (address, physical.start);
         while from < physical.end {
             let fits = |page: usize| (address | from).is_multiple_of(page) && physical.end - from >= page;
@@ -117,7 +145,8 @@ impl Arena {
                 (12, PAGE)
             };
             let large = if shift == 12 { 0 } else { Entry::LARGE };
-            self.table(address, shift)?[index(address, shift)] = Entry::new(from, flags | large | Entry::PRESENT);
+            // SAFETY: passed on to the caller.
+            self.table(address, shift)?[index(address, shift)] = unsafe { Entry::present(from, flags | large) };
             address += page;
             from += page;
         }
@@ -137,6 +166,35 @@ impl Arena {
     /// The entry of one page, if its table exists.
     pub fn entry(&mut self, address: usize) -> Option<&mut Entry> {
         Some(&mut self.find(address)?[index(address, 12)])
+    }
+
+    /// The entry of one page, if it is mapped; a larger page is divided for that, which changes nothing else.
+    pub fn divide(&mut self, address: usize) -> Result<Option<&mut Entry>, OutOfMemory> {
+        self.check(&(address..address + 1));
+        let mut table = self.root;
+        for (level, part) in LEVELS.into_iter().zip([HUGE_PAGE, LARGE_PAGE, PAGE]) {
+            let entry = &mut table_at(table)[index(address, level)];
+            if !entry.is_present() {
+                return Ok(None);
+            }
+            if entry.has(Entry::LARGE) {
+                let parts = frames::allocate(Owner::Tables).ok_or(OutOfMemory)?;
+                let flags = if part == PAGE { entry.flags() & !Entry::LARGE } else { entry.flags() };
+                for (place, start) in table_at(parts).iter_mut().zip((entry.frame().address()..).step_by(part)) {
+                    // SAFETY: together they show what the entry shows, as it does; and the table is the arena's.
+                    #[allow(unsafe_code)]
+                    let part = unsafe { Entry::present(start, flags) };
+                    *place = part;
+                }
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                let above = unsafe { Entry::present(parts.address(), Entry::WRITE) };
+                *entry = above;
+                invalidate(address);
+            }
+            table = entry.frame();
+        }
+        Ok(Some(&mut table_at(table)[index(address, 12)]))
     }
 
     /// Frees the tables of the pages in `range`, all of which are unmapped, as must be their neighbours within 2 MiB.
@@ -171,7 +229,10 @@ impl Arena {
             let entry = &mut table_at(table)[index(address, level)];
             if !entry.is_present() {
                 let made = frames::allocate_zeroed(Owner::Tables).ok_or(OutOfMemory)?;
-                *entry = Entry::new(made.address(), Entry::PRESENT | Entry::WRITE);
+                // SAFETY: the table is empty, and the arena's.
+                #[allow(unsafe_code)]
+                let above = unsafe { Entry::present(made.address(), Entry::WRITE) };
+                *entry = above;
             }
             debug_assert!(!entry.has(Entry::LARGE), "no page of {address:#x} is part of a larger one");
             table = entry.frame();
@@ -222,8 +283,9 @@ pub fn next_table(address: usize) -> usize {
 
 #[allow(unsafe_code)]
 fn table_at<'a>(frame: Frame) -> &'a mut Table {
-    // SAFETY: only called with the arena borrowed mutably, on frames that are tables of that arena (or the root, of
-    // which the arena owns the entries it touches), and the results are not used after the next call for that frame.
+    // SAFETY: only called with the arena borrowed mutably, on frames that are or become tables of that arena (or the root,
+    // of which the arena owns the entries it touches), and the results are not used after the next call for that frame.
+    // The self-test's walk changes nothing, and calls nothing that does while it looks at a table.
     unsafe { &mut *frame.pointer().cast::<Table>() }
 }
 
@@ -231,6 +293,47 @@ fn table_at<'a>(frame: Frame) -> &'a mut Table {
 fn free_table(frame: Frame) {
     // SAFETY: its only reference, the entry above it, has been or is about to be cleared by the arena's owner.
     unsafe { frames::free(frame, Owner::Tables) };
+}
+
+/// Whether the page at `address` is mapped, according to the tables that the CPU uses. Takes no lock and changes nothing, so
+/// that reports of the kernel's own failures may ask.
+pub fn is_mapped(address: usize) -> bool {
+    // the CPU ignores tables' entries above bit 47, and addresses there are no addresses
+    if address >> 47 != 0 {
+        return false;
+    }
+    let mut table = Cr3::read().0.start_address().as_u64() as usize;
+    for level in [39, 30, 21, 12] {
+        let place = core::ptr::with_exposed_provenance::<Entry>(table).wrapping_add(index(address, level));
+        // SAFETY: tables are page frames, which are mapped where they are, by the boot tables and by those of `setup`.
+        // Another reference to the entry may exist further up the stack; the read is of one aligned word.
+        #[allow(unsafe_code)]
+        let entry = unsafe { place.read_volatile() };
+        if !entry.is_present() {
+            return false;
+        }
+        if entry.has(Entry::LARGE) {
+            return true;
+        }
+        table = entry.frame().address();
+    }
+    true
+}
+
+/// Calls `f` with all that is mapped: the physical addresses, and the entry that shows them.
+#[cfg(feature = "selftest")]
+pub fn for_each_mapping(f: &mut impl FnMut(Range<usize>, &Entry)) {
+    fn visit(table: Frame, shift: u32, f: &mut impl FnMut(Range<usize>, &Entry)) {
+        for entry in table_at(table).iter().filter(|entry| entry.is_present()) {
+            if shift == 12 || entry.has(Entry::LARGE) {
+                let start = entry.frame().address();
+                f(start..start + (1 << shift), entry);
+            } else {
+                visit(entry.frame(), shift - 9, f);
+            }
+        }
+    }
+    visit(Frame::containing(Cr3::read().0.start_address().as_u64() as usize), 39, f);
 }
 
 /// Makes the CPU forget what it cached of the page at `address`.

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::{
-    OutOfMemory, devices,
+    OutOfMemory, devices, direct,
     frames::{self, Frame, Owner},
     heap, image,
     layout::{self, HUGE_PAGE, PAGE, page_up},
@@ -53,6 +53,13 @@ fn data() -> Range<usize> {
     section!(__data_start, __data_end)
 }
 
+/// Whether a word at `address` can be read as a part of some stack: one of [`stacks`], or the boot stack, below which
+/// nothing reads but tables. Takes no lock.
+pub fn is_stack(address: usize) -> bool {
+    let boot = section!(__boot_start, __boot_end);
+    (layout::STACKS.contains(&address) || boot.contains(&address)) && paging::is_mapped(address)
+}
+
 /// Takes over the memory. Returns the image, if the boot loader brought one.
 ///
 /// # Panics
@@ -93,13 +100,14 @@ pub unsafe fn init(boot: &Boot) -> Option<&'static [u8]> {
     add(0..BOOT_MAPPED);
 
     let root = frames::allocate_zeroed(Owner::Tables).expect("there is RAM for page tables");
-    map_ram(boot, root, image_pages).expect("there is RAM for page tables");
+    let map = map_ram(boot, root, image_pages).expect("there is RAM for page tables");
     // SAFETY: the new tables map all of the kernel where it is, the boot stack included.
     unsafe { paging::switch(root) };
     add(BOOT_MAPPED..usize::MAX);
 
     // SAFETY: the ranges of `layout` are whole top-level entries and disjoint, and each gets one arena.
     let arena = |range| unsafe { Arena::new(root, range) };
+    direct::init(map);
     heap::init(arena(layout::HEAP));
     stacks::init(arena(layout::STACKS));
     devices::init(arena(layout::DEVICES));
@@ -122,20 +130,23 @@ pub unsafe fn free_boot_memory() {
 }
 
 /// Maps RAM where it is, the kernel's sections with the access they need, and neither page 0 nor the image.
-fn map_ram(boot: &Boot, root: Frame, image: Range<usize>) -> Result<(), OutOfMemory> {
+#[allow(unsafe_code)]
+fn map_ram(boot: &Boot, root: Frame, image: Range<usize>) -> Result<Arena, OutOfMemory> {
     // SAFETY: the first arena made, and no other covers this range.
-    #[allow(unsafe_code)]
     let mut direct = unsafe { Arena::new(root, layout::DIRECT) };
     for (section, access) in [(text(), Access::ReadExecute), (rodata(), Access::Read), (data(), Access::ReadWrite)] {
-        direct.map(section.start, section, access.flags())?;
+        // SAFETY: the table is not in use yet. It shows the kernel's sections where they were linked to be, once each, and
+        // only the text executable, which is not writable.
+        unsafe { direct.map(section.start, section, access.flags()) }?;
     }
     let mut result = Ok(());
     for_each_part(boot, &[0..PAGE, text(), rodata(), data(), image], |part| {
         if result.is_ok() {
-            result = direct.map(part.start, part, Access::ReadWrite.flags());
+            // SAFETY: as above; this is RAM that is neither of the kernel's sections nor of the image, so not executable.
+            result = unsafe { direct.map(part.start, part, Access::ReadWrite.flags()) };
         }
     });
-    result
+    result.map(|()| direct)
 }
 
 /// Ranges of RAM, whole pages of it.

@@ -116,7 +116,10 @@ impl Stacks {
         for page in range.clone().step_by(PAGE) {
             let frame = frames::allocate(Owner::Stacks).ok_or(OutOfMemory)?;
             let physical = frame.address()..frame.address() + PAGE;
-            if self.arena.map(page, physical, Access::ReadWrite.flags()).is_err() {
+            // SAFETY: the frame was just allocated, and nothing is mapped at that place.
+            #[allow(unsafe_code)]
+            let mapped = unsafe { self.arena.map(page, physical, Access::ReadWrite.flags()) };
+            if mapped.is_err() {
                 release(frame);
                 return Err(OutOfMemory);
             }
@@ -131,9 +134,9 @@ impl Stacks {
                 self.arena.entries(address..range.end).into_iter().flatten().zip((address..).step_by(PAGE))
             {
                 if entry.is_present() {
-                    release(entry.frame());
-                    *entry = Entry::EMPTY;
+                    let frame = core::mem::replace(entry, Entry::EMPTY).frame();
                     invalidate(page);
+                    release(frame);
                 }
             }
             address = next_table(address);

@@ -47,18 +47,21 @@ extern "C" fn wasmtime_mmap_new(size: usize, protection: u32, start: &mut *mut u
 #[unsafe(no_mangle)]
 extern "C" fn wasmtime_mmap_remap(start: *mut u8, size: usize, protection: u32) -> i32 {
     let Some(access) = access(protection) else { return INVALID };
-    status(mappings::remap(start.addr()..start.addr() + page_up(size), access))
+    // SAFETY: wasmtime changes what it has mapped, by its own rules.
+    status(unsafe { mappings::remap(start.addr()..start.addr() + page_up(size), access) })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn wasmtime_munmap(start: *mut u8, _size: usize) -> i32 {
-    if mappings::unmap(start.addr()) { OK } else { INVALID }
+    // SAFETY: wasmtime changes what it has mapped, by its own rules.
+    if unsafe { mappings::unmap(start.addr()) } { OK } else { INVALID }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn wasmtime_mprotect(start: *mut u8, size: usize, protection: u32) -> i32 {
     let Some(access) = access(protection) else { return INVALID };
-    status(mappings::protect(start.addr()..start.addr() + page_up(size), access))
+    // SAFETY: wasmtime changes what it has mapped, by its own rules.
+    status(unsafe { mappings::protect(start.addr()..start.addr() + page_up(size), access) })
 }
 
 #[unsafe(no_mangle)]
@@ -80,7 +83,8 @@ extern "C" fn wasmtime_memory_image_map_at(image: *mut Image, start: *mut u8, si
         Arc::increment_strong_count(image);
         Arc::from_raw(image)
     };
-    status(mappings::map_image(start.addr()..start.addr() + page_up(size), &image))
+    // SAFETY: wasmtime changes what it has mapped, by its own rules.
+    status(unsafe { mappings::map_image(start.addr()..start.addr() + page_up(size), &image) })
 }
 
 #[unsafe(no_mangle)]

@@ -74,6 +74,7 @@ impl CustomCodeMemory for CodeMemory {
     }
 }
 
+#[allow(unsafe_code)]
 fn set_executable(start: *const u8, length: usize, executable: bool) -> Result<()> {
     let range = start.addr()..start.addr() + page_up(length);
     if layout::IMAGE.contains(&range.start) {
@@ -83,5 +84,6 @@ fn set_executable(start: *const u8, length: usize, executable: bool) -> Result<(
         return Ok(());
     }
     let access = if executable { Access::ReadExecute } else { Access::ReadWrite };
-    mappings::protect(range, Some(access)).map_err(|error| wasmtime::format_err!("code memory: {error}"))
+    // SAFETY: wasmtime calls this for the code of a module, whose memory it has mapped.
+    unsafe { mappings::protect(range, Some(access)) }.map_err(|error| wasmtime::format_err!("code memory: {error}"))
 }

@@ -1,5 +1,6 @@
 //! The component under test, and ways to run it.
 
+use alloc::boxed::Box;
 use core::{
     future::Future,
     pin::pin,
@@ -15,6 +16,9 @@ use crate::{
     clock::timer,
     platform::{self, Machine},
 };
+
+/// What the host's function `bytes` yields.
+pub const BYTES: &[u8] = b"bytes of the host";
 
 pub struct Fixture {
     pub machine: &'static Machine,
@@ -38,7 +42,7 @@ impl Fixture {
         timer::start(move || ticking.increment_epoch());
         // SAFETY: whoever starts a self-test vouches for its image.
         let component = unsafe { Component::deserialize(&engine, image) }.expect("the image is a compiled component");
-        let pre = Linker::new(&engine).instantiate_pre(&component).expect("the component imports nothing");
+        let pre = prepare(&engine, &component);
         Fixture { machine, image, engine, pre }
     }
 
@@ -49,6 +53,14 @@ impl Fixture {
     pub fn instantiate(&self) -> Running {
         self.try_instantiate().expect("there is memory for an instance")
     }
+}
+
+/// Gives the component what it imports.
+pub fn prepare(engine: &Engine, component: &Component) -> InstancePre<()> {
+    let mut linker = Linker::new(engine);
+    let bytes = linker.root().func_wrap_async("bytes", |_, (): ()| Box::new(async { Ok((BYTES.to_vec(),)) }));
+    bytes.expect("it is defined once");
+    linker.instantiate_pre(component).expect("the component imports nothing else")
 }
 
 pub fn instantiate(engine: &Engine, pre: &InstancePre<()>) -> Result<Running> {

@@ -1,12 +1,17 @@
 //! What boxes have of memory, and that they give it back.
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use super::{Fixture, fixture};
 use crate::memory::{
+    dma::Dma,
     frames::{self, Owner},
     heap,
+    layout::PAGE,
+    paging::{self, Entry},
+    setup,
 };
+use alloc::vec::Vec;
 
 const WASM_PAGE: u32 = 64 << 10;
 /// What `memory.grow` returns when it fails.
@@ -90,13 +95,73 @@ pub fn recycling(fixture: &Fixture) {
     assert_eq!(state(), before, "free frames, promised frames, bytes of heap");
 }
 
+/// The heap gives back what it grew by, and says no to more than there is.
+pub fn heap_shrinks(_: &Fixture) {
+    const BLOCK: usize = 1 << 20;
+    let frames = || frames::usage().of(Owner::Heap) * PAGE;
+    let before = frames();
+    for _ in 0..3 {
+        let blocks: Vec<Vec<u8>> = (0..32).map(|_| Vec::with_capacity(BLOCK)).collect();
+        assert!(frames() >= before + 31 * BLOCK, "it grew");
+        // what was freed below others that live on is used again
+        let (mut odd, even): (Vec<_>, Vec<_>) = blocks.into_iter().enumerate().partition(|(index, _)| index % 2 == 1);
+        let full = frames();
+        drop(even);
+        odd.extend((0..16).map(|index| (index, Vec::with_capacity(BLOCK / 2))));
+        assert!(frames() <= full, "it did not grow again");
+        drop(odd);
+        assert!(frames() <= before + BLOCK / 2, "{} bytes before, {} after", before, frames());
+    }
+    let free = frames::usage().free;
+    for bytes in [free * PAGE, 1 << 40, isize::MAX as usize] {
+        assert!(Vec::<u8>::new().try_reserve_exact(bytes).is_err(), "{bytes}");
+        assert_eq!(frames::usage().free, free, "nothing was taken for what there is not");
+    }
+}
+
+/// Whatever is executable at some address is writable at none.
+pub fn write_xor_execute(fixture: &Fixture) {
+    let check = || {
+        let mut executable = Vec::new();
+        paging::for_each_mapping(&mut |physical, entry| {
+            if !entry.has(Entry::NO_EXECUTE) {
+                executable.push(physical);
+            }
+        });
+        let text = setup::text();
+        assert!(executable.iter().any(|range| range.contains(&text.start)), "the kernel's own code is found");
+        assert!(executable.iter().any(|range| !text.contains(&range.start)), "and that of boxes");
+        paging::for_each_mapping(&mut |physical, entry| {
+            if entry.has(Entry::WRITE) {
+                let alias = executable.iter().find(|range| range.start < physical.end && physical.start < range.end);
+                assert_eq!(alias, None, "executable, and writable as part of {physical:x?}");
+            }
+        });
+    };
+    check();
+    // frames that were code are nobody's special any more
+    let before = frames::usage().free;
+    for _ in 0..10 {
+        // SAFETY: as in `Fixture::new`.
+        #[allow(unsafe_code)]
+        let component = unsafe { Component::deserialize(&fixture.engine, fixture.image) }.expect("it is one");
+        assert!(frames::usage().of(Owner::Code) > 0);
+        drop(component);
+    }
+    assert!(before.abs_diff(frames::usage().free) < 16, "what is left is tables of the direct map, once");
+    let all: Vec<_> = core::iter::from_fn(|| Dma::new(1 << 20).ok()).collect();
+    assert!(!all.is_empty(), "and can be written");
+    drop(all);
+    check();
+}
+
 #[allow(unsafe_code)]
 pub fn in_place(fixture: &Fixture) {
     let before = frames::usage().of(Owner::Code);
     // SAFETY: as in `Fixture::new`; the image lives for ever and nothing writes to it.
     let component = unsafe { Component::deserialize_raw(&fixture.engine, fixture.image.into()) }
         .expect("the image is a compiled component, page aligned");
-    let pre = Linker::new(&fixture.engine).instantiate_pre(&component).expect("it imports nothing");
+    let pre = fixture::prepare(&fixture.engine, &component);
     let mut instance = fixture::instantiate(&fixture.engine, &pre).expect("there is memory");
     assert_eq!(instance.call("add", 20, 22).unwrap(), 42);
     assert_eq!(frames::usage().of(Owner::Code), before, "nothing was copied");

@@ -4,6 +4,7 @@
 //! line; the last line is `selftest: passed`, and the machine switches off. A failed check is a panic.
 
 mod disk;
+mod failures;
 mod fixture;
 mod memory;
 mod tasks;
@@ -13,15 +14,8 @@ use crate::{platform::Machine, power};
 use fixture::Fixture;
 
 pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) -> ! {
-    for word in command_line.split_ascii_whitespace() {
-        match word {
-            "fail=panic" => panic!("asked for"),
-            "fail=null" => traps::follow_null(),
-            "fail=overflow" => {
-                log::info!("{}", traps::overflow(0));
-            }
-            _ => {}
-        }
+    if let Some(how) = command_line.split_ascii_whitespace().find_map(|word| word.strip_prefix("fail=")) {
+        failures::fail(how);
     }
     let fixture = Fixture::new(machine, image);
     type Check = fn(&Fixture);
@@ -29,6 +23,7 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         ("calls return", calls),
         ("floats are computed by the processor", floats),
         ("wasm traps are errors", traps::are_errors),
+        ("a stack that ends is the trap of its box", traps::stacks_end),
         ("the time goes on", tasks::time),
         ("an idle node sleeps until something is due", tasks::idle),
         ("memory is committed at its first touch", memory::lazy),
@@ -36,6 +31,8 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         ("memory runs out as an error", memory::exhaustion),
         ("a box in an endless loop does not hold up another", tasks::preemption),
         ("a thousand instances leave nothing behind", memory::recycling),
+        ("the heap gives back what it grew by", memory::heap_shrinks),
+        ("what is executable is nowhere writable", memory::write_xor_execute),
         ("code runs from the image", memory::in_place),
         ("the disk keeps what is written", disk::keeps),
     ];

@@ -2,7 +2,7 @@
 
 use wasmtime::Trap;
 
-use super::Fixture;
+use super::{Fixture, fixture::BYTES};
 
 pub fn are_errors(fixture: &Fixture) {
     let cases = [
@@ -22,18 +22,20 @@ pub fn are_errors(fixture: &Fixture) {
     }
 }
 
-/// Reads address 8, as through a null pointer.
-#[allow(unsafe_code)]
-pub fn follow_null() {
-    let pointer = core::hint::black_box(core::ptr::without_provenance::<u64>(8));
-    // SAFETY: none: this faults, which is what it is for.
-    let value = unsafe { pointer.read_volatile() };
-    panic!("page 0 is mapped, and holds {value:#x}");
-}
-
-/// Never comes back: each call needs a page of stack.
-#[allow(unconditional_recursion)]
-pub fn overflow(depth: u64) -> u64 {
-    let page = core::hint::black_box([depth; 512]);
-    overflow(depth + 1) + core::hint::black_box(&page)[depth as usize & 511]
+/// A guest that goes down to any depth of its stack before it calls the host, which calls it back, has all of its share
+/// again, and no more: however deep it is when that ends, it is the box's trap.
+pub fn stacks_end(fixture: &Fixture) {
+    let mut instance = fixture.instantiate();
+    assert_eq!(instance.call("reenter", 0, 0).unwrap() as usize, BYTES.len());
+    let mut depth = 0;
+    let mut refused = 0;
+    // the last of them do not even get as far as the host
+    while refused < 3 {
+        let mut instance = fixture.instantiate();
+        let error = instance.call("reenter", depth, u32::MAX).expect_err("the call traps");
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow), "{depth} deep: {error:?}");
+        refused += u32::from(fixture.instantiate().call("reenter", depth, 0).is_err());
+        depth += 61;
+    }
+    assert!(depth > 1000, "only {depth} calls deep");
 }

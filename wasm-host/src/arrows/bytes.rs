@@ -4,14 +4,15 @@
 //! the same type to the component, and a `memcpy` to the machine. [`Bounded`] is the way out, with a limit.
 #![allow(unsafe_code)]
 
-use alloc::{sync::Arc, vec::Vec};
+use crate::boxes::Charge;
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::mem::MaybeUninit;
 use spin::Mutex;
 use wasmtime::{
-    Result, bail,
+    Result, ValRaw, bail,
     component::{
         __internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext},
-        ComponentType, Lift, Lower,
+        ComponentType, Lift, Lower, WasmStr,
     },
     error::Context as _,
 };
@@ -20,12 +21,14 @@ use wasmtime::{
 pub struct Bytes {
     buffer: Vec<u8>,
     home: Option<Arc<Mutex<Vec<u8>>>>,
+    /// what pays for the buffer until the box has its copy
+    _charge: Option<Charge>,
 }
 
 impl Bytes {
     /// Lends the buffer of `home`, which is empty meanwhile.
     pub fn lend(home: &Arc<Mutex<Vec<u8>>>) -> Self {
-        Bytes { buffer: core::mem::take(&mut home.lock()), home: Some(home.clone()) }
+        Bytes { buffer: core::mem::take(&mut home.lock()), home: Some(home.clone()), _charge: None }
     }
 
     pub fn buffer(&mut self) -> &mut Vec<u8> {
@@ -34,21 +37,29 @@ impl Bytes {
 
     /// Copies the bytes into memory that the guest's allocator gives. Yields where that is, and the guest's memory.
     pub fn store<'a, T>(&self, cx: &'a mut LowerContext<'_, T>) -> Result<([u32; 2], &'a mut [u8])> {
-        let length = u32::try_from(self.buffer.len()).context("more bytes than a box can address")?;
-        if self.buffer.is_empty() {
+        let bytes = self.buffer.as_slice();
+        let length = u32::try_from(bytes.len()).context("more bytes than a box can address")?;
+        if bytes.is_empty() {
             return Ok(([1, 0], cx.as_slice_mut()));
         }
         // `realloc` checks that what the guest answers lies within its memory.
-        let place = cx.realloc(0, 0, 1, self.buffer.len())?;
+        let place = cx.realloc(0, 0, 1, bytes.len())?;
         let memory = cx.as_slice_mut();
-        memory[place..][..self.buffer.len()].copy_from_slice(&self.buffer);
+        memory[place..][..bytes.len()].copy_from_slice(bytes);
         Ok(([u32::try_from(place)?, length], memory))
     }
 }
 
 impl From<Vec<u8>> for Bytes {
     fn from(buffer: Vec<u8>) -> Self {
-        Bytes { buffer, home: None }
+        Bytes { buffer, home: None, _charge: None }
+    }
+}
+
+impl Bytes {
+    /// A copy of what the node has, which the charge pays for.
+    pub fn copied(bytes: &[u8], charge: Charge) -> Result<Self> {
+        Ok(Bytes { buffer: copy(bytes)?, home: None, _charge: Some(charge) })
     }
 }
 
@@ -117,8 +128,12 @@ fn fetch(cx: &LiftContext<'_>, place: u32, length: u32, max: usize) -> Result<Ve
     let Some(bytes) = cx.memory().get(place..).and_then(|rest| rest.get(..length)) else {
         bail!("a list of {length} bytes outside the memory");
     };
+    copy(bytes)
+}
+
+fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(length).context("the node has no memory for it")?;
+    copy.try_reserve_exact(bytes.len()).context("the node has no memory for it")?;
     copy.extend_from_slice(bytes);
     Ok(copy)
 }
@@ -133,5 +148,57 @@ unsafe impl<const MAX: usize> Lift for Bounded<MAX> {
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, _ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
         let pair = bytes.first_chunk().map(|pair| u64::from_le_bytes(*pair)).unwrap_or_default();
         fetch(cx, pair as u32, (pair >> 32) as u32, MAX).map(Bounded)
+    }
+}
+
+/// A `string` from a box, of which at most `MAX` of its encoding's units are taken, whatever its length.
+pub struct Cut<const MAX: usize>(pub String);
+
+/// In the encoding `latin1+utf16`, the flag of a length in units of UTF-16 (component model, "Loading").
+const UTF16_TAG: u32 = 1 << 31;
+
+impl<const MAX: usize> Cut<MAX> {
+    /// The whole must lie within the box's memory; what is beyond the limit is not looked at.
+    fn of(cx: &mut LiftContext<'_>, ty: InterfaceType, src: [ValRaw; 2]) -> Result<Self> {
+        WasmStr::linear_lift_from_flat(cx, ty, &src)?;
+        let (length, tag) = (src[1].get_u32() & !UTF16_TAG, src[1].get_u32() & UTF16_TAG);
+        let mut lift = |length: u32| String::linear_lift_from_flat(cx, ty, &[src[0], ValRaw::u32(length | tag)]);
+        let most = u32::try_from(MAX).unwrap_or(UTF16_TAG - 1);
+        if length <= most {
+            return lift(length).map(Cut);
+        }
+        // a character may lie across the limit: of UTF-8, up to three of its bytes are before it
+        let shorter = (1..=3).map(|less| most.saturating_sub(less));
+        let mut cut = lift(most);
+        for length in shorter {
+            if cut.is_ok() {
+                break;
+            }
+            cut = lift(length);
+        }
+        cut.map(Cut)
+    }
+}
+
+// SAFETY: everything that describes the type is that of `str`, which wasmtime implements for `string`.
+unsafe impl<const MAX: usize> ComponentType for Cut<MAX> {
+    type Lower = <str as ComponentType>::Lower;
+    const ABI: CanonicalAbiInfo = <str as ComponentType>::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        <str as ComponentType>::typecheck(ty, types)
+    }
+}
+
+// SAFETY: pointer and length are read in the two forms that the canonical ABI has for `string`, and what they name is
+// read by wasmtime's own implementation, with a length that is the same or less.
+unsafe impl<const MAX: usize> Lift for Cut<MAX> {
+    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> Result<Self> {
+        Self::of(cx, ty, *src)
+    }
+
+    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
+        let pair = bytes.first_chunk().map(|pair| u64::from_le_bytes(*pair)).unwrap_or_default();
+        Self::of(cx, ty, [pair as u32, (pair >> 32) as u32].map(ValRaw::u32))
     }
 }

@@ -6,5 +6,5 @@ pub mod channel;
 pub mod measure;
 mod protocol;
 
-pub use bytes::{Bounded, Bytes};
+pub use bytes::{Bounded, Bytes, Cut};
 pub use protocol::{Kinds, Protocol};

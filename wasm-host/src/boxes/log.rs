@@ -10,6 +10,9 @@ const KEPT: usize = 64;
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 1_024;
 
+/// What the lines of a box hold at most, in bytes.
+pub const HELD: usize = KEPT * (MAX_LINE + size_of::<Line>());
+
 /// Lines a box may write at once, and how long it takes until it may write one more.
 const BURST: u64 = 200;
 const REFILL: Nanos = 10_000_000;
@@ -60,6 +63,7 @@ impl Log {
 
     /// Keeps a line that the box writes, if it has not written too many.
     pub fn write(&mut self, at: Nanos, level: Level, text: &str) -> Option<Line> {
+        let text = &text[..text.floor_char_boundary(MAX_LINE)];
         let paid = self.paid.max(at) + REFILL;
         if paid > at + BURST * REFILL {
             self.suppressed += 1;

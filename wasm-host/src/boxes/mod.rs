@@ -2,6 +2,7 @@
 
 mod birth;
 mod budget;
+pub mod footprint;
 mod handle;
 mod hooks;
 pub mod log;
@@ -10,6 +11,7 @@ mod supervise;
 
 pub use birth::{Birth, Order, Stage};
 pub use budget::{Budget, Charge};
+pub use footprint::Footprint;
 pub use handle::{BoxHandle, Called, Life, Parts, Phase};
 #[cfg(feature = "wasi")]
 pub(crate) use hooks::Hooks;

@@ -1,6 +1,6 @@
 //! What a store carries: the box's own side of its arrows.
 
-use super::{BoxHandle, Budget, Charge, Stage};
+use super::{BoxHandle, Budget, Charge, Stage, footprint};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Timer},
@@ -38,6 +38,8 @@ pub struct State {
     has_waited: bool,
     /// It had its place when it was made, or has been given it.
     is_placed: bool,
+    /// for what the node holds of it beside its memories
+    _paid: Charge,
 }
 
 /// When an instance that works on several things at once has last waited, as its task sees it.
@@ -70,17 +72,18 @@ pub struct MemoryLimit {
 }
 
 impl State {
-    pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Self {
-        Self::within(&Budget::new(handle.own_memory()), handle, platform, timer)
+    /// Of a box's only instance.
+    ///
+    /// # Errors
+    /// [`footprint::NoRoom`].
+    pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Result<Self> {
+        let paid = footprint::pay(handle, &footprint::budget(handle), 0)?;
+        Ok(Self::within(paid, handle, platform, timer))
     }
 
-    /// Of an instance that shares the box's memory limit with others.
-    pub fn within(
-        budget: &Arc<Budget>,
-        handle: &Arc<BoxHandle>,
-        platform: &'static dyn Platform,
-        timer: &Arc<Timer>,
-    ) -> Self {
+    /// Of an instance that shares the box's memory limit with others. `paid`: what the node holds for it.
+    pub fn within(paid: Charge, handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Self {
+        let budget = &paid.budget().clone();
         State {
             handle: handle.clone(),
             platform,
@@ -94,6 +97,7 @@ impl State {
             waited_at: handle.cpu().map_or(0, CpuTime::total),
             has_waited: true,
             is_placed: handle.birth.is_placed(),
+            _paid: paid,
         }
     }
 
@@ -150,9 +154,11 @@ impl State {
     /// Makes a store for the box, with its limits in force.
     pub fn into_store(self, engine: &wasmtime::Engine) -> Store<State> {
         let memory = usize::try_from(self.handle.spec.memory).unwrap_or(usize::MAX);
+        let most = if self.handle.footprint().has_wasi { footprint::TRANSFER } else { memory };
         let mut store = Store::new(engine, self);
         // what one call may make the node copy
-        store.set_hostcall_fuel(memory.min(store.hostcall_fuel()));
+        store.set_hostcall_fuel(most.min(store.hostcall_fuel()));
+        store.set_max_component_handles(HANDLES);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|cx| cx.data().preempt());

@@ -1,7 +1,7 @@
 //! One life after another: a box that ends is started again, after a pause that grows while it keeps failing.
 
 use super::{
-    BoxHandle, Order, Phase, Stage, State,
+    BoxHandle, Order, Phase, Stage, State, footprint,
     hooks::{self, Hooks},
     log::Level,
 };
@@ -12,7 +12,12 @@ use crate::{
     wasi,
 };
 use alloc::{format, string::String, sync::Arc};
-use core::{future::Future, pin::pin, task::Poll};
+use core::{
+    fmt::{self, Write},
+    future::Future,
+    pin::pin,
+    task::Poll,
+};
 use wasmtime::{
     Error, Store, WasmBacktrace,
     component::{Instance, InstancePre, TypedFunc},
@@ -127,7 +132,7 @@ async fn live(
     if let Duty::Handle(export) = duty {
         return wasi::serve(handle, platform, timer, component, export).await;
     }
-    let mut store = State::new(handle, platform, timer).into_store(component.engine());
+    let mut store = State::new(handle, platform, timer)?.into_store(component.engine());
     let instance = component.instantiate_async(&mut store).await?;
     let hooks = Hooks::find(&mut store, &instance)?;
     hooks.check(&mut store).await?;
@@ -210,6 +215,7 @@ async fn first(
         }
         life.as_mut().poll(cx).map(|ended| match ended {
             Ok(()) => Ended::Returned,
+            Err(error) if wasi::has_exited_well(&error) => Ended::Returned,
             Err(error) => Ended::Failed(error),
         })
     })
@@ -229,15 +235,40 @@ async fn either(
     .await;
 }
 
+/// The most bytes of a function's name that are said.
+const MAX_NAME: usize = 256;
+
+/// The name of a function as its source has it, without what compilers add.
+fn demangle(name: &str) -> String {
+    let mut text = String::new();
+    // what is beyond the limit is not written
+    let _ = write!(Limited(&mut text), "{:#}", rustc_demangle::demangle(name));
+    text
+}
+
+/// Takes text up to [`MAX_NAME`] bytes.
+struct Limited<'a>(&'a mut String);
+
+impl Write for Limited<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_NAME - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
 /// Why a box failed: what happened, what the node knows of it, and where in the box.
 pub fn reason(handle: &BoxHandle, error: &Error) -> String {
     let mut reason = format!("{}", error.root_cause());
+    if let Some(explained) = footprint::explain(&reason) {
+        reason = explained;
+    }
     if handle.take_memory_refused() {
         reason += &format!(" (it had asked for more memory than its limit of {} KiB)", handle.spec.memory >> 10);
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         for frame in backtrace.frames().iter().take(16) {
-            let function = frame.func_name().unwrap_or("?");
+            let function = demangle(frame.func_name().unwrap_or("?"));
             let offset = frame.module_offset().unwrap_or_default();
             reason += &format!("\n    at {function} (+{offset:#x})");
         }
@@ -247,4 +278,16 @@ pub fn reason(handle: &BoxHandle, error: &Error) -> String {
 
 fn nanos(duration: core::time::Duration) -> Nanos {
     duration.as_nanos().try_into().unwrap_or(Nanos::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_the_source_has_them_and_not_too_long() {
+        assert_eq!(demangle("_ZN4core9panicking5panic17h0123456789abcdefE"), "core::panicking::panic");
+        assert_eq!(demangle("memcpy"), "memcpy");
+        assert_eq!(demangle(&"n".repeat(100_000)).len(), MAX_NAME);
+    }
 }

@@ -99,3 +99,26 @@ fn cpu_time_is_that_of_the_task() {
     executor.run_until(platform, || task.cpu().total() == 7_000);
     assert_eq!(task.cpu().at(platform.now() + 5), 7_000, "no turn goes on");
 }
+
+#[test]
+fn a_timer_has_one_place_in_the_list_which_goes_with_it() {
+    let timers = Arc::<Timers>::default();
+    let kept = timers.timer();
+    for due in (0..1_000).rev() {
+        kept.set(1_000 + due, core::task::Waker::noop());
+        drop(timers.timer());
+        let dropped = timers.timer();
+        dropped.set(5_000, core::task::Waker::noop());
+        assert!(timers.len() <= 2, "{}", timers.len());
+    }
+    assert_eq!((timers.len(), timers.next()), (1, Some(1_000)));
+    // a later deadline is found when the earlier one has passed
+    kept.set(2_000, core::task::Waker::noop());
+    timers.expire(1_500);
+    assert_eq!((timers.len(), timers.next()), (1, Some(2_000)));
+    timers.expire(2_000);
+    assert_eq!((timers.len(), timers.next()), (0, None));
+    kept.set(3_000, core::task::Waker::noop());
+    drop(kept);
+    assert_eq!((timers.len(), timers.next()), (0, None));
+}

@@ -10,6 +10,9 @@ use wasmtime::{
 /// The most bytes that one call yields.
 const MAX: u32 = 1 << 20;
 
+/// What the hash of an entry holds.
+const HASH: usize = 64;
+
 #[derive(ComponentType, Lift, Lower)]
 #[component(record)]
 struct Entry {
@@ -23,6 +26,9 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance("pearwood:box/assets@0.2.0")?;
     interface.func_wrap("entries", |cx: StoreContextMut<'_, State>, (): ()| {
         let assets = cx.data().handle.assets();
+        // what the list is while it is copied to the box
+        let bytes = assets.iter().map(|asset| size_of::<Entry>() + asset.path().len() + HASH).sum::<usize>();
+        let _charge = cx.data().charge(bytes as u64)?;
         let entries = assets.iter().map(|asset| Entry {
             path: asset.path().into(),
             size: asset.size(),
@@ -37,6 +43,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
             return Ok((Bytes::from(Vec::new()),));
         };
         let bytes = asset.read(offset, length.min(MAX).into()).map_err(Error::new)?;
-        Ok((Bytes::from(bytes.to_vec()),))
+        let charge = cx.data().charge(bytes.len() as u64)?;
+        Ok((Bytes::copied(bytes, charge)?,))
     })
 }

@@ -211,3 +211,6 @@ impl Service for Blocks {
         (DEPTH * MAX_TRANSFER) as u64
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! `pearwood:control/node`: the power over the node. Only a box with that arrow is linked to it.
 
 use crate::{
-    arrows::Bytes,
+    arrows::{Bytes, Cut},
     boxes::State,
     deploy::Options,
     node::{Node, history, status},
@@ -10,7 +10,7 @@ use crate::{
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use wasmtime::{
     Error, Result, StoreContextMut,
-    component::{ComponentType, Lift, Linker, Lower, WasmList, WasmStr},
+    component::{ComponentType, Lift, Linker, Lower, WasmList},
 };
 
 /// The most bytes of a manifest.
@@ -18,6 +18,8 @@ const MAX_MANIFEST: usize = 1 << 20;
 
 /// The most bytes of a name that a box says.
 const MAX_NAME: usize = 128;
+
+type Name = Cut<MAX_NAME>;
 
 const NO_PLACE: &str = "another box has the power over the node now: connect again";
 
@@ -32,7 +34,7 @@ struct Successor {
 #[derive(ComponentType, Lift)]
 #[component(record)]
 struct Settings {
-    by: WasmStr,
+    by: Name,
     ready: u64,
     drain: u64,
     trial: u64,
@@ -48,24 +50,24 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     interface.func_wrap("describe", |cx: Cx<'_>, (): ()| Ok((status::json(&*node(&cx)?),)))?;
     interface.func_wrap("system", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.running().system.source.text.clone(),)))?;
     interface.func_wrap("graph", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.drawing(),)))?;
-    interface.func_wrap("logs", |cx: Cx<'_>, (name, first): (WasmStr, u64)| -> Refusable<String> {
-        Ok((node(&cx)?.log_json(&text(&cx, &name)?, first),))
+    interface.func_wrap("logs", |cx: Cx<'_>, (name, first): (Name, u64)| -> Refusable<String> {
+        Ok((node(&cx)?.log_json(&text(&name), first),))
     })?;
-    interface.func_wrap("restart", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
-        let (name, by) = (text(&cx, &name)?, text(&cx, &by)?);
+    interface.func_wrap("restart", |cx: Cx<'_>, (name, by): (Name, Name)| -> Refusable<()> {
+        let (name, by) = (text(&name), text(&by));
         Ok((placed(&cx).and_then(|node| node.restart_box(&name, &by)),))
     })?;
-    interface.func_wrap("stop", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
-        let (name, by) = (text(&cx, &name)?, text(&cx, &by)?);
+    interface.func_wrap("stop", |cx: Cx<'_>, (name, by): (Name, Name)| -> Refusable<()> {
+        let (name, by) = (text(&name), text(&by));
         Ok((placed(&cx).and_then(|node| node.stop_box(&name, &by, &cx.data().handle.name)),))
     })?;
-    interface.func_wrap("start", |cx: Cx<'_>, (name, by): (WasmStr, WasmStr)| -> Refusable<()> {
-        let (name, by) = (text(&cx, &name)?, text(&cx, &by)?);
+    interface.func_wrap("start", |cx: Cx<'_>, (name, by): (Name, Name)| -> Refusable<()> {
+        let (name, by) = (text(&name), text(&by));
         Ok((placed(&cx).and_then(|node| node.start_box(&name, &by)),))
     })?;
     interface.func_wrap("history", |cx: Cx<'_>, (): ()| Ok((history::json(&*node(&cx)?),)))?;
     interface.func_wrap("roll-back", |cx: Cx<'_>, (settings,): (Settings,)| -> Refusable<u64> {
-        let options = options(&cx, &settings)?;
+        let options = options(&settings);
         Ok((placed(&cx).and_then(|node| node.roll_back(options)),))
     })?;
     interface.func_wrap("successor", |cx: Cx<'_>, (begun,): (bool,)| -> Refusable<Option<Successor>> {
@@ -106,7 +108,7 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         Ok((put,))
     })?;
     interface.func_wrap("deploy", |mut cx: Cx<'_>, (settings,): (Settings,)| -> Refusable<u64> {
-        let options = options(&cx, &settings)?;
+        let options = options(&settings);
         Ok((placed(&cx).and_then(|node| node.deploy_upload(&mut cx.data_mut().upload, options)),))
     })?;
     interface.func_wrap("forget", |mut cx: Cx<'_>, (): ()| {
@@ -134,20 +136,19 @@ fn placed(cx: &Cx<'_>) -> core::result::Result<Arc<Node>, String> {
 }
 
 /// What a box says, as part of a line.
-fn text(cx: &Cx<'_>, text: &WasmStr) -> Result<String> {
-    let text = text.to_str(cx)?;
-    let cut = &text[..text.floor_char_boundary(MAX_NAME)];
-    Ok(cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+fn text(text: &Name) -> String {
+    let cut = &text.0[..text.0.floor_char_boundary(MAX_NAME)];
+    cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn options(cx: &Cx<'_>, settings: &Settings) -> Result<Options> {
+fn options(settings: &Settings) -> Options {
     let Settings { by, ready, drain, trial, same_authority } = settings;
-    Ok(Options {
-        by: text(cx, by)?,
+    Options {
+        by: text(by),
         ready: *ready,
         drain: *drain,
         trial: *trial,
         same_authority: *same_authority,
         ..Options::default()
-    })
+    }
 }

@@ -1,9 +1,12 @@
 //! `pearwood:box/log`.
 
-use crate::boxes::{State, log};
+use crate::{
+    arrows::Cut,
+    boxes::{State, log},
+};
 use wasmtime::{
     Result, StoreContextMut,
-    component::{ComponentType, Lift, Linker, Lower, WasmStr},
+    component::{ComponentType, Lift, Linker, Lower},
 };
 
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
@@ -34,9 +37,8 @@ impl From<Level> for log::Level {
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance("pearwood:box/log@0.2.0")?;
-    interface.func_wrap("write", |cx: StoreContextMut<'_, State>, (level, line): (Level, WasmStr)| {
-        let line = line.to_str(&cx)?;
-        cx.data().handle.write(level.into(), &line);
+    interface.func_wrap("write", |cx: StoreContextMut<'_, State>, (level, line): (Level, Cut<{ log::MAX_LINE }>)| {
+        cx.data().handle.write(level.into(), &line.0);
         Ok(())
     })
 }

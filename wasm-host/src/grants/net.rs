@@ -3,8 +3,8 @@
 //! A grant that names a host admits the addresses that the names service found for that name when this box asked for it,
 //! and no others.
 
-use crate::{arrows::channel::Gate, arrows::Kinds, system::grant::NetGrant};
-use alloc::{collections::VecDeque, format, string::String, sync::Arc};
+use crate::{arrows::Kinds, arrows::channel::Gate, system::grant::NetGrant};
+use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, net::Ipv6Addr};
 use spin::Mutex;
 use wit::{Batch, Malformed, Record, names, tcp, tcp::Endpoint, udp};
@@ -22,7 +22,10 @@ pub struct Known(Mutex<Learned>);
 
 #[derive(Debug, Default)]
 struct Learned {
-    asked: VecDeque<(u32, String)>,
+    /// lookups: by which gate, ticket, name
+    asked: VecDeque<(u64, u32, String)>,
+    /// how many gates of lookups there have been
+    gates: u64,
     found: VecDeque<(Ipv6Addr, String)>,
     /// those who have sent a datagram to a port of the box
     correspondents: VecDeque<(u16, Endpoint)>,
@@ -34,30 +37,36 @@ impl Known {
 
     /// Another instance of the box begins.
     pub fn clear(&self) {
-        *self.0.lock() = Learned::default();
+        let mut learned = self.0.lock();
+        *learned = Learned { gates: learned.gates, ..Learned::default() };
     }
 
     /// Why a name cannot be looked up now, if it cannot.
-    fn ask(&self, ticket: u32, name: &str) -> Result<(), &'static str> {
+    fn ask(&self, gate: u64, ticket: u32, name: &str) -> Result<(), &'static str> {
         let mut learned = self.0.lock();
         if name.len() > MAX_NAME {
             return Err("the name is too long");
         }
-        if learned.asked.iter().any(|(asked, _)| *asked == ticket) {
+        if learned.asked.iter().any(|(by, asked, _)| (*by, *asked) == (gate, ticket)) {
             return Err("the ticket is in use");
         }
         if learned.asked.len() == REMEMBERED {
             return Err("too many lookups are under way");
         }
-        learned.asked.push_back((ticket, name.into()));
+        learned.asked.push_back((gate, ticket, name.into()));
         Ok(())
     }
 
     /// A lookup has ended. Yields its name.
-    fn answered(&self, ticket: u32) -> Option<String> {
+    fn answered(&self, gate: u64, ticket: u32) -> Option<String> {
         let mut learned = self.0.lock();
-        let at = learned.asked.iter().position(|(asked, _)| *asked == ticket)?;
-        learned.asked.remove(at).map(|(_, name)| name)
+        let at = learned.asked.iter().position(|(by, asked, _)| (*by, *asked) == (gate, ticket))?;
+        learned.asked.remove(at).map(|(.., name)| name)
+    }
+
+    /// What was asked over an arrow is not answered any more.
+    fn forget(&self, gate: u64) {
+        self.0.lock().asked.retain(|(by, ..)| *by != gate);
     }
 
     fn may_reach(&self, grant: &NetGrant, to: Endpoint) -> bool {
@@ -89,12 +98,21 @@ pub fn udp(grant: &NetGrant, known: &Arc<Known>) -> Arc<dyn Gate> {
 
 /// Lookups are granted by the arrows for what is then connected to: all that a box may reach by name.
 pub fn names(grants: &[&NetGrant], known: &Arc<Known>) -> Arc<dyn Gate> {
-    Arc::new(Names(grants.iter().map(|&grant| grant.clone()).collect(), known.clone()))
+    let grants = grants.iter().map(|&grant| grant.clone()).collect();
+    let mut learned = known.0.lock();
+    learned.gates += 1;
+    Arc::new(Names { grants, known: known.clone(), gate: learned.gates })
 }
 
 struct Tcp(NetGrant, Arc<Known>);
 struct Udp(NetGrant, Arc<Known>);
-struct Names(alloc::vec::Vec<NetGrant>, Arc<Known>);
+
+struct Names {
+    grants: Vec<NetGrant>,
+    known: Arc<Known>,
+    /// distinguishes it from other gates of the box
+    gate: u64,
+}
 
 impl Gate for Tcp {
     fn checks(&self) -> u64 {
@@ -138,9 +156,7 @@ impl Gate for Udp {
             Some(batch)
         };
         Ok(match udp::Command::decode(record)? {
-            udp::Command::Bind { port } if !grant.may_listen(port) => {
-                refuse(port, format_args!("bind port {port}"))
-            }
+            udp::Command::Bind { port } if !grant.may_listen(port) => refuse(port, format_args!("bind port {port}")),
             // whoever has written to a port that the box may bind is answered from it
             udp::Command::Datagram { port, to, .. }
                 if !known.0.lock().correspondents.contains(&(port, to)) && !known.may_reach(grant, to) =>
@@ -168,10 +184,10 @@ impl Gate for Names {
     }
 
     fn check(&self, record: &Record<'_>) -> Result<Option<Batch>, Malformed> {
-        let Names(grants, known) = self;
+        let Names { grants, known, gate } = self;
         let names::Command::Lookup { ticket, name } = names::Command::decode(record)? else { return Ok(None) };
         let refused = if grants.iter().any(|grant| grant.may_look_up(name)) {
-            known.ask(ticket, name).err()
+            known.ask(*gate, ticket, name).err()
         } else {
             Some("no arrow of the box grants to reach such a host")
         };
@@ -182,6 +198,16 @@ impl Gate for Names {
         }))
     }
 
+    fn undo(&self, record: &Record<'_>) {
+        if let Ok(names::Command::Lookup { ticket, .. }) = names::Command::decode(record) {
+            self.known.answered(self.gate, ticket);
+        }
+    }
+
+    fn renew(&self) {
+        self.known.forget(self.gate);
+    }
+
     fn learns(&self) -> u64 {
         Kinds::bit(names::Event::ADDRESSES) | Kinds::bit(names::Event::FAILED)
     }
@@ -189,13 +215,19 @@ impl Gate for Names {
     fn learn(&self, record: &Record<'_>) {
         match names::Event::decode(record) {
             Ok(names::Event::Addresses { ticket, addresses }) => {
-                let Some(name) = self.1.answered(ticket) else { return };
-                let mut learned = self.1.0.lock();
+                let Some(name) = self.known.answered(self.gate, ticket) else { return };
+                let mut learned = self.known.0.lock();
                 // the newest are kept, so one answer cannot be longer than what is remembered
                 addresses.iter().for_each(|address| push_bounded(&mut learned.found, (address, name.clone())));
             }
-            Ok(names::Event::Failed { ticket, .. }) => drop(self.1.answered(ticket)),
+            Ok(names::Event::Failed { ticket, .. }) => drop(self.known.answered(self.gate, ticket)),
             _ => {}
         }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.known.forget(self.gate);
     }
 }

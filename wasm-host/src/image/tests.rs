@@ -13,8 +13,8 @@ fn node() -> EngineSettings {
 }
 
 fn description() -> Description {
-    let import = Interface { name: "pearwood:box/log@0.1.0".into(), functions: vec![], types: vec![] };
-    Description { imports: vec![import], exports: vec![] }
+    let import = Interface { name: "pearwood:box/log@0.2.0".into(), functions: vec![], types: vec![], protocol: None };
+    Description { imports: vec![import], exports: vec![], ..Description::default() }
 }
 
 /// Bytes that differ from place to place.

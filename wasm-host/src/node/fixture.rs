@@ -42,6 +42,36 @@ pub fn component(run: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
+/// The import of a protocol, as far as the node looks at it: no payloads. `function` is `client` or `service`.
+pub fn protocol(interface: &str, commands: &[&str], events: &[&str], function: &str) -> String {
+    let cases = |names: &[&str]| names.iter().map(|name| format!("(case \"{name}\")")).collect::<String>();
+    format!(
+        r#"(import "{interface}" (instance $protocol
+            (type $command' (variant {}))
+            (export "command" (type $command (eq $command')))
+            (type $event' (variant {}))
+            (export "event" (type $event (eq $event')))
+            (type $protocol' (record (field "command" $command) (field "event" $event)))
+            (export "protocol" (type $protocol (eq $protocol')))
+            (export "{function}" (func (param "protocol" (list $protocol)) (result u32)))))"#,
+        cases(commands),
+        cases(events)
+    )
+}
+
+/// A component that imports this and returns at once.
+pub fn idle(import: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component {import}
+            (core module $code (func (export "run")))
+            (core instance $code (instantiate $code))
+            (func $run (canon lift (core func $code "run")))
+            (instance $service (export "run" (func $run)))
+            (export "pearwood:box/service@0.2.0" (instance $service)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
 /// An engine that compiles for the nodes of these tests.
 fn compiler() -> wasmtime::Engine {
     wasmtime::Engine::new(&engine::settings()).unwrap()

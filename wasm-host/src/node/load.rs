@@ -6,7 +6,7 @@ use crate::{
         channel,
         measure::Meter,
     },
-    boxes::{BoxHandle, Called, Duty, State},
+    boxes::{BoxHandle, Called, Duty, Footprint, State},
     engine::{self, Engines, Kind},
     grants,
     image::{Hash, Image},
@@ -29,6 +29,8 @@ pub struct Loaded {
     components: Vec<Option<(Hash, Component)>>,
     /// of the boxes that others call
     queues: Vec<Option<CallQueue>>,
+    /// what an instance of each takes of the node
+    instances: Vec<u64>,
 }
 
 /// What has been loaded before.
@@ -78,6 +80,8 @@ impl Loader<'_> {
             let queue = called.map(|(_, component)| self.queue(index, spec, component));
             loaded.components.push(component);
             loaded.queues.push(queue);
+            let description = self.descriptions.get(&spec.component_name());
+            loaded.instances.push(description.map_or(0, |description| description.instance));
         }
         Ok(loaded)
     }
@@ -141,7 +145,9 @@ impl Loaded {
         for (port, (_, end)) in handle.ports.iter().zip(routes.ends()).filter(|_| handler.is_none()) {
             channel::link(&mut linker, &end.interface, port)?;
         }
-        wasi::link(&mut linker, &component.component_type())?;
+        let has_wasi = wasi::link(&mut linker, &component.component_type())?;
+        let instance = self.instances.get(index).copied().unwrap_or_default();
+        handle.will_take(Footprint { instance, has_wasi });
         if routes.controls {
             grants::control(&mut linker)?;
         }

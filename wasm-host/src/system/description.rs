@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Description {
     pub imports: Vec<Interface>,
     pub exports: Vec<Interface>,
+    /// Bytes that the node holds for an instance, at most, beside its memories and tables.
+    pub instance: u64,
 }
 
 /// An interface that a component imports or exports, with what it uses of it.

@@ -2,6 +2,7 @@
 
 use super::description::{Case, Declaration, Description, Field, Function, Interface, Type, shape};
 use crate::arrows::Kinds;
+use crate::boxes::footprint::estimate;
 use alloc::{
     format,
     string::{String, ToString},
@@ -35,7 +36,10 @@ pub fn describe(binary: &[u8]) -> Result<Description, NotAComponent> {
         return Err(NotAComponent("a core module, not a component; `wasm-tools component new` makes one of it".into()));
     }
     match wit_component::decode(binary) {
-        Ok(DecodedWasm::Component(resolve, world)) => world_description(&resolve, world),
+        Ok(DecodedWasm::Component(resolve, world)) => {
+            let instance = estimate(binary).map_err(NotAComponent)?;
+            Ok(Description { instance, ..world_description(&resolve, world)? })
+        }
         Ok(DecodedWasm::WitPackage(..)) => Err(NotAComponent("a WIT package, which has no code".into())),
         Err(error) => Err(NotAComponent(format!("not a component: {error:#}"))),
     }
@@ -47,7 +51,7 @@ pub(super) fn world_description(resolve: &Resolve, world: wit::WorldId) -> Resul
     let items = |items: &wit::IndexMap<WorldKey, WorldItem>| {
         items.iter().filter_map(|(key, item)| interface(resolve, key, item).transpose()).collect::<Result<Vec<_>, _>>()
     };
-    Ok(Description { imports: items(&world.imports)?, exports: items(&world.exports)? })
+    Ok(Description { imports: items(&world.imports)?, exports: items(&world.exports)?, instance: 0 })
 }
 
 fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Option<Interface>, NotAComponent> {
@@ -75,11 +79,7 @@ fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Opti
 }
 
 /// What a protocol's functions declare, if the interface has them.
-fn protocol(
-    resolve: &Resolve,
-    name: &str,
-    interface: &wit::Interface,
-) -> Result<Option<Declaration>, NotAComponent> {
+fn protocol(resolve: &Resolve, name: &str, interface: &wit::Interface) -> Result<Option<Declaration>, NotAComponent> {
     let declared = |function: &str| {
         let [parameter] = &interface.functions.get(function)?.params[..] else { return None };
         let wit::Type::Id(list) = parameter.ty else { return None };

@@ -77,7 +77,10 @@ pub const GIVEN: &[Given] = &[
                 "send-and-wait",
                 "func(port: u32, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
             ),
-            ("wait", "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }"),
+            (
+                "wait",
+                "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }",
+            ),
             (
                 "wait-and-receive",
                 "func(deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
@@ -85,7 +88,7 @@ pub const GIVEN: &[Given] = &[
         ],
     ),
     given("pearwood:box/log", &[("write", "func(level: enum { error, warn, info, debug }, line: string)")]),
-    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>")]),
+    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>"), ("memory", "func() -> u64")]),
     given(
         "pearwood:box/assets",
         &[
@@ -204,19 +207,19 @@ mod tests {
 
     #[test]
     fn kinds() {
-        assert_eq!(kind("pearwood:box/log@0.1.0"), Kind::Own);
+        assert_eq!(kind("pearwood:box/log@0.2.0"), Kind::Own);
         assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
-        assert_eq!(kind("pearwood:hardware/block@0.1.0"), Kind::Device("disk"));
-        assert_eq!(kind("pearwood:control/node@0.1.0"), Kind::Control);
-        assert_eq!(kind("pearwood:net/tcp@0.1.0"), Kind::Channel(Channel::Tcp));
-        assert_eq!(kind("pearwood:http/handler-service"), Kind::Service(Channel::Handler));
+        assert_eq!(kind("pearwood:hardware/block@0.2.0"), Kind::Device("disk"));
+        assert_eq!(kind("pearwood:control/node@0.2.0"), Kind::Control);
+        assert_eq!(kind("pearwood:net/tcp@0.2.0"), Kind::Protocol(TCP));
+        assert_eq!(kind("pearwood:http/handler"), Kind::Protocol(HANDLER));
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);
-        assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Call);
+        assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Other);
         assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
-        assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Channel(Channel::Handler));
-        assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Call);
-        assert_eq!(kind("wasi:http/client@0.3.2"), Kind::Channel(Channel::Handler));
-        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Channel(Channel::Handler));
-        assert_eq!(kind("my:own/thing"), Kind::Call);
+        assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Other);
+        assert_eq!(kind("wasi:http/client@0.3.2"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("my:own/thing"), Kind::Other);
     }
 }

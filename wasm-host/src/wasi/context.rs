@@ -1,8 +1,8 @@
 //! What an instance's faces keep.
 
 use super::http::Client;
-use crate::boxes::{BoxHandle, Budget, log::Level, log::MAX_LINE};
-use alloc::{string::String, sync::Arc, vec::Vec};
+use crate::boxes::{BoxHandle, Budget, Charge, log::Level, log::MAX_LINE};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use spin::Mutex;
 use wasmtime::{
     Error, Result,
@@ -12,12 +12,19 @@ use wasmtime::{
 /// Resources that an instance may have at once.
 const RESOURCES: usize = 1_024;
 
+/// What a resource takes beside its own size, with what is made for it.
+const RESOURCE: usize = 192;
+
 /// Resources that an instance may keep from one request to the next.
 const KEPT: usize = 64;
 
 pub struct Context {
     /// never contended: the lock makes of it what may be looked at from anywhere
     table: Mutex<ResourceTable>,
+    /// for what is in the table
+    charge: Charge,
+    /// for what is on its way to the box
+    passing: Charge,
     pub budget: Arc<Budget>,
     /// where its requests go, if it has an arrow for them
     pub client: Option<Arc<Client>>,
@@ -35,14 +42,21 @@ impl Context {
     pub fn new(budget: &Arc<Budget>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        Context { table: Mutex::new(table), budget: budget.clone(), client: None, lines: Default::default() }
+        Context {
+            table: Mutex::new(table),
+            charge: Charge::none(budget),
+            passing: Charge::none(budget),
+            budget: budget.clone(),
+            client: None,
+            lines: Default::default(),
+        }
     }
 
     pub fn push<T: Send + 'static>(&mut self, resource: T) -> Result<Resource<T>> {
-        self.table
-            .get_mut()
-            .push(resource)
-            .map_err(|_| Error::msg(alloc::format!("has {RESOURCES} resources and wants more")))
+        if !self.charge.resize(self.charge.bytes() as usize + size_of::<T>() + RESOURCE) {
+            return Err(Error::msg("its memory limit leaves no room for another resource"));
+        }
+        self.table.get_mut().push(resource).map_err(|_| Error::msg(format!("has {RESOURCES} resources and wants more")))
     }
 
     pub fn get<T: 'static>(&mut self, resource: &Resource<T>) -> Result<&mut T> {
@@ -50,7 +64,17 @@ impl Context {
     }
 
     pub fn take<T: 'static>(&mut self, resource: Resource<T>) -> Result<T> {
-        Ok(self.table.get_mut().delete(resource)?)
+        let taken = self.table.get_mut().delete(resource)?;
+        self.charge.resize((self.charge.bytes() as usize).saturating_sub(size_of::<T>() + RESOURCE));
+        Ok(taken)
+    }
+
+    /// Pays for bytes that a function gives the box, until it gives others.
+    pub fn pass(&mut self, bytes: usize) -> Result<()> {
+        match self.passing.resize(bytes) {
+            true => Ok(()),
+            false => Err(Error::msg(format!("asked for {bytes} bytes at once, and its memory limit leaves less"))),
+        }
     }
 
     /// Whether so much is left of earlier requests that a fresh instance is better.

@@ -1,25 +1,26 @@
 //! One instance of a pool, and one request that it works on.
 
 use super::{
+    has_exited_well,
     http::{Asked, Client, Reader},
     p2::{IncomingRequest, ResponseOutparam},
 };
 use crate::{
-    boxes::{BoxHandle, Budget, Charge, Hooks, State, log::Level},
-    engine::FIBER_STACK,
+    boxes::{
+        BoxHandle, Budget, Hooks, State,
+        footprint::{self, NoRoom},
+        log::Level,
+    },
     executor::{CpuTime, Timer},
     platform::{Nanos, Platform},
 };
 use alloc::{boxed::Box, format, string::String, sync::Arc};
-use core::{fmt, future::Future, pin::pin, task::Poll};
+use core::{future::Future, pin::pin, task::Poll};
 use wasmtime::{
     Error, Result, Store,
     component::{InstancePre, Resource, TypedFunc},
     error::Context as _,
 };
-
-/// What an instance takes of the box's memory limit beside its memories.
-const OVERHEAD: usize = FIBER_STACK;
 
 /// How long an instance may go on when nobody wants anything of it any more.
 pub const LINGER: Nanos = 30_000_000_000;
@@ -45,7 +46,6 @@ pub struct Instance {
     /// its own CPU time
     meter: Arc<CpuTime>,
     linger: Arc<Timer>,
-    _charge: Charge,
 }
 
 /// What became of an instance and its request.
@@ -60,35 +60,24 @@ pub enum Outcome {
     Unmade { request: Asked, error: Error, full: bool },
 }
 
-/// The box's memory limit leaves no room for an instance.
-#[derive(Debug, Clone, Copy)]
-struct NoRoom;
-
-impl fmt::Display for NoRoom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its memory limit leaves no room for an instance")
-    }
-}
-
-impl core::error::Error for NoRoom {}
-
 impl Maker<'_> {
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
     /// not even until it is found that they are not there: others may run meanwhile.
     pub async fn make(&self, meter: Arc<CpuTime>, spare: u64) -> Result<Instance> {
-        let charge = Charge::leaving(&self.budget, OVERHEAD, spare).ok_or_else(|| Error::new(NoRoom))?;
-        let state = State::within(&self.budget, self.handle, self.platform, &self.timer.another());
+        let paid = footprint::pay(self.handle, &self.budget, spare)?;
+        let state = State::within(paid, self.handle, self.platform, &self.timer.another());
         let mut store = state.metered(&meter).into_store(self.component.engine());
         store.data_mut().wasi.client = self.client.clone();
         store.data_mut().leave(spare);
         let made = self.instantiate(&mut store).await;
-        let instance = made.map_err(|error| if store.data().was_refused() { Error::new(NoRoom) } else { error })?;
+        let refused = |error| if store.data().was_refused() { footprint::no_room(self.handle) } else { error };
+        let instance = made.map_err(refused)?;
         store.data_mut().leave(0);
         let interface = instance.get_export_index(&mut store, None, self.export);
         let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
         let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {}", self.export)))?;
         let handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{}#handle", self.export))?;
-        Ok(Instance { store, handle, meter, linger: self.timer.another(), _charge: charge })
+        Ok(Instance { store, handle, meter, linger: self.timer.another() })
     }
 
     /// One that says that it is not well is not used.
@@ -133,7 +122,7 @@ pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, req
 
 async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Asked) -> Outcome {
     let exchange = request.exchange.clone();
-    let what = format!("{} {}", request.head.method, request.head.target);
+    let what = request.head.in_words();
     let called = instance.call(request, maker).await;
     let handle = maker.handle;
     instance.store.data_mut().wasi.flush_text(handle);
@@ -143,6 +132,14 @@ async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Asked) 
                 true => "returned before the response's body was finished",
                 false => "returned without a response",
             });
+        }
+        // the runtimes of some languages say at the end of a request that they are done
+        Some(Err(error)) if has_exited_well(&error) => {
+            exchange.fail("called exit before its response was finished");
+            if let Some(failure) = exchange.failure() {
+                handle.write(Level::Error, &format!("{what}: {failure}"));
+            }
+            return Outcome::Spent;
         }
         // Many a guest takes it for impossible that nobody reads its answer to the end.
         Some(Err(error)) if exchange.is_broken() && exchange.failure().is_none() => {

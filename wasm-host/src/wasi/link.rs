@@ -14,18 +14,19 @@ use wasmtime::{
     },
 };
 
-/// Gives a component the faces of WASI that it imports.
-pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<()> {
+/// Gives a component the faces of WASI that it imports. Whether it does.
+pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<bool> {
     let engine = linker.engine().clone();
     // resources that earlier imports have brought: others only use them
     let mut known: Vec<ResourceType> = Vec::new();
-    let (mut has_p2, mut has_p3) = (false, false);
+    let (mut has_p2, mut has_p3, mut has_denied) = (false, false, false);
     for (import, item) in component.imports(&engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
         if let Some(name) = InterfaceName::parse(import).filter(|name| name.package().starts_with("wasi:")) {
             if is_denied(&name) {
                 let own = |ty: &ResourceType| !known.contains(ty);
                 denied::link(linker, import, &instance, own)?;
+                has_denied = true;
             } else if has_version(&name, "0.3") {
                 if !core::mem::replace(&mut has_p3, true) {
                     p3::link(linker)?;
@@ -40,7 +41,7 @@ pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<()> {
         });
         known.extend(resources);
     }
-    Ok(())
+    Ok(has_p2 || has_p3 || has_denied)
 }
 
 fn is_denied(name: &InterfaceName) -> bool {

@@ -9,13 +9,15 @@ mod exit;
 pub mod http;
 mod instance;
 mod link;
+#[cfg(all(test, feature = "build"))]
+mod owner;
 mod p2;
 mod p3;
 mod pool;
 mod promise;
 
 pub use context::Context;
-pub use exit::Exit;
+pub use exit::{Exit, has_exited_well};
 pub use link::link;
 
 use promise::{Promise, Promised};

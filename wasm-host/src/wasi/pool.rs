@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     arrows::channel::End,
-    system::known::HANDLER,
-    boxes::{BoxHandle, Budget, Phase, Stage, State, log::Level, reason},
+    boxes::{BoxHandle, Phase, Stage, State, footprint, log::Level, reason},
     executor::Timer,
     platform::{Nanos, Platform},
+    system::known::HANDLER,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use core::{
@@ -44,7 +44,7 @@ pub async fn serve(
 ) -> Result<()> {
     let port = handle.port(HANDLER, End::Service);
     let port = port.ok_or_else(|| Error::msg("has no handler channel to serve"))?;
-    let budget = Budget::new(handle.spec.memory);
+    let budget = footprint::budget(handle);
     let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let maker = Maker { handle, platform, timer, component, export, budget, client };
     let concurrency = handle.spec.concurrency.max(1) as usize;
@@ -83,6 +83,7 @@ impl<'a> Pool<'a> {
             while maker.handle.signal.poll(cx).is_ready() {
                 self.server.receive();
                 maker.client.iter().for_each(|client| client.receive());
+                self.server.tell_cut_off(maker.handle);
             }
             self.start();
             let mut ended = false;
@@ -158,8 +159,7 @@ impl<'a> Pool<'a> {
             self.full = true;
             return self.server.put_back(request);
         }
-        let limit = handle.spec.memory >> 10;
-        handle.write(Level::Error, &format!("no instance fits into its memory limit of {limit} KiB"));
+        handle.write(Level::Error, &format!("{}", error.root_cause()));
         busy(&request.exchange);
     }
 

@@ -17,8 +17,8 @@ use crate::{
 use connection::{Around, Connection, Ending, State};
 use limits::Failures;
 use std::collections::BTreeMap;
-use support::Outgoing;
 use uploads::Uploads;
+use wit::Outbox;
 use wit::{
     Peer, Record, Records,
     tcp::{Command, Endpoint, Event},
@@ -53,7 +53,7 @@ pub struct Control {
 
 #[derive(Default)]
 struct Peered {
-    out: Outgoing,
+    out: Outbox,
     retiring: bool,
     released: bool,
 }
@@ -204,9 +204,7 @@ impl Control {
                 }
             }
             // This box makes no connections.
-            Event::Connected { .. } => {}
-            // Of a later version of the protocol.
-            Event::Unknown { .. } => {}
+            Event::Connected { .. } | Event::Unknown { .. } => {}
         }
     }
 

@@ -2,14 +2,11 @@
 
 use super::{Http, input::Next};
 use crate::chunked::{Decoder, Step};
-use crate::connection::Reading;
+use crate::connection::{PATIENCE, Reading};
 use wit::http::Command;
 
 /// The kind of `wit::http::Command::Body`.
 const BODY: u8 = Command::BODY;
-
-/// Bytes of a body that nobody wants which are read to keep the connection.
-const PATIENCE: u64 = 256 << 10;
 
 impl Http {
     pub(super) fn read_length(&mut self, key: usize, input: &[u8], left: u64) -> Next {
@@ -75,6 +72,7 @@ impl Http {
             out.stream(BODY, exchange.id(), [data]);
             exchange.request_credit -= data.len() as u32;
             exchange.progress_at = self.now;
+            exchange.continue_at = None;
             return true;
         }
         match connection.patience.checked_sub(data.len() as u64) {

@@ -1,14 +1,12 @@
 //! What handlers say.
 
-use super::{Http, Level};
+use super::{Http, Level, in_words};
 use crate::chunked::{LAST_CHUNK, size_line};
+use crate::connection::CREDIT_STEP;
 use crate::exchange::{Body, Response};
 use crate::server::output::put;
 use wit::Record;
 use wit::http::{Attach, Command, Event};
-
-/// Credit for a response's body is given back in steps of at least this much.
-const CREDIT_STEP: u32 = 16 << 10;
 
 impl Http {
     /// A handler is there, and knows of no request.
@@ -28,7 +26,7 @@ impl Http {
     #[cold]
     pub(super) fn handler_detached(&mut self, peer: u32, why: &[u8]) {
         self.handlers.detach(peer);
-        self.fail_all(peer, &String::from_utf8_lossy(why));
+        self.fail_all(peer, &in_words(why));
         self.carry_on();
     }
 
@@ -65,16 +63,22 @@ impl Http {
                 self.advance(key);
             }
             Ok(Event::Credit { bytes, .. }) => {
+                if exchange.request_credit == 0
+                    && let Some(connection) = self.connections.get(key)
+                {
+                    // The client was not to send anything until now.
+                    connection.read_at = self.now;
+                }
                 exchange.request_credit = exchange.request_credit.saturating_add(bytes);
                 self.advance(key);
             }
             Ok(Event::Failed { why, .. }) => {
                 exchange.handler = None;
+                let why = in_words(why.as_bytes());
                 self.say(Level::Warn, format!("handler {peer} failed a request: {why}"));
                 self.fail(id, 502, "the handler failed");
                 self.advance(key);
             }
-            // Trailers may be dropped (RFC 9110, section 6.5.1); unknown records are of a later version of the protocol.
             Ok(Event::Trailers { .. } | Event::Unknown { .. }) => {}
             Err(_) => self.misbehaves(peer, id, "a malformed record"),
         }
@@ -96,6 +100,9 @@ impl Http {
         if exchange.response != Response::Awaited {
             return self.misbehaves(peer, id, "a second response to one request");
         }
+        // Who refuses a request will not read the rest of its body: the client is told that the connection ends with it.
+        let unread = exchange.request_open && connection.body_of == Some(id) && connection.is_too_much_to_drop();
+        exchange.close |= unread && exchange.continue_at.take().is_some() || status >= 400 && unread;
         match self.heads.head(exchange, status, headers) {
             Ok(head) => {
                 exchange.response = Response::Body(head.body);
@@ -168,14 +175,19 @@ impl Http {
 
     /// Gives credit for what is on its way to the client.
     pub(super) fn credit_handler(&mut self, id: u32) {
+        let pressed = self.is_pressed();
         let Some(exchange) = self.exchanges.get(id) else { return };
         // All that is held may be body.
         let held = u32::try_from(exchange.held.len()).unwrap_or(u32::MAX);
-        let bytes = exchange.uncredited.saturating_sub(held);
+        let mut bytes = exchange.uncredited.saturating_sub(held);
         if bytes < CREDIT_STEP {
             return;
         }
-        if let Some(out) = exchange.handler.and_then(|peer| self.handlers.out(peer)) {
+        if pressed {
+            // Enough to go on with.
+            bytes = if exchange.allowance < CREDIT_STEP { CREDIT_STEP } else { return };
+        }
+        if let Some(out) = exchange.handler.and_then(|peer| self.handlers.out_unless_full(peer)) {
             Command::Credit { request: id, bytes }.encode(out.batch());
             exchange.uncredited -= bytes;
             exchange.allowance += bytes;

@@ -1,7 +1,7 @@
 //! What the client sends: heads and bodies, one after the other.
 
 use super::{Http, Level};
-use crate::connection::Reading;
+use crate::connection::{Reading, paced};
 use crate::head;
 use core::mem;
 use wit::INITIAL_CREDIT;
@@ -17,7 +17,7 @@ impl Http {
     pub(super) fn received(&mut self, key: usize, data: &[u8]) {
         self.batched += data.len();
         let Some(connection) = self.connections.get(key) else { return };
-        connection.read_at = self.now;
+        connection.read_at = paced(connection.read_at, self.now, data.len(), self.config.body_timeout);
         if connection.input.len() + data.len() > INITIAL_CREDIT as usize {
             let number = connection.number;
             self.say(Level::Error, format!("tcp: more data on connection {number} than it had credit for"));
@@ -28,8 +28,9 @@ impl Http {
             return;
         }
         if let Some(connection) = self.connections.get(key) {
+            let before = connection.input.capacity();
             connection.input.push(&data[used..]);
-            self.buffered += data.len() - used;
+            self.buffered += connection.input.capacity().saturating_sub(before);
         }
     }
 
@@ -44,6 +45,10 @@ impl Http {
         input.consume(used);
         if let Some(connection) = self.connections.get(key) {
             connection.input = input;
+            if used > 0 {
+                // It was not the client that this waited for.
+                connection.read_at = self.now;
+            }
         }
         used > 0
     }
@@ -80,9 +85,15 @@ impl Http {
             connection.scanned = 0;
             return Next::On(2);
         }
+        let has_others = !connection.exchanges.is_empty();
         if input.is_empty() || connection.exclusive || connection.exchanges.len() >= self.config.pipeline {
             return Next::Wait(0);
         }
+        // Under pressure there is one request of each connection.
+        if has_others && (self.is_pressed() || self.exchanges.len() >= self.limits.further) {
+            return Next::Wait(0);
+        }
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         if connection.scanned > 0 && !ends_head(input, connection.scanned) {
             connection.scanned = input.len();
             if let Err(refusal) = head::within_limits(input, &self.config) {

@@ -1,62 +1,233 @@
-//! What clients together may use: connections and memory.
+//! What clients together may use: connections and memory. All of it is derived from the memory that the box has, and from
+//! the settings where they say less.
 
-use super::{Http, Level};
+use super::{Http, Level, timers::Wait};
+use crate::config::Config;
+use crate::connection::{Connection, client_of};
+use crate::exchange::Exchange;
+use crate::{reader, response};
+use core::mem::size_of;
+use core::net::Ipv6Addr;
+use hashbrown::HashMap;
+use wit::INITIAL_CREDIT;
 
-/// Buffers are summed up each time this much has been put in them.
-const LOOK_EACH: usize = 1 << 20;
+/// What the server may hold.
+#[derive(Debug)]
+pub(super) struct Limits {
+    /// connections that are served
+    pub connections: usize,
+    /// requests under way, at least one for each connection
+    pub exchanges: usize,
+    /// requests under way of which a connection may have more than one
+    pub further: usize,
+    /// bytes of the batches that wait for TCP, and of those for handlers
+    pub batches: usize,
+    /// bytes of data that waits for clients and handlers
+    data: usize,
+    /// The same in this turn.
+    data_now: usize,
+    /// bytes that can be allocated for all this, and for the batches that are received
+    memory: usize,
+}
+
+/// Connections beyond the limit that may be there at once to be told so; others are reset.
+pub(super) const TOLD: usize = 64;
+
+/// A connection, its first exchange, its entry by name and its queue.
+const CONNECTION: usize = size_of::<Connection>() + size_of::<Exchange>() + 2 * size_of::<(u64, usize)>() + 64;
+
+/// A client that is behind by this part of its time is slow, and one that has this part of all places has many.
+const PART: u64 = 8;
+
+impl Limits {
+    /// An eighth of the memory is for connections and requests, two eighths for data, one for batches to be sent. The other
+    /// half is for batches that are received, and for what is there twice while it grows.
+    pub fn new(config: &Config, memory: usize) -> Result<Self, String> {
+        // what is kept of heads
+        let kept = reader::MAX_BYTES + response::MAX_KEPT_BYTES;
+        let least = kept + 32 * INITIAL_CREDIT as usize;
+        if memory < least {
+            let more = (least - memory).div_ceil(1 << 10);
+            return Err(format!("the box's memory is too small for HTTP: it needs {more} KiB more"));
+        }
+        let memory = memory - kept;
+        let places = memory / 16 / CONNECTION;
+        let connections = config.connections.min(places - TOLD.min(places / 2));
+        let further = memory / 16 / size_of::<Exchange>();
+        let data = config.held_bytes.min(memory / 4);
+        Ok(Limits {
+            connections,
+            exchanges: connections + TOLD + further,
+            further,
+            batches: memory / 16,
+            data,
+            data_now: data,
+            memory,
+        })
+    }
+
+    /// Batches of this many bytes are in memory too.
+    pub fn received(&mut self, bytes: usize) {
+        self.data_now = self.data.min(self.memory.saturating_sub(bytes) / 4);
+    }
+}
 
 impl Http {
-    /// Connections beyond the limit, which are only being told so.
-    pub(super) fn surplus(&self) -> usize {
-        if self.connections.len() < self.config.connections {
-            return 0;
+    /// Resets a connection to make room for one from `address`: of those that wait for their client, and either have no
+    /// request or a slow client, the one that has used up the largest part of its time. If there is none, of the client
+    /// that has most connections, should it have many. A client that has many makes room itself. False: nobody does.
+    pub(super) fn make_room(&mut self, address: Ipv6Addr) -> bool {
+        // Of all places no more than a part change hands in one turn, however many connections come.
+        self.displaced += 1;
+        if self.displaced > 1 + self.limits.connections / PART as usize {
+            return false;
         }
-        self.connections.iter().filter(|(_, connection)| connection.is_surplus).count()
+        let mut clients: HashMap<u128, usize> = HashMap::new();
+        for (_, connection) in self.connections.iter() {
+            *clients.entry(connection.client()).or_default() += 1;
+        }
+        let many = self.limits.connections / PART as usize;
+        let own = client_of(address);
+        let has = clients.get(&own).copied().unwrap_or_default();
+        let greedy = clients.into_iter().filter(|&(_, count)| count > many.max(has + 1));
+        let greedy = greedy.max_by_key(|&(_, count)| count).map(|(client, _)| client);
+        let mut slowest = (0, None);
+        let mut of_greedy = (0, None);
+        for key in self.connections.keys() {
+            let Some((wait, since, time)) = self.wait_of(key) else { continue };
+            let Some(connection) = self.connections.get(key) else { continue };
+            let late = lateness(self.now, since, time);
+            let may_go = match wait {
+                Wait::Request | Wait::Head => true,
+                Wait::Close => !connection.is_surplus,
+                Wait::Body | Wait::Write => late >= WHOLE / PART,
+                Wait::Handler | Wait::Continue => false,
+            };
+            let client = connection.client();
+            if may_go && (slowest.1.is_none() || late > slowest.0) && (has <= many || client == own) {
+                slowest = (late, Some(key));
+            }
+            if greedy == Some(client) && !connection.is_surplus && (of_greedy.1.is_none() || late > of_greedy.0) {
+                of_greedy = (late, Some(key));
+            }
+        }
+        let Some(key) = slowest.1.or(of_greedy.1) else { return false };
+        self.abort(key);
+        true
     }
 
-    /// Resets the connection of which least is lost, the oldest of those that are idle or still send a head. False:
-    /// there is none.
-    pub(super) fn make_room(&mut self) -> bool {
-        let candidates = self.connections.iter().filter(|(_, connection)| connection.is_expendable());
-        let oldest = candidates.min_by_key(|(_, connection)| connection.since).map(|(key, _)| key);
-        if let Some(key) = oldest {
-            self.abort(key);
-        }
-        oldest.is_some()
+    /// Much is held: no more than must be is added to it.
+    #[inline]
+    pub(super) fn is_pressed(&self) -> bool {
+        self.held + self.buffered > self.limits.data_now / 2
     }
 
-    /// Resets the connections for which most is held until what is held is within its limit.
-    pub(super) fn keep_limits(&mut self) {
-        if self.buffered < LOOK_EACH {
-            return;
+    /// Sums up what is held if much has been added since that was last done, or `now`; resets connections until it is
+    /// within its limit.
+    #[inline]
+    pub(super) fn keep_limits(&mut self, now: bool) {
+        if now || self.buffered > self.limits.data_now / PART as usize {
+            self.sum_up();
         }
-        self.buffered = 0;
-        let mut held = self.held_by_connection();
+    }
+
+    #[cold]
+    fn sum_up(&mut self) {
+        let mut held = Vec::with_capacity(self.connections.len());
+        for key in self.connections.keys() {
+            let bytes = self.memory_of(key);
+            if bytes > 0 {
+                held.push((bytes, key));
+            }
+        }
         let mut sum: usize = held.iter().map(|(bytes, _)| bytes).sum();
-        if sum <= self.config.held_bytes {
-            return;
+        let limit = self.limits.data_now - self.limits.data_now / PART as usize;
+        if sum > limit {
+            // First those who have most for the longest time.
+            held.sort_by_cached_key(|&(bytes, key)| {
+                let late = self.wait_of(key).map_or(0, |(_, since, time)| lateness(self.now, since, time));
+                bytes as u64 * (late + WHOLE / PART / PART)
+            });
+            let before = (held.len(), sum);
+            while sum > limit
+                && let Some((bytes, key)) = held.pop()
+            {
+                self.abort(key);
+                sum -= bytes;
+            }
+            let (connections, bytes) = (before.0 - held.len(), before.1 - sum);
+            self.say(
+                Level::Warn,
+                format!("too much waits for slow clients: {connections} with {bytes} bytes are given up"),
+            );
         }
-        held.sort_unstable();
-        while sum > self.config.held_bytes
-            && let Some((bytes, key)) = held.pop()
+        (self.held, self.buffered) = (sum, 0);
+    }
+
+    /// Peers that have been sent much, and do not take it.
+    pub(super) fn give_up_peers(&mut self) {
+        if let (waiting, Some(peer)) = self.handlers.waiting_bytes()
+            && waiting > 2 * self.limits.batches
         {
-            self.say(Level::Warn, format!("too much waits for slow clients: one with {bytes} bytes is given up"));
-            self.abort(key);
-            sum -= bytes;
+            self.say(Level::Error, format!("handler {peer} does not take its requests: they are given up"));
+            self.handlers.clear(peer);
+            for id in self.exchanges.of_handler(peer) {
+                let Some(exchange) = self.exchanges.get(id) else { continue };
+                let key = exchange.connection;
+                self.fail(id, 503, "the handler is busy");
+                self.advance(key);
+            }
+        }
+        if let (waiting, Some(peer)) = self.tcp.waiting_bytes()
+            && waiting > 2 * self.limits.batches
+        {
+            self.tcp_detached(peer, b"it does not take what is sent to it");
         }
     }
+
+    /// Bytes of memory for data of a connection.
+    fn memory_of(&mut self, key: usize) -> usize {
+        let Some(connection) = self.connections.get(key) else { return 0 };
+        let of_exchange = |exchange: &mut Exchange| exchange.held.capacity() + exchange.record.request.capacity();
+        let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, of_exchange));
+        exchanges.sum::<usize>() + connection.input.capacity()
+    }
+
     /// Bytes that wait for clients and handlers.
     pub fn held(&mut self) -> usize {
-        self.held_by_connection().iter().map(|(bytes, _)| bytes).sum()
+        let held = |exchange: &mut Exchange| exchange.held.len();
+        let of = |connection: &Connection| {
+            let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, held));
+            exchanges.sum::<usize>() + connection.input.len()
+        };
+        self.connections.iter().map(|(_, connection)| connection).map(of).sum()
     }
+}
 
-    fn held_by_connection(&mut self) -> Vec<(usize, usize)> {
-        let mut held = Vec::with_capacity(self.connections.len());
-        for (key, connection) in self.connections.iter() {
-            let output: usize =
-                connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, |e| e.held.len())).sum();
-            held.push((output + connection.input.len(), key));
+/// All of a connection's time.
+const WHOLE: u64 = 1 << 10;
+
+/// How much of the `time` that it has from `since` on is over.
+fn lateness(now: u64, since: u64, time: u64) -> u64 {
+    u64::try_from(u128::from(now.saturating_sub(since)) * u128::from(WHOLE) / u128::from(time.max(1)))
+        .unwrap_or(u64::MAX >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_within_the_memory() {
+        let most = Config { connections: 2048, held_bytes: usize::MAX, ..Config::default() };
+        assert!(Limits::new(&most, 1 << 20).is_err());
+        for memory in [3 << 20, 14 << 20, 100 << 20, 1 << 31] {
+            let limits = Limits::new(&most, memory).unwrap();
+            let places = limits.connections * CONNECTION + limits.further * size_of::<Exchange>();
+            assert!(places + limits.data + 4 * limits.batches <= memory * 5 / 8, "{limits:?}");
+            assert!(limits.connections > 0 && limits.exchanges >= limits.connections + limits.further);
         }
-        held
+        let limits = Limits::new(&Config { held_bytes: 1 << 20, ..Config::default() }, 14 << 20).unwrap();
+        assert_eq!((limits.connections, limits.data), (800, 1 << 20));
     }
 }

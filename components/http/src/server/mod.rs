@@ -18,6 +18,7 @@ use crate::peers::Peers;
 use crate::reader::Reader;
 use crate::response::Heads;
 use crate::route::Routes;
+use limits::Limits;
 use wit::{Peer, Records};
 
 /// An HTTP server between a TCP channel and handler channels.
@@ -39,7 +40,14 @@ pub struct Http {
     peers_retire: bool,
     /// No connection is due before this.
     earliest: u64,
-    /// bytes put in buffers since their sum was last looked at
+    limits: Limits,
+    /// connections beyond the limit, which are only being told so
+    surplus: usize,
+    /// connections of this turn for which others were to make room
+    displaced: usize,
+    /// bytes that were in buffers when they were last summed up
+    held: usize,
+    /// bytes put in buffers since
     buffered: usize,
     /// bytes of data put in batches since they were last sent
     batched: usize,
@@ -96,24 +104,35 @@ pub enum Level {
 /// Batches are sent before the end of the turn when this much data is in them.
 const BATCHED: usize = 128 << 10;
 
+/// What a record of a batch adds to that, at most, beside data: a record without any.
+const RECORD: usize = wit::batch::HEADER + 8;
+
 /// Lines of log of one turn; more are counted only.
 const MAX_LOG: usize = 64;
 
 impl Http {
-    pub fn new(config: Config) -> Self {
-        Http {
+    /// `memory`: bytes that the server can allocate. They are the box's `memory` in system.toml, less what its memory
+    /// holds before: code's constants, statics and the stack. What clients and handlers make it hold is bounded by that,
+    /// whatever the settings. An error says that there is too little.
+    pub fn new(config: Config, memory: usize) -> Result<Self, String> {
+        let limits = Limits::new(&config, memory)?;
+        Ok(Http {
             common: Common::new(&config.server),
             config,
             now: 0,
-            tcp: Peers::default(),
-            handlers: Peers::default(),
+            tcp: Peers::new(limits.batches),
+            handlers: Peers::new(limits.batches),
             routes: Routes::default(),
             connections: Connections::default(),
-            exchanges: Exchanges::default(),
+            exchanges: Exchanges::new(limits.exchanges),
             refused: Vec::new(),
             retired_at: None,
             peers_retire: false,
             earliest: u64::MAX,
+            limits,
+            surplus: 0,
+            displaced: 0,
+            held: 0,
             buffered: 0,
             batched: 0,
             log: Vec::new(),
@@ -121,7 +140,7 @@ impl Http {
             reader: Some(Box::default()),
             heads: Heads::default(),
             due: Vec::new(),
-        }
+        })
     }
 
     /// Until when there is nothing to do unless something comes.
@@ -136,6 +155,8 @@ impl Http {
         if self.common.is_stale(wake.now) {
             self.common.refresh(wake.now, outside.wall_clock());
         }
+        self.displaced = 0;
+        self.limits.received(wake.tcp.len() + wake.handler.len());
         if wake.room {
             self.flush(true, outside);
         }
@@ -149,11 +170,15 @@ impl Http {
             self.handler_events(wake.handler, outside);
         }
         self.timers();
-        self.keep_limits();
+        self.limits.received(0);
+        self.keep_limits(self.is_pressed());
         if self.peers_retire {
             self.let_go(outside);
         }
         self.write_log(outside);
+        if self.tcp.any_refused() || self.handlers.any_refused() {
+            self.flush(false, outside);
+        }
         if self.handlers.waiting() + self.tcp.waiting() == 1 {
             let deadline = self.deadline();
             self.flush_by(false, |to, batch| outside.send_last(to, batch, deadline));
@@ -162,16 +187,33 @@ impl Http {
         }
     }
 
+    /// Sends what there is, and what can then be sent too.
     fn flush(&mut self, room: bool, outside: &mut impl Outside) {
-        self.flush_by(room, |to, batch| outside.send(to, batch));
+        let mut freed = self.flush_by(room, |to, batch| outside.send(to, batch));
+        while freed {
+            self.carry_on();
+            freed = (self.tcp.any_refused() || self.handlers.any_refused())
+                && self.flush_by(false, |to, batch| outside.send(to, batch));
+        }
     }
 
-    fn flush_by(&mut self, room: bool, mut send: impl FnMut(To, &[u8]) -> bool) {
+    fn flush_by(&mut self, room: bool, mut send: impl FnMut(To, &[u8]) -> bool) -> bool {
         self.batched = 0;
-        let mut freed = self.handlers.flush(room, |peer, batch| send(To::Handler(peer), batch));
-        freed |= self.tcp.flush(room, |peer, batch| send(To::Tcp(peer), batch));
-        if freed {
-            self.carry_on();
+        let freed = self.handlers.flush(room, |peer, batch| send(To::Handler(peer), batch));
+        self.tcp.flush(room, |peer, batch| send(To::Tcp(peer), batch)) | freed
+    }
+
+    /// Between two records of a batch, which may be as many as fit: what they have led to is not left to the turn's end.
+    #[inline]
+    fn between_records(&mut self, outside: &mut impl Outside) {
+        self.batched += RECORD;
+        if self.batched > BATCHED {
+            self.flush(false, outside);
+            self.give_up_peers();
+        }
+        self.keep_limits(false);
+        if self.log.len() >= MAX_LOG && self.config.access_log {
+            self.write_log(outside);
         }
     }
 
@@ -180,6 +222,9 @@ impl Http {
     #[inline(never)]
     fn carry_on(&mut self) {
         for key in self.connections.keys() {
+            for id in self.connections.get(key).map(|connection| connection.exchanges.clone()).unwrap_or_default() {
+                self.credit_handler(id);
+            }
             self.advance(key);
         }
     }
@@ -201,9 +246,7 @@ impl Http {
                     Some(Peer::Release(_)) | None => {}
                 }
             }
-            if self.batched > BATCHED {
-                self.flush(false, outside);
-            }
+            self.between_records(outside);
         }
     }
 
@@ -224,9 +267,7 @@ impl Http {
                     Some(Peer::Release(_)) | None => {}
                 }
             }
-            if self.batched > BATCHED {
-                self.flush(false, outside);
-            }
+            self.between_records(outside);
         }
     }
 
@@ -241,6 +282,11 @@ impl Http {
             outside.log(level, &line);
         }
     }
+}
+
+/// A reason, as a peer gives it, for the log: no longer than a line of it.
+fn in_words(why: &[u8]) -> String {
+    String::from_utf8_lossy(&why[..why.len().min(256)]).into_owned()
 }
 
 fn has_news_of_peers(batch: &[u8]) -> bool {

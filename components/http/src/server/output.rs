@@ -1,7 +1,7 @@
 //! What the client gets: responses in the order of the requests, as far as TCP takes them.
 
 use super::{Http, Level};
-use crate::connection::Connection;
+use crate::connection::{CREDIT_STEP, Connection, paced};
 use crate::exchange::{Body, Exchange, Response};
 use crate::peers::Peers;
 use crate::response;
@@ -11,10 +11,7 @@ use wit::tcp::Command;
 /// The kind of `wit::tcp::Command::Send`.
 const SEND: u8 = Command::SEND;
 
-/// Credit for what was read is given back in steps of at least this much.
-const CREDIT_STEP: u32 = 16 << 10;
-
-/// Adds bytes to a response, in parts: sends what can be sent now, holds the rest. Gives how much that is.
+/// Adds bytes to a response, in parts: sends what can be sent now, holds the rest. Gives how much memory that takes.
 #[inline]
 pub(super) fn put<const PARTS: usize>(
     tcp: &mut Peers,
@@ -52,8 +49,9 @@ fn hold(connection: &mut Connection, exchange: &mut Exchange, now: u64, parts: &
     if exchange.held.is_empty() {
         connection.wrote_at = now;
     }
+    let before = exchange.held.capacity();
     parts.iter().for_each(|part| exchange.held.push(part));
-    parts.iter().map(|part| part.len()).sum()
+    exchange.held.capacity().saturating_sub(before)
 }
 
 impl Http {
@@ -150,7 +148,7 @@ impl Http {
                 out.stream(SEND, connection.number, [&exchange.held.as_slice()[..length]]);
                 exchange.held.consume(length);
                 connection.credit -= length as u32;
-                connection.wrote_at = self.now;
+                connection.wrote_at = paced(connection.wrote_at, self.now, length, self.config.write_timeout);
                 self.batched += length;
                 let (all_sent, done) = (exchange.held.is_empty(), exchange.response == Response::Done);
                 self.credit_handler(id);
@@ -236,6 +234,7 @@ impl Http {
     /// The connection is no more.
     pub(super) fn remove(&mut self, key: usize) {
         let Some(connection) = self.connections.remove(key) else { return };
+        self.surplus -= usize::from(connection.is_surplus);
         for id in connection.exchanges {
             self.cancel(id);
             self.exchanges.remove(id);
@@ -244,12 +243,13 @@ impl Http {
 
     /// After a change: credit for what was read, and when to look again.
     pub(super) fn settle(&mut self, key: usize) {
-        let Some((_, deadline)) = self.wait_of(key) else { return };
+        let Some((_, since, time)) = self.wait_of(key) else { return };
         let Some(connection) = self.connections.get(key) else { return };
+        let deadline = since.saturating_add(time);
         connection.deadline = deadline;
         self.earliest = self.earliest.min(deadline);
         if connection.used >= CREDIT_STEP
-            && let Some(out) = self.tcp.out(connection.peer)
+            && let Some(out) = self.tcp.out_unless_full(connection.peer)
         {
             Command::Credit { connection: connection.number, bytes: connection.used }.encode(out.batch());
             connection.used = 0;

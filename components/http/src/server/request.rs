@@ -5,7 +5,6 @@ use crate::chunked::Decoder;
 use crate::connection::Reading;
 use crate::exchange::{Method, Response};
 use crate::head::{Framing, Head, Refusal};
-use crate::response::CONTINUE;
 use crate::target::Target;
 use std::fmt::Write;
 use wit::http::{self, Command};
@@ -21,6 +20,12 @@ enum Choice {
     /// Its handler is there and has no room.
     Later,
 }
+
+/// Time in which a handler can refuse a request before its client, who waits for that, is told to send the body.
+const REFUSAL: u64 = 20_000_000;
+
+/// No more of a target is in the access log.
+const LOGGED: usize = 1024;
 
 impl Http {
     /// A whole head has come; `more` came after it.
@@ -63,7 +68,9 @@ impl Http {
                 Target::Server => "*",
             };
             let version = if head.is_11 { 1 } else { 0 };
+            let target = target.get(..LOGGED).unwrap_or(target);
             let _ = write!(exchange.record.request, "{} {} HTTP/1.{version}", head.method, target.replace('"', "%22"));
+            self.buffered += exchange.record.request.capacity();
         }
         connection.exchanges.push_back(id);
         connection.exclusive = exclusive;
@@ -75,6 +82,7 @@ impl Http {
             Framing::None if connection.closing => Reading::Nothing,
             Framing::None => Reading::Head,
         };
+        connection.read_at = self.now;
         connection.body_of = has_body.then_some(id);
         connection.body_bytes = 0;
 
@@ -97,7 +105,7 @@ impl Http {
                     }
                 }
                 if waits_for_continue {
-                    self.put(id, CONTINUE);
+                    exchange.continue_at = Some(self.now.saturating_add(REFUSAL));
                 }
             }
             (Choice::Answer { status, extra, text }, _) => {

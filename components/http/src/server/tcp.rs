@@ -1,6 +1,7 @@
 //! What TCP says.
 
-use super::{Http, Level};
+use super::limits::TOLD;
+use super::{Http, Level, in_words};
 use crate::connection::{Connection, Reading};
 use crate::response::OVERLOADED;
 use std::collections::VecDeque;
@@ -19,9 +20,6 @@ pub struct RefusedPort {
 
 const SECOND: u64 = 1_000_000_000;
 const LONGEST_PAUSE: u64 = 60 * SECOND;
-
-/// Connections beyond the limit that may be there at once to be told so; others are reset.
-const TOLD: usize = 64;
 
 impl Http {
     /// TCP is there, and knows no connection and no port.
@@ -42,7 +40,7 @@ impl Http {
         self.tcp.detach(peer);
         let lost = self.forget_connections(peer);
         if lost > 0 {
-            let why = String::from_utf8_lossy(why);
+            let why = in_words(why);
             self.say(Level::Warn, format!("tcp peer {peer} is gone with {lost} connections: {why}"));
         }
     }
@@ -87,6 +85,7 @@ impl Http {
             return;
         }
         if self.config.ports.contains(&port) {
+            let why = in_words(why.as_bytes());
             self.say(Level::Error, format!("port {port}: {why} (tcp peer {peer}); will ask again"));
             let again_at = self.now.saturating_add(SECOND);
             self.refused.push(RefusedPort { peer, port, again_at, pause: SECOND });
@@ -131,9 +130,7 @@ impl Http {
             }
             Event::Refused { id, why } => self.port_refused(peer, id, why),
             // This box makes no connections.
-            Event::Connected { .. } => {}
-            // Of a later version of the protocol.
-            Event::Unknown { .. } => {}
+            Event::Connected { .. } | Event::Unknown { .. } => {}
         }
     }
 
@@ -169,15 +166,15 @@ impl Http {
             deadline: u64::MAX,
             is_surplus: false,
         };
-        let surplus = self.surplus();
-        if self.connections.len() - surplus >= self.config.connections && !self.make_room() {
+        if self.connections.len() - self.surplus >= self.limits.connections && !self.make_room(remote.address) {
             let Some(out) = self.tcp.out(peer) else { return };
-            if surplus >= TOLD {
+            if self.surplus >= TOLD.min(self.limits.connections) {
                 return Command::Abort { connection: number }.encode(out.batch());
             }
             Command::Send { connection: number, data: OVERLOADED }.encode(out.batch());
             Command::Finish { connection: number }.encode(out.batch());
             connection.is_surplus = true;
+            self.surplus += 1;
             connection.finished = true;
             connection.reading = Reading::Nothing;
         }

@@ -3,6 +3,7 @@
 use super::{Http, Level, retire};
 use crate::connection::Reading;
 use crate::head::Refusal;
+use crate::response::CONTINUE;
 
 /// How long a connection that this side has finished may take to close (RFC 9112, section 9.6).
 const LINGER: u64 = 5_000_000_000;
@@ -16,6 +17,8 @@ pub(super) enum Wait {
     Write,
     /// The client is to send more of a body.
     Body,
+    /// The handler is to refuse the request, if it will, before the client is told to send the body.
+    Continue,
     /// The handler is to do something.
     Handler,
     /// The client is to send the rest of a head.
@@ -25,20 +28,22 @@ pub(super) enum Wait {
 }
 
 impl Http {
-    /// What a connection waits for, and until when.
+    /// What a connection waits for, since when, and how long it may.
     #[inline]
-    pub(super) fn wait_of(&mut self, key: usize) -> Option<(Wait, u64)> {
+    pub(super) fn wait_of(&mut self, key: usize) -> Option<(Wait, u64, u64)> {
         let connection = self.connections.get(key)?;
         let config = &self.config;
-        let (wait, since, time) = if connection.finished {
+        Some(if connection.finished {
             (Wait::Close, connection.since, LINGER)
         } else if let Some(&id) = connection.exchanges.front() {
             let exchange = self.exchanges.get(id)?;
             let reads = connection.body_of == Some(id) && connection.input.is_empty() && exchange.request_credit > 0;
-            if !exchange.held.is_empty() {
+            if let Some(at) = exchange.continue_at {
+                (Wait::Continue, at, 0)
+            } else if !exchange.held.is_empty() {
                 (Wait::Write, connection.wrote_at, config.write_timeout)
             } else if reads {
-                (Wait::Body, connection.read_at.max(exchange.progress_at), config.body_timeout)
+                (Wait::Body, connection.read_at, config.body_timeout)
             } else {
                 (Wait::Handler, exchange.progress_at, config.handler_timeout)
             }
@@ -52,8 +57,7 @@ impl Http {
                 },
                 _ => (Wait::Body, connection.read_at, config.body_timeout),
             }
-        };
-        Some((wait, since.saturating_add(time)))
+        })
     }
 
     pub(super) fn timers(&mut self) {
@@ -73,14 +77,24 @@ impl Http {
             }
         }
         for key in due.drain(..) {
-            if let Some((wait, deadline)) = self.wait_of(key)
-                && deadline <= self.now
+            if let Some((wait, since, time)) = self.wait_of(key)
+                && since.saturating_add(time) <= self.now
             {
                 self.expire(key, wait);
             }
             self.settle(key);
         }
         self.due = due;
+    }
+
+    fn tell_to_continue(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        exchange.continue_at = None;
+        let key = exchange.connection;
+        if let Some(connection) = self.connections.get(key) {
+            connection.read_at = self.now;
+        }
+        self.put(id, CONTINUE);
     }
 
     #[cold]
@@ -91,6 +105,8 @@ impl Http {
             (Wait::Close | Wait::Write, _) => return self.abort(key),
             (Wait::Request, _) => return self.finish(key),
             (Wait::Head, _) => self.refuse(key, Refusal { status: 408, why: "the headers took too long" }),
+            (Wait::Continue, Some(id)) => self.tell_to_continue(id),
+            (Wait::Continue, None) => {}
             (Wait::Body, Some(_)) => self.refuse_body(key, 408, "the body took too long"),
             (Wait::Body, None) => connection.stop_reading(),
             (Wait::Handler, Some(id)) => {

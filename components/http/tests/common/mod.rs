@@ -1,6 +1,7 @@
 //! A bench around the server: clients on one side, handlers on the other, time in between.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod memory;
 pub mod responses;
 mod sides;
 
@@ -14,6 +15,9 @@ use wit::{Batch, INITIAL_CREDIT, Peer};
 
 pub const SECOND: u64 = 1_000_000_000;
 
+/// What a box with 16 MiB can allocate, less what is there at its start.
+pub const MEMORY: usize = 14 << 20;
+
 pub struct Bench {
     pub http: Http,
     pub now: u64,
@@ -24,6 +28,8 @@ pub struct Bench {
     /// give credit for what clients receive at once
     pub clients_read: bool,
     pub room: bool,
+    /// where the next client connects from
+    pub address: Ipv6Addr,
 }
 
 impl Bench {
@@ -39,10 +45,15 @@ impl Bench {
     }
 
     pub fn without_handler(settings: &[(&str, &str)]) -> Self {
+        Self::within(MEMORY, settings)
+    }
+
+    /// Without a handler, and with so many bytes to allocate.
+    pub fn within(memory: usize, settings: &[(&str, &str)]) -> Self {
         let quiet = ("server", "");
         let settings = settings.iter().copied().chain((!settings.iter().any(|s| s.0 == "server")).then_some(quiet));
         let mut bench = Bench {
-            http: Http::new(Config::read(settings).unwrap()),
+            http: memory::counted(|| Http::new(Config::read(settings).unwrap(), memory).unwrap()),
             now: SECOND,
             outside: Sides::default(),
             tcp: Batch::new(),
@@ -50,6 +61,7 @@ impl Bench {
             next_connection: 1,
             clients_read: true,
             room: false,
+            address: Ipv6Addr::LOCALHOST,
         };
         Peer::Attach(0, b"").encode(&mut bench.tcp);
         bench.turn();
@@ -66,7 +78,9 @@ impl Bench {
                 handler: handler.as_bytes(),
                 room: std::mem::take(&mut self.room),
             };
-            self.http.turn(wake, &mut self.outside);
+            memory::add((tcp.len() + handler.len()) as isize);
+            memory::counted(|| self.http.turn(wake, &mut self.outside));
+            memory::add(-((tcp.len() + handler.len()) as isize));
             if let Some(deadline) = self.outside.rests_until.take() {
                 assert_eq!(deadline, self.http.deadline(), "it slept with the last batch, but has more to do");
             }
@@ -113,7 +127,7 @@ impl Bench {
     pub fn accept(&mut self, connection: u32) {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
-        let remote = Endpoint { address: Ipv6Addr::LOCALHOST, port: 50_000 };
+        let remote = Endpoint { address: self.address, port: 50_000 };
         self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured: None });
     }
 

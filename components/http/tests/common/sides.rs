@@ -1,5 +1,6 @@
 //! The other ends of the server's arrows, which check what it sends.
 
+use super::memory;
 use pearwood_http::{Level, Outside, To};
 use std::collections::{BTreeMap, BTreeSet};
 use wit::http::Command as ToHandler;
@@ -69,15 +70,17 @@ pub struct Sides {
 
 impl Outside for Sides {
     fn send(&mut self, to: To, batch: &[u8]) -> bool {
-        let (To::Tcp(peer) | To::Handler(peer)) = to;
-        if batch == wit::Peer::release(peer).as_bytes() {
-            self.released.push(to);
-            return true;
-        }
-        match to {
-            To::Tcp(peer) => self.tcp(peer, batch),
-            To::Handler(peer) => self.handler(peer, batch),
-        }
+        memory::uncounted(|| {
+            let (To::Tcp(peer) | To::Handler(peer)) = to;
+            if batch == wit::Peer::release(peer).as_bytes() {
+                self.released.push(to);
+                return true;
+            }
+            match to {
+                To::Tcp(peer) => self.tcp(peer, batch),
+                To::Handler(peer) => self.handler(peer, batch),
+            }
+        })
     }
 
     fn send_last(&mut self, to: To, batch: &[u8], deadline: u64) -> bool {
@@ -90,7 +93,7 @@ impl Outside for Sides {
     }
 
     fn log(&mut self, level: Level, line: &str) {
-        self.log.push((level, line.into()));
+        memory::uncounted(|| self.log.push((level, line.into())));
     }
 }
 

@@ -24,9 +24,16 @@ pub enum Family {
 pub struct Name(Vec<u8>);
 
 impl Name {
-    /// `None` if it is no host name: an empty or long label, or too long in all.
+    /// `None` if it is no host name: an empty or long label, too long in all, or an address, which nobody need look up.
+    /// The last label of a name is no number (RFC 3696 section 2).
     pub fn new(text: &str) -> Option<Name> {
-        let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let last = text.rsplit('.').next().unwrap_or_default();
+        let number = last.strip_prefix("0x").unwrap_or(last).bytes().all(|byte| byte.is_ascii_digit());
+        if text.len() > MAX_NAME - 2 || number || text.contains([':', '[', ']', '%']) {
+            return None;
+        }
+        let labels = text.split('.');
         Name::from_labels(labels.map(|label| Some(label.as_bytes())))
     }
 

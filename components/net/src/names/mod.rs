@@ -10,7 +10,7 @@ use crate::link::Link;
 use crate::peers::Peers;
 use crate::random::Random;
 use cache::Cache;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::Ipv6Addr;
 use lookup::{Lookup, Outcome};
 use message::{Family, MAX_MESSAGE, Name};
 use wit::names::{Command, Event};
@@ -25,7 +25,7 @@ pub struct Names {
     pub peers: Peers,
     lookups: Vec<Lookup>,
     cache: Cache,
-    /// commands that made no sense
+    /// commands that made no sense, or whose answers their box does not read
     pub malformed: u64,
 }
 
@@ -51,6 +51,7 @@ impl Names {
                 }
                 Some(Peer::Retire(_) | Peer::Release(_)) => {}
                 None => match (from, Command::decode(&record)) {
+                    (Some(peer), Ok(Command::Lookup { .. })) if self.peers.is_deaf(peer) => self.malformed += 1,
                     (Some(peer), Ok(Command::Lookup { ticket, name })) => {
                         if let Err(why) = self.lookup(now, peer, ticket, name, datagrams, random) {
                             self.answer(peer, Event::Failed { ticket, why });
@@ -82,13 +83,8 @@ impl Names {
         datagrams: &mut Datagrams,
         random: &mut Random,
     ) -> Result<(), &'static str> {
-        if let Ok(address) = name.parse::<IpAddr>() {
-            let address = match address {
-                IpAddr::V4(address) => address.to_ipv6_mapped(),
-                IpAddr::V6(address) => address,
-            };
-            self.found(peer, ticket, &[address]);
-            return Ok(());
+        if self.lookups.iter().any(|lookup| (lookup.peer, lookup.ticket) == (peer, ticket)) {
+            return Err("a lookup with this ticket is being answered");
         }
         let name = Name::new(name).ok_or("not a host name")?;
         if let Some(addresses) = self.cache.get(now, &name) {
@@ -96,7 +92,7 @@ impl Names {
             self.found(peer, ticket, &addresses);
             return Ok(());
         }
-        if self.lookups.len() >= LIMIT {
+        if !self.peers.may_have(peer, LIMIT, self.lookups.iter().map(|lookup| lookup.peer)) {
             return Err("too many lookups at a time");
         }
         let handle = datagrams.bind_ephemeral(random, SIZE).ok_or("no local port is free")?;

@@ -1,8 +1,8 @@
 //! Commands of the clients.
 
+use super::Tcp;
 use super::connection::{Connection, Origin};
-use super::memory::Memory;
-use super::{NOBODY, Tcp};
+use super::pool::Pool;
 use crate::link::Link;
 use crate::random::Random;
 use wit::tcp::{Command, Event};
@@ -10,7 +10,7 @@ use wit::{Peer, Records};
 
 impl Tcp {
     /// Carries out a batch as the node gives it: runs of commands, each after a record that names their peer.
-    pub fn commands(&mut self, packed: &[u8], link: &mut Link, random: &mut Random) {
+    pub fn commands(&mut self, now: u64, packed: &[u8], link: &mut Link, random: &mut Random) {
         let mut from = None;
         for record in Records::new(packed) {
             let Ok(record) = record else {
@@ -22,9 +22,12 @@ impl Tcp {
                 continue;
             }
             match (from, Command::decode(&record)) {
-                (Some(peer), Ok(Command::Send { connection, data })) => {
-                    if let Some((connection, memory)) = self.named(connection, peer) {
-                        connection.send(data, memory);
+                (Some(peer), Ok(Command::Send { connection: number, data })) => {
+                    if let Some((connection, pool)) = self.named(number, peer) {
+                        let rest = connection.send(data, pool);
+                        if !rest.is_empty() {
+                            self.send_short(now, number as u16, rest, link);
+                        }
                     }
                 }
                 (Some(peer), Ok(Command::Credit { connection, bytes })) => {
@@ -32,7 +35,7 @@ impl Tcp {
                         connection.credit(bytes);
                     }
                 }
-                (Some(peer), Ok(command)) => self.command(peer, command, link, random),
+                (Some(peer), Ok(command)) => self.command(now, peer, command, link, random),
                 _ => self.counters.malformed += 1,
             }
         }
@@ -66,14 +69,18 @@ impl Tcp {
         if self.peers.is_attached(peer) {
             self.peers.detach(peer);
             self.listeners.forget(peer);
+            self.searches.retain(|(other, _), _| *other != peer);
             self.disown("its box is gone", |connection| connection.peer == peer);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn command(&mut self, peer: u32, command: Command<'_>, link: &mut Link, random: &mut Random) {
+    fn command(&mut self, now: u64, peer: u32, command: Command<'_>, link: &mut Link, random: &mut Random) {
         match command {
+            Command::Listen { .. } | Command::Connect { .. } if self.peers.is_deaf(peer) => {
+                self.counters.malformed += 1
+            }
             Command::Finish { connection } => {
                 if let Some((connection, _)) = self.named(connection, peer) {
                     connection.finish();
@@ -85,11 +92,8 @@ impl Tcp {
                 }
             }
             Command::Listen { port, backlog } => {
-                let peers = &self.peers;
-                let answer = match self
-                    .listeners
-                    .listen(peer, port, backlog, |other| other == NOBODY || peers.is_retiring(other))
-                {
+                let most = self.table.limit().min(usize::from(backlog)).max(1);
+                let answer = match self.listeners.listen(peer, port, most, &self.peers) {
                     Ok(takes_over) => {
                         if takes_over {
                             self.take_over(peer, port);
@@ -107,7 +111,7 @@ impl Tcp {
                 }
             }
             Command::Connect { ticket, to } => {
-                if let Err(why) = self.connect(peer, ticket, to, link, random) {
+                if let Err(why) = self.connect(now, peer, ticket, to, link, random) {
                     self.answer(peer, Event::Refused { id: ticket, why });
                 }
             }
@@ -131,13 +135,13 @@ impl Tcp {
 
     /// The connection that a command is for, marked as touched, and what it takes memory from.
     #[inline]
-    fn named(&mut self, number: u32, peer: u32) -> Option<(&mut Connection, &mut Memory)> {
+    fn named(&mut self, number: u32, peer: u32) -> Option<(&mut Connection, &mut Pool)> {
         let connection = self.table.named(number, peer)?;
         connection.marks.calm = false;
         if !core::mem::replace(&mut connection.marks.touched, true) {
             self.touched.push(number as u16);
         }
-        Some((connection, &mut self.memory))
+        Some((connection, &mut self.pool))
     }
 
     fn answer(&mut self, peer: u32, event: Event<'_>) {

@@ -3,12 +3,12 @@
 //! smoltcp looks at every socket of a set for each packet and each poll, so a set of one is what makes the work per
 //! segment independent of how many connections there are.
 
-use super::memory::{Memory, Rings};
 use super::outbound::Outbound;
+use super::pool::{Pool, Rings};
 use super::start::SlowStart;
 use crate::link::SentSegment;
 use crate::packet::{Flow, Segment};
-use crate::timers::Deadline;
+use crate::timers::{Deadline, NEVER};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
@@ -19,6 +19,8 @@ use wit::{Batch, INITIAL_CREDIT};
 const OPENING: Duration = Duration::from_secs(20);
 /// Unanswered keep-alive probes that end a connection.
 const PROBES: u64 = 5;
+/// Bytes in either direction that count as progress: less than that at a time is a side that wants to be slow.
+const PORTION: usize = 536;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -38,7 +40,13 @@ pub struct Connection {
     pub origin: Origin,
     /// when its SYN came, if it did
     pub began: u64,
-    rings: Rings,
+    /// When it last got on, or never if that is now; and the bytes since then, which are too few.
+    progress: (u64, usize),
+    /// the highest sequence number that the remote side has acknowledged
+    heard: Option<u32>,
+    /// The remote side has taken data.
+    proven: bool,
+    rings: Option<Rings>,
     keep_alive: u64,
     pub deadline: Deadline,
     pub marks: Marks,
@@ -67,7 +75,7 @@ pub struct Marks {
 }
 
 impl Connection {
-    pub fn new(number: u32, flow: Flow, peer: u32, origin: Origin, rings: Rings, keep_alive: u64) -> Self {
+    pub fn new(number: u32, flow: Flow, peer: u32, origin: Origin, rings: Rings, keep_alive: u64, now: u64) -> Self {
         let buffer = |bytes| SocketBuffer::new(vec![0; bytes]);
         let mut socket = Socket::new(buffer(rings.receive), buffer(rings.send));
         socket.set_nagle_enabled(false);
@@ -85,7 +93,10 @@ impl Connection {
             peer,
             origin,
             began: 0,
-            rings,
+            progress: (now, 0),
+            heard: None,
+            proven: false,
+            rings: Some(rings),
             keep_alive,
             deadline: Deadline::default(),
             marks: Marks::default(),
@@ -122,25 +133,64 @@ impl Connection {
         matches!(self.state(), State::Listen | State::SynReceived | State::SynSent)
     }
 
-    /// Bytes of buffer memory to give back when this is dropped.
+    /// Bytes of memory to give back when this is dropped.
     pub fn memory(&self) -> usize {
-        self.rings.total() + self.outbound.waiting()
+        self.rings.map_or(0, |rings| rings.total()) + self.outbound.memory()
     }
 
-    /// Takes data from the client. Ends the connection if it cannot be sent.
-    pub fn send(&mut self, data: &[u8], memory: &mut Memory) {
-        if self.ended.is_none() {
-            let socket = self.sockets.get_mut::<Socket>(self.handle);
-            if let Err(why) = self.outbound.send(data, socket, memory) {
+    /// Gives up all that takes memory and is not needed to tell the client of the end, which has come. How many bytes.
+    pub fn shed(&mut self) -> usize {
+        let freed = self.memory();
+        self.rings = None;
+        self.outbound.discard();
+        self.sockets = SocketSet::new(Vec::with_capacity(1));
+        let nothing = || SocketBuffer::new(Vec::new());
+        self.handle = self.sockets.add(Socket::new(nothing(), nothing()));
+        freed
+    }
+
+    /// Whether the remote side has ever taken data.
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Whether this has buffers.
+    pub fn has_memory(&self) -> bool {
+        self.rings.is_some()
+    }
+
+    /// This is the time, if something has begun to wait for the remote side just now.
+    #[inline]
+    pub fn tick(&mut self, now: u64) {
+        self.progress.0 = self.progress.0.min(now);
+    }
+
+    /// Nanoseconds since this connection last got on, and whether it waits for the remote side.
+    pub fn quiet(&self, now: u64) -> (u64, bool) {
+        (now.saturating_sub(self.progress.0), self.outbound.is_pending() || self.is_half_open())
+    }
+
+    /// Takes data from the client. Ends the connection if it cannot be sent. What is left there is no memory for.
+    pub fn send<'a>(&mut self, data: &'a [u8], pool: &mut Pool) -> &'a [u8] {
+        if self.ended.is_some() {
+            return &[];
+        }
+        if !self.outbound.is_pending() {
+            self.progress = (NEVER, 0);
+        }
+        match self.outbound.send(data, self.sockets.get_mut::<Socket>(self.handle), pool) {
+            Ok(taken) => &data[taken..],
+            Err(why) => {
                 self.abort(why);
+                &[]
             }
         }
     }
 
     /// Sees to it that what waits is sent, as far as it can be.
     #[inline]
-    pub fn feed(&mut self, memory: &mut Memory) {
-        self.outbound.feed(self.sockets.get_mut::<Socket>(self.handle), memory);
+    pub fn feed(&mut self, pool: &mut Pool) {
+        self.outbound.feed(self.sockets.get_mut::<Socket>(self.handle), pool);
     }
 
     /// The client has used that many received bytes. More than were outstanding count as all of them.
@@ -159,15 +209,34 @@ impl Connection {
         }
     }
 
+    /// The acknowledgement to read in place of a segment's own, if that is an old one and the segment has data: those
+    /// are to be taken (RFC 9293 section 3.10.7.4), which smoltcp does not.
+    #[inline]
+    pub fn outdated(&self, segment: &Segment) -> Option<u32> {
+        /// As much as a window may be here (RFC 5961 section 5.2).
+        const WINDOW: u32 = 1 << 20;
+        let old = |heard: &u32| (1..=WINDOW).contains(&heard.wrapping_sub(segment.acknowledged));
+        self.heard.filter(|heard| segment.payload() > 0 && old(heard))
+    }
+
     /// What a received segment has changed. True if there is nothing to transmit for it now.
-    pub fn received(&mut self, segment: &Segment, answered: Option<SentSegment>) -> bool {
+    pub fn received(&mut self, now: u64, segment: &Segment, answered: Option<SentSegment>) -> bool {
         if segment.is_fin()
             && self.fin_acknowledgement.is_none()
             && matches!(self.state(), State::CloseWait | State::Closing | State::LastAck | State::TimeWait)
         {
             self.fin_acknowledgement = Some(segment.next());
         }
-        self.outbound.observe(self.sockets.get::<Socket>(self.handle));
+        let acknowledged = self.outbound.observe(self.sockets.get::<Socket>(self.handle));
+        self.proven |= acknowledged > 0;
+        let newer = |heard: u32| (segment.acknowledged.wrapping_sub(heard) as i32) > 0;
+        if acknowledged > 0 && self.heard.is_none_or(newer) {
+            self.heard = Some(segment.acknowledged);
+        }
+        self.progress.1 += acknowledged + segment.payload();
+        if self.progress.1 >= PORTION || acknowledged > 0 && !self.outbound.is_pending() {
+            self.progress = (now, 0);
+        }
         self.sent(answered);
         self.is_calm(segment)
     }

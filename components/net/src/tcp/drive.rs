@@ -13,10 +13,11 @@ const RETRY: u64 = 10_000_000;
 impl Tcp {
     #[inline]
     pub(super) fn drive(&mut self, slot: u16, now: u64, link: &mut Link) {
-        let Tcp { table, peers, memory, timers, .. } = self;
+        let Tcp { table, peers, pool, timers, .. } = self;
         let Some(connection) = table.get(slot) else { return };
         connection.marks.touched = false;
-        connection.feed(memory);
+        connection.tick(now);
+        connection.feed(pool);
         let mut reported = true;
         let mut announced = false;
         if connection.peer != NOBODY && (connection.is_announced() || !connection.is_half_open()) {
@@ -77,7 +78,7 @@ impl Tcp {
 
 /// Sends what a connection has to send. When to look at it next, and whether it could send all it wanted to.
 #[inline(never)]
-fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, bool) {
+pub(super) fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -> (u64, bool) {
     let state = connection.state();
     if connection.is_frozen(state) {
         return (NEVER, true);

@@ -33,10 +33,11 @@ impl Tcp {
     pub fn inherit(&mut self, now: u64, heritage: &Heritage) {
         for (port, backlog) in &heritage.listeners {
             // One too many is refused when its box asks for it.
-            let _ = self.listeners.listen(NOBODY, *port, *backlog, |_| false);
+            let backlog = self.table.limit().min(usize::from(*backlog)).max(1);
+            let _ = self.listeners.listen(NOBODY, *port, backlog, &self.peers);
         }
         self.time_wait.inherit(now, &heritage.time_wait);
-        self.young = heritage.young.iter().copied().collect();
+        self.young = heritage.young.iter().take(self.table.limit()).copied().collect();
         self.promised_until = now.saturating_add(PROMISED);
     }
 

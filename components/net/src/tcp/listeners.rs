@@ -1,5 +1,7 @@
 //! Ports that accept connections, and the bound on connections that their box has not yet been told of.
 
+use super::NOBODY;
+use crate::peers::Peers;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Ports that may be listened on at a time, by all boxes together.
@@ -49,29 +51,22 @@ impl Listener {
 }
 
 impl Listeners {
-    /// Lets `peer` listen on `port`, or changes its backlog. A port of one that `retires` it takes over, with the
+    /// Lets `peer` listen on `port`, or changes its backlog. A port of one that retires it takes over, with the
     /// connections that nobody was told of; true then. The error is for the peer to read.
-    pub fn listen(
-        &mut self,
-        peer: u32,
-        port: u16,
-        backlog: u16,
-        retires: impl Fn(u32) -> bool,
-    ) -> Result<bool, &'static str> {
-        let backlog = usize::from(backlog).max(1);
+    pub fn listen(&mut self, peer: u32, port: u16, backlog: usize, peers: &Peers) -> Result<bool, &'static str> {
         if port == 0 {
             return Err("port 0 cannot be listened on");
         }
         if let Some(listener) = self.ports.get_mut(&port) {
             let takes_over = listener.peer != peer;
-            if takes_over && !retires(listener.peer) {
+            if takes_over && listener.peer != NOBODY && !peers.is_retiring(listener.peer) {
                 return Err("another box listens on this port");
             }
             listener.peer = peer;
             listener.backlog = backlog;
             return Ok(takes_over);
         }
-        if self.ports.len() >= LIMIT {
+        if !peers.may_have(peer, LIMIT, self.ports.values().map(|listener| listener.peer)) {
             return Err("too many ports are listened on");
         }
         self.ports.insert(port, Listener { peer, backlog, waiting: 0, order: VecDeque::new() });
@@ -92,7 +87,7 @@ impl Listeners {
     /// All ports with their backlogs, which nobody listens on any more.
     pub fn leave(&mut self) -> Vec<(u16, u16)> {
         let ports = std::mem::take(&mut self.ports);
-        ports.into_iter().map(|(port, listener)| (port, listener.backlog as u16)).collect()
+        ports.into_iter().map(|(port, listener)| (port, listener.backlog.try_into().unwrap_or(u16::MAX))).collect()
     }
 
     pub fn forget(&mut self, peer: u32) {

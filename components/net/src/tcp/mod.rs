@@ -2,12 +2,14 @@
 
 mod commands;
 mod connection;
+mod cookies;
 mod drive;
 mod handover;
 mod listeners;
-mod memory;
 mod opening;
 mod outbound;
+mod pool;
+mod pressure;
 mod reply;
 mod start;
 mod table;
@@ -22,10 +24,11 @@ use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::timers::Timers;
 use connection::Connection;
+use cookies::Cookies;
 use listeners::Listeners;
-use memory::{Memory, Rings};
+use pool::{Pool, Rings};
 use smoltcp::iface::SocketSet;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use table::Table;
 use time_wait::{TimeWait, Verdict};
 
@@ -37,7 +40,11 @@ pub struct Tcp {
     pub counters: Counters,
     table: Table,
     listeners: Listeners,
-    memory: Memory,
+    pool: Pool,
+    /// When something to reclaim was last searched for, for which peer and what kind of connection, and whether there was
+    /// any.
+    searches: BTreeMap<(u32, bool), (u64, bool)>,
+    cookies: Cookies,
     timers: Timers,
     time_wait: TimeWait,
     /// connections that something has happened to, each once
@@ -78,9 +85,11 @@ pub struct Counters {
     pub exhausted: u64,
     /// connections not taken, or given up half open, for a full backlog
     pub overflowed: u64,
+    /// connections given up for others
+    pub reclaimed: u64,
     /// resets not sent, since there were too many
     pub unanswered: u64,
-    /// commands that made no sense
+    /// commands that made no sense, or whose answers their box does not read
     pub malformed: u64,
 }
 
@@ -92,7 +101,9 @@ impl Tcp {
             counters: Counters::default(),
             table: Table::new(settings.connections, random.hasher()),
             listeners: Listeners::default(),
-            memory: Memory::new(settings.buffers, rings),
+            pool: Pool::new(settings.buffers, rings),
+            searches: BTreeMap::new(),
+            cookies: Cookies::new(random),
             timers: Timers::default(),
             time_wait: TimeWait::new(random.hasher()),
             touched: Vec::new(),
@@ -113,9 +124,9 @@ impl Tcp {
         self.table.len()
     }
 
-    /// Bytes of buffers in use.
+    /// Bytes of memory that connections take.
     pub fn memory(&self) -> usize {
-        self.memory.used()
+        self.pool.used()
     }
 
     #[inline(never)]
@@ -127,12 +138,20 @@ impl Tcp {
         let Some(slot) = self.table.find(&segment.flow) else {
             return self.receive_unknown(now, frame, segment, link);
         };
+        self.receive_known(now, slot, frame, segment, link);
+    }
+
+    #[inline]
+    fn receive_known(&mut self, now: u64, slot: u16, frame: &[u8], segment: &Segment, link: &mut Link) {
         let Some(connection) = self.table.get(slot) else { return };
         link.sent.segment = None;
         link.sent.highest = connection.highest();
-        link.ingress(now, frame, &mut connection.sockets);
+        match connection.outdated(segment) {
+            Some(heard) => link.ingress(now, &acknowledging(frame, segment, heard), &mut connection.sockets),
+            None => link.ingress(now, frame, &mut connection.sockets),
+        }
         link.sent.highest = None;
-        let calm = connection.received(segment, link.sent.segment);
+        let calm = connection.received(now, segment, link.sent.segment);
         if !core::mem::replace(&mut connection.marks.touched, true) {
             connection.marks.calm = calm;
             self.touched.push(slot);
@@ -163,13 +182,16 @@ impl Tcp {
             Verdict::Free => {}
             Verdict::Ignore => return,
             Verdict::Repeat(sequence, acknowledged) => {
-                return reply::acknowledge(frame, segment, sequence, acknowledged, link);
+                return reply::acknowledge(frame, flow, sequence, acknowledged, link);
             }
         }
         if self.young.contains(flow) {
             return;
         }
         if !segment.opens() || self.listeners.get(flow.local_port).is_none() {
+            if segment.is_acknowledgement() && self.admit(now, frame, segment, link) {
+                return;
+            }
             if self.is_for_other(now, segment) {
                 return;
             }
@@ -180,10 +202,7 @@ impl Tcp {
             }
             return link.ingress(now, frame, &mut self.nobody);
         }
-        let Some(slot) = self.accept(now, *flow) else { return };
-        let Some(connection) = self.table.get(slot) else { return };
-        link.ingress(now, frame, &mut connection.sockets);
-        self.touch(slot);
+        self.accept(now, frame, segment, link);
     }
 
     #[inline]
@@ -293,4 +312,12 @@ impl Tcp {
     pub fn deadline(&self) -> u64 {
         if self.touched.is_empty() { self.timers.next() } else { 0 }
     }
+}
+
+/// A frame whose segment acknowledges something else. Its checksum has been verified, and is not looked at again.
+#[cold]
+fn acknowledging(frame: &[u8], segment: &Segment, acknowledged: u32) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[segment.start + 8..segment.start + 12].copy_from_slice(&acknowledged.to_be_bytes());
+    frame
 }

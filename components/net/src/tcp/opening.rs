@@ -1,9 +1,10 @@
 //! How connections come and go.
 
-use super::Tcp;
 use super::connection::{Connection, Origin};
+use super::pressure::Need;
+use super::{Tcp, pool, reply};
 use crate::link::{Link, from_mapped, to_mapped};
-use crate::packet::Flow;
+use crate::packet::{Flow, Segment};
 use crate::random::Random;
 use wit::tcp::Endpoint;
 
@@ -11,15 +12,71 @@ use wit::tcp::Endpoint;
 const CROWD: usize = 128;
 
 impl Tcp {
-    /// A connection for a SYN, if there is room for one more.
-    pub(super) fn accept(&mut self, now: u64, flow: Flow) -> Option<u16> {
-        while self.listeners.get(flow.local_port)?.is_full() {
-            self.counters.overflowed += 1;
-            self.give_up_oldest(flow.local_port)?;
+    /// Takes a SYN to a port that is listened on. One that nothing can be kept of is answered with a cookie.
+    pub(super) fn accept(&mut self, now: u64, frame: &[u8], syn: &Segment, link: &mut Link) {
+        let flow = syn.flow;
+        let Some(listener) = self.listeners.get(flow.local_port) else { return };
+        let (peer, full) = (listener.peer, listener.is_full());
+        let crowded = self.table.is_full();
+        if !full && let Some(slot) = self.listen(now, flow) {
+            let number = self.cookies.number(now, &flow);
+            return self.synchronize(now, slot, number, frame, link);
         }
+        self.counters.overflowed += u64::from(full && !crowded);
+        self.counters.exhausted += u64::from(full && crowded);
+        // If there is nothing to give up for it, whoever comes back with the cookie would find no place.
+        let need = if crowded { Need::Slot } else { Need::Memory };
+        if link.has_room() && (full && !crowded || self.may_reclaim(now, need, peer)) {
+            let number = self.cookies.give(now, syn, reply::size(frame, syn));
+            reply::synchronize(frame, syn, number, pool::FLOOR.receive as u16, link);
+        }
+    }
+
+    /// Takes the first segment after a handshake of which nothing is remembered. False if it is not one.
+    pub(super) fn admit(&mut self, now: u64, frame: &[u8], segment: &Segment, link: &mut Link) -> bool {
+        let flow = segment.flow;
+        let Some(size) = self.cookies.take(now, segment) else { return false };
+        let Some(peer) = self.listeners.get(flow.local_port).map(|listener| listener.peer) else { return false };
+        while self.listeners.get(flow.local_port).is_some_and(|listener| listener.is_full()) {
+            if self.give_up_oldest(flow.local_port).is_none() {
+                // The box has not taken those before it. The remote side sends again.
+                return true;
+            }
+        }
+        if self.table.is_full() && !self.reclaim(now, Need::Slot, peer, None, link) {
+            return false;
+        }
+        let mut slot = self.listen(now, flow);
+        if slot.is_none() && self.reclaim(now, Need::Memory, peer, None, link) {
+            slot = self.listen(now, flow);
+        }
+        let Some(slot) = slot else { return false };
+        let number = segment.acknowledged.wrapping_sub(1);
+        let Some(syn) = reply::opening(frame, &flow, segment.sequence.wrapping_sub(1), size) else { return false };
+        self.synchronize(now, slot, number, &syn, link);
+        let Some(connection) = self.table.get(slot) else { return true };
+        // smoltcp must have answered the SYN to take what comes next; the remote side has that answer.
+        let before = link.outgoing.len();
+        link.sent.segment = None;
+        if link.egress(now, &mut connection.sockets) && link.sent.segment.is_some() {
+            connection.sent(link.sent.segment);
+            link.outgoing.truncate(before);
+        }
+        self.receive_known(now, slot, frame, segment, link);
+        true
+    }
+
+    fn synchronize(&mut self, now: u64, slot: u16, number: u32, frame: &[u8], link: &mut Link) {
+        let Some(connection) = self.table.get(slot) else { return };
+        link.synchronize(now, number, frame, &mut connection.sockets);
+        self.touch(slot);
+    }
+
+    /// A connection that waits for a SYN, if there is room for one more.
+    fn listen(&mut self, now: u64, flow: Flow) -> Option<u16> {
         let listener = self.listeners.get(flow.local_port)?;
         let (peer, small) = (listener.peer, listener.waiting() >= CROWD);
-        let slot = self.open(flow, peer, Origin::Listener(flow.local_port), small)?;
+        let slot = self.open(now, flow, peer, Origin::Listener(flow.local_port), small)?;
         let connection = self.table.get(slot)?;
         connection.began = now;
         let number = connection.number;
@@ -50,20 +107,28 @@ impl Tcp {
         None
     }
 
-    fn open(&mut self, flow: Flow, peer: u32, origin: Origin, small: bool) -> Option<u16> {
+    fn open(&mut self, now: u64, flow: Flow, peer: u32, origin: Origin, small: bool) -> Option<u16> {
         let more = self.table.remaining().checked_sub(1);
-        let Some(rings) = more.and_then(|more| self.memory.open(more, small)) else {
-            self.counters.exhausted += 1;
-            return None;
-        };
+        let rings = more.and_then(|more| self.pool.open(more, small));
         let keep_alive = self.keep_alive;
-        self.counters.opened += 1;
-        self.table.insert(|number| Connection::new(number, flow, peer, origin, rings, keep_alive))
+        let slot = rings.and_then(|rings| {
+            let make = |number| Connection::new(number, flow, peer, origin, rings, keep_alive, now);
+            let slot = self.timers.room_for(more?).then(|| self.table.insert(make)).flatten();
+            if slot.is_none() {
+                self.pool.give_back(rings.total());
+            }
+            slot
+        });
+        match slot {
+            Some(_) => self.counters.opened += 1,
+            None => self.counters.exhausted += 1,
+        }
+        slot
     }
 
     pub(super) fn remove(&mut self, slot: u16, now: u64) {
         let Some(connection) = self.table.remove(slot) else { return };
-        self.memory.give_back(connection.memory());
+        self.pool.give_back(connection.memory());
         if let (Origin::Listener(port), false) = (connection.origin, connection.is_announced())
             && let Some(listener) = self.listeners.get(port)
             && listener.peer == connection.peer
@@ -78,6 +143,7 @@ impl Tcp {
     /// Begins a connection for a peer. The error is for the peer to read.
     pub(super) fn connect(
         &mut self,
+        now: u64,
         peer: u32,
         ticket: u32,
         to: Endpoint,
@@ -99,10 +165,18 @@ impl Tcp {
             (!self.table.contains(&flow) && self.listeners.get(port).is_none()).then_some(flow)
         });
         let flow = free.ok_or("no local port is free")?;
-        let slot = self.open(flow, peer, Origin::Ticket(ticket), false).ok_or("too many connections")?;
+        if self.table.is_full() {
+            self.reclaim(now, Need::Slot, peer, None, link);
+        }
+        let mut slot = self.open(now, flow, peer, Origin::Ticket(ticket), false);
+        if slot.is_none() && !self.table.is_full() && self.reclaim(now, Need::Memory, peer, None, link) {
+            slot = self.open(now, flow, peer, Origin::Ticket(ticket), false);
+        }
+        let slot = slot.ok_or("too many connections")?;
         let connection = self.table.get(slot).ok_or("too many connections")?;
+        let mut opener = link.opener(now, self.cookies.number(now, &flow));
         let connected =
-            connection.socket().connect(link.context(), (remote, to.port), (from_mapped(local), flow.local_port));
+            connection.socket().connect(opener.context(), (remote, to.port), (from_mapped(local), flow.local_port));
         if connected.is_err() {
             self.remove(slot, 0);
             return Err("not an address to connect to");

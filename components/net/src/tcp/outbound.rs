@@ -1,6 +1,6 @@
 //! Data on its way from the client to the remote side: what waits, what is in the send ring, and the client's credit.
 
-use super::memory::Memory;
+use super::pool::Pool;
 use super::start::SlowStart;
 use crate::link::SentSegment;
 use smoltcp::socket::tcp::Socket;
@@ -56,25 +56,21 @@ impl Outbound {
         self.end = sequence;
     }
 
-    /// Takes data from the client. The error is why it cannot go on.
+    /// Takes data from the client, and says how much: what is left there is no memory for. The error is why the
+    /// connection cannot go on.
     #[inline(never)]
-    pub fn send(&mut self, data: &[u8], socket: &mut Socket<'_>, memory: &mut Memory) -> Result<(), &'static str> {
+    pub fn send(&mut self, data: &[u8], socket: &mut Socket<'_>, pool: &mut Pool) -> Result<usize, &'static str> {
         if self.finishing {
-            return Ok(());
+            return Ok(data.len());
         }
         if data.len() as u64 > u64::from(self.credit) {
             return Err("the box sent more than its credit");
         }
-        self.credit -= data.len() as u32;
         let taken = if self.waiting.is_empty() { self.put(data, socket) } else { 0 };
         let rest = &data[taken..];
-        if !rest.is_empty() {
-            if !memory.take(rest.len()) {
-                return Err("out of buffer memory");
-            }
-            self.waiting.extend(rest);
-        }
-        Ok(())
+        let kept = if rest.is_empty() || pool.keep(&mut self.waiting, rest) { data.len() } else { taken };
+        self.credit -= kept as u32;
+        Ok(kept)
     }
 
     /// Copies as much into the ring as it and the congestion window take.
@@ -90,20 +86,22 @@ impl Outbound {
         taken
     }
 
-    /// Looks at what the remote side has acknowledged.
+    /// Looks at what the remote side has acknowledged, and says how many bytes that is.
     #[inline]
-    pub fn observe(&mut self, socket: &Socket<'_>) {
+    pub fn observe(&mut self, socket: &Socket<'_>) -> usize {
         let in_ring = socket.send_queue();
-        self.start.acknowledged(self.in_ring.saturating_sub(in_ring));
-        self.fresh |= in_ring < self.in_ring;
+        let acknowledged = self.in_ring.saturating_sub(in_ring);
+        self.start.acknowledged(acknowledged);
+        self.fresh |= acknowledged > 0;
         self.in_ring = in_ring;
+        acknowledged
     }
 
     /// Moves what waits into the ring, and closes this side after the last of it.
     #[inline]
-    pub fn feed(&mut self, socket: &mut Socket<'_>, memory: &mut Memory) {
+    pub fn feed(&mut self, socket: &mut Socket<'_>, pool: &mut Pool) {
         if !self.waiting.is_empty() {
-            self.feed_waiting(socket, memory);
+            self.feed_waiting(socket, pool);
         }
         if self.finishing && self.waiting.is_empty() {
             socket.close();
@@ -112,7 +110,7 @@ impl Outbound {
 
     #[cold]
     #[inline(never)]
-    fn feed_waiting(&mut self, socket: &mut Socket<'_>, memory: &mut Memory) {
+    fn feed_waiting(&mut self, socket: &mut Socket<'_>, pool: &mut Pool) {
         let mut waiting = core::mem::take(&mut self.waiting);
         while !waiting.is_empty() {
             let taken = self.put(waiting.as_slices().0, socket);
@@ -121,8 +119,8 @@ impl Outbound {
                 return;
             }
             waiting.drain(..taken);
-            memory.give_back(taken);
         }
+        pool.give_back(waiting.capacity());
     }
 
     pub fn finish(&mut self) {
@@ -179,8 +177,18 @@ impl Outbound {
         self.start.is_over()
     }
 
-    /// Bytes that wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// Bytes of memory for what waits.
+    pub fn memory(&self) -> usize {
+        self.waiting.capacity()
+    }
+
+    /// Whether there is something that the remote side has not acknowledged.
+    pub fn is_pending(&self) -> bool {
+        self.in_ring > 0 || !self.waiting.is_empty()
+    }
+
+    /// Forgets all that is to be sent.
+    pub fn discard(&mut self) {
+        self.waiting = VecDeque::new();
     }
 }

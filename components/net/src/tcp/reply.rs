@@ -1,25 +1,24 @@
-//! Segments that are sent without a socket.
+//! Segments that are sent, or made up, without a socket.
 
-use crate::link::Link;
-use crate::packet::Segment;
+use crate::link::{Link, from_mapped};
+use crate::packet::{Flow, Segment};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr,
+    TcpSeqNumber,
 };
 
 const ETHERNET_HEADER: usize = 14;
 const HOP_LIMIT: u8 = 64;
 
-/// Answers a segment of a connection in TIME-WAIT with the last acknowledgement.
-pub fn acknowledge(frame: &[u8], segment: &Segment, sequence: u32, acknowledged: u32, link: &mut Link) {
-    let Ok(received) = EthernetFrame::new_checked(frame) else { return };
-    let flow = &segment.flow;
-    let tcp = TcpRepr {
+/// A segment from this machine, without data.
+fn segment(flow: &Flow, control: TcpControl, sequence: u32, acknowledged: Option<u32>) -> TcpRepr<'static> {
+    TcpRepr {
         src_port: flow.local_port,
         dst_port: flow.remote_port,
-        control: TcpControl::None,
+        control,
         seq_number: TcpSeqNumber(sequence as i32),
-        ack_number: Some(TcpSeqNumber(acknowledged as i32)),
+        ack_number: acknowledged.map(|number| TcpSeqNumber(number as i32)),
         window_len: 0,
         window_scale: None,
         max_seg_size: None,
@@ -27,20 +26,72 @@ pub fn acknowledge(frame: &[u8], segment: &Segment, sequence: u32, acknowledged:
         sack_ranges: [None; 3],
         timestamp: None,
         payload: &[],
+    }
+}
+
+/// Answers a segment of a connection in TIME-WAIT with the last acknowledgement.
+pub fn acknowledge(frame: &[u8], flow: &Flow, sequence: u32, acknowledged: u32, link: &mut Link) {
+    answer(frame, flow, segment(flow, TcpControl::None, sequence, Some(acknowledged)), link);
+}
+
+/// Answers a SYN with one of this sequence number, of which nothing is remembered.
+pub fn synchronize(frame: &[u8], syn: &Segment, sequence: u32, window: u16, link: &mut Link) {
+    let headers = if syn.flow.remote.to_ipv4_mapped().is_some() { 40 } else { 60 };
+    let tcp = TcpRepr {
+        window_len: window,
+        max_seg_size: Some(link.card.mtu - headers),
+        ..segment(&syn.flow, TcpControl::Syn, sequence, Some(syn.next()))
     };
-    let local = crate::link::from_mapped(flow.local);
-    let remote = crate::link::from_mapped(flow.remote);
-    let ip = IpRepr::new(local, remote, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT);
-    let protocol = if flow.remote.to_ipv4_mapped().is_some() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
-    let (source, destination) = (EthernetAddress(link.card.address), received.src_addr());
-    link.emit(ETHERNET_HEADER + ip.header_len() + tcp.buffer_len(), |buffer| {
-        let mut ethernet = EthernetFrame::new_unchecked(buffer);
-        ethernet.set_src_addr(source);
-        ethernet.set_dst_addr(destination);
-        ethernet.set_ethertype(protocol);
-        let payload = ethernet.payload_mut();
-        ip.emit(&mut *payload, &ChecksumCapabilities::default());
-        let mut packet = TcpPacket::new_unchecked(&mut payload[ip.header_len()..]);
-        tcp.emit(&mut packet, &local, &remote, &ChecksumCapabilities::default());
+    answer(frame, &syn.flow, tcp, link);
+}
+
+fn answer(frame: &[u8], flow: &Flow, tcp: TcpRepr<'_>, link: &mut Link) {
+    let Ok(received) = EthernetFrame::new_checked(frame) else { return };
+    let ends = (from_mapped(flow.local), from_mapped(flow.remote));
+    let cards = (EthernetAddress(link.card.address), received.src_addr());
+    let ip = IpRepr::new(ends.0, ends.1, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT);
+    link.emit(ETHERNET_HEADER + ip.buffer_len(), |buffer| write(buffer, cards, ends, &ip, &tcp));
+}
+
+/// The frame by which a remote machine might have opened a connection.
+pub fn opening(frame: &[u8], flow: &Flow, sequence: u32, size: u16) -> Option<Vec<u8>> {
+    let received = EthernetFrame::new_checked(frame).ok()?;
+    let ends = (from_mapped(flow.remote), from_mapped(flow.local));
+    let tcp = TcpRepr {
+        src_port: flow.remote_port,
+        dst_port: flow.local_port,
+        max_seg_size: Some(size),
+        ..segment(flow, TcpControl::Syn, sequence, None)
+    };
+    let ip = IpRepr::new(ends.0, ends.1, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT);
+    let mut buffer = vec![0; ETHERNET_HEADER + ip.buffer_len()];
+    write(&mut buffer, (received.src_addr(), received.dst_addr()), ends, &ip, &tcp);
+    Some(buffer)
+}
+
+/// The maximum segment size that a segment says (RFC 9293 section 3.7.1).
+pub fn size(frame: &[u8], segment: &Segment) -> Option<u16> {
+    let packet = TcpPacket::new_checked(frame.get(segment.start..segment.end)?).ok()?;
+    let ends = (from_mapped(segment.flow.remote), from_mapped(segment.flow.local));
+    TcpRepr::parse(&packet, &ends.0, &ends.1, &ChecksumCapabilities::ignored()).ok()?.max_seg_size
+}
+
+fn write(
+    buffer: &mut [u8],
+    cards: (EthernetAddress, EthernetAddress),
+    ends: (IpAddress, IpAddress),
+    ip: &IpRepr,
+    tcp: &TcpRepr<'_>,
+) {
+    let mut ethernet = EthernetFrame::new_unchecked(buffer);
+    ethernet.set_src_addr(cards.0);
+    ethernet.set_dst_addr(cards.1);
+    ethernet.set_ethertype(match ip {
+        IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+        IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
     });
+    let payload = ethernet.payload_mut();
+    ip.emit(&mut *payload, &ChecksumCapabilities::default());
+    let mut packet = TcpPacket::new_unchecked(&mut payload[ip.header_len()..]);
+    tcp.emit(&mut packet, &ends.0, &ends.1, &ChecksumCapabilities::default());
 }

@@ -37,6 +37,10 @@ impl Table {
         self.slots.len()
     }
 
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub fn is_full(&self) -> bool {
         self.len() >= self.limit
     }
@@ -64,7 +68,7 @@ impl Table {
 
     /// Adds what `make` makes of the new connection's number. `None` if the table is full.
     pub fn insert(&mut self, make: impl FnOnce(u32) -> Connection) -> Option<u16> {
-        if self.is_full() {
+        if self.is_full() || self.flows.try_reserve(1).is_err() || self.slots.try_reserve(1).is_err() {
             return None;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -102,15 +106,16 @@ impl Table {
 
     /// The slots of all connections that `which` holds for.
     pub fn select(&self, which: impl Fn(&Connection) -> bool) -> Vec<u16> {
+        self.all().filter(|(_, connection)| which(connection)).map(|(slot, _)| slot).collect()
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (u16, &Connection)> {
         let slots = self.slots.iter().enumerate();
-        slots
-            .filter(|(_, slot)| slot.connection.as_deref().is_some_and(&which))
-            .map(|(index, _)| index as u16)
-            .collect()
+        slots.filter_map(|(index, slot)| slot.connection.as_deref().map(|connection| (index as u16, connection)))
     }
 
     pub fn any(&self, which: impl Fn(&Connection) -> bool) -> bool {
-        self.slots.iter().any(|slot| slot.connection.as_deref().is_some_and(&which))
+        self.all().any(|(_, connection)| which(connection))
     }
 
     /// For [`crate::timers::Timers`], whose owners are slots.

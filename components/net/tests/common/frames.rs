@@ -80,13 +80,18 @@ pub struct Tcp<'a> {
 }
 
 pub fn tcp(tcp: &Tcp<'_>) -> Vec<u8> {
+    tcp_with(tcp, 64_000)
+}
+
+/// With a window of that many bytes.
+pub fn tcp_with(tcp: &Tcp<'_>, window: u16) -> Vec<u8> {
     let repr = TcpRepr {
         src_port: tcp.from.1,
         dst_port: tcp.to.1,
         control: tcp.control,
         seq_number: TcpSeqNumber(tcp.sequence as i32),
         ack_number: tcp.acknowledge.map(|n| TcpSeqNumber(n as i32)),
-        window_len: 64_000,
+        window_len: window,
         window_scale: None,
         max_seg_size: (tcp.control == TcpControl::Syn).then_some(1460),
         sack_permitted: false,

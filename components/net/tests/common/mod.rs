@@ -8,10 +8,33 @@ pub mod wire;
 
 use host::Host;
 use pearwood_net::{Card, Heritage, Settings, Stack};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{Quality, SECOND, Wire};
 use wit::tcp::{Command, Endpoint, Event};
 use wit::{Batch, Peer, Records};
+
+thread_local! {
+    pub static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `f` allocates is the stack's, which is told apart where that matters.
+pub fn inside<T>(f: impl FnOnce() -> T) -> T {
+    let before = INSIDE.replace(true);
+    let result = f();
+    INSIDE.set(before);
+    result
+}
+
+pub fn outside<T>(f: impl FnOnce() -> T) -> T {
+    let before = INSIDE.replace(false);
+    let result = f();
+    INSIDE.set(before);
+    result
+}
+
+/// bytes of the largest batch that the node passes on
+pub const LARGEST_BATCH: usize = 131_072;
 
 pub const STACK_CARD: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const STACK4: &str = "10.0.0.2";
@@ -78,7 +101,7 @@ impl World {
         let mut world = World {
             now: SECOND,
             old: None,
-            stack: Stack::new(settings, card, [seed as u8; 32], SECOND),
+            stack: inside(|| Stack::new(settings, card, [seed as u8; 32], SECOND)),
             host: Host::new(&["10.0.0.1/24", "fd00::1/64", "fe80::1/64"]),
             to_stack: Wire::new(quality, seed * 2),
             to_host: Wire::new(quality, seed * 2 + 1),
@@ -117,7 +140,7 @@ impl World {
     /// What the node says of who has the card.
     pub fn share(&mut self, shared: bool) {
         let mut batch = Batch::new();
-        batch.push(wit::nic::SHARED, shared.into(), b"");
+        batch.push(wit::nic::Event::SHARED, shared.into(), b"");
         self.stack.frames(self.now, batch.as_bytes());
     }
 
@@ -141,17 +164,23 @@ impl World {
     pub fn attach(&mut self, peer: u32) {
         let mut batch = Batch::new();
         Peer::Attach(peer, b"").encode(&mut batch);
-        self.stack.tcp_commands(batch.as_bytes());
-        self.stack.udp_commands(self.now, batch.as_bytes());
-        self.stack.names_commands(self.now, batch.as_bytes());
+        let World { stack, now, .. } = self;
+        inside(|| {
+            stack.tcp_commands(batch.as_bytes());
+            stack.udp_commands(*now, batch.as_bytes());
+            stack.names_commands(*now, batch.as_bytes());
+        });
     }
 
     pub fn detach(&mut self, peer: u32) {
         let mut batch = Batch::new();
         Peer::Detach(peer, b"ended").encode(&mut batch);
-        self.stack.tcp_commands(batch.as_bytes());
-        self.stack.udp_commands(self.now, batch.as_bytes());
-        self.stack.names_commands(self.now, batch.as_bytes());
+        let World { stack, now, .. } = self;
+        inside(|| {
+            stack.tcp_commands(batch.as_bytes());
+            stack.udp_commands(*now, batch.as_bytes());
+            stack.names_commands(*now, batch.as_bytes());
+        });
     }
 
     /// Another takes the place of a client.
@@ -166,7 +195,7 @@ impl World {
         let mut batch = Batch::new();
         Peer::Is(peer).encode(&mut batch);
         command.encode(&mut batch);
-        self.stack.tcp_commands(batch.as_bytes());
+        inside(|| self.stack.tcp_commands(batch.as_bytes()));
     }
 
     pub fn listen(&mut self, port: u16) {
@@ -181,18 +210,23 @@ impl World {
     pub fn turn(&mut self) {
         let mut batch = Batch::new();
         for frame in self.to_stack.receive(self.now) {
-            batch.push(wit::nic::FRAME, 0, &frame);
+            batch.push(wit::nic::Event::FRAME, 0, &frame);
         }
         let World { now, old, stack, to_host, sent, .. } = self;
         for stack in old.iter_mut().map(|old| &mut old.stack).chain([stack]) {
-            stack.frames(*now, batch.as_bytes());
-            stack.step(*now);
-            stack.transmit(|packed| {
-                for frame in Records::new(packed) {
-                    let frame = frame.unwrap().bytes;
-                    to_host.send(*now, frame);
-                    sent.push(frame.to_vec());
-                }
+            inside(|| {
+                stack.frames(*now, batch.as_bytes());
+                stack.step(*now);
+                stack.transmit(|packed| {
+                    outside(|| {
+                        assert!(packed.len() <= LARGEST_BATCH);
+                        for frame in Records::new(packed) {
+                            let frame = frame.unwrap().bytes;
+                            to_host.send(*now, frame);
+                            sent.push(frame.to_vec());
+                        }
+                    });
+                });
             });
         }
         self.deliver();
@@ -232,39 +266,50 @@ impl World {
         let mut credit = Batch::new();
         let World { stack, tcp, udp, names, released, full, .. } = self;
         let [released_tcp, released_udp] = released;
-        stack.deliver_tcp(|peer, packed| {
-            if packed == Peer::release(peer).as_bytes() {
-                released_tcp.push(peer);
-                return true;
+        inside(|| {
+            stack.deliver_tcp(|peer, packed| {
+                outside(|| {
+                    assert!(packed.len() <= LARGEST_BATCH);
+                    if packed == Peer::release(peer).as_bytes() {
+                        released_tcp.push(peer);
+                        return true;
+                    }
+                    if full.contains(&peer) {
+                        return false;
+                    }
+                    Peer::Is(peer).encode(&mut credit);
+                    let channel = tcp.entry(peer).or_default();
+                    for record in Records::new(packed) {
+                        channel.take(Event::decode(&record.unwrap()).unwrap(), &mut credit);
+                    }
+                    true
+                })
+            });
+            stack.deliver_udp(|peer, packed| {
+                outside(|| {
+                    assert!(packed.len() <= LARGEST_BATCH);
+                    if packed == Peer::release(peer).as_bytes() {
+                        released_udp.push(peer);
+                        return true;
+                    }
+                    let room = !full.contains(&peer);
+                    if room {
+                        udp.push((peer, packed.to_vec()));
+                    }
+                    room
+                })
+            });
+            stack.deliver_names(|peer, packed| {
+                outside(|| {
+                    assert!(packed.len() <= LARGEST_BATCH);
+                    names.push((peer, packed.to_vec()));
+                    true
+                })
+            });
+            if self.credit {
+                stack.tcp_commands(credit.as_bytes());
             }
-            if full.contains(&peer) {
-                return false;
-            }
-            Peer::Is(peer).encode(&mut credit);
-            let channel = tcp.entry(peer).or_default();
-            for record in Records::new(packed) {
-                channel.take(Event::decode(&record.unwrap()).unwrap(), &mut credit);
-            }
-            true
         });
-        stack.deliver_udp(|peer, packed| {
-            if packed == Peer::release(peer).as_bytes() {
-                released_udp.push(peer);
-                return true;
-            }
-            let room = !full.contains(&peer);
-            if room {
-                udp.push((peer, packed.to_vec()));
-            }
-            room
-        });
-        stack.deliver_names(|peer, packed| {
-            names.push((peer, packed.to_vec()));
-            true
-        });
-        if self.credit {
-            self.stack.tcp_commands(credit.as_bytes());
-        }
     }
 
     /// Moves time to when somebody has something to do, but no further than `limit`.

@@ -6,6 +6,7 @@
 //! | `spin` | it computes for ever |
 //! | `eat` | it takes memory until it gets no more |
 //! | `deep` | it calls itself until its stack ends |
+//! | `reenter?N` | it calls itself N times, then the node, and until its stack ends when that asks it for memory |
 //! | `return` | it ends as if it were done |
 //! | `silent` | it never answers |
 //! | `short` | it promises ten bytes and sends three |
@@ -24,13 +25,18 @@ use bindings::{
     exports::pearwood::box0_2_0::service::Guest,
     pearwood::{
         box0_2_0::{
+            config,
             log::{Level, write},
             ports::{receive, send as send_to, wait},
         },
         http::handler,
     },
 };
-use std::hint::black_box;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    hint::black_box,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 use wit::{
     Batch, Peer, Records,
     http::{Command, Event},
@@ -46,6 +52,7 @@ mod bindings {
             package pearwood:box@0.0.0 {}
             world rogue {
                 import pearwood:box/ports@0.2.0;
+                import pearwood:box/config@0.2.0;
                 import pearwood:box/log@0.2.0;
                 import pearwood:http/handler@0.2.0;
                 export pearwood:box/service@0.2.0;
@@ -79,19 +86,19 @@ impl Guest for Rogue {
                 if let Some(Peer::Is(number)) = Peer::decode(&record) {
                     peer = number;
                 } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
-                    let path = head.target.split('?').next().unwrap_or_default();
+                    let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
                     let misdeed = path.rsplit('/').next().unwrap_or_default();
                     if misdeed == "return" {
                         return;
                     }
-                    misbehave(misdeed, peer, request);
+                    misbehave(misdeed, query, peer, request);
                 }
             }
         }
     }
 }
 
-fn misbehave(misdeed: &str, peer: u32, request: u32) {
+fn misbehave(misdeed: &str, query: &str, peer: u32, request: u32) {
     match misdeed {
         "trap" => panic!("on request"),
         "spin" => loop {
@@ -104,6 +111,10 @@ fn misbehave(misdeed: &str, peer: u32, request: u32) {
             }
         }
         "deep" => drop(black_box(deep(1))),
+        "reenter" => {
+            descend(query.parse().unwrap_or(0));
+            answer(peer, request, "", b"it has more stack than it should\n");
+        }
         "silent" => {}
         "short" => answer(peer, request, "content-length: 10\r\n", b"abc"),
         "long" => answer(peer, request, "content-length: 3\r\n", b"abcdefghij"),
@@ -147,6 +158,48 @@ fn misbehave(misdeed: &str, peer: u32, request: u32) {
 #[expect(unconditional_recursion, reason = "that is the misdeed")]
 fn deep(depth: u64) -> u64 {
     black_box([depth; 64]).iter().sum::<u64>() + black_box(deep(depth + 1))
+}
+
+/// Calls itself, and then asks the node for what it can only hand over in memory that the box allocates.
+fn descend(depth: u32) {
+    if depth == 0 {
+        DESCENDS.store(true, Relaxed);
+        black_box(config::get());
+    } else {
+        descend(depth - 1);
+        black_box(depth);
+    }
+}
+
+/// Whether each allocation uses up the stack.
+static DESCENDS: AtomicBool = AtomicBool::new(false);
+
+#[global_allocator]
+static ALLOCATOR: Descending = Descending;
+
+struct Descending;
+
+// SAFETY: all memory is the system allocator's; what happens before does not touch it, and does not come back.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Descending {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if DESCENDS.load(Relaxed) {
+            black_box(endless(1));
+        }
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// Like [`deep`], but with nothing in memory: it is the stack of calls that ends.
+#[expect(unconditional_recursion, reason = "that is the misdeed")]
+fn endless(depth: u64) -> u64 {
+    endless(depth + 1).wrapping_mul(depth | 1).rotate_left(1)
 }
 
 fn answer(peer: u32, request: u32, headers: &str, body: &[u8]) {

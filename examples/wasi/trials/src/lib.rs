@@ -72,6 +72,16 @@ impl Guest for Trials {
             "long" => with_length(response, 3, 10),
             "unfinished" => drop(begin(response, None)),
             "exit" => exit(Err(())),
+            "done" => {
+                answer(response, "done");
+                exit(Ok(()));
+            }
+            "early" => early(response),
+            "status" => {
+                let refused = OutgoingResponse::new(Fields::new());
+                assert!(refused.set_status_code(600).is_err() && refused.set_status_code(99).is_err());
+                answer(response, "refused");
+            }
             "spin" => loop {
                 core::hint::spin_loop();
             },
@@ -143,6 +153,16 @@ fn bytes(response: ResponseOutparam, count: usize) {
     }
     drop(stream);
     OutgoingBody::finish(body, None).expect("all is written");
+}
+
+/// Writes a body for which there is no head, and waits until somebody takes it.
+fn early(_response: ResponseOutparam) {
+    let response = OutgoingResponse::new(Fields::new());
+    let body = response.body().expect("the first time");
+    let stream = body.write().expect("the first time");
+    for _ in 0..5 {
+        stream.blocking_write_and_flush(&[b'x'; 4_096]).expect("it waits");
+    }
 }
 
 fn eat() {

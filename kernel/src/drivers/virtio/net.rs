@@ -222,7 +222,7 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
         let header = queues.header;
         while batch.len() < limit {
             let received = queues.receive.receive(|bytes| match bytes.get(header..) {
-                Some(frame) if frame.len() >= ETHERNET_HEADER => batch.push(wit::nic::FRAME, 0, frame),
+                Some(frame) if frame.len() >= ETHERNET_HEADER => batch.push(wit::nic::Event::FRAME, 0, frame),
                 _ => count(&mut queues.lost.refused, &self.name, "received a frame of impossible length"),
             });
             match received {
@@ -244,7 +244,7 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
         let longest = ETHERNET_HEADER + VLAN_TAG + usize::from(self.mtu);
         for record in frames {
             let frame = match record {
-                Ok(wit::Record { kind: wit::nic::FRAME, bytes, .. })
+                Ok(wit::Record { kind: wit::nic::Command::FRAME, bytes, .. })
                     if (ETHERNET_HEADER..=longest).contains(&bytes.len()) && !queues.faulty =>
                 {
                     bytes

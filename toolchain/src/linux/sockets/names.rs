@@ -2,7 +2,7 @@
 
 use super::outbox::Outbox;
 use std::{
-    net::{IpAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv6Addr, ToSocketAddrs},
     sync::{Arc, mpsc},
     task::Waker,
 };
@@ -27,7 +27,7 @@ pub struct Service {
 struct Answer {
     peer: u32,
     ticket: u32,
-    found: Result<Vec<u8>, String>,
+    found: Result<Vec<Ipv6Addr>, String>,
 }
 
 impl Service {
@@ -54,8 +54,8 @@ impl Service {
         for Answer { peer, ticket, found } in self.answers.try_iter() {
             self.under_way -= 1;
             match found {
-                Ok(packed) => Event::Addresses { ticket, packed: &packed }.encode(self.outbox.to(peer)),
-                Err(why) => Event::Failed { ticket, why: why.as_bytes() }.encode(self.outbox.to(peer)),
+                Ok(found) => Event::Addresses { ticket, addresses: found[..].into() }.encode(self.outbox.to(peer)),
+                Err(why) => Event::Failed { ticket, why: &why }.encode(self.outbox.to(peer)),
             }
         }
         self.outbox.flush(&self.port);
@@ -63,14 +63,14 @@ impl Service {
 
     fn look_up(&mut self, peer: u32, ticket: u32, name: &str) {
         if self.under_way == AT_ONCE {
-            let why = b"too many lookups at once";
+            let why = "too many lookups at once";
             return Event::Failed { ticket, why }.encode(self.outbox.to(peer));
         }
         self.under_way += 1;
         let (sender, waker, name) = (self.sender.clone(), self.waker.clone(), name.to_string());
         std::thread::spawn(move || {
             let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| error.to_string());
-            let found = found.map(|addresses| addresses.flat_map(|address| octets(address.ip())).collect());
+            let found = found.map(|addresses| addresses.map(|address| to_ipv6(address.ip())).collect());
             // nobody waits when the node is ending
             let _ = sender.send(Answer { peer, ticket, found });
             waker.wake();
@@ -78,9 +78,9 @@ impl Service {
     }
 }
 
-fn octets(address: IpAddr) -> [u8; 16] {
+fn to_ipv6(address: IpAddr) -> Ipv6Addr {
     match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
     }
 }

@@ -25,12 +25,10 @@ impl Outbox {
     pub fn flush(&mut self, port: &Arc<Port>) -> bool {
         let mut left = false;
         for (&peer, batch) in &mut self.0 {
-            // An error would be a fault of ours: a malformed batch or a peer that never was.
-            match port.send(peer, batch.as_bytes()) {
-                Ok(true) => batch.clear(),
-                Ok(false) => left = true,
-                Err(refused) => panic!("the stand-in for net {refused}"),
-            }
+            left |= !batch.flush(|piece| {
+                // An error would be a fault of ours: a malformed batch or a peer that never was.
+                port.send(peer, piece).unwrap_or_else(|refused| panic!("the stand-in for net {refused}"))
+            });
         }
         left
     }

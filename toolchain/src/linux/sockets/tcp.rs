@@ -1,4 +1,4 @@
-//! `pearwood:net/tcp-service` over sockets.
+//! `pearwood:net/tcp` over sockets.
 
 use super::{PortMap, Tokens, local, outbox::Outbox, retiring::Retiring, to_endpoint, to_socket};
 use mio::{
@@ -131,11 +131,12 @@ impl Service {
                     Ok(()) => Event::Listening { port },
                     Err(error) => {
                         let why = format!("port {port}: {error}");
-                        return Event::Refused { id: port.into(), why: why.as_bytes() }.encode(self.outbox.to(peer));
+                        return Event::Refused { id: port.into(), why: &why }.encode(self.outbox.to(peer));
                     }
                 };
                 event.encode(self.outbox.to(peer));
             }
+            Command::Unknown { .. } => {}
             Command::Unlisten { port } => {
                 self.listeners.retain(|&number, listener| (number, listener.peer) != (port, peer));
             }
@@ -144,7 +145,7 @@ impl Service {
                 if let Err(error) = connected.and_then(|socket| self.open(registry, tokens, peer, socket, Some(ticket)))
                 {
                     let why = error.to_string();
-                    Event::Refused { id: ticket, why: why.as_bytes() }.encode(self.outbox.to(peer));
+                    Event::Refused { id: ticket, why: &why }.encode(self.outbox.to(peer));
                 }
             }
             Command::Send { connection, data } => self.with(peer, connection, |connection| {
@@ -201,7 +202,7 @@ impl Service {
                 let number = self.next;
                 if self.open(registry, tokens, peer, socket, None).is_ok() {
                     let remote = to_endpoint(remote);
-                    Event::Accepted { connection: number, remote, port }.encode(self.outbox.to(peer));
+                    Event::Accepted { connection: number, remote, port, secured: None }.encode(self.outbox.to(peer));
                 }
             }
         }
@@ -256,7 +257,7 @@ impl Service {
             Err(error) => match connection.ticket {
                 Some(ticket) => {
                     let why = error.to_string();
-                    Event::Refused { id: ticket, why: why.as_bytes() }.encode(self.outbox.to(peer));
+                    Event::Refused { id: ticket, why: &why }.encode(self.outbox.to(peer));
                     self.remove(number);
                 }
                 None => self.close(number, &error.to_string()),
@@ -268,7 +269,7 @@ impl Service {
 
     fn close(&mut self, number: u32, why: &str) {
         if let Some(connection) = self.remove(number) {
-            Event::Closed { connection: number, why: why.as_bytes() }.encode(self.outbox.to(connection.peer));
+            Event::Closed { connection: number, why }.encode(self.outbox.to(connection.peer));
         }
     }
 

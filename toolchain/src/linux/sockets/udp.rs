@@ -69,6 +69,7 @@ impl Service {
             Command::Unbind { port } => {
                 self.sockets.retain(|&number, bound| (number, bound.peer) != (port, peer));
             }
+            Command::Unknown { .. } => {}
             Command::Datagram { port, to, data } => {
                 let Some(bound) = self.sockets.get(&port).filter(|bound| bound.peer == peer) else {
                     return self.refuse(peer, port, &io::Error::other("it is not bound"));
@@ -92,7 +93,7 @@ impl Service {
 
     fn refuse(&mut self, peer: u32, port: u16, error: &io::Error) {
         let why = format!("port {port}: {error}");
-        Event::Refused { port, why: why.as_bytes() }.encode(self.outbox.to(peer));
+        Event::Refused { port, why: &why }.encode(self.outbox.to(peer));
     }
 
     fn receive(&mut self) {

@@ -1,7 +1,10 @@
 //! An arrow between two ports: made, changed and taken away while both boxes run.
 
 use super::{End, Gate, Port};
-use crate::{arrows::measure::Meter, executor::Bell};
+use crate::{
+    arrows::{Kinds, measure::Meter},
+    executor::Bell,
+};
 use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use wit::{Batch, Malformed, Peer, Record, Records};
@@ -75,6 +78,9 @@ impl Arrow {
 
     /// Tells both boxes of each other.
     pub(super) fn introduce(&self) {
+        if let Some(gate) = &self.gate {
+            gate.renew();
+        }
         for end in [End::Client, End::Service] {
             let half = self.half(end);
             half.blocked.store(false, Relaxed);
@@ -118,6 +124,15 @@ impl Arrow {
 
     pub(super) fn check(&self, record: &Record<'_>) -> Result<Option<Batch>, Malformed> {
         self.gate.as_ref().map_or(Ok(None), |gate| gate.check(record))
+    }
+
+    /// Records that the gate has admitted were not passed on.
+    #[cold]
+    pub(super) fn undo(&self, batch: &[u8]) {
+        let Some(gate) = &self.gate else { return };
+        let checks = gate.checks();
+        let checked = Records::new(batch).flatten().filter(|record| checks & Kinds::bit(record.kind) != 0);
+        checked.for_each(|record| gate.undo(&record));
     }
 
     /// The client gets a batch of the service.

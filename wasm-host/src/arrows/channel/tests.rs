@@ -1,29 +1,61 @@
 use super::*;
 use crate::{
-    arrows::measure::Meter,
+    arrows::{Kinds, Protocol, measure::Meter},
+    grants::net::{self, Known},
     platform::fake::FakePlatform,
-    system::grant::{NetGrant, Ports, Remote},
+    system::{
+        grant::{NetGrant, Ports},
+        known,
+    },
 };
 use alloc::{sync::Arc, vec, vec::Vec};
-use wit::{Batch, Peer, Records, names, tcp};
+use wit::{Batch, Peer, Records, tcp};
+
+mod gates;
 
 struct Side {
     signal: Arc<Signal>,
     port: Arc<Port>,
 }
 
-fn side(end: End) -> Side {
+/// The protocol of connections, as far as the node looks at it.
+fn connections() -> Protocol {
+    let opens = Kinds::bit(tcp::Event::ACCEPTED) | Kinds::bit(tcp::Event::CONNECTED);
+    Protocol::new("pearwood:net/tcp@0.2", Kinds { opens, fails: Kinds::bit(tcp::Event::REFUSED), ..Kinds::default() })
+}
+
+/// The number of the ports of all sides.
+const NUMBER: u8 = 7;
+
+fn side_of(protocol: Protocol, end: End, limit: usize) -> Side {
     let signal = Arc::new(Signal::default());
-    let port = Port::new(Channel::Tcp, end, &"box".into(), &signal, &Arc::default(), 100);
+    let port = Port::new(Setup {
+        protocol,
+        end,
+        number: NUMBER,
+        owner: &"box".into(),
+        signal: &signal,
+        limit,
+        services: Vec::new(),
+    });
     Side { signal, port }
+}
+
+fn side(end: End) -> Side {
+    side_of(connections(), end, 100)
+}
+
+/// The gate of a client that may listen there.
+fn listens(port: &str) -> Option<Arc<dyn Gate>> {
+    let grant = NetGrant { listen: vec![Ports::parse(port).unwrap()], ..NetGrant::default() };
+    Some(net::tcp(&grant, &Arc::<Known>::default()))
 }
 
 /// Two clients of one service, all up.
 fn system() -> (Side, Side, Side) {
     let (a, b, service) = (side(End::Client), side(End::Client), side(End::Service));
-    let grant = NetGrant { listen: vec![Ports::parse("80").unwrap()], ..NetGrant::default() };
     let join = |client: &Side, attach: &[u8]| {
-        Arrow::join(&client.port, &service.port, attach.to_vec(), Some(grant.clone()));
+        Arrow::join(&client.port, &service.port, attach.to_vec(), listens("80"), None);
     };
     join(&a, b"");
     join(&b, b"hello");
@@ -51,7 +83,8 @@ fn peers_learn_of_each_other_once() {
     let (a, b, service) = system();
     assert_eq!(received(&a), [(Peer::ATTACH, 0, vec![])]);
     assert_eq!(received(&b), [(Peer::ATTACH, 0, b"hello".to_vec())]);
-    assert_eq!(received(&service), [(Peer::ATTACH, 0, vec![]), (Peer::ATTACH, 1, vec![])]);
+    let both = [(Peer::ATTACH, 0, vec![]), (Peer::ATTACH, 1, b"hello".to_vec())];
+    assert_eq!(received(&service), both, "either end is told what the arrow says");
 }
 
 #[test]
@@ -77,9 +110,9 @@ fn a_full_inbox_takes_nothing_and_says_when_it_has_room() {
     let big = batch(&[tcp::Command::Send { connection: 1, data: &[0; 60] }]);
     assert_eq!(a.port.send(0, &big), Ok(true));
     assert_eq!(a.port.send(0, &big), Ok(false));
-    assert_eq!(a.signal.take(), 0);
+    assert_eq!(a.signal.take(), Ready::default());
     assert_eq!(received(&service).len(), 2);
-    assert_eq!(a.signal.take(), Ready::Room as u32);
+    assert_eq!(a.signal.take(), Ready::ROOM);
     // one batch larger than the limit is taken by an empty inbox
     let larger = batch(&[tcp::Command::Send { connection: 1, data: &[0; 1_000] }]);
     assert_eq!(a.port.send(0, &larger), Ok(true));
@@ -104,50 +137,6 @@ fn what_no_honest_box_sends_is_refused() {
 }
 
 #[test]
-fn the_node_refuses_what_the_grant_does_not_permit_and_passes_the_rest() {
-    let (a, _, service) = system();
-    received(&a);
-    received(&service);
-    let to = tcp::Endpoint { address: core::net::Ipv6Addr::LOCALHOST, port: 25 };
-    let sent = batch(&[tcp::Command::Listen { port: 22, backlog: 1 }, LISTEN, tcp::Command::Connect { ticket: 7, to }]);
-    assert_eq!(a.port.send(0, &sent), Ok(true));
-    let passed: Vec<_> = received(&service).iter().map(|&(kind, id, _)| (kind, id)).collect();
-    assert_eq!(passed, [(Peer::IS, 0), (1, 80)]);
-    let answers = received(&a);
-    assert_eq!((answers[0].0, answers[1].0, answers[1].1, answers[2].1), (Peer::IS, 2, 22, 7));
-    assert_eq!(answers[2].2, b"the arrow does not grant to connect to [::1]:25");
-}
-
-#[test]
-fn a_grant_can_speak_of_names_that_the_box_has_looked_up() {
-    let resolved = Resolved::default();
-    let grant = NetGrant { connect: vec![Remote::parse("example.org:443").unwrap()], ..NetGrant::default() };
-    let to = tcp::Endpoint { address: "2001:db8::1".parse().unwrap(), port: 443 };
-    let denied = || {
-        let packed = batch(&[tcp::Command::Connect { ticket: 1, to }]);
-        let record = Records::new(&packed).next().unwrap().unwrap();
-        grant::check(Channel::Tcp, Some(&grant), &resolved, &record).unwrap().is_some()
-    };
-    assert!(denied());
-    let answer = |ticket| {
-        let mut batch = Batch::new();
-        names::Event::Addresses { ticket, packed: &to.address.octets() }.encode(&mut batch);
-        batch.into_bytes()
-    };
-    for (ticket, name) in [(1, "other.org"), (2, "example.org")] {
-        let mut asked = Batch::new();
-        names::Command::Lookup { ticket, name }.encode(&mut asked);
-        let record = asked.records().next().unwrap().unwrap();
-        assert_eq!(grant::check(Channel::Names, None, &resolved, &record), Ok(None));
-    }
-    resolved.learn(&answer(1));
-    resolved.learn(&answer(3));
-    assert!(denied(), "that address belongs to another name");
-    resolved.learn(&answer(2));
-    assert!(!denied());
-}
-
-#[test]
 fn a_crash_is_told_and_nothing_of_it_remains() {
     let (a, b, service) = system();
     assert_eq!(a.port.send(0, &batch(&[LISTEN])), Ok(true));
@@ -157,16 +146,16 @@ fn a_crash_is_told_and_nothing_of_it_remains() {
     let last = received(&a).pop();
     assert_eq!(last, Some((Peer::DETACH, 0, b"trap".to_vec())));
     service.port.attach();
-    assert_eq!(received(&service), [(Peer::ATTACH, 0, vec![]), (Peer::ATTACH, 1, vec![])]);
+    let both = [(Peer::ATTACH, 0, vec![]), (Peer::ATTACH, 1, b"hello".to_vec())];
+    assert_eq!(received(&service), both, "either end is told what the arrow says");
     assert_eq!(received(&b), [(Peer::ATTACH, 0, b"hello".to_vec())]);
 }
 
 #[test]
 fn traffic_is_counted() {
     let (client, service) = (side(End::Client), side(End::Service));
-    let meter = Arc::new(Meter::of_channel(Channel::Tcp, FakePlatform::leak()));
-    let grant = NetGrant { listen: vec![Ports::parse("80").unwrap()], ..NetGrant::default() };
-    let arrow = Arrow::join_measured(&client.port, &service.port, Vec::new(), Some(grant.clone()), Some(meter.clone()));
+    let meter = Arc::new(Meter::of_protocol(&connections(), FakePlatform::leak()));
+    let arrow = Arrow::join(&client.port, &service.port, Vec::new(), listens("80"), Some(meter.clone()));
     for side in [&client, &service] {
         side.port.attach();
     }
@@ -176,7 +165,8 @@ fn traffic_is_counted() {
     let load = |counter: &core::sync::atomic::AtomicU64| counter.load(core::sync::atomic::Ordering::Relaxed);
     assert_eq!((load(&traffic.batches), load(&traffic.records), load(&traffic.bytes)), (1, 2, sent.len() as u64));
     // another grant, the same figures
-    arrow.with_grant(Some(grant));
+    arrow.with_gate(listens("80"));
+    received(&client);
     assert_eq!(client.port.send(0, &batch(&[tcp::Command::Listen { port: 81, backlog: 1 }])), Ok(true));
     assert_eq!(meter.errors(), 1, "it was refused");
     while client.port.send(0, &sent) == Ok(true) {}
@@ -192,7 +182,7 @@ fn an_arrow_that_is_made_while_boxes_run_introduces_them() {
     let (a, b, service) = system();
     [&a, &b, &service].iter().for_each(|side| drop(received(side)));
     let other = side(End::Service);
-    let arrow = Arrow::join(&a.port, &other.port, b"route".to_vec(), None);
+    let arrow = Arrow::join(&a.port, &other.port, b"route".to_vec(), None, None);
     assert_eq!((kinds(&a), kinds(&other)), (vec![], vec![]), "not while one is down");
     other.port.attach();
     assert_eq!(received(&a), [(Peer::ATTACH, 1, b"route".to_vec())]);
@@ -214,7 +204,7 @@ fn a_number_is_used_again_only_when_its_end_has_been_read() {
     let next = || {
         let other = side(End::Service);
         other.port.attach();
-        let arrow = Arrow::join(&a.port, &other.port, Vec::new(), None);
+        let arrow = Arrow::join(&a.port, &other.port, Vec::new(), None, None);
         (other, arrow)
     };
     let (_, first) = next();
@@ -283,7 +273,7 @@ fn a_peer_that_goes_gives_room() {
     assert_eq!((a.port.send(0, &big), a.port.send(0, &big)), (Ok(true), Ok(false)));
     a.signal.take();
     service.port.unlink("gone");
-    assert_ne!(a.signal.take() & Ready::Room as u32, 0);
+    assert!(a.signal.take().contains(Ready::ROOM));
     assert_eq!(a.port.send(0, &big), Ok(true), "lost, as `detach` says");
 }
 
@@ -291,8 +281,7 @@ fn a_peer_that_goes_gives_room() {
 fn a_grant_changes_under_an_arrow() {
     let (a, _, service) = system();
     [&a, &service].iter().for_each(|side| drop(received(side)));
-    let port = |port: &str| NetGrant { listen: vec![Ports::parse(port).unwrap()], ..NetGrant::default() };
-    let arrow = a.port.arrows().remove(0).with_grant(Some(port("81")));
+    let arrow = a.port.arrows().remove(0).with_gate(listens("81"));
     assert_eq!((kinds(&a), kinds(&service)), (vec![], vec![]), "nobody notices");
     assert_eq!(a.port.send(0, &batch(&[LISTEN])), Ok(true));
     assert_eq!((kinds(&a), kinds(&service)), (vec![(Peer::IS, 0), (2, 80)], vec![]));
@@ -302,24 +291,73 @@ fn a_grant_changes_under_an_arrow() {
     assert_eq!(kinds(&service), [(Peer::DETACH, 0)]);
 }
 
+/// What the trial of a new version asks a meter.
 #[test]
-fn answers_are_counted_on_trial() {
-    let signal = Arc::new(Signal::default());
-    let port = |end| Port::new(Channel::Handler, end, &"box".into(), &signal, &Arc::default(), 10_000);
-    let (client, service) = (port(End::Client), port(End::Service));
-    Arrow::join(&client, &service, Vec::new(), None);
-    client.attach();
-    service.attach();
-    let tally = service.tally();
-    let send = |status| {
-        let mut batch = Batch::new();
-        wit::http::Event::Response { request: 1, status, headers: b"" }.encode(&mut batch);
-        wit::http::Event::End { request: 1 }.encode(&mut batch);
-        service.send(0, batch.as_bytes()).unwrap();
+fn failures_are_counted_and_ring() {
+    let side = |end| side_of(known::handler(), end, 10_000);
+    let (client, service) = (side(End::Client), side(End::Service));
+    let meter = Arc::new(Meter::of_protocol(&known::handler(), FakePlatform::leak()));
+    Arrow::join(&client.port, &service.port, Vec::new(), None, Some(meter.clone()));
+    [&client, &service].iter().for_each(|side| side.port.attach());
+    let rung = Arc::new(Signal::default());
+    let heard = |status: u16| {
+        meter.failure().listen(&rung.waker(Ready::DEADLINE));
+        let mut asked = Batch::new();
+        asked.push(wit::http::Command::REQUEST, status.into(), b"");
+        client.port.send(0, asked.as_bytes()).unwrap();
+        let mut answer = Batch::new();
+        wit::http::Event::Response { request: status.into(), status, headers: b"" }.encode(&mut answer);
+        wit::http::Event::End { request: status.into() }.encode(&mut answer);
+        service.port.send(0, answer.as_bytes()).unwrap();
+        rung.take() != Ready::default()
     };
-    [200, 404, 500, 503].iter().for_each(|status| send(*status));
-    assert_eq!(tally.counts(), (4, 2));
-    service.end_tally();
-    send(500);
-    assert_eq!(tally.counts(), (4, 2));
+    assert_eq!([200, 404, 500, 503].map(heard), [false, false, true, true]);
+    assert_eq!((meter.requests(), meter.errors()), (Some(4), 2));
+    let mut failed = Batch::new();
+    wit::http::Event::Failed { request: 1, why: "broken" }.encode(&mut failed);
+    service.port.send(0, failed.as_bytes()).unwrap();
+    assert_eq!(meter.errors(), 3);
+}
+
+#[test]
+fn a_batch_is_no_longer_than_any_receiver_takes() {
+    let (a, _, service) = system();
+    received(&service);
+    let longest = |bytes: usize| {
+        let mut batch = Batch::new();
+        batch.reserve(tcp::Command::FINISH, 1, bytes - wit::batch::HEADER);
+        batch.into_bytes()
+    };
+    assert_eq!(a.port.send(0, &longest(wit::MAX_BATCH)), Ok(true), "an empty inbox takes it, whatever its limit");
+    let bytes = wit::MAX_BATCH + 1;
+    assert_eq!(a.port.send(0, &longest(bytes)), Err(Refused::TooLong { bytes }));
+    assert_eq!(kinds(&service), [(Peer::IS, 0), (tcp::Command::FINISH, 1)]);
+    let said = alloc::format!("{}", Refused::TooLong { bytes });
+    assert_eq!(said, "sent a batch of 262145 bytes; the longest is 262144");
+}
+
+/// The node looks at nothing of a protocol that only the boxes know.
+#[test]
+fn a_protocol_that_the_node_has_never_heard_of() {
+    let protocol = || Protocol::new("acme:chat/room@3", Kinds::default());
+    assert_eq!((protocol().path(), protocol().is_of_requests()), ("acme:chat/room", false));
+    let (client, service) = (side_of(protocol(), End::Client, 10_000), side_of(protocol(), End::Service, 10_000));
+    let meter = Arc::new(Meter::of_protocol(&protocol(), FakePlatform::leak()));
+    Arrow::join(&client.port, &service.port, b"topic".to_vec(), None, Some(meter.clone()));
+    [&client, &service].iter().for_each(|side| side.port.attach());
+    assert_eq!(received(&client), received(&service));
+    let mut all = Batch::new();
+    (0..Peer::FIRST_KIND).for_each(|kind| all.push(kind, u32::from(kind) << 20, &[kind; 3]));
+    for (from, to) in [(&client, &service), (&service, &client)] {
+        to.signal.take();
+        assert_eq!(from.port.send(0, all.as_bytes()), Ok(true));
+        assert_eq!(to.signal.take(), Ready::port(NUMBER));
+        let mut got = to.port.receive();
+        let (head, rest) = got.buffer().split_at(wit::batch::HEADER);
+        assert_eq!(Records::new(head).next().unwrap().unwrap().kind, Peer::IS);
+        assert!(rest == all.as_bytes(), "as it was sent");
+    }
+    assert_eq!((meter.requests(), meter.connections(), meter.errors()), (None, None, 0));
+    let sent = meter.traffic(End::Service).records.load(core::sync::atomic::Ordering::Relaxed);
+    assert_eq!(sent, u64::from(Peer::FIRST_KIND));
 }

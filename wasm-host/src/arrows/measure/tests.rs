@@ -1,9 +1,9 @@
 use super::*;
-use crate::platform::fake::FakePlatform;
+use crate::{platform::fake::FakePlatform, system::known};
 use std::net::Ipv6Addr;
 use wit::{
     Batch,
-    http::{Command, Event, Head},
+    http::{Command, Event, Head, Scheme},
     tcp,
 };
 
@@ -12,10 +12,16 @@ struct Measured {
     platform: &'static FakePlatform,
 }
 
+/// As `wit/net/net.wit` declares it.
+fn tcp_protocol() -> Protocol {
+    let opens = Kinds::bit(tcp::Event::ACCEPTED) | Kinds::bit(tcp::Event::CONNECTED);
+    Protocol::new("pearwood:net/tcp@0.2", Kinds { opens, fails: Kinds::bit(tcp::Event::REFUSED), ..Kinds::default() })
+}
+
 impl Measured {
-    fn new(channel: Channel) -> Self {
+    fn new(protocol: &Protocol) -> Self {
         let platform = FakePlatform::leak();
-        Measured { meter: Meter::of_channel(channel, platform), platform }
+        Measured { meter: Meter::of_protocol(protocol, platform), platform }
     }
 
     fn send(&self, from: End, fill: impl FnOnce(&mut Batch)) {
@@ -35,7 +41,15 @@ impl Measured {
     }
 
     fn ask(&self, request: u32) {
-        let head = Head { method: "GET", target: "/", authority: b"", remote: Ipv6Addr::LOCALHOST, headers: b"" };
+        let head = Head {
+            method: "GET",
+            target: "/",
+            authority: b"",
+            remote: Ipv6Addr::LOCALHOST,
+            headers: b"",
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         self.send(End::Client, |batch| {
             Command::Request { request, head }.encode(batch);
             Command::End { request }.encode(batch);
@@ -58,7 +72,7 @@ impl Measured {
 
 #[test]
 fn requests_are_counted_and_timed() {
-    let http = Measured::new(Channel::Handler);
+    let http = Measured::new(&known::handler());
     http.ask(1);
     http.ask(2);
     assert_eq!(http.meter.under_way(), Some(2));
@@ -78,10 +92,10 @@ fn requests_are_counted_and_timed() {
 
 #[test]
 fn what_has_no_answer_is_an_error_unless_nobody_waits() {
-    let http = Measured::new(Channel::Handler);
+    let http = Measured::new(&known::handler());
     (1..=4).for_each(|request| http.ask(request));
     http.send(End::Client, |batch| Command::Cancel { request: 1 }.encode(batch));
-    http.send(End::Service, |batch| Event::Failed { request: 2, why: b"no" }.encode(batch));
+    http.send(End::Service, |batch| Event::Failed { request: 2, why: "no" }.encode(batch));
     assert_eq!(http.counts(), (4, 1, 1));
     http.meter.ended(End::Service);
     assert_eq!((http.counts(), http.meter.under_way()), ((4, 1, 3), Some(0)));
@@ -96,7 +110,7 @@ fn what_has_no_answer_is_an_error_unless_nobody_waits() {
 
 #[test]
 fn answers_to_nothing_and_numbers_used_twice_do_no_harm() {
-    let http = Measured::new(Channel::Handler);
+    let http = Measured::new(&known::handler());
     http.answer(7, 200);
     http.ask(1);
     http.ask(1 + 256);
@@ -112,11 +126,11 @@ fn answers_to_nothing_and_numbers_used_twice_do_no_harm() {
 
 #[test]
 fn networks_have_connections() {
-    let tcp = Measured::new(Channel::Tcp);
+    let tcp = Measured::new(&tcp_protocol());
     let remote = tcp::Endpoint { address: Ipv6Addr::LOCALHOST, port: 9 };
     tcp.send(End::Service, |batch| {
-        tcp::Event::Accepted { connection: 1, remote, port: 80 }.encode(batch);
-        tcp::Event::Refused { id: 1, why: b"taken" }.encode(batch);
+        tcp::Event::Accepted { connection: 1, remote, port: 80, secured: None }.encode(batch);
+        tcp::Event::Refused { id: 1, why: "taken" }.encode(batch);
         tcp::Event::Data { connection: 1, data: b"x" }.encode(batch);
     });
     tcp.meter.refused(2);

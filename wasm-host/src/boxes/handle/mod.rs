@@ -6,7 +6,7 @@ mod succession;
 pub use life::{Life, Phase};
 
 use super::{
-    Birth,
+    Birth, Footprint,
     log::{Level, Log, console_line},
 };
 use crate::{
@@ -43,6 +43,7 @@ pub struct BoxHandle {
     platform: &'static dyn Platform,
     /// told once, when it is linked
     calls: Once<Vec<Called>>,
+    footprint: Once<Footprint>,
     task: Once<Arc<Task>>,
     /// Of this box and those before it in its place.
     log: Arc<Mutex<Log>>,
@@ -111,6 +112,7 @@ impl BoxHandle {
             assets: Mutex::new(parts.assets),
             platform,
             calls: Once::new(),
+            footprint: Once::new(),
             task: Once::new(),
             log,
             life: Mutex::default(),
@@ -135,7 +137,9 @@ impl BoxHandle {
     /// Its memory limit, less what the node holds for it at its ports.
     pub fn own_memory(&self) -> u64 {
         let held: u64 = self.ports.iter().map(|port| port.holds()).sum();
-        self.spec.memory.saturating_sub(held + Known::HOLDS)
+        let gated =
+            self.ports.iter().any(|port| port.end() == End::Client && port.interface().starts_with("pearwood:net/"));
+        self.spec.memory.saturating_sub(held + if gated { Known::HOLDS } else { 0 })
     }
 
     pub(crate) fn platform(&self) -> &'static dyn Platform {
@@ -149,6 +153,15 @@ impl BoxHandle {
 
     pub(crate) fn will_call(&self, calls: Vec<Called>) {
         self.calls.call_once(|| calls);
+    }
+
+    /// What an instance of it takes of the node.
+    pub(crate) fn footprint(&self) -> Footprint {
+        self.footprint.get().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn will_take(&self, footprint: Footprint) {
+        self.footprint.call_once(|| footprint);
     }
 
     /// The box is no more: its arrows are taken away.

@@ -2,7 +2,11 @@
 
 use crate::{
     image::Hash,
-    system::{Arrow, BoxSpec, Description, InterfaceName, Routes, System, fits, known::Kind, routes::{BoxRoutes, End}},
+    system::{
+        Arrow, BoxSpec, Description, InterfaceName, Routes, System, fits,
+        known::Kind,
+        routes::{BoxRoutes, End},
+    },
 };
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::fmt;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::system::{
     check,
-    description::{Function, Interface, shape},
+    description::{Declaration, Function, Interface, shape},
 };
 use alloc::{string::ToString, vec};
 
@@ -22,22 +22,25 @@ fn interface(name: &str, signature: &str) -> Interface {
         "" => vec![],
         _ => vec![Function { name: "get".into(), signature: signature.into(), shape: shape(signature) }],
     };
-    Interface { name: name.into(), functions, types: vec![] }
+    Interface { name: name.into(), functions, types: vec![], protocol: None }
 }
 
 /// `store`: the signature of what it exports.
 fn whole(source: &str, store: &str) -> Whole {
     let system = System::parse("system.toml", source).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let run = || interface("pearwood:box/service@0.1.0", "");
+    let run = || interface("pearwood:box/service@0.2.0", "");
     let api = |signature| interface("acme:store/api@0.1.0", signature);
-    let channel = |name| interface(name, "");
+    let handler = |client| {
+        let declaration = Declaration { client, service: !client, ..Declaration::default() };
+        Interface { protocol: Some(declaration), ..interface("pearwood:http/handler@0.2.0", "") }
+    };
     let is_new = store != "func() -> u32";
     let describe = |name: &str| match name {
-        "http" => Description { imports: vec![channel("pearwood:http/handler@0.1.0")], exports: vec![run()] },
-        "store" => Description { imports: vec![], exports: vec![api(store)] },
+        "http" => Description { imports: vec![handler(true)], exports: vec![run()], ..Description::default() },
+        "store" => Description { imports: vec![], exports: vec![api(store)], ..Description::default() },
         _ => {
-            let imports = vec![channel("pearwood:http/handler-service@0.1.0"), api(store)];
-            Description { imports, exports: vec![run()] }
+            let imports = vec![handler(false), api(store)];
+            Description { imports, exports: vec![run()], ..Description::default() }
         }
     };
     let descriptions: BTreeMap<String, Description> =

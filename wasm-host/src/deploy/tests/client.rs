@@ -1,14 +1,15 @@
 //! The test as a client of handlers: it sends requests to whoever has attached last, and keeps account.
 
 use crate::{
-    arrows::channel::{Channel, End, Port},
+    arrows::channel::{End, Port},
     boxes::BoxHandle,
+    system::known::HANDLER,
 };
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::net::Ipv6Addr;
 use wit::{
     Batch, Peer, Records,
-    http::{Command, Event, Head},
+    http::{Command, Event, Head, Scheme},
 };
 
 pub struct Client {
@@ -28,7 +29,7 @@ pub struct Client {
 
 impl Client {
     pub fn of(handle: &BoxHandle) -> Self {
-        let port = handle.port(Channel::Handler, End::Client).unwrap().clone();
+        let port = handle.port(HANDLER, End::Client).unwrap().clone();
         port.attach();
         Client {
             port,
@@ -62,7 +63,15 @@ impl Client {
             self.failures.push("no handler".into());
             return request;
         };
-        let head = Head { method: "GET", target: "/", authority: b"h", remote: Ipv6Addr::LOCALHOST, headers: b"" };
+        let head = Head {
+            method: "GET",
+            target: "/",
+            authority: b"h",
+            remote: Ipv6Addr::LOCALHOST,
+            headers: b"",
+            scheme: Scheme::Http,
+            upgrade: "",
+        };
         self.open.insert(request, peer);
         self.command(peer, Command::Request { request, head });
         request
@@ -131,10 +140,10 @@ impl Client {
                 self.open.remove(&request);
             }
             Event::Failed { request, why } => {
-                self.failures.push(String::from_utf8_lossy(why).into_owned());
+                self.failures.push(why.into());
                 self.open.remove(&request);
             }
-            Event::Credit { .. } => {}
+            _ => {}
         }
     }
 }

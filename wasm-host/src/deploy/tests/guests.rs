@@ -362,6 +362,10 @@ pub fn keeping(version: u8) -> Vec<u8> {
             (export "protocol" (type $protocol (eq $protocol')))
             (export "client" (func (param "protocol" (list $protocol)) (result u32)))))"#;
     let text = Handler { version, ..HANDLER }.text().replacen("(component", disk, 1);
+    // ports of clients come before those of services
+    let text = ["send", "receive"].iter().fold(text, |text, call| {
+        text.replace(&format!("(call ${call} (i32.const 0)"), &format!("(call ${call} (i32.const 1)"))
+    });
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -21,11 +21,26 @@ static ALLOCATOR: Counting = Counting;
 
 std::thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+/// From here on the most is looked for that this thread has allocated at a time.
+pub fn begin_peak() -> isize {
+    PEAK.set(HELD.get());
+    HELD.get()
+}
+
+/// How much more that was than what there was before.
+pub fn peak(before: isize) -> usize {
+    usize::try_from(PEAK.get() - before).unwrap_or_default()
 }
 
 fn count(bytes: isize) {
     // a thread that ends counts no more
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+    });
 }
 
 #[allow(unsafe_code)]

@@ -3,7 +3,7 @@
 mod client;
 mod disk;
 mod guests;
-mod memory;
+pub(crate) mod memory;
 mod refusals;
 mod rollback;
 mod state;

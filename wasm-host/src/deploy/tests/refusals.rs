@@ -77,7 +77,7 @@ fn a_wasi_handler_that_would_hand_something_over() {
         (func $restore (param "state" (list u8)) (result (result (error string))) (canon lift (core func $code "restore")
             (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
         (instance $handover (export "save" (func $save)) (export "restore" (func $restore)))
-        (export "pearwood:box/handover@0.1.0" (instance $handover))"#;
+        (export "pearwood:box/handover@0.2.0" (instance $handover))"#;
     let why = refused(SITE, &[("site", guests::wasi_checked("(i32.const 0)", handover))]);
     assert!(
         why.contains("box `site` exports both `wasi:http/incoming-handler@0.2.3` and `pearwood:box/handover`"),
@@ -108,18 +108,11 @@ fn a_system_that_is_not_sound() {
 
 #[test]
 fn a_device_that_is_not_there() {
-    let card = wat::parse_str(
-        r#"(component
-            (import "pearwood:hardware/nic@0.1.0" (instance (export "receive" (func (result (list u8))))))
-            (core module $code (func (export "run")))
-            (core instance $code (instantiate $code))
-            (func $run (canon lift (core func $code "run")))
-            (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service)))"#,
-    );
+    use crate::node::fixture::{idle, protocol};
+    let card = idle(&protocol("pearwood:hardware/nic@0.2.0", &["frame"], &["frame", "shared"], "client"));
     let source =
         format!("{SITE}[box.net]\ncomponent = \"card\"\narrows.\"pearwood:hardware/nic\" = {{ device = \"nic7\" }}\n");
-    let why = refused(&source, &[("site", HANDLER.component()), ("card", card.unwrap())]);
+    let why = refused(&source, &[("site", HANDLER.component()), ("card", card)]);
     assert_eq!(why, "box `net`: this machine has no device `nic7`");
 }
 

@@ -2,7 +2,7 @@
 
 use super::Tap;
 use crate::{
-    arrows::channel::{Ready, Signal},
+    arrows::channel::{Ready, Refused, Service, Signal},
     platform::Nic,
 };
 use alloc::{
@@ -11,12 +11,16 @@ use alloc::{
 };
 use core::task::Waker;
 use spin::Mutex;
-use wit::{Batch, Records};
+use wit::{
+    Batch, Records,
+    nic::{Attach, Command, Event, MAX_FRAME},
+};
 
 #[derive(Default)]
 struct Card {
     arrived: Mutex<Vec<u8>>,
     waker: Mutex<Option<Waker>>,
+    sent: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Nic for Card {
@@ -38,11 +42,13 @@ impl Nic for Card {
 
     fn receive(&self, batch: &mut Batch, _limit: usize) {
         for frame in self.arrived.lock().drain(..) {
-            batch.push(wit::nic::FRAME, 0, &[frame]);
+            Event::Frame { frame: &[frame] }.encode(batch);
         }
     }
 
-    fn transmit(&self, _frames: Records<'_>) {}
+    fn transmit(&self, frames: Records<'_>) {
+        self.sent.lock().extend(frames.flatten().map(|frame| frame.bytes.to_vec()));
+    }
 }
 
 impl Card {
@@ -59,27 +65,31 @@ struct Holder {
     signal: Arc<Signal>,
 }
 
+/// The flag of the port of all holders: not that of port 0, which everything has that was forgotten.
+const READY: Ready = Ready::port(5);
+
 /// What a box gets: frames, and `Err` of what it is told.
 type Got = Vec<Result<u8, bool>>;
 
 impl Holder {
     fn new(card: &Arc<Card>, others: &[&Holder]) -> Self {
         let signal = Arc::<Signal>::default();
-        let tap = Tap::new(card.clone(), &signal, others.iter().map(|other| &other.tap));
+        let tap = Tap::new(card.clone(), &signal, READY, others.iter().map(|other| &other.tap));
         Holder { tap, signal }
     }
 
     /// What it receives if it has been woken.
     fn wakes(&self) -> Got {
-        if self.signal.take() & Ready::Nic as u32 == 0 { Vec::new() } else { self.receives() }
+        if self.signal.take().contains(READY) { self.receives() } else { Vec::new() }
     }
 
     fn receives(&self) -> Got {
         let mut batch = Batch::new();
         self.tap.receive(&mut batch, 1 << 17);
-        let got = batch.records().flatten().map(|record| match record.kind {
-            wit::nic::FRAME => Ok(record.bytes[0]),
-            _ => Err(record.id == 1),
+        let got = batch.records().flatten().map(|record| match Event::decode(&record) {
+            Ok(Event::Frame { frame }) => Ok(frame[0]),
+            Ok(Event::Shared { others }) => Err(others == 1),
+            other => panic!("{other:?}"),
         });
         got.collect()
     }
@@ -174,4 +184,26 @@ fn what_waits_for_a_box_that_does_not_look_is_bounded() {
     assert!((20_000..40_000).contains(&got.len()), "{}", got.len());
     card.arrives(7);
     assert_eq!(old.receives(), [Ok(7)]);
+}
+
+#[test]
+fn a_card_is_a_service_at_the_other_end_of_an_arrow() {
+    let card = Arc::<Card>::default();
+    let holder = Holder::new(&card, &[]);
+    let attach = holder.tap.attach();
+    assert_eq!(Attach::decode(&attach), Ok(Attach { address: 0x0200_0000_0001, mtu: 1500 }));
+    let mut frames = Batch::new();
+    [&[1; MAX_FRAME][..], &[2; 60]].iter().for_each(|frame| Command::Frame { frame }.encode(&mut frames));
+    assert_eq!(holder.tap.send(frames.as_bytes()), Ok(true));
+    assert_eq!(*card.sent.lock(), [Vec::from([1; MAX_FRAME]), Vec::from([2; 60])]);
+    // nothing of a batch is sent of which one record is wrong
+    let with = |kind, bytes: &[u8]| {
+        let mut batch = frames.clone();
+        batch.push(kind, 0, bytes);
+        batch
+    };
+    assert!(holder.tap.send(with(Command::FRAME, &[3; MAX_FRAME + 1]).as_bytes()).is_err());
+    assert_eq!(holder.tap.send(with(240, b"").as_bytes()), Err(Refused::Reserved { kind: 240 }));
+    assert_eq!(holder.tap.send(&frames.as_bytes()[1..]), Err(Refused::Malformed));
+    assert_eq!(card.sent.lock().len(), 2);
 }

@@ -152,7 +152,7 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
 fn powerful() -> Vec<u8> {
     wat::parse_str(
         r#"(component
-            (import "pearwood:control/node@0.1.0" (instance $node
+            (import "pearwood:control/node@0.2.0" (instance $node
                 (export "restart" (func (param "name" string) (param "by" string) (result (result (error string)))))))
             (core module $memory
                 (memory (export "memory") 1)
@@ -169,7 +169,7 @@ fn powerful() -> Vec<u8> {
             (core instance $code (instantiate $code (with "node" (instance $node))))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.1.0" (instance $service)))"#,
+            (export "pearwood:box/service@0.2.0" (instance $service)))"#,
     )
     .unwrap()
 }
@@ -192,6 +192,6 @@ fn a_box_with_the_arrow_has_the_power() {
 #[test]
 fn a_box_without_it_has_not() {
     let why: String = with_power("").err().unwrap();
-    assert!(why.contains("imports `pearwood:control/node@0.1.0` and has no arrow for it"), "{why}");
+    assert!(why.contains("imports `pearwood:control/node@0.2.0` and has no arrow for it"), "{why}");
     assert!(why.contains("add arrows.\"pearwood:control/node\" = { node = true }"), "{why}");
 }

@@ -157,9 +157,18 @@ impl Check<'_> {
     }
 
     /// A face of WASI as the client.
-    fn requests_to(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
+    fn requests_to(
+        &mut self,
+        index: usize,
+        target: usize,
+        import: &Interface,
+        description: &Description,
+        arrow: &Arrow,
+    ) {
         let handler = known::handler();
-        if !InterfaceName::parse(&format!("{HANDLER}@{HANDLER_VERSION}.0")).is_some_and(|name| provides(description, &name)) {
+        if !InterfaceName::parse(&format!("{HANDLER}@{HANDLER_VERSION}.0"))
+            .is_some_and(|name| provides(description, &name))
+        {
             self.not_provided(index, target, arrow);
             return;
         }
@@ -187,6 +196,23 @@ impl Check<'_> {
             }
             return;
         };
+        let first = spec.arrows.iter().find(|other| other.interface.compatible(&arrow.interface));
+        if let Some(first) = first.filter(|first| !core::ptr::eq(*first, arrow)) {
+            let message = format!("box `{}` calls `{}`, which can lead to one box only", spec.name, import.name);
+            let note = format!("line {} leads to another first", first.target_at.line);
+            self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
+            return;
+        }
+        if let Grant::Attach(settings) = &arrow.grant
+            && let Some((name, _)) = settings.first()
+        {
+            let message = format!(
+                "box `{}`: its arrow `{}`: `{name}` means nothing, as the interface is no protocol",
+                spec.name, arrow.interface
+            );
+            self.arrow_fault(spec, arrow, arrow.at, message).help = Some("delete it".into());
+            return;
+        }
         let misfits = types::misfits(import, export);
         if misfits.is_empty() {
             let route = CallRoute { interface: import.name.clone(), box_index: target, export: export.name.clone() };

@@ -57,9 +57,8 @@ impl<'a> Check<'a> {
             let import = self.described[from].and_then(|description| description.import(&arrow.interface));
             import.is_some_and(|import| import.protocol.is_none())
         };
-        let leads_there = |arrow: &&Arrow| {
-            matches!(&arrow.target, Target::Box(target) if target == name) && is_call(arrow)
-        };
+        let leads_there =
+            |arrow: &&Arrow| matches!(&arrow.target, Target::Box(target) if target == name) && is_call(arrow);
         self.system.boxes[from].arrows.iter().find(leads_there)
     }
 }

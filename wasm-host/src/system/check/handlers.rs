@@ -70,10 +70,7 @@ impl Check<'_> {
                 continue;
             }
             let message = format!("box `{}` imports `{}` and exports no handler", spec.name, import.name);
-            let help = format!(
-                "only a box that exports `{}` can; others import `{HANDLER}`",
-                SERVICE_FACES[0].0
-            );
+            let help = format!("only a box that exports `{}` can; others import `{HANDLER}`", SERVICE_FACES[0].0);
             self.handler_fault(spec, &import.name, message, help);
         }
     }

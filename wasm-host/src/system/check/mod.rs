@@ -9,10 +9,10 @@ mod imports;
 mod types;
 
 use super::description::{Description, Interface};
-use super::known::{self, COMMAND, HANDLER, Kind, SERVICE, SERVICE_FACES, has_version};
-use crate::arrows::Protocol;
+use super::known::{self, COMMAND, HANDLER, HANDLER_VERSION, Kind, SERVICE, SERVICE_FACES, has_version};
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};
 use super::{Arrow, BoxSpec, Diagnostic, InterfaceName, Place, Severity, System};
+use crate::arrows::Protocol;
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 /// Holds a declaration against what its components import and export.
@@ -104,7 +104,15 @@ impl<'a> Check<'a> {
     }
 
     /// Joins a client and a service of a protocol.
-    fn join(&mut self, client: usize, import: &Interface, protocol: Protocol, service: usize, attach: Vec<u8>, arrow: &Arrow) {
+    fn join(
+        &mut self,
+        client: usize,
+        import: &Interface,
+        protocol: Protocol,
+        service: usize,
+        attach: Vec<u8>,
+        arrow: &Arrow,
+    ) {
         let net = match &arrow.grant {
             super::grant::Grant::Net(net) => Some(net.clone()),
             _ => None,
@@ -171,11 +179,17 @@ fn face(description: &Description) -> Option<&Interface> {
 
 /// Whether a component provides a protocol: has a port as its service, or a face of WASI stands for it.
 fn provides(description: &Description, protocol: &InterfaceName) -> bool {
+    let handles = Kind::of(protocol) == Kind::Protocol(HANDLER);
+    // a face of WASI speaks the protocol under another name
+    let is_face = handles && protocol.path() != HANDLER;
     let is_service = |import: &Interface| {
         import.protocol.as_ref().is_some_and(|declared| declared.service)
-            && import.parsed().is_some_and(|name| name.compatible(protocol))
+            && import.parsed().is_some_and(|name| match is_face {
+                true => name.path() == HANDLER && has_version(&name, HANDLER_VERSION),
+                false => name.compatible(protocol),
+            })
     };
-    let answers = Kind::of(protocol) == Kind::Protocol(HANDLER) && face(description).is_some();
+    let answers = handles && face(description).is_some();
     answers || description.imports.iter().any(is_service)
 }
 

@@ -1,9 +1,9 @@
 use super::*;
-use crate::system::description::{Function, Interface, Type, shape};
-use crate::system::known::find_given;
+use crate::system::description::{Case, Declaration, Field, Function, Interface, Type, shape};
+use crate::system::known::{NAMES, TCP as TCP_PATH, UDP, find_given};
 use crate::system::routes::{CallRoute, DeviceRoute};
 use crate::system::{Report, grant::HttpGrant};
-use alloc::string::ToString;
+use alloc::{string::ToString, vec};
 
 /// An interface with its functions' names and signatures.
 fn interface(name: &str, functions: &[(&str, &str)]) -> Interface {
@@ -12,11 +12,23 @@ fn interface(name: &str, functions: &[(&str, &str)]) -> Interface {
         signature: (*signature).into(),
         shape: shape(signature),
     });
-    Interface { name: name.into(), functions: functions.collect(), types: Vec::new() }
+    Interface { name: name.into(), functions: functions.collect(), types: Vec::new(), protocol: None }
 }
 
-/// One of the node's own interfaces, or one with a single function.
+/// A protocol of which the component is a client, a service or both: as `client` or `service` after the name.
+fn protocol(name: &str, sides: &str) -> Interface {
+    let side = |side: &str| sides.contains(side);
+    let declared = Declaration { client: side("client"), service: side("service"), ..Declaration::default() };
+    let functions = ["client", "service"].into_iter().filter(|function| side(function));
+    let functions: Vec<_> = functions.map(|function| (function, "func(protocol: list<record { }>) -> u32")).collect();
+    Interface { protocol: Some(declared), ..interface(name, &functions) }
+}
+
+/// One of the node's own interfaces, or a protocol if the name is followed by its side, or one with a single function.
 fn known(name: &str) -> Interface {
+    if let Some((name, sides)) = name.split_once(' ') {
+        return protocol(name, sides);
+    }
     match InterfaceName::parse(name).and_then(|name| find_given(&name)) {
         Some(given) => interface(&format!("{}@{}", given.path, given.version), given.functions),
         None => interface(name, &[("call", "func(a: u32) -> u32")]),
@@ -25,24 +37,29 @@ fn known(name: &str) -> Interface {
 
 fn describe(imports: &[&str], exports: &[&str]) -> Description {
     let all = |names: &[&str]| names.iter().map(|name| known(name)).collect();
-    Description { imports: all(imports), exports: all(exports) }
+    Description { imports: all(imports), exports: all(exports), ..Description::default() }
 }
 
+const NIC: &str = "pearwood:hardware/nic@0.2.0 client";
+const CLIENT: &str = "pearwood:http/handler@0.2.0 client";
+const SERVICE_OF: &str = "pearwood:http/handler@0.2.0 service";
+const HANDLER_PATH: &str = known::HANDLER;
+
 fn components() -> BTreeMap<String, Description> {
-    let own = ["pearwood:box/schedule", "pearwood:box/log"];
-    let service = |imports: &[&str]| describe(&[&own, imports].concat(), &["pearwood:box/service@0.1.0"]);
+    let own = ["pearwood:box/ports", "pearwood:box/log"];
+    let service = |imports: &[&str]| describe(&[&own, imports].concat(), &["pearwood:box/service@0.2.0"]);
     let components = [
-        ("net", service(&["pearwood:hardware/nic", "pearwood:net/tcp-service", "pearwood:net/udp-service"])),
-        ("http", service(&["pearwood:net/tcp", "pearwood:http/handler"])),
-        ("site", service(&["pearwood:http/handler-service", "pearwood:box/assets"])),
-        ("tls", service(&["pearwood:net/tcp", "pearwood:net/tcp-service"])),
+        ("net", service(&[NIC, "pearwood:net/tcp@0.2.0 service", "pearwood:net/udp@0.2.0 service"])),
+        ("http", service(&["pearwood:net/tcp@0.2.0 client", CLIENT])),
+        ("site", service(&[SERVICE_OF, "pearwood:box/assets"])),
+        ("tls", service(&["pearwood:net/tcp@0.2.0 client service"])),
         (
             "./wiki",
             describe(&["wasi:io/streams@0.2.6", "my:store/objects@1.1.0"], &["wasi:http/incoming-handler@0.2.6"]),
         ),
         ("./wiki3", describe(&["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.2"])),
         ("store", describe(&[], &["my:store/objects@1.4.2"])),
-        ("keeper", service(&["pearwood:hardware/block"])),
+        ("keeper", service(&["pearwood:hardware/block@0.2.0 client"])),
         ("control", service(&["pearwood:control/node"])),
         ("caller", describe(&["my:store/objects@1.1.0"], &["my:store/objects@1.1.0"])),
     ];
@@ -93,21 +110,24 @@ fn a_website() {
     let [http, net, site, wiki, wiki3, store, http2] = &routes.boxes[..] else { panic!("{routes:?}") };
     assert!(routes.warnings.is_empty(), "{}", Report(&routes.warnings));
     assert_eq!((http.run, wiki.run), (Run::Service, Run::Called));
-    assert_eq!(net.devices, [DeviceRoute { interface: "pearwood:hardware/nic@0.1.0".into(), device: "nic0".into() }]);
+    let nic = net.client("pearwood:hardware/nic").unwrap();
+    assert_eq!(nic.interface, "pearwood:hardware/nic@0.2.0");
+    assert_eq!(nic.devices, [DeviceRoute { device: "nic0".into(), sectors: None }]);
 
-    let tcp = http.client(Channel::Tcp).unwrap();
+    let tcp = http.client(TCP_PATH).unwrap();
     assert_eq!(tcp.peers.len(), 1);
     assert_eq!((tcp.peers[0].box_index, tcp.peers[0].number), (1, 0));
     assert!(tcp.peers[0].net.as_ref().unwrap().may_listen(80));
-    assert_eq!((http2.client(Channel::Tcp).unwrap().peers[0].number), 1, "net's second client");
-    assert!(net.service(Channel::Udp).unwrap().end.peers.is_empty());
+    assert_eq!((http2.client(TCP_PATH).unwrap().peers[0].number), 1, "net's second client");
+    assert!(net.service(UDP).unwrap().end.peers.is_empty());
 
-    let handler = http.client(Channel::Handler).unwrap();
+    let handler = http.client(HANDLER_PATH).unwrap();
     let peers: Vec<(usize, &[u8])> = handler.peers.iter().map(|p| (p.box_index, &p.attach[..])).collect();
-    assert_eq!(peers, [(3, &b"\0/wiki/"[..]), (2, b"\0"), (4, b"w.org\0")]);
-    assert_eq!(site.service(Channel::Handler).unwrap().provider, Provider::Channel);
-    assert_eq!(site.service(Channel::Handler).unwrap().end.peers.len(), 2);
-    let export = |routes: &BoxRoutes| routes.service(Channel::Handler).unwrap().provider.clone();
+    let grant = |host: &str, path: &str| HttpGrant { host: host.into(), path: path.into() }.encode();
+    assert_eq!(peers, [(3, &grant("", "/wiki/")[..]), (2, &grant("", "")), (4, &grant("w.org", ""))]);
+    assert_eq!(site.service(HANDLER_PATH).unwrap().provider, Provider::Port);
+    assert_eq!(site.service(HANDLER_PATH).unwrap().end.peers.len(), 2);
+    let export = |routes: &BoxRoutes| routes.service(HANDLER_PATH).unwrap().provider.clone();
     assert_eq!(export(wiki), Provider::Export("wasi:http/incoming-handler@0.2.6".into()));
     assert_eq!(export(wiki3), Provider::Export("wasi:http/handler@0.3.2".into()));
     let call =
@@ -117,20 +137,21 @@ fn a_website() {
 }
 
 #[test]
-fn both_ends_of_a_channel_number_each_other() {
+fn both_ends_of_an_arrow_number_each_other() {
     let handlers = "[{ box = \"site\", path = \"/a\" }, { box = \"site\", path = \"/b\" }]";
     let boxes =
         [NET, &http("x", TCP, HANDLER), SITE, &http("y", "{ box = \"net\", listen = [81] }", handlers)].concat();
     let routes = routes(&boxes);
     for (index, end) in routes.boxes.iter().enumerate().flat_map(|(i, b)| b.clients.iter().map(move |end| (i, end))) {
         for (number, peer) in end.peers.iter().enumerate() {
-            let other = &routes.boxes[peer.box_index].service(end.channel).unwrap().end.peers[peer.number as usize];
+            let other =
+                &routes.boxes[peer.box_index].service(end.protocol.path()).unwrap().end.peers[peer.number as usize];
             assert_eq!((other.box_index, other.number as usize), (index, number));
             assert_eq!((&other.attach, &other.net), (&peer.attach, &peer.net));
         }
     }
     let attached: Vec<_> =
-        routes.boxes[2].service(Channel::Handler).unwrap().end.peers.iter().map(|p| p.attach.clone()).collect();
+        routes.boxes[2].service(HANDLER_PATH).unwrap().end.peers.iter().map(|p| p.attach.clone()).collect();
     let grant = |path: &str| HttpGrant { path: path.into(), ..HttpGrant::default() }.encode();
     assert_eq!(attached, [grant(""), grant("/a"), grant("/b")]);
 }
@@ -141,10 +162,10 @@ fn an_import_without_an_arrow() {
         &[NET, SITE, "[box.http]\ncomponent = \"http\"\narrows.\"pearwood:http/handler\" = { box = \"site\" }\n"]
             .concat(),
     );
-    assert_eq!(fault.message, "box `http` imports `pearwood:net/tcp@0.1.0` and has no arrow for it");
+    assert_eq!(fault.message, "box `http` imports `pearwood:net/tcp@0.2.0` and has no arrow for it");
     assert_eq!(fault.help.as_deref(), Some("add arrows.\"pearwood:net/tcp\" = { box = \"net\" }"));
     assert_eq!((fault.place.line, fault.box_name.as_deref()), (8, Some("http")));
-    assert_eq!(fault.interface.as_deref(), Some("pearwood:net/tcp@0.1.0"));
+    assert_eq!(fault.interface.as_deref(), Some("pearwood:net/tcp@0.2.0"));
 }
 
 #[test]
@@ -174,7 +195,7 @@ fn targets_that_are_not_there_or_do_not_provide() {
     let wrong = fault(&[NET, SITE, &http("http", "{ box = \"site\", listen = [80] }", HANDLER)].concat());
     assert!(wrong.message.contains("leads to box `site`, which does not provide it"), "{wrong}");
     assert_eq!(wrong.help.as_deref(), Some("box `net` provides it"));
-    assert!(wrong.notes[0].contains("import `pearwood:net/tcp-service`"), "{wrong}");
+    assert!(wrong.notes[0].contains("import `pearwood:net/tcp` and call `service`"), "{wrong}");
 
     let handler = fault(&[NET, STORE, &http("http", TCP, "{ box = \"store\" }")].concat());
     assert!(handler.notes[0].contains("export `wasi:http/incoming-handler@0.2`"), "{handler}");
@@ -211,8 +232,14 @@ fn types_that_do_not_fit() {
             (import.types, export.types) = (with(ours), with(theirs));
             export.functions[0].shape += 1;
         }
-        components.insert("./wiki".into(), Description { imports: [import].into(), exports: [].into() });
-        components.insert("store".into(), Description { imports: [].into(), exports: [export].into() });
+        components.insert(
+            "./wiki".into(),
+            Description { imports: [import].into(), exports: [].into(), ..Description::default() },
+        );
+        components.insert(
+            "store".into(),
+            Description { imports: [].into(), exports: [export].into(), ..Description::default() },
+        );
         fault_with(&[STORE, wiki].concat(), &components).notes
     };
     assert_eq!(
@@ -236,16 +263,19 @@ fn types_that_do_not_fit() {
 fn what_the_node_does_not_have() {
     let with = |import: Interface| {
         let mut components = components();
-        components.insert("store".into(), Description { imports: [import].into(), exports: known_exports() });
+        components.insert(
+            "store".into(),
+            Description { imports: [import].into(), exports: known_exports(), ..Description::default() },
+        );
         fault_with(&[STORE, WIKI].concat(), &components)
     };
     let known_function =
         ("write", find_given(&InterfaceName::parse("pearwood:box/log").unwrap()).unwrap().functions[0].1);
-    let name = with(interface("pearwood:box/logs@0.1.0", &[known_function]));
+    let name = with(interface("pearwood:box/logs@0.2.0", &[known_function]));
     assert_eq!(name.help.as_deref(), Some("did you mean `pearwood:box/log`?"));
-    let version = with(interface("pearwood:box/log@0.2.0", &[known_function]));
-    assert!(version.message.contains("imports `pearwood:box/log@0.2.0`, and the node has version 0.1.0"), "{version}");
-    let shape = with(interface("pearwood:box/log@0.1.0", &[("write", "func(line: string)"), ("read", "func()")]));
+    let version = with(interface("pearwood:box/log@0.1.0", &[known_function]));
+    assert!(version.message.contains("imports `pearwood:box/log@0.1.0`, and the node has version 0.2.0"), "{version}");
+    let shape = with(interface("pearwood:box/log@0.2.0", &[("write", "func(line: string)"), ("read", "func()")]));
     assert_eq!(shape.notes.len(), 2, "{shape}");
     let plain = with(interface("helper", &[("helper", "func()")]));
     assert!(plain.message.contains("imports `helper`, which is not an interface of a package"), "{plain}");
@@ -305,9 +335,14 @@ fn sectors_granted_twice() {
         "device = \"disk0\", sectors = \"100-*\", read-only = true",
     ));
     let [a, b] = &sound.boxes[..] else { panic!("{sound:?}") };
-    assert_eq!((a.disks[0].interface.as_str(), a.disks[0].device.as_str()), ("pearwood:hardware/block@0.1.0", "disk0"));
-    assert_eq!((a.disks[0].grant.sectors.count(), b.disks[0].grant.read_only), (Some(100), true));
-    assert!(a.devices.is_empty());
+    let disk = |routes: &BoxRoutes| {
+        let [end] = &routes.clients[..] else { panic!("{routes:?}") };
+        let [device] = &end.devices[..] else { panic!("{end:?}") };
+        (end.interface.clone(), device.device.clone(), device.sectors.unwrap())
+    };
+    let (interface, device, grant) = disk(a);
+    assert_eq!((interface.as_str(), device.as_str()), ("pearwood:hardware/block@0.2.0", "disk0"));
+    assert_eq!((grant.sectors.count(), disk(b).2.read_only), (Some(100), true));
     routes(&both("device = \"disk0\"", "device = \"disk1\""));
     routes(&both("device = \"disk0\", read-only = true", "device = \"disk0\", read-only = true"));
 
@@ -358,9 +393,9 @@ fn circles_of_calls() {
 }
 
 #[test]
-fn circles_of_channels_are_fine() {
+fn circles_of_protocols_are_fine() {
     let mut components = components();
-    let both = describe(&["pearwood:http/handler", "pearwood:http/handler-service"], &["pearwood:box/service@0.1.0"]);
+    let both = describe(&["pearwood:http/handler@0.2.0 client service"], &["pearwood:box/service@0.2.0"]);
     components.insert("proxy".into(), both);
     let proxy = |name: &str, to: &str| {
         format!("[box.{name}]\ncomponent = \"proxy\"\narrows.\"pearwood:http/handler\" = {{ box = \"{to}\" }}\n")
@@ -403,10 +438,11 @@ fn a_handler_asks_over_an_arrow_like_any_other_client() {
     let arrow = "arrows.\"wasi:http/outgoing-handler\" = [{ box = \"site\", host = \"a.b\" }, { box = \"site\", path = \"/c\" }]\n";
     let routes = wasi(&[OUTGOING, "wasi:http/types@0.2.3"], &[INCOMING], arrow);
     let routes = routes.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
-    let client = routes.boxes[1].client(Channel::Handler).unwrap();
+    let client = routes.boxes[1].client(HANDLER_PATH).unwrap();
     let attached: Vec<&[u8]> = client.peers.iter().map(|peer| &*peer.attach).collect();
-    assert_eq!(attached, [&b"a.b\0"[..], b"\0/c"]);
-    assert_eq!(routes.boxes[0].service(Channel::Handler).unwrap().end.peers.len(), 2);
+    let grant = |host: &str, path: &str| HttpGrant { host: host.into(), path: path.into() }.encode();
+    assert_eq!(attached, [grant("a.b", ""), grant("", "/c")]);
+    assert_eq!(routes.boxes[0].service(HANDLER_PATH).unwrap().end.peers.len(), 2);
 
     let faults = wasi(&[OUTGOING], &[INCOMING], "").unwrap_err();
     assert_eq!(faults.len(), 1, "{}", Report(&faults));
@@ -416,17 +452,18 @@ fn a_handler_asks_over_an_arrow_like_any_other_client() {
 
     let routes = wasi(&[OUTGOING], &[INCOMING], "arrows.\"wasi:http/outgoing-handler\" = []\n");
     let routes = routes.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
-    assert!(routes.boxes[1].client(Channel::Handler).is_none());
+    assert!(routes.boxes[1].client(HANDLER_PATH).is_none());
 }
 
 #[test]
 fn a_handler_has_no_life_of_its_own() {
-    let service = ["pearwood:box/service@0.1.0", INCOMING];
+    let service = ["pearwood:box/service@0.2.0", INCOMING];
     for (imports, exports, about) in [
-        (&["pearwood:box/schedule"][..], &[INCOMING][..], "pearwood:box/schedule@0.1.0"),
+        (&["pearwood:box/ports"][..], &[INCOMING][..], "pearwood:box/ports@0.2.0"),
         (&[], &service, INCOMING),
         (&[], &["wasi:cli/run@0.2.3", INCOMING], INCOMING),
-        (&[], &["pearwood:box/handover@0.1.0", INCOMING], "pearwood:box/handover"),
+        (&[], &["pearwood:box/handover@0.2.0", INCOMING], "pearwood:box/handover"),
+        (&["acme:chat/room@1.0.0 service"], &[INCOMING], "acme:chat/room@1.0.0"),
     ] {
         let faults = wasi(imports, exports, "").unwrap_err();
         let named = faults.iter().find(|fault| fault.interface.as_deref() == Some(about));
@@ -434,8 +471,147 @@ fn a_handler_has_no_life_of_its_own() {
         assert_eq!((fault.place.line, fault.box_name.as_deref()), (6, Some("w")));
     }
     let arrow = "arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }\n";
-    let faults = wasi(&[OUTGOING], &["pearwood:box/service@0.1.0"], arrow).unwrap_err();
+    let faults = wasi(&[OUTGOING], &["pearwood:box/service@0.2.0"], arrow).unwrap_err();
     assert_eq!(faults[0].message, "box `w` imports `wasi:http/outgoing-handler@0.2.3` and exports no handler");
     let faults = wasi(&[], &["wasi:cli/run@0.2.3"], "").unwrap_err();
     assert_eq!(faults[0].message, "box `w` exports `wasi:cli/run`, and this node does not run commands");
+}
+
+const ROOM: &str = "acme:chat/room";
+
+/// A client and a service of a protocol of their own, and the arrow between them with these settings. The service can do
+/// without an arrow.
+fn chat(client: Declaration, service: Declaration, settings: &str) -> Result<Routes, Vec<Diagnostic>> {
+    let mut components = components();
+    for (name, declared) in [("guest", client), ("room", service)] {
+        let import = Interface { protocol: Some(declared), ..interface(&format!("{ROOM}@1.4.0"), &[]) };
+        let description = Description {
+            imports: [import].into(),
+            exports: [known("pearwood:box/service@0.2.0")].into(),
+            ..Description::default()
+        };
+        components.insert(name.into(), description);
+    }
+    let arrow = format!("arrows.\"{ROOM}\" = {{ box = \"room\"{settings} }}\n");
+    let boxes = format!("[box.room]\ncomponent = \"room\"\n[box.guest]\ncomponent = \"guest\"\n{arrow}");
+    check(&parse(&boxes), &components)
+}
+
+fn field(name: &str, ty: &str) -> Field {
+    Field { name: name.into(), ty: ty.into() }
+}
+
+fn case(name: &str, fields: &[(&str, &str)]) -> Case {
+    Case { name: name.into(), fields: fields.iter().map(|(name, ty)| field(name, ty)).collect() }
+}
+
+#[test]
+fn settings_of_an_arrow_are_what_attach_says() {
+    let attach = Some(vec![field("topic", "string"), field("limit", "u16"), field("tags", "option<list<string>>")]);
+    let client = Declaration { client: true, attach, ..Declaration::default() };
+    let service = Declaration { client: false, service: true, ..client.clone() };
+    let chat = |settings: &str| chat(client.clone(), service.clone(), settings);
+    let routes = chat(", limit = 513, topic = \"pears\"").unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    let [room, guest] = &routes.boxes[..] else { panic!("{routes:?}") };
+    let packed = b"\x05\0\0\0pears\x01\x02\0";
+    for peer in [&guest.client(ROOM).unwrap().peers[0], &room.service(ROOM).unwrap().end.peers[0]] {
+        assert_eq!((&*peer.attach, &peer.net), (&packed[..], &None));
+    }
+    assert_eq!(guest.client(ROOM).unwrap().protocol.name, "acme:chat/room@1");
+    let routes = chat(", limit = 0, topic = \"\", tags = [\"a\"]").unwrap();
+    let peer = &routes.boxes[1].client(ROOM).unwrap().peers[0];
+    assert_eq!(peer.attach, b"\0\0\0\0\0\0\x01\x01\0\0\0\x01\0\0\0a");
+    for (settings, why) in [
+        (", topic = \"a\"", "the arrow does not say `limit` (u16)"),
+        (", topic = \"a\", limit = 65536", "65536 is no u16"),
+        (", topic = \"a\", limit = -1", "-1 is no u16"),
+        (", topic = 1, limit = 1", "1 is no string"),
+        (", topic = \"a\", limit = 1, tags = \"b\"", "\"b\" is no list<string>"),
+        (", topic = \"a\", limit = 1, colour = \"red\"", "the protocol's `attach` has no field `colour`"),
+    ] {
+        let faults = chat(settings).unwrap_err();
+        assert_eq!(faults.len(), 1, "{}", Report(&faults));
+        assert_eq!(faults[0].message, format!("box `guest`: its arrow `{ROOM}`: {why}"));
+        assert_eq!((faults[0].place.line, faults[0].interface.as_deref()), (7, Some(ROOM)));
+        let note = "`attach` is declared as { topic: string, limit: u16, tags: option<list<string>> }";
+        assert_eq!(faults[0].notes, [note]);
+    }
+    // of a protocol that has no `attach`, an arrow says nothing
+    let plain = Declaration { attach: None, ..client.clone() };
+    let faults =
+        super::tests::chat(plain.clone(), Declaration { client: false, service: true, ..plain }, ", topic = \"a\"")
+            .unwrap_err();
+    assert!(faults[0].message.ends_with("the protocol's `attach` has no field `topic`"), "{}", Report(&faults));
+}
+
+#[test]
+fn ends_of_an_arrow_speak_the_same_protocol() {
+    let of = |commands: &[Case]| Declaration { commands: commands.into(), ..Declaration::default() };
+    let say = case("say", &[("id", "u32"), ("text", "string")]);
+    let client = Declaration { client: true, ..of(core::slice::from_ref(&say)) };
+    let grown = case("say", &[("id", "u32"), ("text", "string"), ("to", "option<string>")]);
+    let service = Declaration { service: true, ..of(&[grown, case("leave", &[])]) };
+    let routes = chat(client.clone(), service, "").unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    assert_eq!(routes.boxes[1].client(ROOM).unwrap().peers.len(), 1);
+    let other = Declaration { service: true, ..of(&[case("say", &[("id", "u32"), ("text", "list<u8>")])]) };
+    let faults = chat(client.clone(), other, "").unwrap_err();
+    assert_eq!(faults.len(), 1, "{}", Report(&faults));
+    let message = format!("box `guest`: its arrow `{ROOM}` does not fit what box `room` provides");
+    assert_eq!((&faults[0].message, faults[0].box_name.as_deref()), (&message, Some("guest")));
+    assert_eq!(faults[0].notes, ["command `say`: field `text: string` is `text: list<u8>` there"]);
+    // who declares the arrow is the client
+    let backwards = Declaration { client: false, service: true, ..client.clone() };
+    let faults = chat(backwards.clone(), backwards, "").unwrap_err();
+    let message = format!("box `guest` has an arrow for `{ROOM}`, whose service its component is");
+    assert_eq!((faults.len(), &faults[0].message), (1, &message));
+    // two clients
+    let faults = chat(client.clone(), client, "").unwrap_err();
+    assert!(faults.iter().any(|fault| fault.message.ends_with("leads to box `room`, which does not provide it")));
+}
+
+#[test]
+fn a_service_needs_no_arrow_and_a_client_does() {
+    let mut components = components();
+    let run = || vec![known("pearwood:box/service@0.2.0")];
+    let both = [("room", "service"), ("guest", "client"), ("relay", "client service")];
+    for (name, sides) in both {
+        let imports = vec![protocol(&format!("{ROOM}@1.0.0"), sides)];
+        components.insert(name.into(), Description { imports, exports: run(), ..Description::default() });
+    }
+    let lonely = check(&parse("[box.room]\ncomponent = \"room\"\n"), &components).unwrap();
+    assert!(lonely.warnings.is_empty(), "{}", Report(&lonely.warnings));
+    let room = lonely.boxes[0].service(ROOM).unwrap();
+    assert_eq!((&room.provider, room.end.peers.len()), (&Provider::Port, 0));
+    for name in ["guest", "relay"] {
+        let fault = fault_with(&format!("[box.{name}]\ncomponent = \"{name}\"\n"), &components);
+        assert_eq!(fault.message, format!("box `{name}` imports `{ROOM}@1.0.0` and has no arrow for it"));
+    }
+    let relay = format!(
+        "[box.relay]\ncomponent = \"relay\"\narrows.\"{ROOM}\" = {{ box = \"room\" }}\n\
+         [box.room]\ncomponent = \"room\"\n"
+    );
+    let routes = check(&parse(&relay), &components).unwrap();
+    // clients first: so are the ports numbered
+    let ends: Vec<_> = routes.boxes[0].ends().map(|(side, end)| (side.function(), end.peers.len())).collect();
+    assert_eq!(ends, [("client", 1), ("service", 0)]);
+    assert!(routes.boxes[0].client(NAMES).is_none());
+}
+
+#[test]
+fn calls_lead_to_one_box_and_have_no_settings() {
+    let fault = |arrow: &str| {
+        let other = STORE.replace("box.store", "box.other");
+        let wiki = format!("[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = {arrow}\n");
+        let faults = check(&parse(&[STORE, &other, &wiki].concat()), &components()).expect_err(arrow);
+        assert_eq!(faults.len(), 1, "{}", Report(&faults));
+        assert_eq!((faults[0].place.line, faults[0].box_name.as_deref()), (9, Some("wiki")));
+        faults[0].message.clone()
+    };
+    let two = fault("[{ box = \"store\" }, { box = \"other\" }]");
+    assert_eq!(two, "box `wiki` calls `my:store/objects@1.1.0`, which can lead to one box only");
+    for setting in ["listen", "bx"] {
+        let said = fault(&format!("{{ box = \"store\", {setting} = [80] }}"));
+        let why = "means nothing, as the interface is no protocol";
+        assert_eq!(said, format!("box `wiki`: its arrow `my:store/objects`: `{setting}` {why}"));
+    }
 }

@@ -49,7 +49,7 @@ impl Reader {
         let what = format!("box `{name}`, arrow `{}`", key.text);
         let Some(interface) = InterfaceName::parse(key.text) else {
             // arrows.pearwood:net/tcp without quotes does not parse; arrows.net.tcp does
-            let given = known::GIVEN.iter().map(|given| given.path);
+            let given = known::GIVEN.iter().map(|given| given.path).chain([TCP, UDP, known::NAMES, HANDLER]);
             let help = match suggest::nearest(key.text, given) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "an interface is named \"namespace:package/interface\", in quotes".into(),
@@ -229,7 +229,8 @@ impl Reader {
             match setting(value.get_ref()) {
                 Some(setting) => settings.push((key.text.into(), setting)),
                 None => {
-                    let message = format!("{what}: {} is neither text, a whole number, true or false, nor a list", key.text);
+                    let message =
+                        format!("{what}: {} is neither text, a whole number, true or false, nor a list", key.text);
                     self.fault(value.span(), message);
                 }
             }
@@ -267,7 +268,9 @@ fn setting(value: &DeValue<'_>) -> Option<Setting> {
         DeValue::String(text) => Setting::Text(text.as_ref().into()),
         DeValue::Integer(number) => Setting::Number(i64::from_str_radix(number.as_str(), number.radix()).ok()?),
         DeValue::Boolean(truth) => Setting::Truth(*truth),
-        DeValue::Array(items) => Setting::List(items.iter().map(|item| setting(item.get_ref())).collect::<Option<_>>()?),
+        DeValue::Array(items) => {
+            Setting::List(items.iter().map(|item| setting(item.get_ref())).collect::<Option<_>>()?)
+        }
         _ => return None,
     })
 }

@@ -1,11 +1,14 @@
 //! The client end of a handler channel, held for a box that imports WASI's client.
 
-use super::{Exchange, Fault, Fields, Reader, Side, hub::Hub};
+use super::{
+    Exchange, Fault, Fields, Reader, Side,
+    hub::{Hub, REASON, cut},
+};
 use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     net::Ipv6Addr,
@@ -24,6 +27,14 @@ pub struct Client {
     next: AtomicU32,
     /// services whose place others have, until nothing is open with them
     retiring: Mutex<Vec<u32>>,
+}
+
+/// What a request's record takes beside its texts, at most.
+const HEAD: usize = 64;
+
+/// What is looked at of a reason.
+fn text(why: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&why[..why.len().min(2 * REASON)])
 }
 
 /// Which box is for which requests. One that is gone keeps its place.
@@ -45,7 +56,7 @@ pub enum Denied {
     NoArrow,
     /// The box that it is for does not run.
     Down,
-    /// The box's memory limit leaves no room for the response.
+    /// The box's memory limit leaves no room for the request, or for the response.
     NoMemory,
     TooLong,
 }
@@ -55,7 +66,7 @@ impl fmt::Display for Denied {
         f.write_str(match self {
             Denied::NoArrow => "no arrow of the box is for this request",
             Denied::Down => "the box that it is for does not run",
-            Denied::NoMemory => "the box's memory limit leaves no room for the response",
+            Denied::NoMemory => "the box's memory limit leaves no room for another request",
             Denied::TooLong => "its method, target or authority is too long",
         })
     }
@@ -63,7 +74,7 @@ impl fmt::Display for Denied {
 
 impl Client {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
-        let (hub, budget) = (Hub::new(port), budget.clone());
+        let (hub, budget) = (Hub::new(port, budget), budget.clone());
         Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0), retiring: Mutex::default() })
     }
 
@@ -86,7 +97,7 @@ impl Client {
                 Some(Peer::Detach(peer, why)) => {
                     self.retiring.lock().retain(|retiring| *retiring != peer);
                     self.routes.lock().detach(peer);
-                    self.hub.lose(peer, &String::from_utf8_lossy(why));
+                    self.hub.lose(peer, &text(why));
                 }
                 None => {
                     if let Ok(event) = Event::decode(&record) {
@@ -118,7 +129,7 @@ impl Client {
             Event::End { .. } => exchange.heard_end(),
             Event::Credit { bytes, .. } => exchange.heard_credit(bytes),
             Event::Trailers { .. } | Event::Unknown { .. } => {}
-            Event::Failed { why, .. } => exchange.broken(Fault::Failed(why.into())),
+            Event::Failed { why, .. } => exchange.broken(Fault::Failed(cut(why).into())),
         }
     }
 
@@ -135,20 +146,26 @@ impl Client {
             return Err(Denied::TooLong);
         }
         let peer = self.routes.lock().find(authority, target)?;
-        let charge = Charge::new(&self.budget, INITIAL_CREDIT as usize).ok_or(Denied::NoMemory)?;
+        let charge = Charge::new(&self.budget, Exchange::SIZE + INITIAL_CREDIT as usize).ok_or(Denied::NoMemory)?;
         let id = self.next.fetch_add(1, Relaxed);
-        let exchange = Exchange::new(Side::Client, &self.hub, peer, id, method == "HEAD", charge);
-        let headers = fields.to_lines();
+        let paid = (Exchange::SIZE, charge);
+        let exchange = Exchange::new(Side::Client, &self.hub, (peer, id), method == "HEAD", paid);
+        let exchange = exchange.ok_or(Denied::NoMemory)?;
+        let headers = fields.lines();
         let head = Head {
             method,
             target,
             authority: authority.as_bytes(),
             remote: Ipv6Addr::UNSPECIFIED,
-            headers: &headers,
+            headers,
             scheme: Scheme::Http,
             upgrade: "",
         };
-        self.hub.put(peer, |batch| Command::Request { request: id, head }.encode(batch));
+        let bytes = method.len() + target.len() + authority.len() + headers.len() + HEAD;
+        if !self.hub.put(peer, bytes, |batch| Command::Request { request: id, head }.encode(batch)) {
+            exchange.broken(Fault::Cancelled);
+            return Err(Denied::NoMemory);
+        }
         let reader = Reader::new(&exchange);
         Ok((exchange, reader))
     }

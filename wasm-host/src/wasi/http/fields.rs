@@ -1,11 +1,7 @@
 //! Header and trailer fields, within limits.
 
 use crate::boxes::{Budget, Charge};
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{sync::Arc, vec::Vec};
 
 /// The most that one `fields` may hold: bytes of names and values, and [`ENTRY`] more for each.
 pub const MAX_FIELDS: usize = 128 << 10;
@@ -34,10 +30,12 @@ pub struct Fields {
     pub immutable: bool,
 }
 
+/// The lines `name: value\r\n`, as channels carry them. No name has a colon in it, and no value a line's end.
 #[derive(Debug)]
 struct Data {
-    entries: Vec<(String, Vec<u8>)>,
-    bytes: usize,
+    lines: Vec<u8>,
+    entries: usize,
+    /// covers what `lines` can hold, and a list of the entries for the box
     charge: Charge,
 }
 
@@ -52,7 +50,7 @@ pub enum FieldsError {
 
 impl Fields {
     pub fn new(budget: &Arc<Budget>) -> Self {
-        let data = Data { entries: Vec::new(), bytes: 0, charge: Charge::none(budget) };
+        let data = Data { lines: Vec::new(), entries: 0, charge: Charge::none(budget) };
         Fields { data: Arc::new(data), immutable: false }
     }
 
@@ -60,6 +58,7 @@ impl Fields {
     pub fn from_lines(budget: &Arc<Budget>, lines: &[u8]) -> Result<Self, FieldsError> {
         let mut fields = Fields::new(budget);
         let data = Arc::get_mut(&mut fields.data).ok_or(FieldsError::Syntax)?;
+        data.make_room(lines.len(), 0)?;
         let mut rest = lines;
         while !rest.is_empty() {
             let end = rest.windows(2).position(|pair| pair == b"\r\n").ok_or(FieldsError::Syntax)?;
@@ -78,32 +77,29 @@ impl Fields {
     }
 
     /// As channels carry them.
-    pub fn to_lines(&self) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(self.data.bytes);
-        for (name, value) in &self.data.entries {
-            lines.extend_from_slice(name.as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value);
-            lines.extend_from_slice(b"\r\n");
-        }
-        lines
+    pub fn lines(&self) -> &[u8] {
+        &self.data.lines
     }
 
     /// The entries of that name, whatever the case of its letters.
     pub fn get<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let named = move |entry: &&(String, Vec<u8>)| entry.0.eq_ignore_ascii_case(name);
-        self.data.entries.iter().filter(named).map(|(_, value)| value.as_slice())
+        self.entries().filter(move |entry| entry.0.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.data.entries.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        let mut rest = self.lines();
+        core::iter::from_fn(move || {
+            let (name, value, after) = first(rest)?;
+            rest = after;
+            Some((name, value))
+        })
     }
 
-    pub fn set(&mut self, name: &str, values: &[Vec<u8>]) -> Result<(), FieldsError> {
+    pub fn set<V: AsRef<[u8]>>(&mut self, name: &str, values: &[V]) -> Result<(), FieldsError> {
         self.may_change(name, values)?;
         let data = self.change()?;
         data.remove(name);
-        values.iter().try_for_each(|value| data.push(name, value))
+        values.iter().try_for_each(|value| data.push(name, value.as_ref()))
     }
 
     pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
@@ -156,29 +152,68 @@ impl Fields {
     /// What is held, for nobody else.
     fn change(&mut self) -> Result<&mut Data, FieldsError> {
         if Arc::get_mut(&mut self.data).is_none() {
-            let data = &self.data;
-            let charge = Charge::new(data.charge.budget(), data.bytes).ok_or(FieldsError::TooLarge)?;
-            self.data = Arc::new(Data { entries: data.entries.clone(), bytes: data.bytes, charge });
+            let mut copy = Data { lines: Vec::new(), entries: 0, charge: Charge::none(self.data.charge.budget()) };
+            copy.make_room(self.data.lines.len(), self.data.entries)?;
+            copy.lines.extend_from_slice(&self.data.lines);
+            copy.entries = self.data.entries;
+            self.data = Arc::new(copy);
         }
         Arc::get_mut(&mut self.data).ok_or(FieldsError::TooLarge)
     }
 }
 
+/// `: ` and the line's end.
+const BETWEEN: usize = 4;
+
+/// The first of some lines: its name, its value, and the lines after it.
+fn first(lines: &[u8]) -> Option<(&str, &[u8], &[u8])> {
+    let colon = lines.iter().position(|byte| *byte == b':')?;
+    let (name, rest) = (&lines[..colon], lines.get(colon + 2..)?);
+    let end = rest.iter().position(|byte| *byte == b'\r')?;
+    Some((core::str::from_utf8(name).ok()?, &rest[..end], rest.get(end + 2..)?))
+}
+
 impl Data {
     fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
-        let bytes = self.bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(ENTRY);
-        if bytes > MAX_FIELDS || !self.charge.resize(bytes) {
+        let more = name.len().saturating_add(value.len()).saturating_add(BETWEEN);
+        self.make_room(self.lines.len().saturating_add(more), self.entries + 1)?;
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.lines.extend_from_slice(part);
+        }
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// Room for so many bytes of lines, of so many entries, paid for.
+    fn make_room(&mut self, length: usize, entries: usize) -> Result<(), FieldsError> {
+        let weight = length.saturating_add(entries * (ENTRY - BETWEEN));
+        if weight > MAX_FIELDS || !self.charge.cover(weight) {
             return Err(FieldsError::TooLarge);
         }
-        self.bytes = bytes;
-        self.entries.push((name.to_string(), value.to_vec()));
+        let capacity = self.lines.capacity();
+        if length > capacity {
+            // some more than is needed, if that can be paid
+            let ample = length.max(capacity + capacity / 2);
+            let room = if self.charge.cover(ample) { ample } else { length };
+            let reserved = self.lines.try_reserve_exact(room - self.lines.len());
+            reserved.map_err(|_| FieldsError::TooLarge)?;
+        }
         Ok(())
     }
 
     fn remove(&mut self, name: &str) {
-        self.entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        self.bytes = self.entries.iter().map(|(name, value)| name.len() + value.len() + ENTRY).sum();
-        self.charge.resize(self.bytes);
+        let (mut at, mut kept) = (0, 0);
+        while let Some((known, _, after)) = first(&self.lines[at..]) {
+            let end = self.lines.len() - after.len();
+            if known.eq_ignore_ascii_case(name) {
+                self.entries -= 1;
+            } else {
+                self.lines.copy_within(at..end, kept);
+                kept += end - at;
+            }
+            at = end;
+        }
+        self.lines.truncate(kept);
     }
 }
 
@@ -207,7 +242,7 @@ mod tests {
         let lines = b"Accept: */*\r\nx-a:  b c\r\nX-A: \r\n";
         let fields = Fields::from_lines(&budget(), lines).unwrap();
         assert_eq!(fields.get("x-a").collect::<Vec<_>>(), [&b"b c"[..], b""]);
-        assert_eq!(fields.to_lines(), b"Accept: */*\r\nx-a: b c\r\nX-A: \r\n");
+        assert_eq!(fields.lines(), b"Accept: */*\r\nx-a: b c\r\nX-A: \r\n");
         assert_eq!(fields.clone().append("a", b"b"), Err(FieldsError::Immutable));
         for bad in [&b"a"[..], b"a: b", b": b\r\n", b"a b: c\r\n", b"a: \x01\r\n", b"\xff: a\r\n"] {
             assert!(Fields::from_lines(&budget(), bad).is_err(), "{bad:?}");
@@ -222,7 +257,7 @@ mod tests {
         let mut other = one.changeable();
         other.set("a", &[b"2".to_vec(), b"3".to_vec()]).unwrap();
         one.append("b", b"").unwrap();
-        assert_eq!((one.to_lines(), other.to_lines()), (b"A: 1\r\nb: \r\n".to_vec(), b"a: 2\r\na: 3\r\n".to_vec()));
+        assert_eq!((one.lines(), other.lines()), (&b"A: 1\r\nb: \r\n"[..], &b"a: 2\r\na: 3\r\n"[..]));
         other.delete("A").unwrap();
         assert_eq!(other.entries().count(), 0);
         drop((one, other));
@@ -235,7 +270,7 @@ mod tests {
         assert_eq!(fields.append("Connection", b"close"), Err(FieldsError::Forbidden));
         assert_eq!(fields.append("a\r\nb", b"x"), Err(FieldsError::Syntax));
         assert_eq!(fields.append("a", b"x\r\nb: c"), Err(FieldsError::Syntax));
-        assert_eq!(fields.set("", &[]), Err(FieldsError::Syntax));
+        assert_eq!(fields.set::<&[u8]>("", &[]), Err(FieldsError::Syntax));
         assert_eq!(fields.delete("host"), Err(FieldsError::Forbidden));
     }
 

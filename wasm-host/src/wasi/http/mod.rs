@@ -12,10 +12,12 @@ mod server;
 mod target;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use client::{Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
 pub use fields::{Fields, FieldsError, MAX_FIELDS, is_name};
-pub use outgoing::{OutBody, Unfinished};
+pub use outgoing::{HELD, OutBody, Unfinished};
 pub use server::{Asked, Server, busy};
-pub use target::{is_authority, is_target};
+pub use target::{is_authority, is_final, is_target};
+pub use words::in_place;

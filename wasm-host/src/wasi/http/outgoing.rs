@@ -7,7 +7,7 @@ use core::task::{Context, Waker};
 use spin::Mutex;
 
 /// Bytes that are kept of a body that goes nowhere yet.
-const HELD: usize = 16 << 10;
+pub const HELD: usize = 16 << 10;
 
 #[derive(Debug)]
 pub struct OutBody(Mutex<State>);
@@ -19,6 +19,8 @@ struct State {
     length: Option<u64>,
     written: u64,
     phase: Phase,
+    /// Somebody was told that it waits for its head.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl OutBody {
     /// None: there is no memory for it.
     pub fn new(budget: &Arc<Budget>, length: Option<u64>) -> Option<Arc<Self>> {
         let to = To::Nowhere { held: Vec::new(), waker: None, _charge: Charge::new(budget, HELD)? };
-        Some(Arc::new(OutBody(Mutex::new(State { to, length, written: 0, phase: Phase::Open }))))
+        Some(Arc::new(OutBody(Mutex::new(State { to, length, written: 0, phase: Phase::Open, told: false }))))
     }
 
     /// It goes there. What was written so far is sent. `exempt`: it is a response that has no body, whatever its
@@ -108,6 +110,13 @@ impl OutBody {
         }
     }
 
+    /// Whether it waits until its head is sent, and nobody was told so yet.
+    pub fn is_stuck(&self) -> bool {
+        let mut state = self.0.lock();
+        let full = matches!(&state.to, To::Nowhere { held, .. } if held.len() == HELD);
+        full && state.phase == Phase::Open && !core::mem::replace(&mut state.told, true)
+    }
+
     /// Writes what is within [`OutBody::most`]. False: the body would be longer than its `content-length`, and has failed.
     pub fn write(&self, data: &[u8]) -> bool {
         let mut state = self.0.lock();
@@ -124,7 +133,10 @@ impl OutBody {
             To::Exchange(exchange) => exchange.write(data),
             To::Nowhere { held, .. } => {
                 let room = HELD - held.len();
-                held.extend_from_slice(&data[..data.len().min(room)]);
+                // what is lacking here is found when its end comes
+                if held.try_reserve_exact(room).is_ok() {
+                    held.extend_from_slice(&data[..data.len().min(room)]);
+                }
             }
         }
         true

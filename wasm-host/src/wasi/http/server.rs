@@ -1,9 +1,12 @@
 //! The service end of a handler channel, held for a box whose exports are called.
 
-use super::{Exchange, Fault, Fields, FieldsError, RequestHead, Side, hub::Hub};
+use super::{
+    Exchange, Fault, Fields, FieldsError, RequestHead, Side,
+    hub::{BUSY, Hub, REASON, Refusal, Why},
+};
 use crate::{
     arrows::channel::{Port, Refused},
-    boxes::{Budget, Charge},
+    boxes::{BoxHandle, Budget, Charge, log::Level},
 };
 use alloc::{
     collections::{BTreeSet, VecDeque},
@@ -37,7 +40,7 @@ pub struct Asked {
 
 impl Server {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Self {
-        Server { hub: Hub::new(port), budget: budget.clone(), queue: Mutex::default(), peers: Mutex::default() }
+        Server { hub: Hub::new(port, budget), budget: budget.clone(), queue: Mutex::default(), peers: Mutex::default() }
     }
 
     /// Takes in what clients have said.
@@ -53,7 +56,7 @@ impl Server {
                 }
                 Some(Peer::Detach(peer, why)) => {
                     self.peers.lock().remove(&peer);
-                    self.hub.lose(peer, &String::from_utf8_lossy(why));
+                    self.hub.lose(peer, &String::from_utf8_lossy(&why[..why.len().min(REASON)]));
                 }
                 Some(Peer::Retire(_) | Peer::Release(_)) => {}
                 None => {
@@ -71,6 +74,13 @@ impl Server {
         !self.peers.lock().is_empty()
     }
 
+    /// Says in the box's log that a client was cut off, if one was since this was last called.
+    pub fn tell_cut_off(&self, handle: &BoxHandle) {
+        if self.hub.take_cut_off() {
+            handle.write(Level::Warn, "a client that takes none of its answers is not heard until it starts again");
+        }
+    }
+
     fn command(&self, peer: u32, command: Command<'_>) {
         let (Command::Request { request: id, .. }
         | Command::Body { request: id, .. }
@@ -80,12 +90,17 @@ impl Server {
         else {
             return;
         };
+        if self.hub.is_cut_off(peer) {
+            return;
+        }
         let known = self.hub.get(peer, id);
         match (command, known) {
             (Command::Request { head, .. }, known) => {
                 // No honest client asks twice under one number.
                 known.into_iter().for_each(|exchange| exchange.broken(Fault::Cancelled));
-                self.request(peer, id, &head);
+                if let Err(why) = self.request(peer, id, &head) {
+                    self.hub.refuse(peer, Refusal { request: id, why, is_head: head.method == "HEAD" });
+                }
             }
             (Command::Body { data, .. }, Some(exchange)) => exchange.heard_body(data),
             (Command::End { .. }, Some(exchange)) => exchange.heard_end(),
@@ -96,35 +111,45 @@ impl Server {
         }
     }
 
-    fn request(&self, peer: u32, id: u32, head: &Head<'_>) {
-        let charge = Charge::none(&self.budget);
-        let exchange = Exchange::new(Side::Service, &self.hub, peer, id, head.method == "HEAD", charge);
-        let fields = match Fields::from_lines(&self.budget, head.headers) {
-            Ok(fields) => fields,
-            Err(FieldsError::TooLarge) => return exchange.answer(431, "", "the header is too large\n"),
-            Err(_) => {
-                exchange.fail("the request's header is malformed");
-                return;
-            }
-        };
+    fn request(&self, peer: u32, id: u32, head: &Head<'_>) -> Result<(), Why> {
         let mut queue = self.queue.lock();
         if queue.len() >= WAITING {
-            drop(queue);
-            return busy(&exchange);
+            return Err(Why::Busy);
         }
+        let fields = Fields::from_lines(&self.budget, head.headers).map_err(|error| match error {
+            FieldsError::TooLarge => Why::TooLarge,
+            _ => Why::Malformed,
+        })?;
+        let text = 2 * (head.method.len() + head.target.len() + head.authority.len());
+        let base = Exchange::SIZE + size_of::<Asked>() + text;
+        let charge = Charge::new(&self.budget, base).ok_or(Why::Busy)?;
+        let is_head = head.method == "HEAD";
+        let exchange = Exchange::new(Side::Service, &self.hub, (peer, id), is_head, (base, charge));
         let head = RequestHead {
             method: head.method.into(),
             target: head.target.into(),
             authority: String::from_utf8_lossy(head.authority).into(),
             fields,
         };
-        queue.push_back(Asked { exchange, head });
+        queue.push_back(Asked { exchange: exchange.ok_or(Why::Busy)?, head });
+        Ok(())
     }
 
     /// The request that waits longest.
     pub fn next(&self) -> Option<Asked> {
         let mut queue = self.queue.lock();
         core::iter::from_fn(|| queue.pop_front()).find(|request| !request.exchange.is_over())
+    }
+
+    /// The instance that has begun requests is no more: those fail which it has not finished.
+    pub fn fail_begun(&self, why: &str) {
+        self.hub.all().into_iter().filter(|exchange| !self.has_waiting(exchange)).for_each(|exchange| {
+            exchange.fail(why);
+        });
+    }
+
+    fn has_waiting(&self, exchange: &Arc<Exchange>) -> bool {
+        self.queue.lock().iter().any(|asked| Arc::ptr_eq(&asked.exchange, exchange))
     }
 
     /// It was not its turn after all.
@@ -150,5 +175,5 @@ impl Drop for Server {
 
 /// Too many requests are there already.
 pub fn busy(exchange: &Exchange) {
-    exchange.answer(503, "retry-after: 1\r\n", "too many requests at once\n");
+    exchange.answer(503, "retry-after: 1\r\n", BUSY);
 }

@@ -1,4 +1,9 @@
-//! What a request may be for.
+//! What a request may be for, and what its status may be.
+
+/// RFC 9110, section 15: a status after which no other follows.
+pub const fn is_final(status: u16) -> bool {
+    matches!(status, 200..=599)
+}
 
 /// RFC 9112, section 3.2.1: what begins with a slash and has no spaces, controls or fragment.
 pub fn is_target(target: &str) -> bool {

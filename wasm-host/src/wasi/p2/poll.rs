@@ -2,11 +2,11 @@
 
 use super::bindings::wasi::io::poll;
 use crate::{
-    boxes::State,
+    boxes::{State, log::Level},
     platform::Nanos,
-    wasi::http::{OutBody, Reader},
+    wasi::http::{HELD, OutBody, Reader},
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec::Vec};
 use core::task::{Context, Poll};
 use wasmtime::{Result, bail, component::Resource};
 
@@ -48,6 +48,17 @@ impl State {
     /// Sleeps until one of them is ready, and says which are.
     pub(super) async fn sleep(&mut self, pollables: &[Pollable]) -> Vec<u32> {
         self.waits();
+        for pollable in pollables {
+            if let Pollable::Writable(body) = pollable
+                && body.is_stuck()
+            {
+                let line = format!(
+                    "writes more than {HELD} bytes of a body before its head is sent, and so waits: \
+                     `response-outparam.set`, or `outgoing-handler.handle`, comes first"
+                );
+                self.handle.write(Level::Error, &line);
+            }
+        }
         let due = pollables.iter().map(Pollable::due).min().unwrap_or(Nanos::MAX);
         let (platform, timer) = (self.platform, &self.timer);
         let ready = core::future::poll_fn(|cx| {

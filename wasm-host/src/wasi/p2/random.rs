@@ -1,7 +1,7 @@
 //! `wasi:random`: all of it from the node's CSPRNG, that which may be insecure too.
 
 use super::bindings::wasi::random::{insecure, insecure_seed, random};
-use crate::boxes::{Charge, State};
+use crate::boxes::State;
 use alloc::{vec, vec::Vec};
 use wasmtime::{Result, bail};
 
@@ -10,10 +10,10 @@ const MAX: u64 = 1 << 20;
 
 impl State {
     pub(in crate::wasi) fn random_bytes(&mut self, length: u64) -> Result<Vec<u8>> {
-        // charged while they are on their way
-        if length > MAX || Charge::new(&self.wasi.budget, length as usize).is_none() {
-            bail!("asked for {length} random bytes at once; there are {MAX} at most, and no more than memory is left");
+        if length > MAX {
+            bail!("asked for {length} random bytes at once; there are {MAX} at most");
         }
+        self.wasi.pass(length as usize)?;
         let mut bytes = vec![0; length as usize];
         self.platform.fill_random(&mut bytes);
         Ok(bytes)

@@ -16,7 +16,7 @@ use super::{
     streams::{InputStream, OutputStream, StreamError},
 };
 use crate::{
-    boxes::{BoxHandle, Budget, Parts, State},
+    boxes::{BoxHandle, Budget, Charge, Parts, State},
     executor::Executor,
     platform::fake::FakePlatform,
     system::System,
@@ -37,7 +37,7 @@ fn state() -> (State, Arc<Budget>) {
     let platform = FakePlatform::leak();
     let handle = BoxHandle::new(spec, Parts::default(), platform);
     let budget = Budget::new(MEMORY);
-    let state = State::within(&budget, &handle, platform, &Executor::new().timers().timer());
+    let state = State::within(Charge::none(&budget), &handle, platform, &Executor::new().timers().timer());
     (state, budget)
 }
 
@@ -104,7 +104,7 @@ fn resources_are_counted_and_fields_charged() {
     let full = state.wasi.budget.used();
     // copies share until they differ, and then are charged
     let copies = (0..100).map(|_| HostFields::clone(&mut state, again(&many)).unwrap()).collect::<Vec<_>>();
-    assert_eq!(state.wasi.budget.used(), full);
+    assert!(state.wasi.budget.used() - full < 100 << 10, "only the handles");
     let changed = copies.iter().take_while(|copy| {
         let changed = HostFields::set(&mut state, again(copy), "name".into(), vec![b"y".to_vec()]);
         changed.is_ok()

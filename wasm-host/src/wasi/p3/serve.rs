@@ -6,12 +6,13 @@
 use super::http::{Body, ErrorCode, Request, Response, send, types};
 use crate::{
     arrows::channel::End,
-    system::known::HANDLER,
-    boxes::{BoxHandle, Budget, Charge, Phase, State, Turns, log::Level},
+    boxes::{BoxHandle, Budget, Charge, Phase, State, Turns, footprint, log::Level},
     executor::Timer,
     platform::Platform,
+    system::known::HANDLER,
     wasi::{
-        http::{Asked, Client, Exchange, OutBody, Reader, Server},
+        has_exited_well,
+        http::{Asked, Client, Exchange, OutBody, Reader, Server, in_place},
         instance::LINGER,
     },
 };
@@ -29,8 +30,11 @@ use wasmtime::{
     error::Context as _,
 };
 
-/// Tasks, streams, futures and the like that an instance may have at once.
+/// Tasks, streams, futures and the like that an instance may have at once, at most.
 const CONCURRENT: usize = 16_384;
+
+/// What one of them takes of the node's memory, in bytes.
+const TASK: usize = 768;
 
 type Answer = core::result::Result<Resource<Response>, ErrorCode>;
 type Handle = TypedFunc<(Resource<Request>,), (Answer,)>;
@@ -45,25 +49,63 @@ pub async fn serve(
 ) -> Result<()> {
     let port = handle.port(HANDLER, End::Service);
     let port = port.ok_or_else(|| Error::msg("has no handler channel to serve"))?;
-    let budget = Budget::new(handle.spec.memory);
+    let budget = footprint::budget(handle);
     let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let server = Server::new(port, &budget);
+    let mut is_first = true;
+    loop {
+        let mut served = 0;
+        let joined = Joined { server: &server, client: client.as_ref(), is_first, served: &mut served };
+        let ended = live(handle, platform, timer, component, export, &budget, joined).await;
+        // the runtimes of some languages say at the end of their work that they are done
+        match ended {
+            Err(error) if has_exited_well(&error) && served > 0 => server.fail_begun("its instance called exit"),
+            ended => return ended,
+        }
+        is_first = false;
+    }
+}
+
+/// What instances share, one after the other.
+struct Joined<'a> {
+    server: &'a Server,
+    client: Option<&'a Arc<Client>>,
+    is_first: bool,
+    /// counts the requests that were begun
+    served: &'a mut usize,
+}
+
+/// One instance, from its making to its end.
+async fn live(
+    handle: &Arc<BoxHandle>,
+    platform: &'static dyn Platform,
+    timer: &Arc<Timer>,
+    component: &InstancePre<State>,
+    export: &str,
+    budget: &Arc<Budget>,
+    Joined { server, client, is_first, served }: Joined<'_>,
+) -> Result<()> {
     let turns = Arc::<Turns>::default();
     // what earlier instances have used is not this one's
     turns.waits(handle);
-    let state = State::within(&budget, handle, platform, timer).turning(&turns);
+    // a sixteenth of the memory limit is for tasks
+    let tasks = CONCURRENT.min(usize::try_from(handle.spec.memory).unwrap_or(usize::MAX) / 16 / TASK);
+    let _tasks = Charge::new(budget, tasks * TASK).ok_or_else(|| footprint::no_room(handle))?;
+    let state = State::within(footprint::pay(handle, budget, 0)?, handle, platform, timer).turning(&turns);
     let mut store = state.into_store(component.engine());
-    store.data_mut().wasi.client = client.clone();
+    store.data_mut().wasi.client = client.cloned();
     if let Some(table) = store.concurrent_resource_table() {
-        table.set_max_capacity(CONCURRENT);
+        table.set_max_capacity(tasks);
     }
     let instance = component.instantiate_async(&mut store).await?;
     let interface = instance.get_export_index(&mut store, None, export);
     let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
     let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))?;
     let function: Handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{export}#handle"))?;
-    handle.live(|life| life.phase = Phase::Running);
-    handle.ports.iter().for_each(|port| port.attach());
+    if is_first {
+        handle.live(|life| life.phase = Phase::Running);
+        handle.ports.iter().for_each(|port| port.attach());
+    }
 
     let concurrency = handle.spec.concurrency.max(1) as usize;
     // whoever gives requests to the instance sleeps here
@@ -76,6 +118,7 @@ pub async fn serve(
                 while working.len() < concurrency
                     && let Some(request) = server.next()
                 {
+                    *served += 1;
                     working.push(Box::pin(answer(accessor, function, request, handle)));
                 }
                 match working.poll_next_unpin(cx) {
@@ -93,6 +136,7 @@ pub async fn serve(
         while handle.signal.poll(cx).is_ready() {
             server.receive();
             client.iter().for_each(|client| client.receive());
+            server.tell_cut_off(handle);
         }
         if server.is_waited_for() {
             giver.lock().take().into_iter().for_each(Waker::wake);
@@ -103,7 +147,7 @@ pub async fn serve(
         }
         let ended = life.as_mut().poll(cx);
         handle.memory_is(budget.used());
-        let flushed = server.flush().and_then(|()| client.as_ref().map_or(Ok(()), |client| client.flush()));
+        let flushed = server.flush().and_then(|()| client.map_or(Ok(()), |client| client.flush()));
         match (ended, flushed) {
             (Poll::Ready(Ok(error) | Err(error)), _) => Poll::Ready(Err(error)),
             (Poll::Pending, Err(refused)) => Poll::Ready(Err(Error::new(refused))),
@@ -116,7 +160,7 @@ pub async fn serve(
 /// Lets the instance answer a request. Its body goes on when this has returned.
 async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, handle: &BoxHandle) -> Result<()> {
     let Asked { exchange, head } = asked;
-    let what = format!("{} {}", head.method, head.target);
+    let what = head.in_words();
     let request = accessor.with(|mut access| {
         let wasi = &mut access.get().wasi;
         let charge = Charge::none(&wasi.budget);
@@ -141,7 +185,7 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
     let response = match answer {
         Ok(response) => accessor.with(|mut access| access.get().wasi.take(response))?,
         Err(code) => {
-            let why = format!("gave an error in place of a response: {code:?}");
+            let why = in_place(&code);
             if exchange.fail(&why) {
                 handle.write(Level::Error, &format!("{what}: {why}"));
             }
@@ -156,11 +200,11 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
             Err(_) => Err("the response's content-length is no number"),
         };
         match begun {
-            Ok(body) if exchange.respond(response.status, &response.fields.to_lines()) => {
+            Ok(body) if exchange.respond(response.status, response.fields.lines()) => {
                 body.attach(&exchange, exempt);
                 send(access, response.body, body)
             }
-            // nobody wants it any more
+            // it has failed, or nobody wants it any more
             Ok(_) => response.body.drop(access),
             Err(why) => {
                 if exchange.fail(why) {

@@ -22,6 +22,9 @@ use wasmtime::{
 /// Bytes that are moved at once.
 const MOST: usize = 64 << 10;
 
+/// Bytes that are moved at once from one channel to another: they wait at the node meanwhile.
+pub const PASSED: usize = 16 << 10;
+
 /// Bytes of text that are taken at once.
 const TEXT: usize = 4 << 10;
 
@@ -39,7 +42,13 @@ impl<D> StreamProducer<D> for FromBody {
         mut destination: Destination<'a, u8, VecBuffer<u8>>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
-        let room = destination.remaining(&mut store).filter(|room| *room > 0).unwrap_or(MOST);
+        // a box that reads nothing asks whether there is something
+        let room = match destination.remaining(&mut store) {
+            Some(0) if self.0.readable(Some(cx)) => return Poll::Ready(Ok(StreamResult::Completed)),
+            Some(0) if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            Some(0) => return Poll::Pending,
+            room => room.unwrap_or(PASSED),
+        };
         match self.0.read(room.min(MOST)) {
             Read::Some(bytes) => {
                 destination.set_buffer(bytes.into());

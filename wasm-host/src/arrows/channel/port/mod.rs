@@ -15,7 +15,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use inbox::Inbox;
 use spin::Mutex;
-use wit::{Batch, MAX_BATCH, Peer, Record, Records};
+use wit::{Batch, MAX_BATCH, Peer, Records};
 
 pub struct Port {
     protocol: Protocol,
@@ -51,6 +51,32 @@ pub struct Setup<'a> {
     /// bytes that may wait
     pub limit: usize,
     pub services: Vec<Arc<dyn Service>>,
+}
+
+/// A batch of which the node refuses something.
+struct Split {
+    granted: Batch,
+    /// what the service would say to the rest
+    answers: Batch,
+    /// how many records that is
+    refused: u64,
+}
+
+impl Split {
+    /// All was granted so far.
+    #[cold]
+    fn after(granted: &[u8]) -> Self {
+        Split { granted: Batch::from_bytes(granted.to_vec()), answers: Batch::new(), refused: 0 }
+    }
+
+    fn refuse(&mut self, refusal: &Batch, batch: &[u8]) -> Result<(), Refused> {
+        if self.answers.len() + refusal.len() > MAX_BATCH {
+            return Err(Refused::TooLong { bytes: batch.len() });
+        }
+        self.answers.append(refusal.as_bytes());
+        self.refused += 1;
+        Ok(())
+    }
 }
 
 impl Port {
@@ -155,7 +181,8 @@ impl Port {
             Some(Whom::Gone) => return Ok(true),
             None => return Err(Refused::NoPeer { peer, peers: peers.len() as u32 }),
         };
-        let mut denied = false;
+        let mut split: Option<Split> = None;
+        let mut begin = 0;
         let (mut records, mut seen) = (0, Seen::default());
         let (metered, gated) = arrow.of_interest(self.end);
         for record in Records::new(batch) {
@@ -166,9 +193,16 @@ impl Port {
                 return self.reserved(&arrow, record.kind, batch);
             }
             let bit = Kinds::bit(record.kind);
-            if gated & bit != 0 && self.end == End::Client {
-                denied |= arrow.check(&record)?.is_some();
+            let refusal = match self.end {
+                End::Client if gated & bit != 0 => arrow.check(&record)?,
+                _ => None,
+            };
+            if let Some(refusal) = refusal {
+                split.get_or_insert_with(|| Split::after(&batch[..begin])).refuse(&refusal, batch)?;
+            } else if let Some(split) = &mut split {
+                split.granted.push(record.kind, record.id, record.bytes);
             }
+            begin += wit::batch::HEADER + record.bytes.len();
             if metered & bit != 0
                 && let Some(meter) = &arrow.meter
             {
@@ -187,10 +221,15 @@ impl Port {
             {
                 meter.lost(&seen);
             }
+            if gated != 0 && self.end == End::Client {
+                arrow.undo(split.as_ref().map_or(batch, |split| split.granted.as_bytes()));
+            }
             return Ok(true);
         }
-        let taken =
-            if denied { self.send_granted(peer, arrow, batch)? } else { far.port.deliver(far.number, batch)? };
+        let taken = match &split {
+            Some(split) => self.send_granted(peer, arrow, split)?,
+            None => far.port.deliver(far.number, batch)?,
+        };
         if taken {
             if gated != 0 && self.end == End::Service {
                 arrow.learn(batch);
@@ -199,6 +238,9 @@ impl Port {
                 meter.sent(self.end, batch.len(), records, &seen);
             }
         } else {
+            if gated != 0 && self.end == End::Client {
+                arrow.undo(split.as_ref().map_or(batch, |split| split.granted.as_bytes()));
+            }
             near.blocked.store(true, Relaxed);
             if let Some(meter) = &arrow.meter {
                 meter.found_full(self.end);
@@ -222,23 +264,9 @@ impl Port {
 
     /// Passes on what the grant permits of a batch, and answers the rest in the service's place. The answers are held to
     /// the limit of the box's own inbox: one that does not read them sends no more.
-    fn send_granted(&self, peer: u32, arrow: &Arrow, batch: &[u8]) -> Result<bool, Refused> {
+    fn send_granted(&self, peer: u32, arrow: &Arrow, split: &Split) -> Result<bool, Refused> {
         let service = &arrow.service;
-        let (mut granted, mut answers) = (Batch::new(), Batch::new());
-        let mut refused = 0;
-        for record in Records::new(batch) {
-            let record: Record<'_> = record?;
-            match arrow.check(&record)? {
-                None => granted.push(record.kind, record.id, record.bytes),
-                Some(refusal) => {
-                    if answers.len() + refusal.len() > MAX_BATCH {
-                        return Err(Refused::TooLong { bytes: batch.len() });
-                    }
-                    answers.append(refusal.as_bytes());
-                    refused += 1;
-                }
-            }
-        }
+        let Split { granted, answers, refused } = split;
         if !self.inbox.lock().has_room(answers.len(), self.limit) {
             self.blocked.store(true, Relaxed);
             return Ok(false);
@@ -248,7 +276,7 @@ impl Port {
             self.inbox.lock().append(peer, answers.as_bytes())?;
             self.signal.raise(self.ready());
             if let Some(meter) = &arrow.meter {
-                meter.refused(refused);
+                meter.refused(*refused);
             }
         }
         Ok(taken)

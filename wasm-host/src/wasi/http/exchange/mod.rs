@@ -5,7 +5,10 @@ mod writing;
 
 pub use reading::{Read, Reader};
 
-use super::{Fields, hub::Hub};
+use super::{
+    Fields,
+    hub::{Hub, REASON, cut},
+};
 use crate::boxes::Charge;
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{
@@ -77,6 +80,8 @@ struct State {
     broken: bool,
     /// why this side failed it
     failure: Option<Arc<str>>,
+    /// what it holds beside the body that comes
+    base: usize,
     charge: Charge,
 }
 
@@ -107,8 +112,18 @@ struct Outflow {
 }
 
 impl Exchange {
-    /// `charge`: what pays for the bytes that it holds, and grows with them.
-    pub fn new(side: Side, hub: &Arc<Hub>, peer: u32, id: u32, is_head: bool, charge: Charge) -> Arc<Self> {
+    /// What one holds of the node's memory, in bytes, with its place among others and its reasons.
+    pub const SIZE: usize = 1_024 + 2 * REASON;
+
+    /// `charge`: what pays for it, of which `base` is for all but the body that comes. None: the box has no memory for
+    /// how it ends.
+    pub fn new(
+        side: Side,
+        hub: &Arc<Hub>,
+        (peer, id): (u32, u32),
+        is_head: bool,
+        (base, charge): (usize, Charge),
+    ) -> Option<Arc<Self>> {
         let inflow = Inflow {
             held: Vec::new(),
             start: 0,
@@ -129,11 +144,11 @@ impl Exchange {
             broken: false,
             over: false,
             failure: None,
+            base,
             charge,
         };
         let exchange = Arc::new(Exchange { peer, id, side, is_head, hub: hub.clone(), state: Mutex::new(state) });
-        hub.insert(&exchange);
-        exchange
+        hub.insert(&exchange).then_some(exchange)
     }
 
     pub fn is_over(&self) -> bool {
@@ -210,9 +225,9 @@ impl Exchange {
     fn stop(&self, why: &str) {
         let id = self.id;
         if !self.is_over() {
-            self.hub.put(self.peer, |batch| match self.side {
+            self.hub.put_last(self.peer, |batch| match self.side {
                 Side::Client => Command::Cancel { request: id }.encode(batch),
-                Side::Service => Event::Failed { request: id, why }.encode(batch),
+                Side::Service => Event::Failed { request: id, why: cut(why) }.encode(batch),
             });
         }
     }
@@ -239,6 +254,14 @@ pub struct RequestHead {
     pub fields: Fields,
 }
 
+impl RequestHead {
+    /// The request as lines of a log name it.
+    pub fn in_words(&self) -> String {
+        let method = &self.method[..self.method.floor_char_boundary(32)];
+        alloc::format!("{method} {}", cut(&self.target))
+    }
+}
+
 impl State {
     /// An error without words: there is no memory for it.
     fn take_body(&mut self, side: Side, data: &[u8]) -> Result<(), Option<&'static str>> {
@@ -254,12 +277,18 @@ impl State {
         if inflow.unread {
             return Ok(());
         }
-        if !self.charge.cover(inflow.held.len() + data.len()) {
-            return Err(None);
-        }
-        if inflow.start >= inflow.held.len() / 2 {
+        let needed = inflow.held.len() + data.len();
+        if inflow.start >= inflow.held.len() / 2 || needed > inflow.held.capacity() {
             inflow.held.drain(..inflow.start);
             inflow.start = 0;
+        }
+        let needed = inflow.held.len() + data.len();
+        if needed > inflow.held.capacity() {
+            let room = needed.next_power_of_two();
+            if !self.charge.cover(self.base + room) {
+                return Err(None);
+            }
+            inflow.held.try_reserve_exact(room - inflow.held.len()).map_err(|_| None)?;
         }
         inflow.held.extend_from_slice(data);
         Ok(())

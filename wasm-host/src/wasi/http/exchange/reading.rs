@@ -1,9 +1,8 @@
 //! What is read of an exchange: the body that comes, and a response's head.
 
-use super::{Exchange, Fault, Fields, Side, register};
+use super::{Exchange, Fault, Fields, Inflow, Side, register};
 use alloc::{sync::Arc, vec::Vec};
 use core::task::{Context, Poll};
-use wit::http::Event;
 
 /// Credit is given back in steps of at least this many bytes.
 const CREDIT_STEP: u32 = 16 << 10;
@@ -39,13 +38,19 @@ impl Exchange {
             inflow.start = 0;
         }
         inflow.uncredited += bytes.len() as u32;
-        if inflow.uncredited >= CREDIT_STEP && inflow.end.is_none() && !over {
-            let credit = core::mem::take(&mut inflow.uncredited);
-            inflow.allowance = inflow.allowance.saturating_add(credit);
-            // the same record in both directions
-            self.hub.put(self.peer, |batch| Event::Credit { request: self.id, bytes: credit }.encode(batch));
+        if !over {
+            self.give_credit(inflow);
         }
         Read::Some(bytes)
+    }
+
+    /// Gives credit back for what has been read, if it is due and there is room to say so.
+    pub(super) fn give_credit(&self, inflow: &mut Inflow) {
+        let credit = inflow.uncredited;
+        if credit >= CREDIT_STEP && inflow.end.is_none() && self.hub.put_credit(self.peer, self.id, credit) {
+            inflow.uncredited = 0;
+            inflow.allowance = inflow.allowance.saturating_add(credit);
+        }
     }
 
     /// Whether reading would yield something. Wakes whoever asks when it does.

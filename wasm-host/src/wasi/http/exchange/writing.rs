@@ -1,6 +1,9 @@
 //! What is written to an exchange: the body that goes, a response's head, and its end.
 
-use super::{Exchange, Fault, Side, register, wake};
+use super::{
+    super::hub::{WINDOW, cut, whole},
+    Exchange, Fault, Side, register, wake,
+};
 use alloc::sync::Arc;
 use core::task::Context;
 use wit::http::Event;
@@ -11,10 +14,11 @@ impl Exchange {
         self.credit().map(|credit| credit.min(self.hub.room(self.peer)))
     }
 
-    /// How much may: what was permitted once is taken, though others have filled the way since.
+    /// How much may: what was permitted once is taken, though others have filled the way since. Never more than a window,
+    /// however much credit the other side gives.
     pub fn credit(&self) -> Option<usize> {
         let state = self.state.lock();
-        (!state.outflow.ended).then_some(state.outflow.credit as usize)
+        (!state.outflow.ended).then_some((state.outflow.credit as usize).min(WINDOW))
     }
 
     pub fn writable(&self, cx: Option<&mut Context<'_>>) -> bool {
@@ -22,20 +26,30 @@ impl Exchange {
         register(ready, &mut self.state.lock().outflow.waker, cx)
     }
 
-    pub fn wake_writer(&self) {
-        wake(&mut self.state.lock().outflow.waker);
+    /// There is room again for what is said to the peer.
+    pub fn has_room(&self) {
+        let mut state = self.state.lock();
+        wake(&mut state.outflow.waker);
+        if !state.over {
+            self.give_credit(&mut state.inflow);
+        }
     }
 
-    /// Sends a part of the body, which must be within the credit: what is more is not sent.
+    /// Sends a part of the body, which must be within [`Exchange::credit`]: what is more is not sent. It fails if the box
+    /// has no memory for what waits.
     pub fn write(&self, data: &[u8]) {
         let mut state = self.state.lock();
-        let data = &data[..data.len().min(state.outflow.credit as usize)];
+        let data = &data[..data.len().min(state.outflow.credit as usize).min(WINDOW)];
         if state.outflow.ended || data.is_empty() {
             return;
         }
         state.outflow.credit -= data.len() as u32;
         // the same record in both directions
-        self.hub.put(self.peer, |batch| Event::Body { request: self.id, data }.encode(batch));
+        let put = self.hub.put(self.peer, data.len(), |batch| Event::Body { request: self.id, data }.encode(batch));
+        drop(state);
+        if !put {
+            self.fail("there is no memory for what waits of its body");
+        }
     }
 
     /// The body is complete. At a service, so is the exchange.
@@ -45,26 +59,31 @@ impl Exchange {
             return;
         }
         // the same record in both directions
-        self.hub.put(self.peer, |batch| Event::End { request: self.id }.encode(batch));
+        self.hub.put_last(self.peer, |batch| Event::End { request: self.id }.encode(batch));
         if self.side == Side::Service {
             self.end(&mut state);
         }
     }
 
-    /// Sends a response's head. False: there was one, or nobody waits for it.
+    /// Sends a response's head. False: there was one, or nobody waits for it, or it has failed as the box has no memory
+    /// for it.
     pub fn respond(&self, status: u16, headers: &[u8]) -> bool {
         let mut state = self.state.lock();
         if state.over || core::mem::replace(&mut state.responded, true) {
             return false;
         }
-        self.hub.put(self.peer, |batch| Event::Response { request: self.id, status, headers }.encode(batch));
-        true
+        let response = Event::Response { request: self.id, status, headers };
+        let put = self.hub.put(self.peer, size_of::<u16>() + headers.len(), |batch| response.encode(batch));
+        drop(state);
+        if !put {
+            self.fail("there is no memory for the response's header");
+        }
+        put
     }
 
     /// A whole response.
     pub fn answer(&self, status: u16, headers: &str, text: &str) {
-        let headers = alloc::format!("content-type: text/plain\r\ncontent-length: {}\r\n{headers}", text.len());
-        if self.respond(status, headers.as_bytes()) {
+        if self.respond(status, whole(headers, text).as_bytes()) {
             if !self.is_head {
                 self.write(text.as_bytes());
             }
@@ -78,7 +97,7 @@ impl Exchange {
             return false;
         }
         self.stop(why);
-        let why: Arc<str> = why.into();
+        let why: Arc<str> = cut(why).into();
         self.state.lock().failure = Some(why.clone());
         self.broken(Fault::Failed(why));
         true

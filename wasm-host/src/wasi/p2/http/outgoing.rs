@@ -4,11 +4,11 @@ use super::{OutgoingBody, OutgoingResponse, ResponseOutparam, types};
 use crate::{
     boxes::State,
     wasi::{
-        http::{Fields, OutBody, Unfinished},
+        http::{Fields, OutBody, Unfinished, in_place, is_final},
         p2::streams::OutputStream,
     },
 };
-use alloc::{format, sync::Arc};
+use alloc::sync::Arc;
 use wasmtime::{Result, component::Resource};
 
 impl State {
@@ -41,8 +41,7 @@ impl types::HostOutgoingResponse for State {
         status: u16,
     ) -> Result<core::result::Result<(), ()>> {
         let response = self.wasi.get(&response)?;
-        // a final one (RFC 9110, section 15)
-        if !(200..=999).contains(&status) {
+        if !is_final(status) {
             return Ok(Err(()));
         }
         response.status = status;
@@ -93,7 +92,7 @@ impl types::HostResponseOutparam for State {
         let response = match response {
             Ok(response) => self.wasi.take(response)?,
             Err(error) => {
-                exchange.fail(&format!("gave an error in place of a response: {error:?}"));
+                exchange.fail(&in_place(&error));
                 return Ok(());
             }
         };
@@ -103,7 +102,8 @@ impl types::HostResponseOutparam for State {
         };
         // responses that have no body, whatever they say of its length (RFC 9110, section 6.4.1)
         let exempt = exchange.is_head || matches!(response.status, 204 | 304);
-        if !exchange.respond(response.status, &response.fields.to_lines()) {
+        if !exchange.respond(response.status, response.fields.lines()) {
+            response.body.iter().for_each(|body| body.give_up());
             return Ok(());
         }
         match &response.body {

@@ -1,11 +1,11 @@
 //! Bodies between boxes and channels.
 
 use super::{
-    super::streams::{FromBody, ToBody, ToTrailers},
+    super::streams::{FromBody, PASSED, ToBody, ToTrailers},
     Body, ErrorCode, Outcome, Trailers, of_fault,
 };
 use crate::{
-    boxes::State,
+    boxes::{Charge, State},
     wasi::{
         Promise, Promised,
         http::{OutBody, Reader, Unfinished},
@@ -82,10 +82,14 @@ pub fn send(mut access: Access<'_, State, HasSelf<State>>, body: Body, to: Arc<O
         }
         Body::Host(reader) => {
             // what came over one channel goes on over another
+            let Some(paid) = Charge::new(&access.get().wasi.budget, PASSED) else {
+                to.give_up();
+                return Ok(());
+            };
             let (done, ended) = Promise::new();
             let contents = StreamReader::new(&mut access, FromBody(reader.clone()))?;
             contents.pipe(&mut access, ToBody { body: to.clone(), _done: done })?;
-            access.spawn(Passing { reader, to, ended })?;
+            access.spawn(Passing { reader, to, ended, _paid: paid })?;
         }
     }
     Ok(())
@@ -130,6 +134,7 @@ struct Passing {
     reader: Arc<Reader>,
     to: Arc<OutBody>,
     ended: Promised<()>,
+    _paid: Charge,
 }
 
 impl AccessorTask<State> for Passing {

@@ -44,8 +44,9 @@ async fn ask(accessor: &Accessor<State, HasSelf<State>>, request: Resource<Reque
     let (timer, until, platform) = accessor.with(|mut access| {
         let state = access.get();
         let until = timeout.map_or(u64::MAX, |timeout| state.platform.now().saturating_add(timeout));
-        (state.timer.another(), until, state.platform)
+        (state.another_timer(), until, state.platform)
     });
+    let (timer, _paid) = timer?;
     let answered = core::future::poll_fn(|cx| {
         if reader.has_response(Some(cx)) {
             return Poll::Ready(true);

@@ -1,7 +1,10 @@
 //! `response`.
 
 use super::{Outcome, Response, Trailers, body::written, types};
-use crate::{boxes::State, wasi::http::Fields};
+use crate::{
+    boxes::State,
+    wasi::http::{Fields, is_final},
+};
 use wasmtime::{
     Result,
     component::{Access, FutureReader, HasSelf, Resource, StreamReader},
@@ -43,8 +46,7 @@ impl types::HostResponse for State {
 
     fn set_status_code(&mut self, response: Resource<Response>, status: u16) -> Result<core::result::Result<(), ()>> {
         let response = self.wasi.get(&response)?;
-        // a final one (RFC 9110, section 15)
-        if !(200..=999).contains(&status) {
+        if !is_final(status) {
             return Ok(Err(()));
         }
         response.status = status;
