@@ -116,9 +116,16 @@ fn what_has_another_form_is_malformed() {
         assert_eq!(tcp::Event::decode(&Record { kind: 2, id: 1, bytes }), Err(Malformed), "UTF-8");
     }
     assert_eq!(block::Event::decode(&Record { kind: 3, id: 1, bytes: &[7] }), Err(Malformed), "an enum");
-    let mut accepted = [0; 21];
-    accepted[20] = 2;
-    assert_eq!(tcp::Event::decode(&Record { kind: 3, id: 1, bytes: &accepted }), Err(Malformed), "an option");
+    // The option's byte, before what would be all of its record; and a bool.
+    let mut accepted = [0; 33];
+    for (byte, is_good) in [(0, true), (1, true), (2, false), (255, false)] {
+        accepted[20] = byte;
+        let read = tcp::Event::decode(&Record { kind: 3, id: 1, bytes: &accepted });
+        assert_eq!(read.is_ok(), is_good, "an option of {byte}");
+        let mut attach = block::Attach { sector_size: 512, sectors: 1, read_only: false, depth: 1, name: "" }.encode();
+        attach[12] = byte;
+        assert_eq!(block::Attach::decode(&attach).is_ok(), is_good, "a bool of {byte}");
+    }
     for kind in [0, 9, 240, 255] {
         assert_eq!(tcp::Event::decode(&Record { kind, id: 1, bytes: b"" }), Ok(tcp::Event::Unknown { kind }));
     }

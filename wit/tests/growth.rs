@@ -106,6 +106,19 @@ fn more_elements_than_bytes_are_malformed() {
 }
 
 #[test]
+fn what_is_no_char_and_no_case_is_malformed() {
+    for (letter, is_good) in [('x' as u32, true), (0xd800, false), (0x11_0000, false)] {
+        let record = Record { kind: later::Command::LETTER, id: 0, bytes: &letter.to_le_bytes() };
+        assert_eq!(later::Command::decode(&record).is_ok(), is_good, "{letter:x}");
+    }
+    // An option of a variant, without and with its payload.
+    for (bytes, is_good) in [(&[1, 0][..], true), (&[1, 4, 1], true), (&[1, 4, 2], false), (&[1, 5, 0], false)] {
+        let record = Record { kind: later::Event::DONE, id: 0, bytes };
+        assert_eq!(later::Event::decode(&record).is_ok(), is_good, "{bytes:?}");
+    }
+}
+
+#[test]
 fn flags_that_stand_for_nothing_are_dropped() {
     let record = Record { kind: later::Event::DONE, id: 1, bytes: &[0, 1, 0xff] };
     let all = later::Marks::HEAVY | later::Marks::FRAGILE | later::Marks::TYPE;

@@ -42,9 +42,6 @@ struct Emit<'a> {
     out: String,
 }
 
-/// Whether something holds for all parts of a type.
-type All<'a> = dyn Fn(&dyn Fn(&Shape) -> bool) -> bool + 'a;
-
 impl Emit<'_> {
     fn docs(&mut self, docs: &str) {
         if !docs.is_empty() {
@@ -83,8 +80,8 @@ impl Emit<'_> {
         }
     }
 
-    /// `derive` for a type whose parts those of `all` are.
-    fn derive(&mut self, all: &All<'_>, default: bool) {
+    /// `derive` for a type; `all` says whether something holds for all of its parts.
+    fn derive(&mut self, all: impl Fn(&dyn Fn(&Shape) -> bool) -> bool, default: bool) {
         let mut traits = String::from("Debug, Clone, Copy, PartialEq");
         let exact = |shape: &Shape| !matches!(shape, Shape::Scalar("f32" | "f64"));
         if all(&exact) {
@@ -120,7 +117,7 @@ impl Emit<'_> {
         let (packed, malformed) = (self.packed(), self.malformed());
         self.docs(docs);
         if !matches!(kind, Kind::Flags(_)) {
-            self.derive(&|holds| model.all_of(kind, &holds), matches!(kind, Kind::Record(_)));
+            self.derive(|holds| model.all_of(kind, &holds), matches!(kind, Kind::Record(_)));
         }
         let (size, write, read, last);
         match kind {
@@ -420,7 +417,7 @@ impl Emit<'_> {
         let borrows = model.fields_borrow(fields);
         let lifetime = if borrows { "<'a>" } else { "" };
         self.docs(docs);
-        self.derive(&|holds| fields.iter().all(|field| model.all(&field.shape, &holds)), true);
+        self.derive(|holds| fields.iter().all(|field| model.all(&field.shape, &holds)), true);
         self.structure("Attach", lifetime, fields);
         let binding = binding(fields);
         let (generic, bytes) = if borrows { ("<'a>", "&'a [u8]") } else { ("", "&[u8]") };

@@ -371,9 +371,11 @@ impl<'a> Reader<'a> {
             for name in &names.cases {
                 let case = cases.iter().flatten().find(|case| case.name == name.name);
                 let case = case.ok_or_else(|| format!("{at}.{}: `{of}` has no such case", name.name))?;
-                let status = |field: &&Field| field.name == "status" && field.shape == Shape::Scalar("u16");
-                if field.name == "answers" && !case.fields.iter().any(|field| status(&field)) {
-                    return Err(format!("{at}.{}: its record needs a field `status: u16`", name.name));
+                // The node reads it there.
+                let status = case.id.as_ref().and(case.fields.first());
+                let status = status.filter(|field| field.name == "status" && field.shape == Shape::Scalar("u16"));
+                if field.name == "answers" && status.is_none() {
+                    return Err(format!("{at}.{}: its record needs a field `status: u16` after its id", name.name));
                 }
             }
         }

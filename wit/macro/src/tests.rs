@@ -86,7 +86,7 @@ fn metered_names_cases() {
         ("enum ends { y } record metered { ends: ends }", "metered.ends.y: `event` has no such case"),
         (
             "enum answers { x } record metered { answers: answers }",
-            "metered.answers.x: its record needs a field `status: u16`",
+            "metered.answers.x: its record needs a field `status: u16` after its id",
         ),
         ("record metered { asks: u32 }", "metered.asks must be an enum"),
         ("enum more { x } record metered { more: more }", "metered.more: the fields are asks"),
