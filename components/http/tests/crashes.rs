@@ -91,7 +91,7 @@ fn a_successor_gets_nothing_of_its_predecessor() {
     }
     let mut news = wit::Batch::new();
     Peer::Detach(0, b"trap").encode(&mut news);
-    Peer::Attach(0, b"").encode(&mut news);
+    Peer::Attach(0, &wit::http::Attach::default().encode()).encode(&mut news);
     for record in news.records().map(Result::unwrap) {
         bench.handler_record(0, record.kind, record.id, record.bytes);
     }

@@ -3,7 +3,7 @@
 mod common;
 use common::{Bench, SECOND};
 use pearwood_http::To;
-use wit::Peer;
+use wit::{Peer, http::Attach};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -13,7 +13,7 @@ fn requests_go_to_the_new_handler_and_those_that_are_open_stay() {
     let (one, two) = (bench.connect(), bench.connect());
     bench.send(one, GET);
     let open = bench.last();
-    bench.handler_peer(Peer::Attach(1, b"\0"));
+    bench.handler_peer(Peer::Attach(1, &Attach::default().encode()));
     bench.handler_peer(Peer::Retire(0));
     bench.turn();
     bench.send(two, GET);
@@ -34,7 +34,7 @@ fn a_body_goes_on_to_the_old_handler() {
     let mut bench = Bench::new();
     let client = bench.connect();
     bench.send(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
-    bench.handler_peer(Peer::Attach(1, b"\0"));
+    bench.handler_peer(Peer::Attach(1, &Attach::default().encode()));
     bench.handler_peer(Peer::Retire(0));
     bench.send(client, "def");
     let request = bench.last();
@@ -47,7 +47,7 @@ fn a_body_goes_on_to_the_old_handler() {
 #[test]
 fn an_idle_handler_is_let_go_at_once() {
     let mut bench = Bench::new();
-    bench.handler_peer(Peer::Attach(1, b"\0"));
+    bench.handler_peer(Peer::Attach(1, &Attach::default().encode()));
     bench.handler_peer(Peer::Retire(0));
     bench.turn();
     assert_eq!(bench.outside.released, [To::Handler(0)]);
@@ -58,7 +58,7 @@ fn a_request_that_is_cancelled_keeps_no_handler() {
     let mut bench = Bench::new();
     let client = bench.connect();
     bench.send(client, GET);
-    bench.handler_peer(Peer::Attach(1, b"\0"));
+    bench.handler_peer(Peer::Attach(1, &Attach::default().encode()));
     bench.handler_peer(Peer::Retire(0));
     bench.tcp_event(wit::tcp::Event::Closed { connection: client, why: "reset" });
     bench.turn();
