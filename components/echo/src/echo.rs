@@ -181,11 +181,14 @@ fn describe(head: &Head<'_>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Well-formed records that mean nothing: no status, kinds that there are not, credit of three bytes.
+/// Well-framed records that mean nothing: no status, credit of three bytes, a list beyond its record, a reason that is no
+/// UTF-8; and such as are well formed but out of place, or of a kind that there is not.
 fn garbage(request: u32, out: &mut Outbox) {
     let batch = out.batch();
     batch.push(1, request, b"\xc8");
     batch.push(4, request, b"123");
+    batch.push(2, request, b"\xff\0\0\0cut");
+    batch.push_list(5, request, b"\xff\xfe");
     batch.push(99, request, b"what");
     batch.push(2, request, b"\x09\0\0\0x");
     batch.push(5, request, b"\x01\0\0\0\xff");
