@@ -5,7 +5,8 @@ use wit::INITIAL_CREDIT;
 use wit::Outbox;
 use wit::http::{Event, Head};
 
-const BODY: u8 = Event::BODY;
+/// The kind of `wit::http::Event::Body`.
+const BODY: u8 = 2;
 
 /// A batch with this much in it takes no more data until it is sent.
 const MUCH: usize = 128 << 10;

@@ -27,7 +27,7 @@ pub struct Echo {
 pub struct Wake<'a> {
     /// monotonic, in nanoseconds
     pub now: u64,
-    /// commands of `pearwood:http/handler`
+    /// commands of `pearwood:http/handler-service`
     pub handler: &'a [u8],
     /// A peer that had no room may have room again.
     pub room: bool,
@@ -190,7 +190,6 @@ fn garbage(request: u32, out: &mut Outbox) {
     batch.push(2, request, b"\xff\0\0\0cut");
     batch.push_list(5, request, b"\xff\xfe");
     batch.push(99, request, b"what");
-    batch.push(2, request, b"\x09\0\0\0x");
-    batch.push(5, request, b"\x01\0\0\0\xff");
-    Event::Body { request: request ^ 0xffff, data: b"for no request" }.encode(batch);
+    batch.push(3, request, b"surplus");
+    batch.push_list(2, request ^ 0xffff, b"for no request");
 }

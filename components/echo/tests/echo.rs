@@ -85,7 +85,7 @@ impl Bench {
                 Event::Body { data, .. } => body.extend_from_slice(data),
                 Event::End { .. } => ended = true,
                 Event::Credit { .. } => {}
-                Event::Trailers { .. } | Event::Unknown { .. } => panic!("{record:?}"),
+                other @ (Event::Trailers { .. } | Event::Unknown { .. }) => panic!("{other:?}"),
                 Event::Failed { why, .. } => panic!("failed: {why:?}"),
             }
         }

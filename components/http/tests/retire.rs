@@ -3,7 +3,7 @@
 mod common;
 use common::{Bench, SECOND};
 use pearwood_http::To;
-use wit::{Peer, http::Attach};
+use wit::Peer;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
