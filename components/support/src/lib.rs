@@ -1,4 +1,4 @@
-//! What boxes at the ends of channel arrows share.
+//! What the system's boxes share.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -28,13 +28,13 @@ pub fn component(run: &str) -> Vec<u8> {
             (core instance $memory (instantiate $memory))
             (core func $wait (canon lower (func $ports "wait") (memory (core memory $memory "memory"))))
             (core module $code
-                (import "schedule" "wait" (func $wait (param i64 i32)))
+                (import "ports" "wait" (func $wait (param i64 i32)))
                 (import "memory" "memory" (memory 1))
                 (func $forever (loop $again (call $wait (i64.const -1) (i32.const 0)) (br $again)))
                 (func (export "run") {run}))
-            (core instance $schedule (export "wait" (func $wait)))
+            (core instance $waits (export "wait" (func $wait)))
             (core instance $code (instantiate $code
-                (with "schedule" (instance $schedule)) (with "memory" (instance $memory))))
+                (with "ports" (instance $waits)) (with "memory" (instance $memory))))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
             (export "pearwood:box/service@0.2.0" (instance $service)))"#

@@ -43,7 +43,7 @@ pub async fn serve(
     export: &str,
 ) -> Result<()> {
     let port = handle.port(HANDLER, End::Service);
-    let port = port.ok_or_else(|| Error::msg("has no handler channel to serve"))?;
+    let port = port.ok_or_else(|| Error::msg("has no port for requests"))?;
     let budget = footprint::budget(handle);
     let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let maker = Maker { handle, platform, timer, component, export, budget, client };

@@ -21,7 +21,7 @@ use crate::route::Routes;
 use limits::Limits;
 use wit::{Peer, Records};
 
-/// An HTTP server between a TCP channel and handler channels.
+/// An HTTP server between the services of TCP and the handlers.
 #[derive(Debug)]
 pub struct Http {
     config: Config,

@@ -15,8 +15,8 @@ pub trait Service: Send + Sync {
     /// The box's instance has ended.
     fn detach(&self) {}
 
-    /// Takes a batch, which is well formed and has no record of the node's own kinds. False: there is no room for it, and
-    /// nothing was taken; the flag `room` says when there is.
+    /// Takes a batch of the box, of which only the length was checked. False: there is no room for it, and nothing was taken;
+    /// the flag `room` says when there is.
     ///
     /// # Errors
     /// What no honest box sends.

@@ -13,11 +13,8 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use spin::Mutex;
 use wit::{
     Batch, Records,
-    nic::{Attach, Command, Event},
+    nic::{Attach, Command, Event, MAX_FRAME},
 };
-
-/// The longest frame without FCS: a jumbo frame with a VLAN tag.
-const MAX_FRAME: usize = 9_018;
 
 /// Bytes of frames that wait for a box while another empties the card. More are dropped, as on any wire.
 const WAITING: usize = 256 << 10;

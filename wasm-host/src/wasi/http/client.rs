@@ -1,4 +1,4 @@
-//! The client end of a handler channel, held for a box that imports WASI's client.
+//! The client's port of `pearwood:http/handler`, held for a box that imports WASI's client.
 
 use super::{
     Exchange, Fault, Fields, Reader, Side,

@@ -1,4 +1,4 @@
-//! The end of a handler channel that the node holds for a box: its exchanges, and what waits to be sent.
+//! The port of `pearwood:http/handler` that the node holds for a box: its exchanges, and what waits to be sent.
 //!
 //! All that waits is charged to the box. For each exchange there is put aside what its end takes, so that it can always
 //! be said. Requests that are refused are kept by their numbers alone; a client that sends ever more and takes none of

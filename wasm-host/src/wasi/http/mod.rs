@@ -1,4 +1,4 @@
-//! What the HTTP faces of all versions share: fields, bodies within credit, and both ends of a handler channel.
+//! What the HTTP faces of all versions share: fields, bodies within credit, and both sides of `pearwood:http/handler`.
 //!
 //! The channel carries no trailers, so those that a box sends are discarded, as RFC 9110, section 6.5.1, permits, and
 //! none ever come.

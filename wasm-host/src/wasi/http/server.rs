@@ -1,4 +1,4 @@
-//! The service end of a handler channel, held for a box whose exports are called.
+//! The service's port of `pearwood:http/handler`, held for a box whose exports are called.
 
 use super::{
     Exchange, Fault, Fields, FieldsError, RequestHead, Side,
