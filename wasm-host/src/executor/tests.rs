@@ -109,16 +109,16 @@ fn a_timer_has_one_place_in_the_list_which_goes_with_it() {
         drop(timers.timer());
         let dropped = timers.timer();
         dropped.set(5_000, core::task::Waker::noop());
-        assert!(timers.len() <= 2, "{}", timers.len());
+        assert!(timers.count() <= 2, "{}", timers.count());
     }
-    assert_eq!((timers.len(), timers.next()), (1, Some(1_000)));
+    assert_eq!((timers.count(), timers.next()), (1, Some(1_000)));
     // a later deadline is found when the earlier one has passed
     kept.set(2_000, core::task::Waker::noop());
     timers.expire(1_500);
-    assert_eq!((timers.len(), timers.next()), (1, Some(2_000)));
+    assert_eq!((timers.count(), timers.next()), (1, Some(2_000)));
     timers.expire(2_000);
-    assert_eq!((timers.len(), timers.next()), (0, None));
+    assert_eq!((timers.count(), timers.next()), (0, None));
     kept.set(3_000, core::task::Waker::noop());
     drop(kept);
-    assert_eq!((timers.len(), timers.next()), (0, None));
+    assert_eq!((timers.count(), timers.next()), (0, None));
 }

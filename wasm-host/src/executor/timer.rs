@@ -125,7 +125,7 @@ impl Timers {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entries.lock().len()
     }
 }
