@@ -30,9 +30,30 @@ macro_rules! handler {
         concat!(
             r#"
     (import "pearwood:http/handler@0.2.0" (instance
-        (type $command' (variant (case "request") (case "body") (case "end") (case "credit") (case "cancel")))
+        (type $address' (record (field "high" u64) (field "low" u64)))
+        (export "address" (type $address (eq $address')))
+        (type $scheme' (enum "http" "https"))
+        (export "scheme" (type $scheme (eq $scheme')))
+        (type $request' (record
+            (field "request" u32) (field "method" string) (field "target" string) (field "authority" (list u8))
+            (field "remote" $address) (field "headers" (list u8)) (field "scheme" $scheme) (field "upgrade" string)))
+        (export "request" (type $request (eq $request')))
+        (type $body' (record (field "request" u32) (field "data" (list u8))))
+        (export "body" (type $body (eq $body')))
+        (type $end' (record (field "request" u32)))
+        (export "end" (type $end (eq $end')))
+        (type $credit' (record (field "request" u32) (field "bytes" u32)))
+        (export "credit" (type $credit (eq $credit')))
+        (type $response' (record (field "request" u32) (field "status" u16) (field "headers" (list u8))))
+        (export "response" (type $response (eq $response')))
+        (type $failed' (record (field "request" u32) (field "why" string)))
+        (export "failed" (type $failed (eq $failed')))
+        (type $command' (variant
+            (case "request" $request) (case "body" $body) (case "end" $end) (case "credit" $credit) (case "cancel" $end)))
         (export "command" (type $command (eq $command')))
-        (type $event' (variant (case "response") (case "body") (case "end") (case "credit") (case "failed")))
+        (type $event' (variant
+            (case "response" $response) (case "body" $body) (case "end" $end) (case "credit" $credit)
+            (case "failed" $failed)))
         (export "event" (type $event (eq $event')))
         (type $asks' (enum "request"))
         (export "asks" (type $asks (eq $asks')))
