@@ -240,7 +240,7 @@ fn fails_to_start(bench: &mut Bench) {
     );
     let api = guests::checked("(loop $l (result i32) (br $l))", b'2');
     bench.api("no answer to whether it is well", "", &api, &["box `api` is not ready within 3000 ms"]);
-    let why = ["box `api` does not start", "more memory than its limit of 64 KiB"];
+    let why = ["box `api` does not start", "its memory limit of 64 KiB leaves no room for an instance"];
     bench.api("more memory than its limit", "memory = \"64 KiB\"\n", &sound(), &why);
 }
 
