@@ -1,7 +1,7 @@
 //! What no box may send.
 
 use core::fmt;
-use wit::{MAX_BATCH, Malformed};
+use wit::{MAX_BATCH, Malformed, Peer};
 
 /// A batch that no honest box sends. It ends the box that did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Refused {
     TooLong {
         bytes: usize,
     },
-    /// Of a kind that the peer does not take from it.
+    /// Of a kind that only the node may send, or that the peer does not take.
     Reserved {
         kind: u8,
     },
@@ -37,7 +37,10 @@ impl fmt::Display for Refused {
         match self {
             Refused::Malformed => f.write_str("sent a malformed batch"),
             Refused::TooLong { bytes } => write!(f, "sent a batch of {bytes} bytes; the longest is {MAX_BATCH}"),
-            Refused::Reserved { kind } => write!(f, "sent a record of kind {kind}, which it may not"),
+            Refused::Reserved { kind } if *kind >= Peer::FIRST_KIND => {
+                write!(f, "sent a record of kind {kind}, which only the node may")
+            }
+            Refused::Reserved { kind } => write!(f, "sent a record of kind {kind}, which its peer does not take"),
             Refused::NoPort { port } => write!(f, "has no port {port}"),
             Refused::NoPeer { peer, peers } => write!(f, "sent to peer {peer}, but has {peers}"),
             Refused::NoMemory => f.write_str("sent a batch that the node has no memory for"),
