@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use wasm_host::system::{AssetSource, Assets, BoxSpec, System};
+use crate::system::{AssetSource, Assets, BoxSpec, System};
 
 /// A file as it will be in the image.
 #[derive(Debug, PartialEq, Eq)]

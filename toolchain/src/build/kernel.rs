@@ -11,7 +11,7 @@ use object::pod;
 use object::read::elf::{FileHeader, ProgramHeader};
 use std::fs;
 use std::path::PathBuf;
-use wasm_host::system::known::Kind;
+use crate::system::known::Kind;
 
 type Header = FileHeader64<LittleEndian>;
 

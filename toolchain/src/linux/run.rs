@@ -14,8 +14,8 @@ use wasm_host::image::Image;
 use wasm_host::node::{Node, Setup};
 use wasm_host::platform::Platform;
 use wasm_host::slots::Store;
-use wasm_host::system::SystemDisk;
-use wasm_host::system::graph::Ground;
+use crate::system::SystemDisk;
+use crate::system::graph::Ground;
 
 /// The component that Linux stands in for.
 const NET: &str = "net";

@@ -9,8 +9,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasm_host::image::SecretKey;
-use wasm_host::system::known::CONTROL;
-use wasm_host::system::{BoxSpec, System};
+use crate::system::known::CONTROL;
+use crate::system::{BoxSpec, System};
 
 /// How long the node may take to let us in, and to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -36,7 +36,7 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
     there.retain(|arrow| stays(arrow.port(End::Service), &old.boxes) && !arrow.is_retiring());
 
     let mut missing = Vec::new();
-    for wanted in wire::wanted(&new.routes) {
+    for wanted in wire::wanted(&new.plan) {
         let Some((client, service)) = wire::ends(&new.boxes, &wanted) else { continue };
         let same = |arrow: &Arc<Arrow>| {
             Arc::ptr_eq(arrow.port(End::Client), client)

@@ -61,7 +61,7 @@ pub fn json(node: &Node) -> String {
     let memory = node.platform.memory();
     let running = node.running();
     let status = Status {
-        system: &running.system.name,
+        system: &running.plan.system,
         target: node.target,
         uptime: node.platform.now(),
         wall_clock: node.platform.wall_clock(),

@@ -1,4 +1,4 @@
-//! Ports and arrows, as the routes say.
+//! Ports and arrows, as the plan says.
 
 use crate::{
     arrows::{
@@ -7,39 +7,45 @@ use crate::{
     },
     boxes::{BoxHandle, Parts},
     grants::Tap,
-    platform::{Extent, Platform},
-    system::{
-        BoxSpec,
-        grant::{BlockGrant, NetGrant},
-        routes::{BoxRoutes, DiskRoute, Routes},
+    plan::{
+        Plan, PortPlan, Service,
+        grant::{BlockGrant, Grant, NetGrant},
     },
+    platform::{Extent, Platform},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Makes the ports of a box, and finds its devices unless the platform stands in for it. The error says what the
 /// platform has not.
 pub fn parts(
-    spec: &BoxSpec,
-    routes: &BoxRoutes,
+    plan: &Plan,
+    place: usize,
     platform: &dyn Platform,
     there: &[Arc<BoxHandle>],
     is_stand_in: bool,
 ) -> Result<Parts, String> {
     let (signal, resolved) = (Arc::<Signal>::default(), Arc::<Resolved>::default());
+    let spec = &plan.boxes[place];
     let owner: Arc<str> = spec.name.as_str().into();
-    let port = |channel, end| Port::new(channel, end, &owner, &signal, &resolved, spec.queue as usize);
-    let clients = routes.clients.iter().map(|end| port(end.channel, End::Client));
-    let services = routes.services.iter().map(|service| port(service.end.channel, End::Service));
-    let ports = clients.chain(services).collect();
+    let port = |port: &PortPlan| {
+        let channel = Channel::of(plan.protocol_of(port))?;
+        Some(Port::new(channel, port.side, &owner, &signal, &resolved, spec.queue as usize))
+    };
+    let ports = spec.ports.iter().filter_map(port).collect();
     if is_stand_in {
         return Ok(Parts { ports, signal, ..Parts::default() });
     }
-    let nic = |device: &String| {
+    let nic = |device: &str| -> Result<Arc<Tap>, String> {
         let card = platform.nic(device).ok_or_else(|| no_device(device))?;
         Ok(Tap::new(card, &signal, there.iter().flat_map(|other| &other.nics)))
     };
-    let nics = routes.devices.iter().map(|route| nic(&route.device)).collect::<Result<_, String>>()?;
-    let disks = routes.disks.iter().map(|route| extent(platform, route)).collect::<Result<_, _>>()?;
+    let (mut nics, mut disks) = (Vec::new(), Vec::new());
+    for (device, sectors) in plan.devices_of(place) {
+        match sectors {
+            None => nics.push(nic(device)?),
+            Some(grant) => disks.push(extent(platform, device, grant)?),
+        }
+    }
     Ok(Parts { ports, signal, nics, disks, ..Parts::default() })
 }
 
@@ -48,22 +54,21 @@ fn no_device(name: &str) -> String {
 }
 
 /// The part of a disk that a box may use: all of it is there, and none of it the node's own.
-fn extent(platform: &dyn Platform, route: &DiskRoute) -> Result<Extent, String> {
-    let disk = platform.disk(&route.device).ok_or_else(|| no_device(&route.device))?;
-    let BlockGrant { sectors, read_only } = route.grant;
+fn extent(platform: &dyn Platform, device: &str, grant: BlockGrant) -> Result<Extent, String> {
+    let disk = platform.disk(device).ok_or_else(|| no_device(device))?;
+    let BlockGrant { sectors, read_only } = grant;
     let own = platform.slots().filter(|store| Arc::ptr_eq(store.disk(), &disk)).map_or(0, |store| store.reserve());
     let geometry = disk.geometry();
     if sectors.first.saturating_mul(geometry.sector_size.into()) < own {
         let first = own.div_ceil(geometry.sector_size.into());
-        let device = &route.device;
         return Err(format!("its sectors {sectors} of `{device}` reach into the node's own, which end before {first}"));
     }
     Extent::new(disk, sectors.first, sectors.count(), read_only).map_err(|_| {
-        format!("it is granted sectors {sectors} of `{}`, which has {} sectors", route.device, geometry.sectors)
+        format!("it is granted sectors {sectors} of `{device}`, which has {} sectors", geometry.sectors)
     })
 }
 
-/// A channel arrow that the routes want.
+/// An arrow between boxes that the plan wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub channel: Channel,
@@ -75,21 +80,22 @@ pub struct Wanted {
     pub grant: Option<NetGrant>,
 }
 
-/// At either end, arrows come in the order of the boxes and their lines.
-pub fn wanted(routes: &Routes) -> Vec<Wanted> {
-    let mut all = Vec::new();
-    for (client, routes) in routes.boxes.iter().enumerate() {
-        for end in &routes.clients {
-            all.extend(end.peers.iter().map(|peer| Wanted {
-                channel: end.channel,
-                client,
-                service: peer.box_index,
-                attach: peer.attach.clone(),
-                grant: peer.net.clone(),
-            }));
-        }
-    }
-    all
+/// At either end in the order of the plan.
+pub fn wanted(plan: &Plan) -> Vec<Wanted> {
+    let arrows = plan.arrows.iter().filter_map(|arrow| {
+        let Service::Port(service) = &arrow.service else { return None };
+        Some(Wanted {
+            channel: Channel::of(plan.protocol_of(plan.port(arrow.client)?))?,
+            client: arrow.client.place.into(),
+            service: service.place.into(),
+            attach: arrow.attach.clone(),
+            grant: match &arrow.grant {
+                Grant::Net(net) => Some(net.clone()),
+                _ => None,
+            },
+        })
+    });
+    arrows.collect()
 }
 
 /// The ports that an arrow joins.

@@ -4,7 +4,7 @@ use crate::{
     boxes::{BoxHandle, Budget, State},
     executor::Timer,
     platform::Platform,
-    system::InterfaceName,
+    interface::InterfaceName,
 };
 use alloc::{format, sync::Arc};
 use wasmtime::{

@@ -24,7 +24,7 @@ use crate::{
     boxes::{BoxHandle, State},
     executor::Timer,
     platform::Platform,
-    system::{InterfaceName, known::has_version},
+    interface::{InterfaceName, has_version},
 };
 use alloc::sync::Arc;
 use wasmtime::{Result, component::InstancePre};

@@ -1,7 +1,7 @@
 //! An arrow between two ports: made, changed and taken away while both boxes run.
 
 use super::{End, Port};
-use crate::{arrows::measure::Meter, executor::Bell, system::grant::NetGrant};
+use crate::{arrows::measure::Meter, executor::Bell, plan::grant::NetGrant};
 use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use wit::Peer;

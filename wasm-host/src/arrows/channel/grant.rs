@@ -1,6 +1,7 @@
 //! What the node checks of what a client sends: that it is within its arrow's grant.
 
-use crate::system::{grant::NetGrant, known::Channel};
+use super::Channel;
+use crate::plan::grant::NetGrant;
 use alloc::{collections::VecDeque, format, string::String};
 use core::{fmt, net::Ipv6Addr};
 use spin::Mutex;

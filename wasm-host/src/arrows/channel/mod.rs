@@ -5,6 +5,7 @@
 
 mod arrow;
 mod grant;
+mod known;
 mod link;
 mod peers;
 mod port;
@@ -13,16 +14,18 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use crate::system::known::Channel;
 pub use arrow::Arrow;
 pub use grant::Resolved;
+pub use known::Channel;
 pub use link::link;
 pub use port::{Port, Refused};
 pub use signal::{Ready, Signal};
 pub use tally::Tally;
 
+use serde::{Deserialize, Serialize};
+
 /// Which end of a channel a box holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum End {
     Client,
     Service,

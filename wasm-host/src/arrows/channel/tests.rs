@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     arrows::measure::Meter,
     platform::fake::FakePlatform,
-    system::grant::{NetGrant, Ports, Remote},
+    plan::grant::{NetGrant, Ports, Remote},
 };
 use alloc::{sync::Arc, vec, vec::Vec};
 use wit::{Batch, Peer, Records, names, tcp};

@@ -19,7 +19,7 @@ use crate::{
     image::Assets,
     node::Node,
     platform::{Disk as _, Extent, Platform},
-    system::BoxSpec,
+    plan::BoxPlan,
 };
 use alloc::{
     string::String,
@@ -31,7 +31,7 @@ use spin::{Mutex, Once};
 
 pub struct BoxHandle {
     pub name: Arc<str>,
-    pub spec: BoxSpec,
+    pub spec: BoxPlan,
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<Tap>>,
@@ -75,13 +75,13 @@ pub struct Called {
 }
 
 impl BoxHandle {
-    pub fn new(spec: BoxSpec, parts: Parts, platform: &'static dyn Platform) -> Arc<Self> {
+    pub fn new(spec: BoxPlan, parts: Parts, platform: &'static dyn Platform) -> Arc<Self> {
         Self::made(spec, parts, platform, Birth::over(), Arc::default())
     }
 
     /// One that is to take the place of another, or to be added to a system that runs.
     pub fn beside(
-        spec: BoxSpec,
+        spec: BoxPlan,
         parts: Parts,
         platform: &'static dyn Platform,
         predecessor: Option<&BoxHandle>,
@@ -91,7 +91,7 @@ impl BoxHandle {
     }
 
     fn made(
-        spec: BoxSpec,
+        spec: BoxPlan,
         parts: Parts,
         platform: &'static dyn Platform,
         birth: Birth,

@@ -2,7 +2,7 @@
 
 use super::{Check, Kind, provider, types};
 use crate::system::description::{Description, Interface};
-use crate::system::grant::Grant;
+use crate::system::grant::{At, Grant};
 use crate::system::known::Channel;
 use crate::system::model::Target;
 use crate::system::routes::{CallRoute, DeviceRoute, DiskRoute};
@@ -34,7 +34,7 @@ impl Check<'_> {
                 let names = imports.iter().map(|import| (import.name.clone(), device.clone()));
                 let routes = &mut self.routes.boxes[index];
                 match arrow.grant {
-                    Grant::Block(grant) => {
+                    Grant::Block(At { value: grant, .. }) => {
                         routes.disks.extend(names.map(|(interface, device)| DiskRoute { interface, device, grant }));
                     }
                     _ => routes.devices.extend(names.map(|(interface, device)| DeviceRoute { interface, device })),

@@ -1,7 +1,7 @@
 //! The interfaces that Pearwood itself gives a meaning to. Any other is between the boxes that name it.
 
 use super::InterfaceName;
-use semver::{Comparator, Op, Prerelease};
+pub use wasm_host::interface::has_version;
 
 /// What an import of an interface needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,40 +26,18 @@ pub enum Kind {
 pub const NIC: &str = "nic";
 pub const DISK: &str = "disk";
 
-/// The interfaces whose two ends are both imports, joined by queues that the node holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    Tcp,
-    Udp,
-    Names,
-    Handler,
+pub use wasm_host::arrows::channel::Channel;
+
+/// What a channel is to components that have no port for it.
+pub trait Faces {
+    /// Imports for which the node holds the client's end.
+    fn imports(self) -> &'static [(&'static str, &'static str)];
+    /// Exports that the node can call on behalf of clients.
+    fn exports(self) -> &'static [(&'static str, &'static str)];
 }
 
-impl Channel {
-    pub const ALL: [Channel; 4] = [Channel::Tcp, Channel::Udp, Channel::Names, Channel::Handler];
-
-    /// The interface that a client imports.
-    pub const fn client(self) -> &'static str {
-        match self {
-            Channel::Tcp => "pearwood:net/tcp",
-            Channel::Udp => "pearwood:net/udp",
-            Channel::Names => "pearwood:net/names",
-            Channel::Handler => "pearwood:http/handler",
-        }
-    }
-
-    /// The interface that the box which provides it imports.
-    pub const fn service(self) -> &'static str {
-        match self {
-            Channel::Tcp => "pearwood:net/tcp-service",
-            Channel::Udp => "pearwood:net/udp-service",
-            Channel::Names => "pearwood:net/names-service",
-            Channel::Handler => "pearwood:http/handler-service",
-        }
-    }
-
-    /// Imports for which the node holds the client's end, for boxes that have no channel of their own.
-    pub const fn imports(self) -> &'static [(&'static str, &'static str)] {
+impl Faces for Channel {
+    fn imports(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Channel::Handler => {
                 &[("wasi:http/outgoing-handler", "0.2"), ("wasi:http/client", "0.3"), ("wasi:http/handler", "0.3")]
@@ -68,8 +46,7 @@ impl Channel {
         }
     }
 
-    /// Exports that the node can call on behalf of clients, for boxes that have no channel of their own.
-    pub const fn exports(self) -> &'static [(&'static str, &'static str)] {
+    fn exports(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Channel::Handler => &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")],
             _ => &[],
@@ -251,14 +228,6 @@ fn is_face(name: &InterfaceName) -> bool {
     FACES.iter().any(|(face, versions)| {
         (*face == name.package() || *face == name.path()) && versions.iter().any(|version| has_version(name, version))
     })
-}
-
-/// Whether a name is of a version `major.minor`. One without a version is.
-pub fn has_version(name: &InterfaceName, version: &str) -> bool {
-    let Some((major, minor)) = version.split_once('.') else { return false };
-    let (Ok(major), Ok(minor)) = (major.parse(), minor.parse()) else { return false };
-    let wanted = Comparator { op: Op::Tilde, major, minor: Some(minor), patch: None, pre: Prerelease::EMPTY };
-    name.version.as_ref().is_none_or(|version| wanted.matches(version))
 }
 
 /// The node's own interface of that name, whatever its version.

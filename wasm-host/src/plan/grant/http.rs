@@ -7,9 +7,10 @@ use alloc::{
 };
 use core::fmt;
 use core::net::Ipv6Addr;
+use serde::{Deserialize, Serialize};
 
 /// Which requests an arrow to a handler is for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HttpGrant {
     /// In lower case. Empty: any.
     pub host: String,
@@ -21,6 +22,12 @@ impl HttpGrant {
     /// As the channel's `attach` says it.
     pub fn encode(&self) -> Vec<u8> {
         wit::http::Route { host: &self.host, path: &self.path }.encode()
+    }
+
+    /// What its parts can be.
+    pub(super) fn is_sound(&self) -> bool {
+        (self.host.is_empty() || http_host(&self.host).is_ok_and(|host| host == self.host))
+            && (self.path.is_empty() || http_path(&self.path).is_ok())
     }
 
     /// Whether both are for exactly the same requests.

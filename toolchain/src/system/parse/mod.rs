@@ -10,18 +10,16 @@ mod units;
 use super::diagnostic::{Diagnostic, Place};
 use super::known::DISK;
 use super::model::{BoxSpec, Source, System, SystemDisk, Trusted};
-use crate::slots::{DEFAULT_RESERVE, MIN_RESERVE};
+use wasm_host::plan::{MAX_BOXES, label};
+use wasm_host::slots::{DEFAULT_RESERVE, MIN_RESERVE};
 use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 use table::Table;
 use toml::de::{DeTable, DeValue};
-pub(crate) use units::size;
+pub(super) use wasm_host::slots::size;
 
 /// The longest declaration that is read, in bytes.
 pub const MAX_SOURCE: usize = 1 << 20;
-
-/// The most boxes of one system.
-const MAX_BOXES: usize = 4096;
 
 impl System {
     /// Reads a declaration. `file` is what messages call it.
@@ -167,23 +165,6 @@ impl Reader {
 fn is_device(class: &str, name: &str) -> bool {
     let number = name.strip_prefix(class).unwrap_or_default();
     number.parse::<u16>().is_ok_and(|parsed| format!("{parsed}") == number)
-}
-
-/// Names of systems and boxes appear in logs, host names and drawings: they are labels of DNS in lower case
-/// (RFC 1123, section 2.1).
-fn label(text: &str) -> Result<(), &'static str> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if text.is_empty() {
-        Err("is empty")
-    } else if text.len() > 63 {
-        Err("is longer than 63 characters")
-    } else if !text.bytes().all(allowed) {
-        Err("has other characters in it than a-z, 0-9 and hyphens")
-    } else if !text.starts_with(|c: char| c.is_ascii_lowercase()) || text.ends_with('-') {
-        Err("does not begin with a letter and end with a letter or digit")
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::table::{Key, Table, Value};
 use super::{Reader, is_device, label};
-use crate::system::grant::{self, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
+use crate::system::grant::{self, At, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors};
 use crate::system::known::{self, Channel, Kind};
 use crate::system::model::{Arrow, BoxSpec, Target};
 use crate::system::{InterfaceName, suggest};
@@ -12,12 +12,10 @@ use alloc::{
     vec::Vec,
 };
 use toml::de::DeValue;
+use wasm_host::plan::MAX_ENTRIES;
 
 const TARGETS: &[&str] = &["box", "device", "node"];
 const GRANTS: &[&str] = &["listen", "connect", "host", "path", "sectors", "read-only", "upload"];
-
-/// The most arrows of one interface, and the most entries of one grant.
-const MAX_ENTRIES: usize = 4096;
 
 /// Many components import what WASI has for HTTP clients, whether they use it or not: without a target it is denied.
 fn goes_to_nobody(key: &Key<'_>, value: &Value<'_>) -> Option<InterfaceName> {
@@ -175,7 +173,7 @@ impl Reader {
                     _ => self.wrong_type(value, &format!("{what}: listen"), "a port or a range of ports"),
                 };
                 if let Some(ports) = ports.and_then(|ports| self.granted(what, value, ports)) {
-                    let ports = Ports { at: self.place(value.span()), ..ports };
+                    let ports = At { value: ports, at: self.place(value.span()) };
                     if grant.listen.iter().any(|other| other.overlaps(&ports)) {
                         self.fault(value.span(), format!("{what}: listen = {ports} is granted twice"));
                     }
@@ -187,7 +185,7 @@ impl Reader {
             for value in self.entries(&format!("{what}: connect"), value) {
                 let Some(text) = self.string(value, &format!("{what}: connect")) else { continue };
                 if let Some(remote) = self.granted(what, value, Remote::parse(text)) {
-                    grant.connect.push(Remote { at: self.place(value.span()), ..remote });
+                    grant.connect.push(At { value: remote, at: self.place(value.span()) });
                 }
             }
         }
@@ -206,16 +204,17 @@ impl Reader {
         }
     }
 
-    fn block_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> BlockGrant {
-        let mut grant = BlockGrant::default();
+    fn block_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> At<BlockGrant> {
+        let mut grant: At<BlockGrant> = At::default();
         if let Some((_, value)) = table.take("sectors") {
             let text = self.string(value, &format!("{what}: sectors"));
             if let Some(sectors) = text.and_then(|text| self.granted(what, value, Sectors::parse(text))) {
-                grant.sectors = Sectors { at: self.place(value.span()), ..sectors };
+                grant.value.sectors = sectors;
+                grant.at = self.place(value.span());
             }
         }
         if let Some((_, value)) = table.take("read-only") {
-            grant.read_only = self.boolean(value, &format!("{what}: read-only")).unwrap_or_default();
+            grant.value.read_only = self.boolean(value, &format!("{what}: read-only")).unwrap_or_default();
         }
         grant
     }

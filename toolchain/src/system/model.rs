@@ -1,10 +1,10 @@
 //! The declaration as types.
 
 use super::{InterfaceName, Place, grant::Grant};
-use crate::image::{Endorsement, PublicKey};
+use wasm_host::image::{Endorsement, PublicKey};
 use alloc::{string::String, vec::Vec};
 use core::ops::Range;
-use core::time::Duration;
+pub use wasm_host::plan::Restart;
 
 /// A system as `system.toml` declares it.
 ///
@@ -76,7 +76,7 @@ impl System {
     }
 }
 
-/// A disk whose first bytes are the node's own, for [slots](crate::slots).
+/// A disk whose first bytes are the node's own, for [slots](wasm_host::slots).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemDisk {
     pub device: String,
@@ -131,19 +131,6 @@ impl BoxSpec {
     /// What names the box's component, or fused components, in an image and among descriptions.
     pub fn component_name(&self) -> String {
         self.component.join(" + ")
-    }
-}
-
-/// How long a box that ended waits before it starts again: `min` at first, twice as long each time, at most `max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restart {
-    pub min: Duration,
-    pub max: Duration,
-}
-
-impl Default for Restart {
-    fn default() -> Self {
-        Restart { min: Duration::from_millis(100), max: Duration::from_secs(30) }
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Type {
 
 /// Equal for equal signatures, and for no others that anyone will meet.
 pub fn shape(signature_written_out: &str) -> u64 {
-    let hash = crate::image::hash(signature_written_out.as_bytes());
+    let hash = wasm_host::image::hash(signature_written_out.as_bytes());
     u64::from_le_bytes(*hash.0.first_chunk().expect("a hash has 32 bytes"))
 }
 

@@ -8,20 +8,11 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::time::Duration;
 use toml::de::DeValue;
+use wasm_host::plan::{MAX_BACKOFF, MAX_CONFIG, MAX_MEMORY, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE};
 
 const KEYS: &[&str] =
     &["component", "memory", "cpu", "queue", "concurrency", "reuse", "restart", "config", "assets", "arrows"];
-
-/// A component cannot do with less than a page, nor a 32-bit memory with more.
-const MEMORY: core::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 30);
-/// Less could not hold one record of as many bytes as a stream may have under way, and its header.
-const QUEUE: core::ops::RangeInclusive<u64> = (128 << 10)..=(64 << 20);
-
-const MAX_BACKOFF: Duration = Duration::from_secs(3600);
-/// The most settings of one box.
-const MAX_CONFIG: usize = 4096;
 
 impl Reader {
     pub fn one_box(&mut self, key: Key<'_>, value: &Value<'_>) -> Option<BoxSpec> {
@@ -66,13 +57,13 @@ impl Reader {
             }
         }
         if let Some((_, value)) = table.take("memory") {
-            spec.memory = self.size(value, &what("memory"), MEMORY).unwrap_or(spec.memory);
+            spec.memory = self.size(value, &what("memory"), MIN_MEMORY..=MAX_MEMORY).unwrap_or(spec.memory);
         }
         if let Some((_, value)) = table.take("cpu") {
             spec.cpu = self.number(value, &what("cpu"), 1..=10_000).unwrap_or(spec.cpu);
         }
         if let Some((_, value)) = table.take("queue") {
-            spec.queue = self.size(value, &what("queue"), QUEUE).map_or(spec.queue, |bytes| bytes as u32);
+            spec.queue = self.size(value, &what("queue"), MIN_QUEUE.into()..=MAX_QUEUE.into()).map_or(spec.queue, |bytes| bytes as u32);
         }
         if let Some((_, value)) = table.take("concurrency") {
             spec.concurrency = self.number(value, &what("concurrency"), 1..=65_536).unwrap_or(spec.concurrency);

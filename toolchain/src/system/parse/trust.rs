@@ -5,9 +5,9 @@ use super::{
     table::{Table, Value},
 };
 use crate::{
-    image::{Endorsement, MAX_ENDORSEMENTS, PublicKey},
     system::model::Trusted,
 };
+use wasm_host::image::{Endorsement, MAX_ENDORSEMENTS, PublicKey};
 use alloc::{format, vec::Vec};
 use toml::de::DeValue;
 
@@ -96,12 +96,12 @@ fn signature(text: &str) -> Option<[u8; 64]> {
     Some(bytes)
 }
 
-#[cfg(all(test, feature = "build"))]
+#[cfg(test)]
 mod tests {
     use crate::{
-        image::SecretKey,
         system::{Report, System},
     };
+    use wasm_host::image::SecretKey;
     use alloc::{
         format,
         string::{String, ToString},

@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 use core::fmt;
-use semver::Version;
+use semver::{Comparator, Op, Prerelease, Version};
 
 /// The name of a WIT interface, with or without a version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +62,14 @@ fn compatible(a: &Version, b: &Version) -> bool {
         (major, _) => (major, 0, 0),
     };
     track(a) == track(b)
+}
+
+/// Whether a name is of a version `major.minor`. One without a version is.
+pub fn has_version(name: &InterfaceName, version: &str) -> bool {
+    let Some((major, minor)) = version.split_once('.') else { return false };
+    let (Ok(major), Ok(minor)) = (major.parse(), minor.parse()) else { return false };
+    let wanted = Comparator { op: Op::Tilde, major, minor: Some(minor), patch: None, pre: Prerelease::EMPTY };
+    name.version.as_ref().is_none_or(|version| wanted.matches(version))
 }
 
 /// A WIT identifier: words of letters and digits joined by hyphens, the first beginning with a letter.

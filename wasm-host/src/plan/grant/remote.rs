@@ -1,21 +1,20 @@
 //! Whom a box may connect to.
 
 use super::{Ports, http::host_name};
-use crate::system::Place;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
+use serde::{Deserialize, Serialize};
 use wit::tcp::Endpoint;
 
 /// Whom a box may connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
     pub host: Host,
     pub ports: Ports,
-    pub at: Place,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Host {
     Any,
     /// A name, in lower case.
@@ -40,7 +39,20 @@ impl Remote {
             return Err(format!("`{text}`: an IPv6 address is written in brackets, as in \"[2001:db8::1]:443\""));
         }
         let ports = if ports == "*" { Ports::all() } else { Ports::parse(ports)? };
-        Ok(Remote { host: Host::parse(host)?, ports, at: Place::default() })
+        Ok(Remote { host: Host::parse(host)?, ports })
+    }
+
+    /// What [`parse`](Self::parse) can yield.
+    pub(super) fn is_sound(&self) -> bool {
+        let is_host = |name: &str| host_name(name).is_ok_and(|lower| lower == name);
+        self.ports.is_sound()
+            && match &self.host {
+                Host::Any => true,
+                Host::Name(name) | Host::Below(name) => is_host(name),
+                Host::Network { address, prefix } => {
+                    *prefix <= 128 && address.to_bits() & mask(*prefix) == address.to_bits()
+                }
+            }
     }
 
     pub fn admits(&self, to: Endpoint, names: &[&str]) -> bool {

@@ -1,18 +1,17 @@
 //! Ports of TCP and UDP.
 
-use crate::system::Place;
 use alloc::{
     format,
     string::{String, ToString},
 };
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// A range of ports, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     pub first: u16,
     pub last: u16,
-    pub at: Place,
 }
 
 impl Ports {
@@ -28,11 +27,16 @@ impl Ports {
         if first > last {
             return Err(format!("the range {first}-{last} is empty; did you mean \"{last}-{first}\"?"));
         }
-        Ok(Ports { first, last, at: Place::default() })
+        Ok(Ports { first, last })
+    }
+
+    /// What [`parse`](Self::parse) can yield.
+    pub(super) const fn is_sound(&self) -> bool {
+        0 < self.first && self.first <= self.last
     }
 
     pub const fn all() -> Self {
-        Ports { first: 1, last: u16::MAX, at: Place { line: 0, column: 0, length: 0 } }
+        Ports { first: 1, last: u16::MAX }
     }
 
     pub fn contains(&self, port: u16) -> bool {

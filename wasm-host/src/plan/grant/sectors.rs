@@ -1,30 +1,32 @@
 //! Sectors of a disk.
 
-use crate::system::Place;
 use alloc::{
     format,
     string::{String, ToString},
 };
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// What a box may do with a disk. It sees its sectors numbered from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BlockGrant {
     pub sectors: Sectors,
     pub read_only: bool,
 }
 
 /// A range of sectors of a disk, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sectors {
     pub first: u64,
     /// None: to the end of the disk, wherever that is.
     pub last: Option<u64>,
-    pub at: Place,
 }
 
 /// The least bytes that a sector can have.
 const SMALLEST: u64 = 512;
+
+/// So that the bytes of all sectors can be counted.
+const MOST: u64 = u64::MAX / 4_096;
 
 impl Sectors {
     /// `2048-10239`, or `2048-*` for all from there on.
@@ -33,8 +35,7 @@ impl Sectors {
             let text = text.trim();
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             let number = text.parse::<u64>().ok().filter(|_| digits);
-            // so that their bytes can be counted
-            number.filter(|sector| *sector < u64::MAX / 4_096).ok_or_else(|| format!("`{text}` is no sector"))
+            number.filter(|sector| *sector < MOST).ok_or_else(|| format!("`{text}` is no sector"))
         };
         let (first, last) =
             text.split_once('-').ok_or_else(|| format!("`{text}` is no range of sectors; write \"2048-10239\""))?;
@@ -44,8 +45,13 @@ impl Sectors {
             Some(last) if last < first => {
                 Err(format!("the range {first}-{last} is empty; did you mean \"{last}-{first}\"?"))
             }
-            _ => Ok(Sectors { first, last, at: Place::default() }),
+            _ => Ok(Sectors { first, last }),
         }
+    }
+
+    /// What [`parse`](Self::parse) can yield.
+    pub(super) fn is_sound(&self) -> bool {
+        self.first < MOST && self.last.is_none_or(|last| self.first <= last && last < MOST)
     }
 
     /// How many there are, if that does not depend on the disk.

@@ -1,11 +1,12 @@
 //! No grant is given twice, and none is wider than what its giver has.
 
 use super::Check;
-use crate::system::grant::{Grant, HttpGrant, NetGrant, Ports, Sectors};
+use crate::system::grant::{At, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, plain};
 use crate::system::known::Kind;
 use crate::system::model::Target;
-use crate::system::{Arrow, BoxSpec, InterfaceName, size};
+use crate::system::{Arrow, BoxSpec, InterfaceName};
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
+use wasm_host::slots::size;
 
 impl<'a> Check<'a> {
     pub(super) fn grants(&mut self) {
@@ -51,7 +52,7 @@ impl<'a> Check<'a> {
         let disks: Vec<_> = disks.collect();
         for (index, (device, grant, spec, arrow)) in disks.iter().enumerate() {
             let sectors = grant.sectors;
-            let place = if sectors.at.line == 0 { arrow.target_at } else { sectors.at };
+            let place = if grant.at.line == 0 { arrow.target_at } else { grant.at };
             let own = self.system.disk.as_ref().filter(|own| own.device == *device);
             if let Some(own) = own.filter(|own| sectors.may_begin_before(own.reserve)) {
                 let message = format!(
@@ -96,7 +97,7 @@ impl<'a> Check<'a> {
     /// Two boxes cannot listen at one port of one net.
     fn ports(&mut self) {
         // sorted by first port, so that an overlap is between neighbours
-        type Granted<'a> = Vec<(Ports, &'a BoxSpec, &'a Arrow)>;
+        type Granted<'a> = Vec<(At<Ports>, &'a BoxSpec, &'a Arrow)>;
         let mut listens: BTreeMap<(&str, &str), Granted<'_>> = BTreeMap::new();
         for (spec, arrow, target, grant) in self.net_arrows() {
             let granted = listens.entry((target, arrow.interface.path())).or_default();
@@ -165,8 +166,8 @@ impl<'a> Check<'a> {
             if own.is_empty() {
                 continue;
             }
-            let listen: Vec<Ports> = own.iter().flat_map(|grant| &grant.listen).copied().collect();
-            let connect: Vec<_> = own.iter().flat_map(|grant| &grant.connect).cloned().collect();
+            let listen: Vec<Ports> = own.iter().flat_map(|grant| plain(&grant.listen)).collect();
+            let connect: Vec<Remote> = own.iter().flat_map(|grant| plain(&grant.connect)).collect();
             let outside = |what: &dyn core::fmt::Display, key: &str| {
                 format!(
                     "box `{}`: {key} = {what} (`{}`) is outside what box `{target}` has been granted itself",

@@ -10,10 +10,12 @@ pub use ports::Ports;
 pub use remote::{Host, Remote};
 pub use sectors::{BlockGrant, Sectors};
 
+use super::MAX_ENTRIES;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 use wit::tcp::Endpoint;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Grant {
     /// The type says all.
     #[default]
@@ -24,28 +26,29 @@ pub enum Grant {
     Http(HttpGrant),
     /// For `pearwood:hardware/block`: which sectors.
     Block(BlockGrant),
-    /// For `pearwood:control/node`.
-    Control(ControlGrant),
 }
 
-/// The most bytes of an image that the box may bring to the node, beside what the node has of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ControlGrant {
-    pub upload: u64,
-}
-
-impl ControlGrant {
-    pub const DEFAULT_UPLOAD: u64 = 64 << 20;
-}
-
-impl Default for ControlGrant {
-    fn default() -> Self {
-        ControlGrant { upload: Self::DEFAULT_UPLOAD }
+impl Grant {
+    /// Whether it is one that a declaration can say.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Grant::None => true,
+            Grant::Net(NetGrant { listen, connect }) => {
+                listen.len().max(connect.len()) <= MAX_ENTRIES
+                    && listen.iter().all(Ports::is_sound)
+                    && connect.iter().all(Remote::is_sound)
+            }
+            Grant::Http(grant) => grant.is_sound(),
+            Grant::Block(grant) => grant.sectors.is_sound(),
+        }
     }
 }
 
+/// The bytes of an image that the box with the power over the node may bring, unless its arrow says otherwise.
+pub const DEFAULT_UPLOAD: u64 = 64 << 20;
+
 /// The ports that a box may listen at (or bind, with UDP), and whom it may talk to by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NetGrant {
     pub listen: Vec<Ports>,
     pub connect: Vec<Remote>,

@@ -2,6 +2,7 @@
 
 use super::Reader;
 use super::table::{Value, integer};
+use super::size;
 use alloc::{
     format,
     string::{String, ToString},
@@ -34,13 +35,6 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
         });
     };
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(*factor)).ok_or_else(|| "is too large".to_string())
-}
-
-/// A size in bytes, in the largest unit that says it exactly.
-pub(crate) fn size(bytes: u64) -> String {
-    let (name, factor) =
-        SIZES.iter().rev().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor)).unwrap_or(&SIZES[0]);
-    format!("{} {name}", bytes / factor)
 }
 
 impl Reader {
