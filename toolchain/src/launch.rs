@@ -4,13 +4,13 @@ use crate::build::{self, Components, Target};
 use crate::files;
 use crate::node::{Forward, Protocol, Qemu};
 use crate::setup::{self, Group};
+use crate::system::grant::Grant;
+use crate::system::{self, System};
 use crate::workspace::Workspace;
 use anyhow::Result;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use crate::system::grant::Grant;
-use crate::system::{self, System};
 
 const TCP: &str = "pearwood:net/tcp";
 const UDP: &str = "pearwood:net/udp";

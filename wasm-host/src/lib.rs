@@ -11,6 +11,7 @@ extern crate std;
 extern crate self as wasm_host;
 #[cfg(all(test, feature = "build"))]
 #[path = "../../toolchain/src/system/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod system;
 
 pub mod arrows;

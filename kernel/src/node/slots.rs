@@ -17,9 +17,9 @@ use core::{
 use wasm_host::{
     image::{Image, PublicKey, endorsed, vector_hash},
     node::Node,
+    plan::SystemDisk,
     platform::{Nanos, Platform},
     slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
-    plan::SystemDisk,
 };
 
 use super::start as start_image;

@@ -3,12 +3,12 @@
 use super::{compress, drawing};
 use crate::progress;
 use crate::setup::Toolchain;
+use crate::system::{AssetSource, Assets, BoxSpec, System};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use crate::system::{AssetSource, Assets, BoxSpec, System};
 
 /// A file as it will be in the image.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Images: everything that a node needs of a system, signed.
 
 use super::{Compiler, Components, Target, assets};
+use crate::system;
 use crate::workspace::Workspace;
 use anyhow::Result;
 use std::time::SystemTime;
-use crate::system;
 use wasm_host::engine::Kind;
 use wasm_host::image::{Builder, SecretKey};
 

@@ -21,13 +21,13 @@ pub use kernel::features as kernel_features;
 pub use source::Source;
 
 use crate::setup::{self, Group, Toolchain};
+use crate::system::{self, BoxSpec, Description, Diagnostic, Report, Routes, System};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wasm_host::plan::Plan;
-use crate::system::{self, BoxSpec, Description, Diagnostic, Report, Routes, System};
 
 /// A system whose components are built and fit together.
 pub struct Components {

@@ -1,17 +1,16 @@
-//! What a component imports and exports, as the toolchain read it from the component and the image keeps it.
+//! What a component imports and exports, as it is read from the component.
 
 use super::InterfaceName;
 use alloc::{string::String, vec::Vec};
-use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
     pub imports: Vec<Interface>,
     pub exports: Vec<Interface>,
 }
 
 /// An interface that a component imports or exports, with what it uses of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// `namespace:package/interface@version`, or a plain name if the world names a function or interface of its own.
     pub name: String,
@@ -21,7 +20,7 @@ pub struct Interface {
     pub types: Vec<Type>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
     /// As in the component: `get`, `[method]request.path`.
     pub name: String,
@@ -31,7 +30,7 @@ pub struct Function {
     pub shape: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Type {
     pub name: String,
     /// As WIT writes it, without the name: `enum { error, warn }`.

@@ -1,9 +1,9 @@
 //! The declaration as types.
 
 use super::{InterfaceName, Place, grant::Grant};
-use wasm_host::image::{Endorsement, PublicKey};
 use alloc::{string::String, vec::Vec};
 use core::ops::Range;
+use wasm_host::image::{Endorsement, PublicKey};
 pub use wasm_host::plan::Restart;
 
 /// A system as `system.toml` declares it.

@@ -95,9 +95,9 @@ impl Planner<'_> {
             };
             ports.push((interface, End::Service, self.channel(channel)));
         }
-        let ports = ports.into_iter().filter_map(|(interface, side, protocol)| {
-            Some(PortPlan { interface: interface?, side, protocol })
-        });
+        let ports = ports
+            .into_iter()
+            .filter_map(|(interface, side, protocol)| Some(PortPlan { interface: interface?, side, protocol }));
         ports.collect()
     }
 
@@ -117,9 +117,8 @@ impl Planner<'_> {
 
     fn arrows(&self, boxes: &[BoxPlan]) -> Vec<ArrowPlan> {
         let port = |place: usize, path: &str, side: End| {
-            let is_it = |port: &PortPlan| {
-                port.side == side && self.protocols[usize::from(port.protocol)].path() == path
-            };
+            let is_it =
+                |port: &PortPlan| port.side == side && self.protocols[usize::from(port.protocol)].path() == path;
             let port = boxes[place].ports.iter().position(is_it)?;
             Some(PortOf { place: place as u16, port: port as u8 })
         };

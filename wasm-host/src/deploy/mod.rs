@@ -21,7 +21,7 @@ mod keep;
 mod prepare;
 mod run;
 #[cfg(all(test, feature = "build"))]
-mod tests;
+pub(crate) mod tests;
 mod trial;
 
 pub use difference::{Content, Difference, Fate, Side, Why, difference};

@@ -252,8 +252,8 @@ fn handles(
         if node.stands_in.has(spec) {
             return Err(format!("box `{name}`: this platform cannot begin to stand in for it while it runs"));
         }
-        let parts = wire::parts(plan, index, node.platform, &old.boxes, false)
-            .map_err(|why| format!("box `{name}`: {why}"))?;
+        let parts =
+            wire::parts(plan, index, node.platform, &old.boxes, false).map_err(|why| format!("box `{name}`: {why}"))?;
         let assets = image.assets(name).map_err(|error| format!("box `{name}`: {error}"))?;
         let predecessor = fate.old().map(|place| &*old.boxes[place]);
         let handle = BoxHandle::beside(spec.clone(), Parts { assets, ..parts }, node.platform, predecessor);

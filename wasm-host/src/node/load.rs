@@ -59,11 +59,7 @@ pub struct Loader<'a> {
 impl Loader<'_> {
     /// Loads the components of all boxes that are to run, and makes the queues of those that others call. The error is
     /// with the position of the box at fault.
-    pub fn load(
-        &self,
-        plan: &Plan,
-        runs: impl Fn(&BoxPlan) -> bool,
-    ) -> core::result::Result<Loaded, (usize, Error)> {
+    pub fn load(&self, plan: &Plan, runs: impl Fn(&BoxPlan) -> bool) -> core::result::Result<Loaded, (usize, Error)> {
         let mut loaded = Loaded::default();
         for (index, spec) in plan.boxes.iter().enumerate() {
             let component = if runs(spec) { Some(self.component(spec).map_err(|error| (index, error))?) } else { None };
@@ -119,12 +115,7 @@ impl Loaded {
     }
 
     /// Links a box: a component that imports anything that its arrows do not give is refused.
-    pub fn link(
-        &self,
-        plan: &Plan,
-        index: usize,
-        handle: &BoxHandle,
-    ) -> Result<Option<(InstancePre<State>, Duty)>> {
+    pub fn link(&self, plan: &Plan, index: usize, handle: &BoxHandle) -> Result<Option<(InstancePre<State>, Duty)>> {
         let Some(component) = self.component(index) else { return Ok(None) };
         let mut linker = Linker::new(component.engine());
         grants::own(&mut linker)?;

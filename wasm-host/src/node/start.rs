@@ -11,12 +11,7 @@ use crate::{
     plan::BoxPlan,
     platform::Platform,
 };
-use alloc::{
-    format,
-    string::String,
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, sync::atomic::AtomicU64};
 use spin::Mutex;
 
@@ -77,13 +72,7 @@ impl Node {
         let at_fault =
             |index: usize, error: wasmtime::Error| StartError(format!("box `{}`: {error:#}", plan.boxes[index].name));
         let runs = |spec: &BoxPlan| !stands_in.has(spec);
-        let loader = load::Loader {
-            engines: &engines,
-            image: &image,
-            target,
-            platform,
-            before: &(),
-        };
+        let loader = load::Loader { engines: &engines, image: &image, target, platform, before: &() };
         let loaded = loader.load(&plan, runs).map_err(|(index, error)| at_fault(index, error))?;
         let executor = Executor::new();
         for (index, handle) in boxes.iter().enumerate() {

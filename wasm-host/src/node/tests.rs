@@ -2,14 +2,13 @@
 
 use super::{
     Node, Setup,
-    fixture::{Running, component, start},
+    fixture::{Running, component, declared, start},
 };
 use crate::{
     boxes::Phase,
     engine,
     image::{Builder, Image, SecretKey},
     platform::{Platform, fake::FakePlatform},
-    system::describe,
 };
 use alloc::{format, sync::Arc, vec::Vec};
 
@@ -100,8 +99,9 @@ fn an_artifact_for_other_settings_is_refused() {
     let mut other = engine::settings();
     other.epoch_interruption(false);
     let code = wasmtime::Engine::new(&other).unwrap().precompile_component(&binary).unwrap();
-    let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
-    builder.description("one", describe(&binary).unwrap());
+    let source = "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n";
+    let mut builder = Builder::new("system.toml", source);
+    builder.plan(declared(source, &[("one", binary)]).unwrap());
     builder.artifact("one", engine::requirements(engine::LINUX_TRIPLE), code);
     let image = Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap();
     let setup = Setup {
@@ -122,8 +122,9 @@ fn an_artifact_for_the_other_engine_is_refused() {
     let binary = component("(call $forever)");
     let kind = engine::Kind::Concurrent;
     let code = wasmtime::Engine::new(&engine::settings_of(kind)).unwrap().precompile_component(&binary).unwrap();
-    let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
-    builder.description("one", describe(&binary).unwrap());
+    let source = "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n";
+    let mut builder = Builder::new("system.toml", source);
+    builder.plan(declared(source, &[("one", binary)]).unwrap());
     builder.artifact("one", engine::requirements_of(kind, engine::LINUX_TRIPLE), code);
     let image = Arc::new(Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap());
     let setup = Setup {

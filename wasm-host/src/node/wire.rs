@@ -63,9 +63,8 @@ fn extent(platform: &dyn Platform, device: &str, grant: BlockGrant) -> Result<Ex
         let first = own.div_ceil(geometry.sector_size.into());
         return Err(format!("its sectors {sectors} of `{device}` reach into the node's own, which end before {first}"));
     }
-    Extent::new(disk, sectors.first, sectors.count(), read_only).map_err(|_| {
-        format!("it is granted sectors {sectors} of `{device}`, which has {} sectors", geometry.sectors)
-    })
+    Extent::new(disk, sectors.first, sectors.count(), read_only)
+        .map_err(|_| format!("it is granted sectors {sectors} of `{device}`, which has {} sectors", geometry.sectors))
 }
 
 /// An arrow between boxes that the plan wants.

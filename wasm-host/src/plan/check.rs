@@ -1,12 +1,7 @@
 //! What the node relies on in a plan. The toolchain makes no others; a node does not take its word for it.
 
 use super::{ArrowPlan, BoxPlan, Plan, PlanError, PortOf, Service, grant::Grant};
-use crate::{
-    arrows::channel::End,
-    image::MAX_ENDORSEMENTS,
-    interface::InterfaceName,
-    slots::MIN_RESERVE,
-};
+use crate::{arrows::channel::End, image::MAX_ENDORSEMENTS, interface::InterfaceName, slots::MIN_RESERVE};
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use core::time::Duration;
 

@@ -10,8 +10,8 @@ pub mod grant;
 mod tests;
 
 pub use check::{
-    MAX_ATTACH, MAX_BACKOFF, MAX_BOXES, MAX_CONFIG, MAX_ENTRIES, MAX_MEMORY, MAX_PORTS, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE,
-    label,
+    MAX_ATTACH, MAX_BACKOFF, MAX_BOXES, MAX_CONFIG, MAX_ENTRIES, MAX_MEMORY, MAX_PORTS, MAX_QUEUE, MIN_MEMORY,
+    MIN_QUEUE, label,
 };
 
 use crate::{arrows::channel::End, engine::Kind, image::PublicKey};
@@ -196,7 +196,9 @@ pub enum Service {
 /// Why a plan is not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanError {
-    TooLarge { bytes: usize },
+    TooLarge {
+        bytes: usize,
+    },
     Format(u16),
     Malformed,
     /// It contradicts itself, or is beyond a limit.

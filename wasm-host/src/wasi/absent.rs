@@ -3,8 +3,8 @@
 use crate::{
     boxes::{BoxHandle, Budget, State},
     executor::Timer,
-    platform::Platform,
     interface::InterfaceName,
+    platform::Platform,
 };
 use alloc::{format, sync::Arc};
 use wasmtime::{

@@ -23,8 +23,8 @@ use promise::{Promise, Promised};
 use crate::{
     boxes::{BoxHandle, State},
     executor::Timer,
-    platform::Platform,
     interface::{InterfaceName, has_version},
+    platform::Platform,
 };
 use alloc::sync::Arc;
 use wasmtime::{Result, component::InstancePre};

@@ -3,7 +3,7 @@
 use super::{Check, Kind, provider, types};
 use crate::system::description::{Description, Interface};
 use crate::system::grant::{At, Grant};
-use crate::system::known::Channel;
+use crate::system::known::{Channel, Faces};
 use crate::system::model::Target;
 use crate::system::routes::{CallRoute, DeviceRoute, DiskRoute};
 use crate::system::{Arrow, BoxSpec, suggest};

@@ -1,7 +1,7 @@
 //! What a box whose exports the node calls can be, and what only such a box can import.
 
 use super::{Check, Kind};
-use crate::system::known::{COMMAND, Channel, HANDOVER, SERVICE, has_version};
+use crate::system::known::{COMMAND, Channel, Faces, HANDOVER, SERVICE, has_version};
 use crate::system::routes::Provider;
 use crate::system::{BoxSpec, Description, InterfaceName};
 use alloc::{format, string::String};

@@ -8,7 +8,7 @@ mod imports;
 mod types;
 
 use super::description::{Description, Interface};
-use super::known::{COMMAND, Channel, Kind, SERVICE, has_version};
+use super::known::{COMMAND, Channel, Faces, Kind, SERVICE, has_version};
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};
 use super::{Arrow, BoxSpec, Diagnostic, InterfaceName, Place, Severity, System};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};

@@ -98,7 +98,7 @@ fn a_website() {
     let tcp = http.client(Channel::Tcp).unwrap();
     assert_eq!(tcp.peers.len(), 1);
     assert_eq!((tcp.peers[0].box_index, tcp.peers[0].number), (1, 0));
-    assert!(tcp.peers[0].net.as_ref().unwrap().may_listen(80));
+    assert!(tcp.peers[0].net.as_ref().unwrap().listen[0].contains(80));
     assert_eq!((http2.client(Channel::Tcp).unwrap().peers[0].number), 1, "net's second client");
     assert!(net.service(Channel::Udp).unwrap().end.peers.is_empty());
 

@@ -7,9 +7,9 @@ use super::picture::{Edge, Label, Node, Picture};
 use super::place::Places;
 use super::shapes::{self, Escaped};
 use crate::system::model::{BoxSpec, System};
-use crate::system::size;
 use alloc::{format, string::String, vec, vec::Vec};
 use core::fmt::Write;
+use wasm_host::slots::size;
 
 const MARGIN: i64 = 32;
 const HEADING: i64 = 64;

@@ -3,8 +3,8 @@
 use super::Ground;
 use super::picture::{Label, Node, Picture};
 use crate::system::model::System;
-use crate::system::size;
 use alloc::{format, string::String, vec::Vec};
+use wasm_host::slots::size;
 
 /// One paragraph for the world outside and one for each box, with a line for each arrow that leaves it.
 pub fn text(system: &System, ground: Ground<'_>) -> String {

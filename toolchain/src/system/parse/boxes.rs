@@ -63,7 +63,9 @@ impl Reader {
             spec.cpu = self.number(value, &what("cpu"), 1..=10_000).unwrap_or(spec.cpu);
         }
         if let Some((_, value)) = table.take("queue") {
-            spec.queue = self.size(value, &what("queue"), MIN_QUEUE.into()..=MAX_QUEUE.into()).map_or(spec.queue, |bytes| bytes as u32);
+            spec.queue = self
+                .size(value, &what("queue"), MIN_QUEUE.into()..=MAX_QUEUE.into())
+                .map_or(spec.queue, |bytes| bytes as u32);
         }
         if let Some((_, value)) = table.take("concurrency") {
             spec.concurrency = self.number(value, &what("concurrency"), 1..=65_536).unwrap_or(spec.concurrency);

@@ -10,13 +10,13 @@ mod units;
 use super::diagnostic::{Diagnostic, Place};
 use super::known::DISK;
 use super::model::{BoxSpec, Source, System, SystemDisk, Trusted};
-use wasm_host::plan::{MAX_BOXES, label};
-use wasm_host::slots::{DEFAULT_RESERVE, MIN_RESERVE};
 use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 use table::Table;
 use toml::de::{DeTable, DeValue};
+use wasm_host::plan::{MAX_BOXES, label};
 pub(super) use wasm_host::slots::size;
+use wasm_host::slots::{DEFAULT_RESERVE, MIN_RESERVE};
 
 /// The longest declaration that is read, in bytes.
 pub const MAX_SOURCE: usize = 1 << 20;

@@ -4,12 +4,10 @@ use super::{
     Reader,
     table::{Table, Value},
 };
-use crate::{
-    system::model::Trusted,
-};
-use wasm_host::image::{Endorsement, MAX_ENDORSEMENTS, PublicKey};
+use crate::system::model::Trusted;
 use alloc::{format, vec::Vec};
 use toml::de::DeValue;
+use wasm_host::image::{Endorsement, MAX_ENDORSEMENTS, PublicKey};
 
 impl Reader {
     /// Keys in hexadecimal digits, or `{ key = "…", by = "…", signature = "…" }`.
@@ -98,14 +96,12 @@ fn signature(text: &str) -> Option<[u8; 64]> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        system::{Report, System},
-    };
-    use wasm_host::image::SecretKey;
+    use crate::system::{Report, System};
     use alloc::{
         format,
         string::{String, ToString},
     };
+    use wasm_host::image::SecretKey;
 
     fn key(seed: u8) -> SecretKey {
         SecretKey::from_seed(&[seed; 32])

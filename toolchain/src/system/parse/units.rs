@@ -1,8 +1,8 @@
 //! Sizes and durations as people write them.
 
 use super::Reader;
-use super::table::{Value, integer};
 use super::size;
+use super::table::{Value, integer};
 use alloc::{
     format,
     string::{String, ToString},

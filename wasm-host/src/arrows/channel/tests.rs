@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     arrows::measure::Meter,
-    platform::fake::FakePlatform,
     plan::grant::{NetGrant, Ports, Remote},
+    platform::fake::FakePlatform,
 };
 use alloc::{sync::Arc, vec, vec::Vec};
 use wit::{Batch, Peer, Records, names, tcp};

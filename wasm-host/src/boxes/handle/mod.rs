@@ -18,8 +18,8 @@ use crate::{
     grants::Tap,
     image::Assets,
     node::Node,
-    platform::{Disk as _, Extent, Platform},
     plan::BoxPlan,
+    platform::{Disk as _, Extent, Platform},
 };
 use alloc::{
     string::String,

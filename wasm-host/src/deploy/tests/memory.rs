@@ -21,11 +21,23 @@ static ALLOCATOR: Counting = Counting;
 
 std::thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+/// What something does, and the most bytes that this thread holds meanwhile, beyond those of before.
+pub fn peak<T>(act: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let done = act();
+    (done, (PEAK.get() - before) as usize)
 }
 
 fn count(bytes: isize) {
     // a thread that ends counts no more
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+    });
 }
 
 #[allow(unsafe_code)]

@@ -3,7 +3,7 @@
 mod client;
 mod disk;
 mod guests;
-mod memory;
+pub mod memory;
 mod refusals;
 mod rollback;
 mod state;

@@ -1,10 +1,7 @@
 //! Who will have the power over the node when another system runs.
 
 use super::super::{Node, Upload};
-use crate::{
-    image::PublicKey,
-    plan::Plan,
-};
+use crate::{image::PublicKey, plan::Plan};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
