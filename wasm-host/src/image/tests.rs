@@ -122,7 +122,7 @@ fn what_is_no_image() {
     }
     let mut future = bytes.clone();
     future[8] = 9;
-    assert_eq!(open(&future).unwrap_err().to_string(), "the image is of format 9; this node reads format 2");
+    assert_eq!(open(&future).unwrap_err().to_string(), "the image is of format 9; this node reads format 3");
     let padded = [&bytes[..], &[0; 512]].concat();
     assert!(open(&padded).is_ok(), "a disk's last sector may be longer");
 }

@@ -39,8 +39,7 @@ fn crashing(version: u8) -> Parts {
 }
 
 fn refused(version: u8) -> Parts {
-    let never = Handler { version, ..HANDLER }.component();
-    [("other", never)]
+    [("site", Handler { version, begin: "unreachable", ..HANDLER }.component())]
 }
 
 /// The image of a version, in one piece.
