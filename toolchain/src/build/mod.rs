@@ -76,6 +76,10 @@ pub fn components(path: &Path) -> Result<Components> {
 pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Components> {
     let system = parse(path)?;
     let base = system_file(path).parent().map(Path::to_path_buf).unwrap_or_default();
+    let missing = assets::missing(&system, &base);
+    if !missing.is_empty() {
+        return Err(report(&missing));
+    }
     let workspace = Workspace::find()?;
     let components = build_components(&system, &base, &workspace, other)?;
     let routes = system::check(&system, &descriptions(&components)).map_err(|faults| report(&faults))?;

@@ -65,7 +65,7 @@ impl Diagnostic {
         }
     }
 
-    pub(super) fn of_box(mut self, name: &str) -> Self {
+    pub fn of_box(mut self, name: &str) -> Self {
         self.box_name = Some(name.into());
         self
     }
@@ -134,7 +134,7 @@ impl fmt::Display for Report<'_> {
 }
 
 impl System {
-    pub(super) fn diagnostic(&self, place: Place, message: String) -> Diagnostic {
+    pub fn diagnostic(&self, place: Place, message: String) -> Diagnostic {
         Diagnostic::new(&self.source, place, message)
     }
 }

@@ -95,7 +95,10 @@ impl Reader {
         for key in GRANTS {
             if let Some((key, _)) = table.take(key) {
                 let message = format!("{what}: a grant of `{}` does not belong to this interface", key.text);
-                self.fault(key.span, message);
+                let given = known::GIVEN.iter().map(|given| given.path);
+                let is_given = known::find_given(interface).is_some();
+                let near = suggest::nearest(interface.path(), given).filter(|_| !is_given);
+                self.fault(key.span, message).help = near.map(|near| format!("did you mean `{near}`?"));
             }
         }
         let keys: Vec<&str> = TARGETS.iter().chain(GRANTS).copied().collect();

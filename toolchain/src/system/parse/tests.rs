@@ -147,6 +147,11 @@ fn faults_say_what_is_meant() {
             "a grant of `listen` does not belong to this interface",
             "",
         ),
+        (
+            "arrows.\"pearwood:net/tpc\" = { box = \"x\", listen = [80] }",
+            "a grant of `listen` does not belong",
+            "did you mean `pearwood:net/tcp`?",
+        ),
         ("arrows.\"pearwood:hardware/nic\" = { device = \"nic00\" }", "is no nic", ""),
         ("arrows.\"pearwood:hardware/nic\" = { device = \"nic0\", sectors = \"0-1\" }", "does not belong", ""),
         ("arrows.\"pearwood:hardware/block\" = { device = \"nic0\" }", "the device `nic0` is no disk", ""),
