@@ -1,15 +1,13 @@
 //! Images that a node must not run: it says why, and ends. And those that it may.
 
+use pearwood::system::{Place, Trusted};
 use pearwood::{
     build::{self, Target},
     node::{End, Qemu},
 };
 use std::path::PathBuf;
 use tests::node::{PATIENCE, example, workspace};
-use wasm_host::{
-    image::SecretKey,
-    system::{Place, Trusted},
-};
+use wasm_host::image::SecretKey;
 
 /// Whether the node says this of an image, and ends.
 fn is_refused(name: &str, image: &[u8], trust: &str, reason: &str) {

@@ -111,8 +111,7 @@ fn a_system_on_the_disk_runs_and_what_fails_its_trial_does_not_stay() {
     off(&node);
 
     // one that cannot even start
-    let mut builder = Builder::new("system.toml", "[system]\nname = \"none\"\n[box.none]\ncomponent = \"none\"\n");
-    builder.description("none", Default::default());
+    let builder = Builder::new("system.toml", "[system]\nname = \"none\"\n[box.none]\ncomponent = \"none\"\n");
     let none = builder.finish(&build::development_key().expect("a key")).expect("an image");
     assert_eq!(deploy(path, &none), SlotName::B);
     let node = boots(machine, &["starts deploy 3 from slot B", "the system does not start", "deploy 1 from slot A"]);

@@ -4,13 +4,13 @@ use crate::build::{self, Components, Target};
 use crate::files;
 use crate::node::{Forward, Protocol, Qemu};
 use crate::setup::{self, Group};
+use crate::system::grant::Grant;
+use crate::system::{self, System};
 use crate::workspace::Workspace;
 use anyhow::Result;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use wasm_host::system::grant::Grant;
-use wasm_host::system::{self, System};
 
 const TCP: &str = "pearwood:net/tcp";
 const UDP: &str = "pearwood:net/udp";
@@ -155,7 +155,7 @@ mod tests {
                 arrows."pearwood:net/udp" = { box = "net", listen = [27015, "30000-40000"] }
             "#,
         )
-        .unwrap_or_else(|faults| panic!("{}", wasm_host::system::Report(&faults)));
+        .unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)));
         use Protocol::{Tcp, Udp};
         assert_eq!(ports(&system), [(Tcp, 80), (Tcp, 8000), (Tcp, 8001), (Udp, 27015)]);
         assert_eq!(http_ports(&system), [80, 8000]);

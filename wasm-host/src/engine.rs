@@ -3,8 +3,9 @@
 //! The node refuses artifacts made with other settings; what a machine adds of its own (stacks, code memory, CPU
 //! feature detection) does not change what artifacts look like and is added by the platform.
 
-use crate::{image::EngineSettings, system::Description};
+use crate::image::EngineSettings;
 use alloc::{sync::Arc, vec::Vec};
+use serde::{Deserialize, Serialize};
 use spin::Once;
 use wasmtime::{Config, Engine, Result, WasmFeatures, bail, error::Context as _};
 
@@ -40,7 +41,7 @@ pub const FIBER_STACK: usize = 2 * WASM_STACK + HOST_STACK;
 const UNOPTIMISED: usize = if cfg!(target_os = "none") { 0 } else { 1 << 20 };
 
 /// Which of a node's two engines a component runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// For components without asynchronous functions: a call costs a third of one on the other.
     Lean,
@@ -49,10 +50,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn of(description: &Description) -> Self {
-        if description.is_concurrent() { Kind::Concurrent } else { Kind::Lean }
-    }
-
     /// Those that this build has.
     pub const fn all() -> &'static [Kind] {
         if cfg!(feature = "wasi") { &[Kind::Lean, Kind::Concurrent] } else { &[Kind::Lean] }

@@ -6,6 +6,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// The language of declarations is the toolchain's: tests write the systems that they run in it.
+#[cfg(all(test, feature = "build"))]
+extern crate self as wasm_host;
+#[cfg(all(test, feature = "build"))]
+#[path = "../../toolchain/src/system/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod system;
+
 pub mod arrows;
 pub mod boxes;
 pub mod deploy;
@@ -13,10 +21,11 @@ pub mod engine;
 pub mod executor;
 mod grants;
 pub mod image;
+pub mod interface;
 pub mod node;
+pub mod plan;
 pub mod platform;
 pub mod slots;
-pub mod system;
 #[cfg(feature = "wasi")]
 mod wasi;
 #[cfg(not(feature = "wasi"))]

@@ -51,8 +51,6 @@ pub enum Request {
     Describe,
     /// `system.toml`
     System,
-    /// SVG
-    Graph,
     /// What has been measured, in Prometheus' text format.
     Metrics,
     /// Lines of the log of a box, or of all: [`LogLines`] as JSON in each response. The last 64 of each box are there.
@@ -96,7 +94,7 @@ pub enum Request {
     Cancel {
         request: u32,
     },
-    /// The web console: HTML that asks for `describe`, `graph`, `logs` and so on beside it.
+    /// The web console: HTML that asks for `describe`, `logs` and so on beside it.
     Page,
 }
 
@@ -135,7 +133,6 @@ impl Request {
             Request::Ping
             | Request::Describe
             | Request::System
-            | Request::Graph
             | Request::Metrics
             | Request::Logs { .. }
             | Request::History

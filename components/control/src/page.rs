@@ -1,6 +1,6 @@
 //! The web console: one page with all that it needs, so that nothing is asked of anybody else.
 
-/// HTML. It asks for `me`, `describe`, `graph`, `history` and `follow` beside it, and orders `restart` and so on.
+/// HTML. It asks for `me`, `describe`, `history` and `follow` beside it, and orders `restart` and so on.
 pub const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
@@ -11,6 +11,7 @@ pub const PAGE: &str = concat!(
     "<script>\n\"use strict\";\n(() => {\n",
     include_str!("page/words.js"),
     include_str!("page/node.js"),
+    include_str!("page/layout.js"),
     include_str!("page/graph.js"),
     include_str!("page/boxes.js"),
     include_str!("page/arrows.js"),

@@ -10,6 +10,8 @@ pub struct Settings {
     pub trial: u64,
     /// Goes on even if the key that asks, or any, could not do as much afterwards.
     pub allow_lockout: bool,
+    /// Though it is a system of another name.
+    pub other_system: bool,
 }
 
 /// Who would have the power over the node with another system.
@@ -24,7 +26,13 @@ pub struct Authority {
 impl Default for Settings {
     fn default() -> Self {
         const SECOND: u64 = 1_000_000_000;
-        Settings { ready: 10 * SECOND, drain: 10 * SECOND, trial: 10 * SECOND, allow_lockout: false }
+        Settings {
+            ready: 10 * SECOND,
+            drain: 10 * SECOND,
+            trial: 10 * SECOND,
+            allow_lockout: false,
+            other_system: false,
+        }
     }
 }
 
@@ -32,7 +40,6 @@ impl Default for Settings {
 pub trait Power {
     fn describe(&mut self) -> String;
     fn system(&mut self) -> String;
-    fn graph(&mut self) -> String;
     fn logs(&mut self, name: &str, first: u64) -> Result<String, String>;
     fn restart(&mut self, name: &str, by: &str) -> Result<(), String>;
     fn stop(&mut self, name: &str, by: &str) -> Result<(), String>;

@@ -82,8 +82,8 @@ struct Arrows {
 }
 
 fn settings(settings: &Settings, by: &str, same_authority: bool) -> node::Settings {
-    let Settings { ready, drain, trial, .. } = *settings;
-    node::Settings { by: by.into(), ready, drain, trial, same_authority }
+    let Settings { ready, drain, trial, other_system, .. } = *settings;
+    node::Settings { by: by.into(), ready, drain, trial, same_authority, other_system }
 }
 
 impl Power for Arrows {
@@ -93,10 +93,6 @@ impl Power for Arrows {
 
     fn system(&mut self) -> String {
         node::system()
-    }
-
-    fn graph(&mut self) -> String {
-        node::graph()
     }
 
     fn logs(&mut self, name: &str, first: u64) -> Result<String, String> {

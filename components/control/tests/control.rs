@@ -63,7 +63,7 @@ fn roles_include_those_before_and_nothing_after() {
     let deploys = || Request::Deploy(Settings::default());
     let restarts = || Request::Restart { name: "http".into() };
     let mut vera = Joined::enter(&mut world, VIEW);
-    assert_eq!(vera.ask(&mut world, &Request::Graph), Response::Text("<svg/>".into()));
+    assert!(matches!(vera.ask(&mut world, &Request::Describe), Response::Text(_)));
     let why = refusal(vera.ask(&mut world, &deploys()));
     assert_eq!(why, "vera may not deploy: this needs the role `deploy`, and the key has `view`");
     for request in [

@@ -17,9 +17,9 @@ use core::{
 use wasm_host::{
     image::{Image, PublicKey, endorsed, vector_hash},
     node::Node,
+    plan::SystemDisk,
     platform::{Nanos, Platform},
     slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
-    system::SystemDisk,
 };
 
 use super::start as start_image;
@@ -42,7 +42,7 @@ pub fn start(
     trusted: &[PublicKey],
 ) -> Option<Arc<Node>> {
     let asked = boot.argument("slot");
-    let declared = module.and_then(|image| image.system().ok()).and_then(|system| system.disk);
+    let declared = module.and_then(|image| image.plan().ok()).and_then(|plan| plan.disk);
     let device = match (asked.filter(|asked| *asked != MODULE), &declared, module) {
         (Some(asked), ..) => asked,
         (None, Some(disk), _) => disk.device.as_str(),

@@ -68,8 +68,8 @@ fn packed(bench: &Bench, components: &Components, settings: EngineSettings, code
     let cache = tempfile::tempdir().expect("a folder");
     let source = &components.system.source;
     let mut builder = Builder::new(&source.file, &source.text);
+    builder.plan(components.plan(u64::MAX));
     for (name, component) in &components.components {
-        builder.description(name, component.description.clone());
         match name.as_str() {
             "./api.wasm" => builder.artifact(name, settings.clone(), code.clone()),
             _ => {

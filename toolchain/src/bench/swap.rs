@@ -119,7 +119,7 @@ impl Managed {
     }
 
     fn swap(&mut self) -> Result<()> {
-        let settings = Settings { ready: 60 * SECOND, drain: 60 * SECOND, trial: 0, allow_lockout: false };
+        let settings = Settings { ready: 60 * SECOND, drain: 60 * SECOND, trial: 0, ..Settings::default() };
         let number = self.remote.number(&Request::Deploy(settings))?;
         let outcome = watch(&mut self.remote, number, |_| {})?;
         if !outcome.is_done {

@@ -3,12 +3,12 @@
 use super::{compress, drawing};
 use crate::progress;
 use crate::setup::Toolchain;
+use crate::system::{AssetSource, Assets, BoxSpec, Diagnostic, System};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use wasm_host::system::{AssetSource, Assets, BoxSpec, System};
 
 /// A file as it will be in the image.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +35,22 @@ pub fn gather(system: &System, spec: &BoxSpec, base: &Path, workspace: &Workspac
         compress::add_variants(&mut files, &workspace.target.join("pearwood").join("variants"))?;
     }
     Ok(files)
+}
+
+/// The folders and files that a system names and that are not there.
+pub fn missing(system: &System, base: &Path) -> Vec<Diagnostic> {
+    let all = system.boxes.iter().flat_map(|spec| spec.assets.iter().map(move |assets| (spec, assets)));
+    let faults = all.filter_map(|(spec, assets)| {
+        let (what, path, is_there): (_, _, fn(&Path) -> bool) = match &assets.source {
+            AssetSource::Folder(folder) => ("folder", base.join(folder), Path::is_dir),
+            AssetSource::File(file) => ("file", base.join(file), Path::is_file),
+            AssetSource::Rustdoc(_) | AssetSource::Graph => return None,
+        };
+        let message = format!("box `{}`: its assets are to come from the {what} {}", spec.name, path.display());
+        let fault = || system.diagnostic(assets.at, format!("{message}, which is not there")).of_box(&spec.name);
+        (!is_there(&path)).then(fault)
+    });
+    faults.collect()
 }
 
 fn one(system: &System, assets: &Assets, base: &Path, workspace: &Workspace, files: &mut Vec<File>) -> Result<()> {
@@ -118,6 +134,22 @@ mod tests {
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["www/.well-known/y", "www/css/site.css", "www/index.html"]);
         assert!(files.iter().all(|file| file.modified > 0));
+    }
+
+    #[test]
+    fn what_is_not_there_is_found_before_anything_is_built() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.txt"), "a").unwrap();
+        let text = "[system]\nname = \"s\"\n[box.a]\ncomponent = \"a\"\n\
+            assets = [{ file = \"a.txt\" }, { folder = \"public\" }]\n[box.b]\ncomponent = \"b\"\nassets = \"a.txt\"\n";
+        let system = System::parse("system.toml", text).unwrap();
+        let faults = missing(&system, folder.path());
+        let told: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.place.line, fault.message)).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].starts_with("5: box `a`: its assets are to come from the folder ") && told[0].contains("public")
+        );
+        assert!(told[1].starts_with("8: box `b`"), "a file where a folder is meant: {told:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Drawings of systems.
 
-use wasm_host::system::{
+use crate::system::{
     System,
     graph::{self, Ground},
 };

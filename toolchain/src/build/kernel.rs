@@ -3,6 +3,7 @@
 use super::{Components, cargo};
 use crate::files;
 use crate::setup::{Lock, Toolchain};
+use crate::system::known::Kind;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, anyhow};
 use object::LittleEndian;
@@ -11,7 +12,6 @@ use object::pod;
 use object::read::elf::{FileHeader, ProgramHeader};
 use std::fs;
 use std::path::PathBuf;
-use wasm_host::system::known::Kind;
 
 type Header = FileHeader64<LittleEndian>;
 

@@ -16,17 +16,18 @@ pub use assets::File;
 pub use cargo::package_name;
 pub use componentize::componentize;
 pub use drawing::svg;
-pub use image::image;
+pub use image::{image, image_of};
 pub use kernel::features as kernel_features;
 pub use source::Source;
 
 use crate::setup::{self, Group, Toolchain};
+use crate::system::{self, BoxSpec, Description, Diagnostic, Report, Routes, System};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use wasm_host::system::{self, BoxSpec, Description, Diagnostic, Report, Routes, System};
+use wasm_host::plan::Plan;
 
 /// A system whose components are built and fit together.
 pub struct Components {
@@ -34,13 +35,24 @@ pub struct Components {
     /// The folder of the system's file.
     pub base: PathBuf,
     pub routes: Routes,
-    /// By the name that [`BoxSpec::component_name`](wasm_host::system::BoxSpec::component_name) gives.
+    /// By the name that [`BoxSpec::component_name`](crate::system::BoxSpec::component_name) gives.
     pub components: BTreeMap<String, Component>,
 }
 
 pub struct Component {
     pub binary: Vec<u8>,
     pub description: Description,
+}
+
+impl Components {
+    /// What a node runs, as that version.
+    pub fn plan(&self, version: u64) -> Plan {
+        system::plan(&self.system, &self.routes, &descriptions(&self.components), version)
+    }
+}
+
+fn descriptions(components: &BTreeMap<String, Component>) -> BTreeMap<String, Description> {
+    components.iter().map(|(name, component)| (name.clone(), component.description.clone())).collect()
 }
 
 /// The file of a system that is given as a folder or a file.
@@ -64,11 +76,13 @@ pub fn components(path: &Path) -> Result<Components> {
 pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Components> {
     let system = parse(path)?;
     let base = system_file(path).parent().map(Path::to_path_buf).unwrap_or_default();
+    let missing = assets::missing(&system, &base);
+    if !missing.is_empty() {
+        return Err(report(&missing));
+    }
     let workspace = Workspace::find()?;
     let components = build_components(&system, &base, &workspace, other)?;
-    let descriptions =
-        components.iter().map(|(name, component)| (name.clone(), component.description.clone())).collect();
-    let routes = system::check(&system, &descriptions).map_err(|faults| report(&faults))?;
+    let routes = system::check(&system, &descriptions(&components)).map_err(|faults| report(&faults))?;
     if !routes.warnings.is_empty() {
         eprint!("{}", Report(&routes.warnings));
     }

@@ -5,9 +5,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use control::Settings;
 use control::message::Request;
-use pearwood::build::{self, Components};
+use pearwood::build;
 use pearwood::keys;
-use pearwood::remote::{At, Deployed, Remote, Sent, bring, watch};
+use pearwood::remote::{At, Brought, Deployed, Remote, Sent, bring, watch};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +22,12 @@ pub struct Deploy {
     /// The key to sign the image with, which the node must trust: a name, or a file in PEM
     #[arg(long, value_name = "NAME", default_value = keys::DEVELOPMENT)]
     sign: String,
+    /// Even if the node runs a system of another name, whose place this one takes
+    #[arg(long)]
+    other_system: bool,
+    /// The image's version: a node takes none that is older than what it has run; without, the seconds since 1970
+    #[arg(long, value_name = "NUMBER")]
+    image_version: Option<u64>,
 }
 
 #[derive(Args)]
@@ -50,13 +56,14 @@ pub struct How {
 }
 
 impl How {
-    fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         let nanos = |seconds: u32| u64::from(seconds) * 1_000_000_000;
         Settings {
             ready: nanos(self.ready),
             drain: nanos(self.drain),
             trial: nanos(self.trial),
             allow_lockout: self.allow_lockout,
+            other_system: false,
         }
     }
 }
@@ -72,14 +79,16 @@ impl Deploy {
             // the node would say so too, when all is there
             bail!("{why}; --allow-lockout does it all the same");
         }
-        deploy(&mut remote, &system, &self.sign, &self.how)
+        let settings = Settings { other_system: self.other_system, ..self.how.settings() };
+        let brought = Brought { system: &system, sign: &self.sign, version: self.image_version };
+        deploy(&mut remote, &brought, settings)
     }
 }
 
 /// Brings a system to a node, and waits for what comes of it.
-pub fn deploy(remote: &mut Remote, system: &Components, sign: &str, how: &How) -> Result<ExitCode> {
+pub fn deploy(remote: &mut Remote, brought: &Brought<'_>, settings: Settings) -> Result<ExitCode> {
     let (mut shown, mut last) = (Sent::default(), (Sent::default(), 0));
-    let number = bring(remote, system, sign, how.settings(), |sent, length| {
+    let number = bring(remote, brought, settings, |sent, length| {
         if sent.bytes - shown.bytes >= 1 << 20 {
             eprintln!("sent {}", bytes(sent.bytes));
             shown = sent;

@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use control::message::Request;
 use pearwood::remote::{At, BoxStatus, Description, Rates};
+use pearwood::system::System;
+use pearwood::system::graph::{self, Figures, Ground};
 use pearwood::{build, linux};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
-use wasm_host::system::System;
-use wasm_host::system::graph::{self, Figures, Ground};
 
 /// Between the two looks at a node that make its rates.
 const LOOK: Duration = Duration::from_secs(1);

@@ -18,10 +18,10 @@ mod table;
 mod top;
 mod up;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use pearwood::workspace::Workspace;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Builds systems of boxes and runs them. Without a command: runs the example website.
@@ -112,14 +112,25 @@ pub fn run() -> Result<ExitCode> {
     }
 }
 
-/// The system that a command is about: the one named, the one in this folder, or the example website.
+const HERE: &str = "system.toml";
+
+/// The system that a command is about: the one named, or the one in this folder.
 fn system_path(named: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(path) = named {
-        return Ok(path);
+    match named {
+        Some(path) => Ok(path),
+        None if Path::new(HERE).is_file() => Ok(HERE.into()),
+        None => bail!(
+            "this folder has no {HERE}; name the folder or the file of a system, or begin one with `pearwood new`"
+        ),
     }
-    let here = PathBuf::from("system.toml");
-    match here.is_file() {
-        true => Ok(here),
-        false => Ok(Workspace::find()?.root.join("examples/website")),
+}
+
+/// The same, or else the example website, for whoever only wants to see something run.
+fn system_or_example(named: Option<PathBuf>) -> Result<PathBuf> {
+    if named.is_some() || Path::new(HERE).is_file() {
+        return system_path(named);
     }
+    let example = Workspace::find()?.root.join("examples/website");
+    eprintln!("this folder has no {HERE}; the example {} runs instead", example.display());
+    Ok(example)
 }

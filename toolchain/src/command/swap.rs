@@ -7,7 +7,7 @@ use clap::Args;
 use control::message::Request;
 use pearwood::build;
 use pearwood::keys;
-use pearwood::remote::At;
+use pearwood::remote::{At, Brought};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,6 +33,7 @@ impl Swap {
         let mut remote = self.at.connect()?;
         remote.may(&Request::Lacks)?;
         let system = build::components_with(&system_path(self.system)?, Some((&self.name, &self.component)))?;
-        deploy(&mut remote, &system, &self.sign, &self.how)
+        let brought = Brought { system: &system, sign: &self.sign, version: None };
+        deploy(&mut remote, &brought, self.how.settings())
     }
 }

@@ -1,6 +1,6 @@
 //! `pearwood up`
 
-use super::{On, system_path};
+use super::{On, system_or_example};
 use anyhow::{Result, bail};
 use clap::Parser;
 use pearwood::node::{Accelerator, DiskFile, End, Forward, Machine, Node, Protocol, Qemu, first_answer};
@@ -54,7 +54,7 @@ impl Up {
         if self.on == On::Linux {
             return self.run_on_linux();
         }
-        let path = system_path(self.system.clone())?;
+        let path = system_or_example(self.system.clone())?;
         self.check_disks(&path)?;
         let launch = Launch::prepare(&path)?;
         let log = Workspace::find()?.run_directory(&launch.system.name)?.join("console.log");
@@ -82,7 +82,7 @@ impl Up {
     }
 
     fn run_on_linux(self) -> Result<ExitCode> {
-        let path = system_path(self.system.clone())?;
+        let path = system_or_example(self.system.clone())?;
         self.check_disks(&path)?;
         ctrlc::set_handler(|| std::process::exit(0))?;
         linux::run(&path, &self.ports, &self.disks, |system, ports| {

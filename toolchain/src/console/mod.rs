@@ -103,7 +103,6 @@ impl Console {
             ("GET", "/me") => return self.me().into(),
             ("GET", "/describe") => (Request::Describe, "application/json"),
             ("GET", "/history") => (Request::History, "application/json"),
-            ("GET", "/graph") => (Request::Graph, "image/svg+xml"),
             ("GET", "/system") => (Request::System, "text/plain; charset=utf-8"),
             ("GET", "/logs") => (Request::Logs { name: asked.name.clone(), follow: false }, "application/json"),
             ("GET", "/follow") => return Reply::Follow,

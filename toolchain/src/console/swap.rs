@@ -1,7 +1,7 @@
 //! A box is swapped from the console: what was uploaded is compiled and signed here, and goes to the node.
 
 use crate::build;
-use crate::remote::{Remote, bring};
+use crate::remote::{Brought, Remote, bring};
 use anyhow::{Context, Result, bail};
 use control::{Settings, message::Request};
 use std::fs;
@@ -39,6 +39,7 @@ impl Source {
         fs::write(&file, component).context("the component cannot be kept")?;
         let system = build::components_with(&self.system, Some((name, &file)))?;
         progress("compiling and signing")?;
-        bring(remote, &system, &self.sign, Settings::default(), |_, _| {})
+        let brought = Brought { system: &system, sign: &self.sign, version: None };
+        bring(remote, &brought, Settings::default(), |_, _| {})
     }
 }

@@ -3,6 +3,8 @@
 use super::{FileDisk, Linux, block_on, deploy, serve_sockets};
 use crate::build::{self, Target};
 use crate::node::{DiskFile, Forward, Protocol};
+use crate::system::SystemDisk;
+use crate::system::graph::Ground;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
@@ -14,8 +16,6 @@ use wasm_host::image::Image;
 use wasm_host::node::{Node, Setup};
 use wasm_host::platform::Platform;
 use wasm_host::slots::Store;
-use wasm_host::system::SystemDisk;
-use wasm_host::system::graph::Ground;
 
 /// The component that Linux stands in for.
 const NET: &str = "net";

@@ -7,11 +7,19 @@ use anyhow::{Context, Result};
 use control::{Settings, message::Request};
 use wasm_host::{engine::KERNEL_TRIPLE, image::Image};
 
+/// What is brought.
+pub struct Brought<'a> {
+    pub system: &'a Components,
+    /// the name of the key that signs it
+    pub sign: &'a str,
+    /// None: of the time at which it is made
+    pub version: Option<u64>,
+}
+
 /// Begins a deployment, and yields its number. `progress` is told what was sent so far, and how much the image has.
 pub fn bring(
     remote: &mut Remote,
-    system: &Components,
-    sign: &str,
+    brought: &Brought<'_>,
     settings: Settings,
     mut progress: impl FnMut(Sent, u64),
 ) -> Result<u64> {
@@ -19,9 +27,10 @@ pub fn bring(
         KERNEL_TRIPLE => Target::Kernel,
         _ => Target::Native,
     };
-    let image = build::image(system, target, &keys::find(sign)?)?;
+    let key = keys::find(brought.sign)?;
+    let image = build::image_of(brought.system, target, &key, brought.version)?;
     let length = image.len() as u64;
-    let trusted = [keys::find(sign)?.public()];
+    let trusted = [key.public()];
     let image = Image::open(image, &trusted).context("the image that was just made")?;
     // building may have taken longer than a connection stays
     *remote = remote.again()?;

@@ -1,6 +1,8 @@
 //! The channel to a node's control box, over a TCP connection.
 
 use crate::keys::{Known, KnownNodes};
+use crate::system::known::CONTROL;
+use crate::system::{BoxSpec, System};
 use anyhow::{Context, Result, anyhow, bail};
 use control::message::{Greeting, Request, Response};
 use control::{Client, Heard, Role, hex};
@@ -9,8 +11,6 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasm_host::image::SecretKey;
-use wasm_host::system::known::CONTROL;
-use wasm_host::system::{BoxSpec, System};
 
 /// How long the node may take to let us in, and to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

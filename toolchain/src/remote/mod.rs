@@ -8,7 +8,7 @@ mod description;
 mod rates;
 
 pub use at::At;
-pub use bring::bring;
+pub use bring::{Brought, bring};
 pub use connection::{Accept, Remote, is_refusal, is_silence};
 pub use deploy::{Outcome, Sent, send_image, watch};
 pub use description::{Arrow, BoxStatus, Deployed, Description, Directed, Latency, Memory};

@@ -1,14 +1,23 @@
 //! A protocol, as far as the node knows it: what its WIT declares beyond the types of its records.
 
 use alloc::{string::String, sync::Arc};
-use core::{fmt, ops::Deref};
+use core::{
+    fmt,
+    ops::{BitOrAssign, Deref},
+};
 use serde::{Deserialize, Serialize};
+
+/// The protocols that the node itself knows: those whose grants it enforces, and the one that the faces of WASI speak.
+pub const TCP: &str = "pearwood:net/tcp";
+pub const UDP: &str = "pearwood:net/udp";
+pub const NAMES: &str = "pearwood:net/names";
+pub const HANDLER: &str = "pearwood:http/handler";
 
 /// The protocol of a port. Ports of one protocol can be joined; the declarations of both ends were compared before.
 #[derive(Clone)]
 pub struct Protocol(Arc<Declared>);
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declared {
     /// The interface and the part of its version that says what is compatible: `pearwood:net/tcp@0.2`.
     pub name: String,
@@ -39,14 +48,34 @@ impl Kinds {
     }
 }
 
-impl Protocol {
-    pub fn new(name: impl Into<String>, kinds: Kinds) -> Self {
-        Protocol(Arc::new(Declared { name: name.into(), kinds }))
+impl BitOrAssign for Kinds {
+    fn bitor_assign(&mut self, other: Self) {
+        let Kinds { asks, cancels, opens, ends, fails, answers } = other;
+        self.asks |= asks;
+        self.cancels |= cancels;
+        self.opens |= opens;
+        self.ends |= ends;
+        self.fails |= fails;
+        self.answers |= answers;
     }
+}
 
+impl Declared {
     /// The interface, without a version.
     pub fn path(&self) -> &str {
         self.name.split_once('@').map_or(&self.name, |(path, _)| path)
+    }
+}
+
+impl From<Declared> for Protocol {
+    fn from(declared: Declared) -> Self {
+        Protocol(Arc::new(declared))
+    }
+}
+
+impl Protocol {
+    pub fn new(name: impl Into<String>, kinds: Kinds) -> Self {
+        Declared { name: name.into(), kinds }.into()
     }
 
     /// Whether it consists of requests, which a client begins and a service ends. Otherwise the service holds something

@@ -36,7 +36,7 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
     there.retain(|arrow| stays(arrow.port(End::Service), &old.boxes) && !arrow.is_retiring());
 
     let mut missing = Vec::new();
-    for wanted in wire::wanted(&new.routes) {
+    for wanted in wire::wanted(&new.plan) {
         let Some((client, service)) = wire::ends(&new.boxes, &wanted) else { continue };
         let same = |arrow: &Arc<Arrow>| {
             Arc::ptr_eq(arrow.port(End::Client), client)
@@ -47,7 +47,7 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
             Some(place) => {
                 let arrow = there.swap_remove(place);
                 // the same, or another grant
-                arrow.with_gate(wire::gate(&new.boxes, &new.routes, &wanted));
+                arrow.with_gate(wire::gate(&new.boxes, &new.plan, &wanted));
             }
             None => missing.push(wanted),
         }
@@ -57,7 +57,7 @@ pub fn change(node: &Node, prepared: &Prepared) -> Left {
     }
     // What takes a peer's place is there before that peer is to be left alone.
     for wanted in &missing {
-        wire::join(&new.boxes, &new.routes, wanted);
+        wire::join(&new.boxes, &new.plan, wanted);
     }
     let mut arrows = Vec::new();
     for arrow in there {

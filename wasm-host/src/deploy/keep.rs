@@ -37,6 +37,8 @@ pub struct Source {
     pub image: Option<Arc<Image<'static>>>,
     /// The slot that should hold it.
     pub slot: Option<SlotName>,
+    /// It is what ran here before.
+    pub is_back: bool,
 }
 
 /// Keeps what one deployment brings.
@@ -56,7 +58,7 @@ impl Keeper {
         let store = node.slots();
         let time = node.platform.wall_clock().map(|nanos| nanos / 1_000_000_000);
         let was = store.as_ref().and_then(|store| Some(store.held(store.running()?)?.deploy));
-        let about = About { deploy, time, who: options.by.clone(), text: String::new() };
+        let about = About { deploy, time, who: options.by.clone(), text: String::new(), version: 0 };
         Keeper { store, about, slot: None, written: false, was }
     }
 
@@ -98,10 +100,11 @@ impl Keeper {
     ) -> Result<(), String> {
         let Some(store) = self.store.clone() else { return Ok(()) };
         self.about.text = changes.join("; ");
+        self.about.version = new.plan().map_or(0, |plan| plan.version);
         free(node, &store).await?;
         // who asks for this has reached a node that was started with it
         answered(node, store.mark_booted()).await.map_err(not_kept)?;
-        let running = store.running().filter(|_| is_same(new, old));
+        let running = store.running().filter(|_| new.is_same(old));
         if let Some(slot) = running.or(source.slot).filter(|slot| is_good(&store, *slot)) {
             match answered(node, store.verify(slot)).await {
                 Ok(()) => {
@@ -118,7 +121,8 @@ impl Keeper {
         }
         if store.running().is_none() && SlotName::BOTH.iter().all(|slot| !is_good(&store, *slot)) {
             // so that there is a way back to it
-            let about = About { deploy: 0, ..self.about.clone() };
+            let version = old.plan().map_or(0, |plan| plan.version);
+            let about = About { deploy: 0, version, ..self.about.clone() };
             write(node, &store, old, Rank::Running, &about).await?;
             self.was = Some(0);
         }
@@ -130,7 +134,7 @@ impl Keeper {
     /// The new system has stood its trial. Yields what is so from now on, when the node is started again.
     pub async fn promote(&self, node: &Node) -> Lasts {
         let Some((store, slot)) = self.store.as_ref().zip(self.slot) else {
-            let wanted = node.running().system.disk.as_ref().map(|disk| disk.device.clone());
+            let wanted = node.running().plan.disk.as_ref().map(|disk| disk.device.clone());
             return Lasts::UntilTheEnd { wanted };
         };
         let done = match self.written {
@@ -162,11 +166,6 @@ impl Keeper {
             None => answered(node, store.note(what, why, &self.about)).await,
         }
     }
-}
-
-/// Whether two images are of the same system, to the last byte.
-pub fn is_same(one: &Image<'_>, other: &Image<'_>) -> bool {
-    **one.manifest() == **other.manifest()
 }
 
 fn is_good(store: &Store, slot: SlotName) -> bool {

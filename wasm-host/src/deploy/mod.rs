@@ -51,6 +51,8 @@ pub struct Options {
     pub failures: u64,
     /// Not if it gave the power over the node to others.
     pub same_authority: bool,
+    /// Though it is a system of another name.
+    pub other_system: bool,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             crashes: 0,
             failures: 8,
             same_authority: false,
+            other_system: false,
         }
     }
 }
@@ -70,7 +73,7 @@ impl Default for Options {
 impl Node {
     /// Begins to put the system of `image` in the place of the one that runs. One at a time.
     pub fn deploy(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<Arc<Deployment>, Busy> {
-        self.deploy_from(Source { image: Some(image), slot: None }, options)
+        self.deploy_from(Source { image: Some(image), slot: None, is_back: false }, options)
     }
 
     pub(crate) fn deploy_from(self: &Arc<Self>, source: Source, options: Options) -> Result<Arc<Deployment>, Busy> {

@@ -4,17 +4,16 @@ use super::{Content, Difference, Fate, Options, Side, difference};
 use crate::{
     arrows::call::CallQueue,
     boxes::{BoxHandle, Parts, Stage, supervise},
-    engine::{self, Kind},
+    engine,
     image::{Hash, Image, ImageError},
     node::{
         Node, Running,
         load::{self, Before, Loaded},
         watch, wire,
     },
-    system::{BoxSpec, Description, Report, Routes, System, check},
+    plan::{BoxPlan, Plan},
 };
 use alloc::{
-    collections::BTreeMap,
     format,
     string::{String, ToString},
     sync::Arc,
@@ -130,40 +129,33 @@ fn make(
     announce: impl FnOnce(Vec<String>),
 ) -> Result<Prepared, String> {
     let text = |error: ImageError| error.to_string();
-    let system = image.system().map_err(text)?;
-    if options.same_authority && !node.same_authority(&old.system, &system) {
+    let plan = image.plan().map_err(text)?;
+    if options.same_authority && !node.same_authority(&old.plan, &plan) {
         return Err("it gives the power over the node to others: this needs the role `deploy`".into());
     }
-    let descriptions = image.descriptions().map_err(text)?;
-    let routes = check(&system, &descriptions).map_err(|faults| Report(&faults).to_string())?;
-    let (was, is) =
-        (contents(node, &old.image, &old.system, &old.descriptions)?, contents(node, &image, &system, &descriptions)?);
-    let difference = difference(
-        Side { system: &old.system, routes: &old.routes, descriptions: &old.descriptions, contents: &was },
-        Side { system: &system, routes: &routes, descriptions: &descriptions, contents: &is },
-    );
-    let mut lines = difference.lines(&old.system, &system);
-    if let Some(line) = other_disk(node, &old.system, &system)? {
+    let (was, is) = (contents(node, &old.image, &old.plan)?, contents(node, &image, &plan)?);
+    let difference = difference(Side { plan: &old.plan, contents: &was }, Side { plan: &plan, contents: &is });
+    let mut lines = difference.lines(&old.plan, &plan);
+    if let Some(line) = other_disk(node, &old.plan, &plan)? {
         lines.push(line);
     }
     announce(lines);
-    let boxes = handles(node, &image, old, &system, &routes, &difference)?;
-    let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", system.boxes[index].name);
+    let boxes = handles(node, &image, old, &plan, &difference)?;
+    let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", plan.boxes[index].name);
     let loaded = {
         let there = There { runnings: known, fates: &difference.fates, old };
         let (engines, target, platform) = (&node.engines, node.target, node.platform);
-        let descriptions = &descriptions;
-        let loader = load::Loader { engines, descriptions, image: &image, target, platform, before: &there };
-        let runs = |spec: &BoxSpec| !node.stands_in.has(spec);
-        loader.load(&system.boxes, &routes, runs).map_err(|(index, error)| at_fault(index, error))?
+        let loader = load::Loader { engines, image: &image, target, platform, before: &there };
+        let runs = |spec: &BoxPlan| !node.stands_in.has(spec);
+        loader.load(&plan, runs).map_err(|(index, error)| at_fault(index, error))?
     };
-    expect(&difference, old, &loaded, &system).inspect_err(|why| abandon(&difference, old, &boxes, why))?;
+    expect(&difference, old, &loaded, &plan).inspect_err(|why| abandon(&difference, old, &boxes, why))?;
     let mut linked = Vec::new();
-    for (index, (handle, routes)) in boxes.iter().zip(&routes.boxes).enumerate() {
+    for (index, handle) in boxes.iter().enumerate() {
         if difference.fates[index].is_kept() {
             continue;
         }
-        match loaded.link(index, handle, routes) {
+        match loaded.link(&plan, index, handle) {
             Ok(Some(it)) => linked.push((handle, it)),
             Ok(None) => {}
             Err(error) => {
@@ -184,16 +176,16 @@ fn make(
             watch(&node.executor, queue);
         }
     }
-    let new = Arc::new(Running { system, routes, descriptions, image, boxes, loaded });
+    let new = Arc::new(Running { plan, image, boxes, loaded });
     Ok(Prepared { old: old.clone(), new, difference, given: Mutex::default() })
 }
 
 /// Where a node keeps its systems is decided when it starts: sectors that it reserves then may be no box's later.
-fn other_disk(node: &Node, old: &System, new: &System) -> Result<Option<String>, String> {
+fn other_disk(node: &Node, old: &Plan, new: &Plan) -> Result<Option<String>, String> {
     if old.disk == new.disk {
         return Ok(None);
     }
-    let words = |system: &System| match &system.disk {
+    let words = |plan: &Plan| match &plan.disk {
         Some(disk) => format!("{}, {} MiB", disk.device, disk.reserve >> 20),
         None => String::from("none"),
     };
@@ -207,13 +199,13 @@ fn other_disk(node: &Node, old: &System, new: &System) -> Result<Option<String>,
 }
 
 /// Tells the queues that go on which versions of their boxes are to come.
-fn expect(difference: &Difference, old: &Running, loaded: &Loaded, system: &System) -> Result<(), String> {
+fn expect(difference: &Difference, old: &Running, loaded: &Loaded, plan: &Plan) -> Result<(), String> {
     for (index, fate) in difference.fates.iter().enumerate() {
         let (component, queue) = (loaded.component(index), loaded.queue(index));
         let Some((component, queue)) = component.zip(queue) else { continue };
         match fate {
             Fate::Kept { old: place } if old.loaded.queue(*place).is_none() => {
-                let name = &system.boxes[index].name;
+                let name = &plan.boxes[index].name;
                 let why = "it exports `run` and is called by others; an instance can do one of both";
                 return Err(format!("box `{name}`: {why}"));
             }
@@ -225,26 +217,20 @@ fn expect(difference: &Difference, old: &Running, loaded: &Loaded, system: &Syst
 }
 
 /// What the boxes of an image are made of.
-fn contents(
-    node: &Node,
-    image: &Image<'_>,
-    system: &System,
-    descriptions: &BTreeMap<String, Description>,
-) -> Result<Vec<Content>, String> {
-    let content = |spec: &BoxSpec| {
+fn contents(node: &Node, image: &Image<'_>, plan: &Plan) -> Result<Vec<Content>, String> {
+    let content = |spec: &BoxPlan| {
         let code = if node.stands_in.has(spec) {
             None
         } else {
             let name = spec.component_name();
-            let kind = descriptions.get(&name).map_or(Kind::Lean, Kind::of);
             let at_fault = |error: &dyn Display| format!("box `{}`: {error}", spec.name);
-            node.engines.of(kind).map_err(|error| at_fault(&error))?;
-            let hash = image.component_hash(&name, &engine::requirements_of(kind, node.target));
+            node.engines.of(spec.engine).map_err(|error| at_fault(&error))?;
+            let hash = image.component_hash(&name, &engine::requirements_of(spec.engine, node.target));
             Some(hash.map_err(|error| at_fault(&error))?)
         };
         Ok(Content { code, assets: image.assets_hash(&spec.name) })
     };
-    system.boxes.iter().map(content).collect()
+    plan.boxes.iter().map(content).collect()
 }
 
 /// The boxes of the new system: those that stay, and others made beside them.
@@ -252,12 +238,11 @@ fn handles(
     node: &Node,
     image: &Image<'static>,
     old: &Running,
-    system: &System,
-    routes: &Routes,
+    plan: &Plan,
     difference: &Difference,
 ) -> Result<Vec<Arc<BoxHandle>>, String> {
     let mut boxes = Vec::new();
-    for (index, spec) in system.boxes.iter().enumerate() {
+    for (index, spec) in plan.boxes.iter().enumerate() {
         let name = &spec.name;
         let fate = &difference.fates[index];
         if let Fate::Kept { old: place } = fate {
@@ -267,8 +252,8 @@ fn handles(
         if node.stands_in.has(spec) {
             return Err(format!("box `{name}`: this platform cannot begin to stand in for it while it runs"));
         }
-        let parts = wire::parts(spec, &routes.boxes[index], node.platform, &old.boxes, false)
-            .map_err(|why| format!("box `{name}`: {why}"))?;
+        let parts =
+            wire::parts(plan, index, node.platform, &old.boxes, false).map_err(|why| format!("box `{name}`: {why}"))?;
         let assets = image.assets(name).map_err(|error| format!("box `{name}`: {error}"))?;
         let predecessor = fate.old().map(|place| &*old.boxes[place]);
         let handle = BoxHandle::beside(spec.clone(), Parts { assets, ..parts }, node.platform, predecessor);

@@ -4,18 +4,23 @@ use super::{
     Deployment, Fate, Lasts, Options, Outcome, Step,
     change::{self, Left},
     drain::{Drained, drain},
-    keep::{Keeper, Source, is_same},
+    keep::{Keeper, Source},
     prepare::{Prepared, prepare},
     trial::trial,
 };
 use crate::{
     boxes::{BoxHandle, Order, Stage, log},
     executor::{NORMAL_WEIGHT, Timer},
+    image::Image,
     node::{Node, Running},
     platform::Nanos,
-    system::{Description, known::HANDOVER},
 };
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
 pub async fn run(node: Arc<Node>, source: Source, options: Options, deployment: Arc<Deployment>) {
     let number = deployment.record().number;
@@ -58,6 +63,9 @@ async fn attempt(
         Ok(image) => image,
         Err(why) => return Outcome::Refused { why },
     };
+    if let Err(why) = may_follow(node, &image, options, source.is_back) {
+        return Outcome::Refused { why };
+    }
     let prepared = match prepare(node, image.clone(), &old, &[&old], options, announce).await {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::Refused { why },
@@ -84,7 +92,8 @@ async fn attempt(
     let outcome = match verdict {
         Ok(()) => {
             deployment.lasts(keeper.promote(node).await);
-            if !is_same(&prepared.new.image, &prepared.old.image) {
+            node.has_run(prepared.new.plan.version);
+            if !prepared.new.image.is_same(&prepared.old.image) {
                 node.keep_previous(prepared.old.image.clone(), keeper.was());
             }
             Outcome::Done
@@ -99,6 +108,31 @@ async fn attempt(
     };
     drained.wait().await;
     outcome
+}
+
+/// Whether an image is of this node's system, and not older than what has run here.
+fn may_follow(node: &Node, image: &Image<'_>, options: &Options, is_back: bool) -> Result<(), String> {
+    let plan = image.plan().map_err(|error| error.to_string())?;
+    let runs = node.running().plan.system.clone();
+    if plan.system != runs {
+        if options.other_system {
+            return Ok(());
+        }
+        return Err(format!(
+            "the image is of the system `{}`, and this node runs `{runs}`; to put one in the place of the other, say so: \
+             --other-system",
+            plan.system
+        ));
+    }
+    let newest = node.newest();
+    if plan.version < newest && !is_back {
+        return Err(format!(
+            "the image is of version {} of `{runs}`, and this node has run version {newest}: `pearwood rollback` goes back to \
+             what ran before, and an image that is made now, or with --image-version, is newer",
+            plan.version
+        ));
+    }
+    Ok(())
 }
 
 /// The system of before is put back, by the same way.
@@ -217,10 +251,7 @@ fn exclusive(prepared: &Prepared) -> (Vec<&Arc<BoxHandle>>, Vec<Arc<BoxHandle>>)
 /// The boxes whose state goes to another: the old one's position, the new one's, and the new one.
 fn heirs(prepared: &Prepared) -> impl Iterator<Item = (usize, usize, &Arc<BoxHandle>)> {
     let Prepared { old, new, difference, .. } = prepared;
-    let hands_over = |running: &Running, index: usize| {
-        let name = running.system.boxes[index].component_name();
-        running.descriptions.get(&name).is_some_and(|it: &Description| it.exports_path(HANDOVER))
-    };
+    let hands_over = |running: &Running, index: usize| running.plan.boxes[index].hands_over;
     difference.fates.iter().enumerate().filter_map(move |(index, fate)| match fate {
         Fate::Replaced { old: place, .. } if hands_over(old, *place) && hands_over(new, index) => {
             Some((*place, index, &new.boxes[index]))

@@ -5,13 +5,14 @@ use crate::{
     boxes::State,
     deploy::Options,
     node::{Node, history, status},
-    system::known::CONTROL,
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use wasmtime::{
     Error, Result, StoreContextMut,
     component::{ComponentType, Lift, Linker, Lower, WasmList},
 };
+
+const CONTROL: &str = "pearwood:control/node";
 
 /// The most bytes of a manifest.
 const MAX_MANIFEST: usize = 1 << 20;
@@ -40,6 +41,8 @@ struct Settings {
     trial: u64,
     #[component(name = "same-authority")]
     same_authority: bool,
+    #[component(name = "other-system")]
+    other_system: bool,
 }
 
 type Cx<'a> = StoreContextMut<'a, State>;
@@ -48,8 +51,7 @@ type Refusable<T> = Result<(core::result::Result<T, String>,)>;
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut interface = linker.instance(&format!("{CONTROL}@0.2.0"))?;
     interface.func_wrap("describe", |cx: Cx<'_>, (): ()| Ok((status::json(&*node(&cx)?),)))?;
-    interface.func_wrap("system", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.running().system.source.text.clone(),)))?;
-    interface.func_wrap("graph", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.drawing(),)))?;
+    interface.func_wrap("system", |cx: Cx<'_>, (): ()| Ok((node(&cx)?.source(),)))?;
     interface.func_wrap("logs", |cx: Cx<'_>, (name, first): (Name, u64)| -> Refusable<String> {
         Ok((node(&cx)?.log_json(&text(&name), first),))
     })?;
@@ -142,13 +144,14 @@ fn text(text: &Name) -> String {
 }
 
 fn options(settings: &Settings) -> Options {
-    let Settings { by, ready, drain, trial, same_authority } = settings;
+    let Settings { by, ready, drain, trial, same_authority, other_system } = settings;
     Options {
         by: text(by),
         ready: *ready,
         drain: *drain,
         trial: *trial,
         same_authority: *same_authority,
+        other_system: *other_system,
         ..Options::default()
     }
 }

@@ -3,7 +3,7 @@
 //! A grant that names a host admits the addresses that the names service found for that name when this box asked for it,
 //! and no others.
 
-use crate::{arrows::Kinds, arrows::channel::Gate, system::grant::NetGrant};
+use crate::{arrows::Kinds, arrows::channel::Gate, plan::grant::NetGrant};
 use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, net::Ipv6Addr};
 use spin::Mutex;

@@ -3,7 +3,7 @@
 use super::assets::{CHUNK, File};
 use super::format::{Entry, Header, Kind, PAGE};
 use super::{Endorsement, EngineSettings, ImageError, MAX_ENDORSEMENTS, SecretKey, format, hash};
-use crate::system::Description;
+use crate::plan::Plan;
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 /// Files smaller than a page share pages.
@@ -14,7 +14,7 @@ const SMALL: u64 = 16;
 pub struct Builder {
     file: String,
     source: String,
-    descriptions: Vec<(String, Description)>,
+    plan: Option<Plan>,
     artifacts: Vec<(String, EngineSettings, Vec<u8>)>,
     assets: BTreeMap<String, Vec<(String, Vec<u8>, u64)>>,
     endorsements: Vec<Endorsement>,
@@ -26,16 +26,16 @@ impl Builder {
         Builder {
             file: file.into(),
             source: source.into(),
-            descriptions: Vec::new(),
+            plan: None,
             artifacts: Vec::new(),
             assets: BTreeMap::new(),
             endorsements: Vec::new(),
         }
     }
 
-    /// What a component imports and exports.
-    pub fn description(&mut self, component: &str, description: Description) -> &mut Self {
-        self.descriptions.push((component.into(), description));
+    /// What a node makes the system by. Without one, no node does.
+    pub fn plan(&mut self, plan: Plan) -> &mut Self {
+        self.plan = Some(plan);
         self
     }
 
@@ -62,13 +62,11 @@ impl Builder {
     /// # Errors
     /// If two parts have one name, or there are more than 16 endorsements.
     pub fn finish(mut self, key: &SecretKey) -> Result<Vec<u8>, ImageError> {
-        self.descriptions.sort_by(|a, b| a.0.cmp(&b.0));
         self.artifacts.sort_by(|a, b| (&a.0, &a.1.target, &a.1.wasmtime).cmp(&(&b.0, &b.1.target, &b.1.wasmtime)));
         let mut blobs = Blobs::default();
         blobs.push(Kind::System, self.file, self.source.into_bytes());
-        for (name, description) in self.descriptions {
-            let bytes = postcard::to_allocvec(&description).expect("descriptions are plain data");
-            blobs.push(Kind::Description, name, bytes);
+        if let Some(plan) = self.plan {
+            blobs.push(Kind::Plan, String::new(), plan.encode());
         }
         for (name, settings, code) in self.artifacts {
             blobs.push(Kind::Artifact(settings), name, code);

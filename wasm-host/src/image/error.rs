@@ -1,7 +1,7 @@
 //! Why an image is refused.
 
 use super::KeyId;
-use crate::system::{Diagnostic, Report};
+use crate::plan::PlanError;
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
@@ -48,9 +48,10 @@ pub enum ImageError {
         what: &'static str,
         name: String,
     },
+    /// It has no plan, or not the file of its declaration.
     NoSystem,
-    /// The image's declaration is faulty.
-    System(Vec<Diagnostic>),
+    /// The image's plan is none that this node runs.
+    Plan(PlanError),
     NoComponent {
         name: String,
     },
@@ -98,7 +99,7 @@ impl fmt::Display for ImageError {
                 write!(f, "{what} `{name}` is corrupt: its bytes are not those that were signed")
             }
             ImageError::NoSystem => f.write_str("the image declares no system"),
-            ImageError::System(faults) => write!(f, "the image's system is faulty\n{}", Report(faults)),
+            ImageError::Plan(error) => write!(f, "{error}"),
             ImageError::NoComponent { name } => write!(f, "the image has no code for component `{name}`"),
             ImageError::OtherEngine { name, differences } => {
                 write!(f, "the artifact for component `{name}` was compiled for other engine settings: {differences}")

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const PAGE: u64 = 4096;
 
 pub(super) const MAGIC: &[u8; 8] = b"PEARWOOD";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// What is signed begins with this, so that the signature is good for nothing else.
 const CONTEXT: &[u8; 16] = b"pearwood image 1";
 const SIGNATURE: usize = 32;
@@ -146,12 +146,23 @@ pub(super) struct Entry {
 pub(super) enum Kind {
     /// The system's file; the name is the file's.
     System,
-    /// A component's [`Description`](crate::system::Description) in postcard's form.
-    Description,
+    /// The [`Plan`](crate::plan::Plan) that a node makes the system by.
+    Plan,
     /// A component compiled for an engine of these settings.
     Artifact(EngineSettings),
     /// A box's table of assets, and where in the image the files are that it lists.
     Assets { offset: u64, length: u64 },
+}
+
+impl Entry {
+    /// What it is, wherever it lies.
+    pub fn same(&self) -> (&'static str, Option<&EngineSettings>, &str, Hash) {
+        let settings = match &self.kind {
+            Kind::Artifact(settings) => Some(settings),
+            _ => None,
+        };
+        (self.kind.word(), settings, &self.name, self.hash)
+    }
 }
 
 impl Kind {
@@ -159,7 +170,7 @@ impl Kind {
     pub fn word(&self) -> &'static str {
         match self {
             Kind::System => "system",
-            Kind::Description => "description of component",
+            Kind::Plan => "plan",
             Kind::Artifact(_) => "component",
             Kind::Assets { .. } => "assets of box",
         }
@@ -176,9 +187,9 @@ pub(super) fn read_index(index: &[u8], header: &Header) -> Result<Vec<Entry>, Im
     let mut ranges = Vec::with_capacity(entries.len());
     for entry in &entries {
         let what = entry.kind.word();
-        // one system, whatever it is called; artifacts of one component for several engines
+        // one system and one plan, whatever they are called; artifacts of one component for several engines
         let (name, variant) = match &entry.kind {
-            Kind::System => ("", None),
+            Kind::System | Kind::Plan => ("", None),
             Kind::Artifact(settings) => {
                 (entry.name.as_str(), Some((&settings.target, &settings.wasmtime, settings.flags())))
             }

@@ -42,8 +42,8 @@ pub use key::{KeyId, PublicKey};
 pub use secret::{KeyError, SecretKey};
 pub use stream::Stream;
 
-use crate::system::{Description, System};
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use crate::plan::Plan;
+use alloc::{string::String, sync::Arc, vec::Vec};
 use assets::Contents;
 use core::sync::atomic::{AtomicBool, Ordering};
 use format::{Entry, Kind};
@@ -128,21 +128,24 @@ impl<'a> Image<'a> {
         Ok((&stored.entry.name, text))
     }
 
-    /// The system that the image declares.
-    pub fn system(&self) -> Result<System, ImageError> {
-        let (file, text) = self.source()?;
-        System::parse(file, text).map_err(ImageError::System)
+    /// What a node makes the system by.
+    pub fn plan(&self) -> Result<Plan, ImageError> {
+        let stored = self.find(|kind| matches!(kind, Kind::Plan), None).ok_or(ImageError::NoSystem)?;
+        Plan::decode(self.blob(stored)?).map_err(ImageError::Plan)
     }
 
-    /// What the components import and export, by [`component_name`](crate::system::BoxSpec::component_name).
-    pub fn descriptions(&self) -> Result<BTreeMap<String, Description>, ImageError> {
-        let described = self.entries.iter().filter(|stored| matches!(stored.entry.kind, Kind::Description));
-        described
-            .map(|stored| {
-                let description = postcard::from_bytes(self.blob(stored)?).map_err(|_| self.damaged(stored))?;
-                Ok((stored.entry.name.clone(), description))
-            })
-            .collect()
+    /// Whether both are of one system, to the last byte but for the versions of their plans.
+    pub fn is_same(&self, other: &Image<'_>) -> bool {
+        **self.manifest() == **other.manifest()
+            || (self.signer, &self.others) == (other.signer, &other.others)
+                && self.unversioned().eq(other.unversioned())
+                && matches!((self.plan(), other.plan()), (Ok(one), Ok(other)) if one.is_same(&other))
+    }
+
+    /// What is in it but for its plan.
+    fn unversioned(&self) -> impl Iterator<Item = (&'static str, Option<&EngineSettings>, &str, Hash)> {
+        let entries = self.entries.iter().map(|stored| &stored.entry);
+        entries.filter(|entry| !matches!(entry.kind, Kind::Plan)).map(Entry::same)
     }
 
     /// The component's code, compiled for an engine that is set as the node's.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::system::description::Interface;
+use crate::plan::{BoxPlan, Plan};
 use alloc::{format, string::ToString, vec};
 
 const SYSTEM: &str = "[system]\nname = \"s\"\n[box.net]\ncomponent = \"net\"\n";
@@ -12,9 +12,16 @@ fn node() -> EngineSettings {
     EngineSettings::new("48.0.8", "x86_64-unknown-none", ["has_sse41", "epoch"])
 }
 
-fn description() -> Description {
-    let import = Interface { name: "pearwood:box/log@0.2.0".into(), functions: vec![], types: vec![], protocol: None };
-    Description { imports: vec![import], exports: vec![], ..Description::default() }
+fn plan() -> Plan {
+    Plan {
+        system: "s".into(),
+        version: 1,
+        disk: None,
+        trust: None,
+        protocols: vec![],
+        boxes: vec![BoxPlan::new("net", "net")],
+        arrows: vec![],
+    }
 }
 
 /// Bytes that differ from place to place.
@@ -25,7 +32,7 @@ fn content(length: usize) -> Vec<u8> {
 fn builder() -> Builder {
     let mut builder = Builder::new("system.toml", SYSTEM);
     builder
-        .description("net", description())
+        .plan(plan())
         .artifact("net", node(), content(10_000))
         .artifact("net", EngineSettings::new("48.0.8", "x86_64-unknown-linux-gnu", ["epoch"]), content(5_000))
         .asset("site", "index.html", b"<h1>hello</h1>".to_vec(), 1_700_000_000)
@@ -49,8 +56,7 @@ fn an_image_holds_what_was_put_in() {
     let bytes = image();
     let image = open(&bytes).unwrap();
     assert_eq!(image.source().unwrap(), ("system.toml", SYSTEM));
-    assert_eq!(image.system().unwrap().boxes[0].name, "net");
-    assert_eq!(image.descriptions().unwrap()["net"], description());
+    assert_eq!(image.plan().unwrap(), plan());
     assert_eq!(image.signer(), key().public().id());
     let code = image.component("net", &node()).unwrap();
     assert_eq!(code, content(10_000));
@@ -83,7 +89,7 @@ fn the_order_of_parts_makes_no_difference() {
         .asset("site", "a/big.bin", content(200_000), 5)
         .artifact("net", EngineSettings::new("48.0.8", "x86_64-unknown-linux-gnu", ["epoch"]), content(5_000))
         .artifact("net", node(), content(10_000))
-        .description("net", description());
+        .plan(plan());
     assert!(other.finish(&key()).unwrap() == image());
 }
 
@@ -94,10 +100,6 @@ fn names_are_unique() {
         add(&mut builder);
         builder.finish(&key()).unwrap_err()
     };
-    let error = with(&|builder| {
-        builder.description("net", description());
-    });
-    assert_eq!(error.to_string(), "the image has two entries for description of component `net`");
     let error = with(&|builder| {
         builder.artifact("net", node(), vec![1]);
     });
@@ -120,7 +122,7 @@ fn what_is_no_image() {
     }
     let mut future = bytes.clone();
     future[8] = 9;
-    assert_eq!(open(&future).unwrap_err().to_string(), "the image is of format 9; this node reads format 2");
+    assert_eq!(open(&future).unwrap_err().to_string(), "the image is of format 9; this node reads format 3");
     let padded = [&bytes[..], &[0; 512]].concat();
     assert!(open(&padded).is_ok(), "a disk's last sector may be longer");
 }
@@ -195,7 +197,7 @@ fn corrupt_blobs_are_named_when_they_are_used() {
 
     let system = changed(SYSTEM.as_bytes(), 0);
     assert_eq!(
-        open(&system).unwrap().system().unwrap_err(),
+        open(&system).unwrap().source().unwrap_err(),
         ImageError::Corrupt { what: "system", name: "system.toml".into() }
     );
 
@@ -234,7 +236,7 @@ fn signed(entries: &[Entry], length: u64) -> Vec<u8> {
 #[test]
 fn entries_must_lie_apart_and_inside() {
     let entry = |name: &str, offset, length| Entry {
-        kind: Kind::Description,
+        kind: Kind::Artifact(node()),
         name: name.into(),
         offset,
         length,
@@ -254,7 +256,7 @@ fn entries_must_lie_apart_and_inside() {
     assert!(why(&[files]).contains("overlaps"));
     let mut junk = signed(&[], 4096);
     junk.truncate(4096);
-    assert!(open(&junk).is_ok_and(|image| image.system().unwrap_err() == ImageError::NoSystem));
+    assert!(open(&junk).is_ok_and(|image| image.plan().unwrap_err() == ImageError::NoSystem));
 }
 
 #[test]
@@ -280,8 +282,8 @@ fn tables_of_assets_are_not_taken_on_trust() {
 /// Uses everything that an image offers.
 fn use_all(bytes: &[u8]) -> Result<(), ImageError> {
     let image = open(bytes)?;
-    image.system()?;
-    image.descriptions()?;
+    image.source()?;
+    image.plan()?;
     image.component("net", &node())?;
     for name in ["site", "wiki"] {
         for asset in image.assets(name)?.iter() {
@@ -304,7 +306,7 @@ impl Random {
 #[test]
 fn changed_images_are_refused() {
     let mut builder = Builder::new("system.toml", SYSTEM);
-    builder.description("net", description()).artifact("net", node(), content(100));
+    builder.plan(plan()).artifact("net", node(), content(100));
     builder.asset("site", "a", content(20), 5).asset("wiki", "b", content(70_000), 5);
     let original = builder.finish(&key()).unwrap();
     use_all(&original).unwrap();
@@ -328,7 +330,7 @@ fn changed_images_are_refused() {
             assert!(!error.to_string().is_empty());
             refused += 1;
         } else {
-            assert_eq!(open(&bytes).unwrap().system().unwrap().name, "s");
+            assert_eq!(open(&bytes).unwrap().plan().unwrap().system, "s");
         }
     }
     assert!(refused > 2_500, "{refused} refused");
@@ -360,24 +362,24 @@ fn strange_indexes_do_no_harm() {
             entries: entries.into_iter().map(|entry| Stored::within(&all, entry)).collect(),
             hasher: hash,
         };
-        let _ = (image.system(), image.descriptions(), image.component("net", &node()));
+        let _ = (image.source(), image.plan(), image.component("net", &node()));
         if let Ok(assets) = image.assets("site") {
             assets.iter().for_each(|asset| drop(asset.bytes()));
         }
     }
 }
 
-/// And with tables of assets and descriptions.
+/// And with tables of assets and plans.
 #[test]
 fn strange_tables_do_no_harm() {
     let bytes = image();
     let image = open(&bytes).unwrap();
     let stored = image.find(|kind| matches!(kind, Kind::Assets { .. }), Some("site")).unwrap();
     let table = image.blob(stored).unwrap();
-    let description = postcard::to_allocvec(&description()).unwrap();
+    let plan = plan().encode();
     let mut random = Random(3);
     for _ in 0..10_000 {
-        for original in [table, &description] {
+        for original in [table, &plan] {
             let mut changed = original.to_vec();
             let at = random.below(changed.len());
             changed[at] = random.below(256) as u8;
@@ -386,7 +388,7 @@ fn strange_tables_do_no_harm() {
                 let assets = Assets::new("site", Arc::new(contents), hash);
                 assets.iter().for_each(|asset| drop(asset.bytes()));
             }
-            let _ = postcard::from_bytes::<Description>(&changed);
+            let _ = Plan::decode(&changed);
         }
     }
 }

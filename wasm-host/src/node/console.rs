@@ -55,7 +55,7 @@ fn obey(node: &Node, line: &str) -> String {
     let argument = argument.trim();
     match command {
         "status" => format!("status {}", status::json(node)),
-        "system" => node.running().system.source.text.clone(),
+        "system" => node.source(),
         "history" => history(node),
         "logs" => with_box(node, argument, |handle| {
             let lines = handle.log();

@@ -5,8 +5,9 @@ use crate::{
     boxes::Life,
     engine,
     image::{Builder, Image, SecretKey},
+    plan::Plan,
     platform::fake::FakePlatform,
-    system::describe,
+    system::{self, Report, System},
 };
 use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -89,6 +90,22 @@ pub fn key() -> SecretKey {
     SecretKey::from_seed(&[7; 32])
 }
 
+/// What a node makes of a declaration.
+///
+/// # Errors
+/// What the toolchain finds wrong with it.
+pub fn declared(source: &str, components: &[(&str, Vec<u8>)]) -> Result<Plan, String> {
+    let text = |faults: Vec<system::Diagnostic>| format!("{}", Report(&faults));
+    let system = System::parse("system.toml", source).map_err(text)?;
+    let describe = |(name, binary): &(&str, Vec<u8>)| (String::from(*name), system::describe(binary).unwrap());
+    let descriptions = components.iter().map(describe).collect();
+    let routes = system::check(&system, &descriptions).map_err(text)?;
+    Ok(system::plan(&system, &routes, &descriptions, VERSION))
+}
+
+/// Of the plans of tests, unless they say otherwise.
+pub const VERSION: u64 = 7;
+
 pub fn image(source: &str, components: &[(&str, Vec<u8>)]) -> Arc<Image<'static>> {
     image_with(source, components, &[])
 }
@@ -99,9 +116,20 @@ pub fn image_with(
     components: &[(&str, Vec<u8>)],
     files: &[(&str, &str, Vec<u8>)],
 ) -> Arc<Image<'static>> {
+    let plan = declared(source, components).unwrap_or_else(|error| panic!("{error}"));
+    planned(source, plan, components, files)
+}
+
+/// The same, with a plan that need not be the declaration's.
+pub fn planned(
+    source: &str,
+    plan: Plan,
+    components: &[(&str, Vec<u8>)],
+    files: &[(&str, &str, Vec<u8>)],
+) -> Arc<Image<'static>> {
     let mut builder = Builder::new("system.toml", source);
+    builder.plan(plan);
     for (name, binary) in components {
-        builder.description(name, describe(binary).unwrap());
         builder.artifact(name, engine::requirements(engine::LINUX_TRIPLE), compiled(binary));
     }
     for (name, path, content) in files {
@@ -128,6 +156,7 @@ pub fn start_on(
     components: &[(&str, Vec<u8>)],
     stand_ins: &[&str],
 ) -> Result<Running, String> {
+    declared(source, components)?;
     let setup = Setup {
         platform,
         image: image(source, components),

@@ -7,17 +7,14 @@ use crate::{
         measure::Meter,
     },
     boxes::{BoxHandle, Called, Duty, Footprint, State},
-    engine::{self, Engines, Kind},
+    engine::{self, Engines},
     grants,
     image::{Hash, Image},
+    plan::{BoxPlan, Plan, Run},
     platform::Platform,
-    system::{
-        BoxSpec, Description,
-        routes::{BoxRoutes, Provider, Routes, Run},
-    },
     wasi,
 };
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use wasmtime::{
     Engine, Error, Result,
     component::{Component, InstancePre, Linker},
@@ -29,8 +26,6 @@ pub struct Loaded {
     components: Vec<Option<(Hash, Component)>>,
     /// of the boxes that others call
     queues: Vec<Option<CallQueue>>,
-    /// what an instance of each takes of the node
-    instances: Vec<u64>,
 }
 
 /// What has been loaded before.
@@ -55,8 +50,6 @@ impl Before for () {
 /// Loads the components of an image.
 pub struct Loader<'a> {
     pub engines: &'a Engines,
-    /// what the image's components import and export
-    pub descriptions: &'a BTreeMap<String, Description>,
     pub image: &'a Image<'static>,
     pub target: &'a str,
     pub platform: &'static dyn Platform,
@@ -66,31 +59,22 @@ pub struct Loader<'a> {
 impl Loader<'_> {
     /// Loads the components of all boxes that are to run, and makes the queues of those that others call. The error is
     /// with the position of the box at fault.
-    pub fn load(
-        &self,
-        boxes: &[BoxSpec],
-        routes: &Routes,
-        runs: impl Fn(&BoxSpec) -> bool,
-    ) -> core::result::Result<Loaded, (usize, Error)> {
+    pub fn load(&self, plan: &Plan, runs: impl Fn(&BoxPlan) -> bool) -> core::result::Result<Loaded, (usize, Error)> {
         let mut loaded = Loaded::default();
-        for (index, spec) in boxes.iter().enumerate() {
+        for (index, spec) in plan.boxes.iter().enumerate() {
             let component = if runs(spec) { Some(self.component(spec).map_err(|error| (index, error))?) } else { None };
-            let is_called = routes.boxes.iter().flat_map(|routes| &routes.calls).any(|call| call.box_index == index);
-            let called = component.as_ref().filter(|_| is_called);
+            let called = component.as_ref().filter(|_| plan.is_called(index));
             let queue = called.map(|(_, component)| self.queue(index, spec, component));
             loaded.components.push(component);
             loaded.queues.push(queue);
-            let description = self.descriptions.get(&spec.component_name());
-            loaded.instances.push(description.map_or(0, |description| description.instance));
         }
         Ok(loaded)
     }
 
-    fn component(&self, spec: &BoxSpec) -> Result<(Hash, Component)> {
+    fn component(&self, spec: &BoxPlan) -> Result<(Hash, Component)> {
         let name = spec.component_name();
-        let kind = self.descriptions.get(&name).map_or(Kind::Lean, Kind::of);
-        let engine = self.engines.of(kind)?;
-        let settings = engine::requirements_of(kind, self.target);
+        let engine = self.engines.of(spec.engine)?;
+        let settings = engine::requirements_of(spec.engine, self.target);
         let hash = self.image.component_hash(&name, &settings).map_err(Error::new)?;
         if let Some(component) = self.before.component(hash) {
             return Ok((hash, component));
@@ -99,7 +83,7 @@ impl Loader<'_> {
         Ok((hash, code::load(engine, artifact)?))
     }
 
-    fn queue(&self, index: usize, spec: &BoxSpec, component: &Component) -> CallQueue {
+    fn queue(&self, index: usize, spec: &BoxPlan, component: &Component) -> CallQueue {
         let platform = self.platform;
         self.before.queue(index).unwrap_or_else(|| {
             let (limits, clock) = (limits(spec), Arc::new(|| platform.now()));
@@ -109,7 +93,7 @@ impl Loader<'_> {
 }
 
 /// An instance works on one call at a time; as many more as the box serves at once may wait.
-fn limits(spec: &BoxSpec) -> Limits {
+fn limits(spec: &BoxPlan) -> Limits {
     let bytes = usize::try_from(spec.memory / 4).unwrap_or(MAX_CALL_BYTES).min(MAX_CALL_BYTES);
     let queue = spec.concurrency as usize;
     Limits { queue, bytes, held_bytes: 2 * bytes, ..Limits::default() }
@@ -131,30 +115,28 @@ impl Loaded {
     }
 
     /// Links a box: a component that imports anything that its arrows do not give is refused.
-    pub fn link(
-        &self,
-        index: usize,
-        handle: &BoxHandle,
-        routes: &BoxRoutes,
-    ) -> Result<Option<(InstancePre<State>, Duty)>> {
+    pub fn link(&self, plan: &Plan, index: usize, handle: &BoxHandle) -> Result<Option<(InstancePre<State>, Duty)>> {
         let Some(component) = self.component(index) else { return Ok(None) };
         let mut linker = Linker::new(component.engine());
         grants::own(&mut linker)?;
-        let handler = handler(routes);
+        let spec = &plan.boxes[index];
+        let handler = match &spec.run {
+            Run::Handler(export) => Some(export),
+            _ => None,
+        };
         // a handler's ports are held by the node
-        for (port, (_, end)) in handle.ports.iter().zip(routes.ends()).filter(|_| handler.is_none()) {
-            channel::link(&mut linker, &end.interface, port)?;
+        for (port, planned) in handle.ports.iter().zip(&spec.ports).filter(|_| handler.is_none()) {
+            channel::link(&mut linker, &planned.interface, port)?;
         }
         let has_wasi = wasi::link(&mut linker, &component.component_type())?;
-        let instance = self.instances.get(index).copied().unwrap_or_default();
-        handle.will_take(Footprint { instance, has_wasi });
-        if routes.controls {
+        handle.will_take(Footprint { instance: spec.instance, has_wasi });
+        if spec.controls.is_some() {
             grants::control(&mut linker)?;
         }
-        let arrows = routes.calls.iter().map(|route| {
-            let callee = self.queues.get(route.box_index).and_then(Option::as_ref);
+        let arrows = spec.calls.iter().map(|call| {
+            let callee = self.queues.get(usize::from(call.callee)).and_then(Option::as_ref);
             let callee = callee.ok_or_else(|| Error::msg("the box that it calls does not run here"))?;
-            Ok((route.interface.as_str(), callee))
+            Ok((call.interface.as_str(), callee))
         });
         let arrows = arrows.collect::<Result<Vec<_>>>()?;
         let platform = handle.platform();
@@ -166,9 +148,9 @@ impl Loaded {
         handle.will_call(measured.collect());
         let meter = |index: usize| handle.calls().get(index).map(|called| called.meter.clone());
         call::link(&mut linker, &component.component_type(), &handle.name, &arrows, meter)?;
-        let duty = match (routes.run, &self.queues[index]) {
-            (Run::Called, None) if let Some(export) = handler => Duty::Handle(export.clone()),
-            (_, _) if handler.is_some() => {
+        let duty = match (&spec.run, &self.queues[index]) {
+            (Run::Handler(export), None) => Duty::Handle(export.clone()),
+            (Run::Handler(_), Some(_)) => {
                 return Err(Error::msg(
                     "it answers requests, and runs or is called besides; an instance can do one of these",
                 ));
@@ -187,15 +169,6 @@ impl Loaded {
         };
         Ok(Some((linker.instantiate_pre(component)?, duty)))
     }
-}
-
-/// The export that the node calls for requests.
-fn handler(routes: &BoxRoutes) -> Option<&String> {
-    let mut exports = routes.services.iter().filter_map(|service| match &service.provider {
-        Provider::Export(export) => Some(export),
-        Provider::Port => None,
-    });
-    exports.next()
 }
 
 mod code {

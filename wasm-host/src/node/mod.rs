@@ -26,16 +26,16 @@ use crate::{
     engine::{self, Engines},
     executor::Executor,
     image::{Assembly, EngineSettings, Image, ImageError, PublicKey},
+    plan::{BoxPlan, Plan},
     platform::Platform,
     slots::Store,
-    system::{BoxSpec, Description, Routes, System},
 };
 use alloc::{
-    collections::BTreeMap,
-    string::String,
+    string::{String, ToString},
     sync::{Arc, Weak},
     vec::Vec,
 };
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use load::Loaded;
 use spin::Mutex;
 
@@ -50,6 +50,8 @@ pub struct Node {
     running: Mutex<Arc<Running>>,
     /// what `roll_back` goes back to
     previous: Mutex<Option<Previous>>,
+    /// what [`newest`](Self::newest) is since the node's boot
+    newest: AtomicU64,
     me: Weak<Node>,
     boot_secret: [u8; 32],
     pub(crate) deployments: Deployments,
@@ -67,11 +69,9 @@ struct Previous {
 
 /// A system as it runs. Another takes its place as a whole.
 pub struct Running {
-    pub system: System,
-    pub(crate) routes: Routes,
-    pub(crate) descriptions: BTreeMap<String, Description>,
+    pub plan: Plan,
     pub image: Arc<Image<'static>>,
-    /// in the order of the system's
+    /// in the order of the plan's
     pub boxes: Vec<Arc<BoxHandle>>,
     pub(crate) loaded: Loaded,
 }
@@ -84,12 +84,8 @@ impl StandIns {
         StandIns(components.iter().map(|&component| component.into()).collect())
     }
 
-    pub(crate) fn components(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
     /// Whether the platform does what the box would.
-    pub fn has(&self, spec: &BoxSpec) -> bool {
+    pub fn has(&self, spec: &BoxPlan) -> bool {
         spec.component.iter().any(|component| self.0.contains(component))
     }
 }
@@ -112,7 +108,7 @@ impl Node {
     /// Begins an image of which only the manifest has come, with all that the running one has of it.
     pub fn assemble(&self, manifest: Vec<u8>, limit: u64) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
-        let trusted = self.trusted_by(&running.system);
+        let trusted = self.trusted_by(&running.plan);
         let mut assembly =
             Assembly::new(manifest, &trusted, &self.engine_settings(), limit)?.with_hasher(running.image.hasher());
         assembly.reuse(&running.image)?;
@@ -120,11 +116,27 @@ impl Node {
     }
 
     /// The keys that sign what may take a system's place.
-    fn trusted_by(&self, system: &System) -> Vec<PublicKey> {
-        match &system.trust {
-            Some(trust) => trust.iter().map(|trusted| trusted.key).collect(),
-            None => self.trusted.clone(),
+    fn trusted_by(&self, plan: &Plan) -> Vec<PublicKey> {
+        plan.trust.as_ref().unwrap_or(&self.trusted).clone()
+    }
+
+    /// The text of the declaration that the running system was made of. Nothing depends on it.
+    pub fn source(&self) -> String {
+        match self.running().image.source() {
+            Ok((_, text)) => text.into(),
+            Err(error) => error.to_string(),
         }
+    }
+
+    /// The newest version of its system that the node has run.
+    pub(crate) fn newest(&self) -> u64 {
+        let on_disk = self.slots().map_or(0, |store| store.newest());
+        self.newest.load(Relaxed).max(on_disk)
+    }
+
+    /// It has run, and was good.
+    pub(crate) fn has_run(&self, version: u64) {
+        self.newest.fetch_max(version, Relaxed);
     }
 
     pub(crate) fn runs(&self, running: Arc<Running>) {
@@ -149,7 +161,7 @@ impl Node {
     /// The keys by which what is on the node's disk may have come here: those that it was started with, and those that
     /// took their place.
     pub(crate) fn roots(&self) -> Vec<PublicKey> {
-        let mut keys = self.trusted_by(&self.running().system);
+        let mut keys = self.trusted_by(&self.running().plan);
         keys.extend(&self.trusted);
         keys
     }

@@ -8,16 +8,11 @@ use crate::{
     engine::{Configure, Engines},
     executor::{Executor, NORMAL_WEIGHT},
     image::{Image, ImageError, PublicKey},
+    plan::BoxPlan,
     platform::Platform,
-    system::{BoxSpec, Report, check},
 };
-use alloc::{
-    format,
-    string::{String, ToString},
-    sync::Arc,
-    vec::Vec,
-};
-use core::fmt;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::{fmt, sync::atomic::AtomicU64};
 use spin::Mutex;
 
 /// What a node is made of.
@@ -56,41 +51,32 @@ impl Node {
     /// Makes all boxes and starts them. They run when [`Node::run`] is called.
     pub fn start(setup: Setup<'_>) -> Result<Arc<Node>, StartError> {
         let Setup { platform, image, target, configure, trusted, stand_ins } = setup;
-        let system = image.system().map_err(StartError::image)?;
-        let descriptions = image.descriptions().map_err(StartError::image)?;
-        let routes = check(&system, &descriptions).map_err(|faults| StartError(Report(&faults).to_string()))?;
+        let plan = image.plan().map_err(StartError::image)?;
         let engines =
             Engines::new(configure).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
         let stands_in = StandIns::new(stand_ins);
         let mut boxes = Vec::new();
-        for (spec, routes) in system.boxes.iter().zip(&routes.boxes) {
+        for (place, spec) in plan.boxes.iter().enumerate() {
             let name = &spec.name;
-            let parts = wire::parts(spec, routes, platform, &boxes, stands_in.has(spec))
+            let parts = wire::parts(&plan, place, platform, &boxes, stands_in.has(spec))
                 .map_err(|why| StartError(format!("box `{name}`: {why}")))?;
             let assets = image.assets(name).map_err(|error| StartError(format!("box `{name}`: {error}")))?;
             boxes.push(BoxHandle::new(spec.clone(), Parts { assets, ..parts }, platform));
         }
-        for arrow in wire::wanted(&routes) {
-            wire::join(&boxes, &routes, &arrow);
+        for arrow in wire::wanted(&plan) {
+            wire::join(&boxes, &plan, &arrow);
         }
         boxes.iter().for_each(|handle| handle.listen_to_devices());
 
         let at_fault =
-            |index: usize, error: wasmtime::Error| StartError(format!("box `{}`: {error:#}", system.boxes[index].name));
-        let runs = |spec: &BoxSpec| !stands_in.has(spec);
-        let loader = load::Loader {
-            engines: &engines,
-            descriptions: &descriptions,
-            image: &image,
-            target,
-            platform,
-            before: &(),
-        };
-        let loaded = loader.load(&system.boxes, &routes, runs).map_err(|(index, error)| at_fault(index, error))?;
+            |index: usize, error: wasmtime::Error| StartError(format!("box `{}`: {error:#}", plan.boxes[index].name));
+        let runs = |spec: &BoxPlan| !stands_in.has(spec);
+        let loader = load::Loader { engines: &engines, image: &image, target, platform, before: &() };
+        let loaded = loader.load(&plan, runs).map_err(|(index, error)| at_fault(index, error))?;
         let executor = Executor::new();
-        for (index, (handle, routes)) in boxes.iter().zip(&routes.boxes).enumerate() {
-            match loaded.link(index, handle, routes).map_err(|error| at_fault(index, error))? {
+        for (index, handle) in boxes.iter().enumerate() {
+            match loaded.link(&plan, index, handle).map_err(|error| at_fault(index, error))? {
                 None => handle.stand_in(),
                 Some((component, duty)) => {
                     let timer = executor.timers().timer();
@@ -102,7 +88,8 @@ impl Node {
                 watch(&executor, queue);
             }
         }
-        let running = Running { system, routes, descriptions, image, boxes, loaded };
+        let newest = AtomicU64::new(plan.version);
+        let running = Running { plan, image, boxes, loaded };
         let mut boot_secret = [0; 32];
         platform.fill_random(&mut boot_secret);
         let node = Arc::new_cyclic(|me| Node {
@@ -114,6 +101,7 @@ impl Node {
             stands_in,
             running: Mutex::new(Arc::new(running)),
             previous: Mutex::default(),
+            newest,
             me: me.clone(),
             boot_secret,
             deployments: Deployments::after(platform.slots().map_or(0, |store| store.last_deploy())),

@@ -1,6 +1,7 @@
 //! What the node says of itself, for programs: one line of JSON.
 
 mod arrows;
+mod links;
 
 use super::Node;
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
 };
 use alloc::{string::String, vec::Vec};
 use arrows::ArrowStatus;
+use links::Link;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -22,6 +24,7 @@ struct Status<'a> {
     wall_clock: Option<u64>,
     memory: Memory,
     boxes: Vec<BoxStatus<'a>>,
+    links: Vec<Link<'a>>,
     arrows: Vec<ArrowStatus>,
 }
 
@@ -61,7 +64,7 @@ pub fn json(node: &Node) -> String {
     let memory = node.platform.memory();
     let running = node.running();
     let status = Status {
-        system: &running.system.name,
+        system: &running.plan.system,
         target: node.target,
         uptime: node.platform.now(),
         wall_clock: node.platform.wall_clock(),
@@ -73,6 +76,7 @@ pub fn json(node: &Node) -> String {
             uploads: node.uploads.used(),
         },
         boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
+        links: links::of(&running.plan),
         arrows: running.boxes.iter().flat_map(|handle| arrows::of_box(handle)).collect(),
     };
     serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))

@@ -2,14 +2,13 @@
 
 use super::{
     Node, Setup,
-    fixture::{Running, component, idle, protocol, start},
+    fixture::{Running, component, declared, idle, protocol, start},
 };
 use crate::{
     boxes::Phase,
     engine,
     image::{Builder, Image, SecretKey},
     platform::{Platform, fake::FakePlatform},
-    system::describe,
 };
 use alloc::{format, sync::Arc, vec::Vec};
 
@@ -92,8 +91,9 @@ fn an_artifact_for_other_settings_is_refused() {
     let mut other = engine::settings();
     other.epoch_interruption(false);
     let code = wasmtime::Engine::new(&other).unwrap().precompile_component(&binary).unwrap();
-    let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
-    builder.description("one", describe(&binary).unwrap());
+    let source = "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n";
+    let mut builder = Builder::new("system.toml", source);
+    builder.plan(declared(source, &[("one", binary)]).unwrap());
     builder.artifact("one", engine::requirements(engine::LINUX_TRIPLE), code);
     let image = Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap();
     let setup = Setup {
@@ -114,8 +114,9 @@ fn an_artifact_for_the_other_engine_is_refused() {
     let binary = component("(call $forever)");
     let kind = engine::Kind::Concurrent;
     let code = wasmtime::Engine::new(&engine::settings_of(kind)).unwrap().precompile_component(&binary).unwrap();
-    let mut builder = Builder::new("system.toml", "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n");
-    builder.description("one", describe(&binary).unwrap());
+    let source = "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n";
+    let mut builder = Builder::new("system.toml", source);
+    builder.plan(declared(source, &[("one", binary)]).unwrap());
     builder.artifact("one", engine::requirements_of(kind, engine::LINUX_TRIPLE), code);
     let image = Arc::new(Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap());
     let setup = Setup {
@@ -195,31 +196,4 @@ fn a_callee_that_traps_is_named_to_its_caller() {
     assert!(reason.contains("sum") && reason.contains("unreachable"), "{reason}");
     let reason = running.until("sum", |life| life.restarts == 1).reason.unwrap();
     assert!(reason.contains("unreachable"), "{reason}");
-}
-
-/// The flags of ports and the notices share a word.
-#[test]
-fn a_box_has_no_more_ports_than_flags() {
-    use crate::{
-        arrows::{Kinds, Protocol, channel::MAX_PORTS},
-        node::wire,
-        system::{
-            System,
-            routes::{BoxRoutes, End, Provider, Run, Service},
-        },
-    };
-    let system = System::parse("system.toml", "[system]\nname = \"s\"\n[box.one]\ncomponent = \"one\"\n").unwrap();
-    let parts = |ports: usize| {
-        let service = |number| {
-            let protocol = Protocol::new(format!("acme:many/p{number}@1"), Kinds::default());
-            let interface = format!("acme:many/p{number}@1.0.0");
-            let end = End { protocol, interface, devices: Vec::new(), peers: Vec::new() };
-            Service { end, provider: Provider::Port }
-        };
-        let services = (0..ports).map(service).collect();
-        let routes = BoxRoutes { run: Run::Service, clients: Vec::new(), services, calls: Vec::new(), controls: false };
-        wire::parts(&system.boxes[0], &routes, FakePlatform::leak(), &[], false).map(|parts| parts.ports.len())
-    };
-    assert_eq!(parts(MAX_PORTS), Ok(60));
-    assert_eq!(parts(MAX_PORTS + 1), Err("it has more than 60 ports".into()));
 }

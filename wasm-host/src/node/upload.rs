@@ -7,7 +7,7 @@
 use crate::{
     boxes::{Budget, Charge},
     image::{Assembly, Hash, Image, Pieces},
-    system::System,
+    plan::Plan,
 };
 use alloc::{
     format,
@@ -86,9 +86,9 @@ impl Upload {
         self.assembly.missing().take(MAX_HASHES).flat_map(|hash| hash.0).collect()
     }
 
-    /// The system that is brought. None: its declaration is still lacking.
-    pub fn system(&self) -> Result<Option<System>, String> {
-        self.assembly.system().map_err(|error| error.to_string())
+    /// The plan of the system that is brought. None: it is still lacking.
+    pub fn plan(&self) -> Result<Option<Plan>, String> {
+        self.assembly.plan().map_err(|error| error.to_string())
     }
 
     /// Takes in a part of a blob, which costs as much for the last as for the others.

@@ -1,7 +1,7 @@
 //! Why a slot cannot be used.
 
-use super::{MIN_RESERVE, SlotName};
-use crate::{platform::DiskError, system::size};
+use super::{MIN_RESERVE, SlotName, size};
+use crate::platform::DiskError;
 use core::fmt;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

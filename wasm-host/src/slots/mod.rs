@@ -67,4 +67,15 @@ pub struct About {
     pub who: String,
     /// what it changes, cut after 160 bytes
     pub text: String,
+    /// of the plan that it brings
+    pub version: u64,
+}
+
+/// A size in bytes, in the largest unit that says it exactly.
+pub fn size(bytes: u64) -> String {
+    let (unit, name) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+        .into_iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
+        .unwrap_or((1, "B"));
+    alloc::format!("{} {name}", bytes / unit)
 }

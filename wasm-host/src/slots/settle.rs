@@ -74,6 +74,7 @@ impl Store {
             if let Some(held) = table.held_mut(slot) {
                 held.attempts = 0;
             }
+            table.newest = table.newest.max(about.version);
             table.note(Some(held.hash), What::Good, "", about);
         };
         self.update(&turn, change).await

@@ -144,6 +144,11 @@ impl Store {
         self.inner.lock().table.deploys
     }
 
+    /// The newest version of its system that was good here.
+    pub fn newest(&self) -> u64 {
+        self.inner.lock().table.newest
+    }
+
     /// Whether somebody is changing what is in the slots, which nobody else can meanwhile.
     pub fn is_busy(&self) -> bool {
         self.inner.lock().busy

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const COPY: usize = 32 << 10;
 
 const MAGIC: &[u8; 8] = b"PWSLOTS\0";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const CHECKSUM: usize = 16;
 const BODY: usize = CHECKSUM + 32;
 
@@ -58,6 +58,8 @@ pub struct Table {
     pub slots: [Option<Held>; 2],
     /// the number of the last deployment
     pub deploys: u64,
+    /// the newest version of its system that was good here, whatever is in the slots now
+    pub newest: u64,
     /// the last [`HISTORY`], oldest first
     pub history: Vec<Record>,
 }
@@ -73,6 +75,8 @@ pub struct Held {
     pub state: State,
     /// how often it was started without having been reported good
     pub attempts: u32,
+    /// of its plan
+    pub version: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +129,7 @@ pub enum What {
 impl Table {
     pub fn new(slot_bytes: u64) -> Self {
         let (slots, history) = ([None, None], Vec::new());
-        Table { sequence: 0, slot_bytes, current: None, slots, deploys: 0, history }
+        Table { sequence: 0, slot_bytes, current: None, slots, deploys: 0, newest: 0, history }
     }
 
     pub fn held(&self, slot: SlotName) -> Option<&Held> {
@@ -162,7 +166,10 @@ impl Table {
         let Some(held) = self.held_mut(slot) else { return };
         held.state = if what == What::Good { State::Good } else { State::Failed };
         held.attempts = 0;
-        let deploy = held.deploy;
+        let (deploy, version) = (held.deploy, held.version);
+        if what == What::Good {
+            self.newest = self.newest.max(version);
+        }
         if let Some(record) = self.history.iter_mut().rfind(|record| record.deploy == deploy) {
             (record.what, record.why) = (what, cut(why, MAX_TEXT));
         }

@@ -112,7 +112,11 @@ impl Writer<'_> {
                 Rank::Running => (about.deploy, State::Good),
                 Rank::Next | Rank::Beside => (table.note(Some(hash), What::Trial, "", about), State::Trial),
             };
-            table.slots[slot as usize] = Some(Held { deploy, length, hash, state, attempts: 0 });
+            let version = about.version;
+            table.slots[slot as usize] = Some(Held { deploy, length, hash, state, attempts: 0, version });
+            if state == State::Good {
+                table.newest = table.newest.max(version);
+            }
             if rank == Rank::Next {
                 table.current = Some(slot);
             }

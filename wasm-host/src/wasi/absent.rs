@@ -3,8 +3,8 @@
 use crate::{
     boxes::{BoxHandle, Budget, State},
     executor::Timer,
+    interface::InterfaceName,
     platform::Platform,
-    system::InterfaceName,
 };
 use alloc::{format, sync::Arc};
 use wasmtime::{

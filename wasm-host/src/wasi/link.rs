@@ -3,7 +3,7 @@
 use super::{denied, p2, p3};
 use crate::{
     boxes::State,
-    system::{InterfaceName, known::has_version},
+    interface::{InterfaceName, has_version},
 };
 use alloc::vec::Vec;
 use wasmtime::{

@@ -25,8 +25,8 @@ use promise::{Promise, Promised};
 use crate::{
     boxes::{BoxHandle, State},
     executor::Timer,
+    interface::{InterfaceName, has_version},
     platform::Platform,
-    system::{InterfaceName, known::has_version},
 };
 use alloc::sync::Arc;
 use wasmtime::{Result, component::InstancePre};

@@ -9,8 +9,9 @@ use crate::{
     boxes::{BoxHandle, Budget, Charge, Footprint, Parts, State},
     engine,
     executor::Executor,
+    plan::BoxPlan,
     platform::fake::FakePlatform,
-    system::{System, known},
+    system::known,
 };
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 use wasmtime::{
@@ -257,8 +258,7 @@ fn guest(length: u32) -> String {
 
 /// Lets the guest call one of the functions, and says what came of it and how much the node has allocated meanwhile.
 fn call(name: &str, length: u32) -> (Result<(), String>, usize, Arc<BoxHandle>) {
-    let text = "[system]\nname = \"s\"\n[box.guest]\ncomponent = \"guest\"\nmemory = \"64 MiB\"\n";
-    let spec = System::parse("system.toml", text).unwrap().boxes.remove(0);
+    let spec = BoxPlan { memory: 64 << 20, ..BoxPlan::new("guest", "guest") };
     let platform = FakePlatform::leak();
     let handle = BoxHandle::new(spec, Parts::default(), platform);
     let engine = Engine::new(&engine::settings()).unwrap();

@@ -14,11 +14,11 @@ use super::{
     instance::{Instance, Maker, Outcome, work},
 };
 use crate::{
+    arrows::HANDLER,
     arrows::channel::End,
     boxes::{BoxHandle, Phase, Stage, State, footprint, log::Level, reason},
     executor::Timer,
     platform::{Nanos, Platform},
-    system::known::HANDLER,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use core::{

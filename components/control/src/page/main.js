@@ -18,7 +18,7 @@ const look = async () => {
   // two looks at once would make a rate of nothing
   if (!now || node.uptime < now.uptime || node.uptime - now.uptime > 3e8) { before = now && node.uptime > now.uptime ? now : null; now = node; remember() }
   history = await json("history");
-  await redraw();
+  redraw();
   show();
 };
 const connection = error => {

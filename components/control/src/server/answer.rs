@@ -67,7 +67,6 @@ impl Open {
             Request::Ping => Response::Done,
             Request::Describe => Response::Text(outside.describe()),
             Request::System => self.system(around, outside),
-            Request::Graph => Response::Text(outside.graph()),
             Request::Metrics => match metrics::metrics(&outside.describe()) {
                 Some(text) => Response::Text(text),
                 None => Response::Refused("the node's description is not understood".into()),

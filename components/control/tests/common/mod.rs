@@ -56,9 +56,6 @@ impl Power for FakeNode {
     fn system(&mut self) -> String {
         self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000))
     }
-    fn graph(&mut self) -> String {
-        "<svg/>".into()
-    }
     fn logs(&mut self, name: &str, first: u64) -> Result<String, String> {
         let lines = self.logs.get(name).ok_or(format!("there is no box `{name}`"))?;
         let line = |(number, text): (usize, &String)| {

@@ -84,8 +84,8 @@ mod tests {
         for template in [Template::Http, Template::Service] {
             let files = template::files(template, "my-blog", Path::new("/pearwood")).unwrap();
             let (_, system) = files.iter().find(|(path, _)| path == "system.toml").unwrap();
-            let system = wasm_host::system::System::parse("system.toml", system)
-                .unwrap_or_else(|faults| panic!("{}", wasm_host::system::Report(&faults)));
+            let system = pearwood::system::System::parse("system.toml", system)
+                .unwrap_or_else(|faults| panic!("{}", pearwood::system::Report(&faults)));
             assert_eq!(system.name, "my-blog");
             let own = system.find("my-blog").unwrap();
             assert_eq!(own.component, ["./my-blog"]);

@@ -17,9 +17,11 @@ use std::{
     task::{Context, Wake, Waker},
 };
 use wasm_host::{
-    arrows::channel::{End, Ready},
+    arrows::{
+        NAMES, TCP, UDP,
+        channel::{End, Ready},
+    },
     boxes::BoxHandle,
-    system::known::{NAMES, TCP, UDP},
 };
 use wit::tcp::Endpoint;
 

@@ -1,6 +1,6 @@
 //! Whether what a box imports is what another exports.
 
-use crate::system::InterfaceName;
+use crate::interface::InterfaceName;
 use alloc::{
     format,
     string::{String, ToString},

@@ -8,7 +8,7 @@ use super::{
     shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, flat_count_of},
     typed::{CallerParams, CallerResults},
 };
-use crate::{arrows::measure::Meter, system::InterfaceName};
+use crate::{arrows::measure::Meter, interface::InterfaceName};
 use alloc::{boxed::Box, format, string::ToString, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasmtime::{

@@ -9,7 +9,7 @@ use super::{
     pending::Pending,
     state::{Answer, Call, Life, Phase, Resolved, State},
 };
-use crate::{executor::Bell, platform::Nanos, system::InterfaceName};
+use crate::{executor::Bell, interface::InterfaceName, platform::Nanos};
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     fmt,

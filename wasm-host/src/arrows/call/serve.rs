@@ -139,7 +139,7 @@ async fn attend<R>(seat: &Seat, work: impl Future<Output = R>) -> Option<R> {
 struct Known<'a> {
     queue: &'a CallQueue,
     instance: &'a Instance,
-    exports: Vec<(crate::system::InterfaceName, String)>,
+    exports: Vec<(crate::interface::InterfaceName, String)>,
     /// by the queue's numbers; the inner None: there is no such function
     functions: Vec<Option<Option<Callee>>>,
 }

@@ -2,11 +2,9 @@ use super::*;
 use crate::{
     arrows::{Kinds, Protocol, measure::Meter},
     grants::net::{self, Known},
+    plan::grant::{NetGrant, Ports},
     platform::fake::FakePlatform,
-    system::{
-        grant::{NetGrant, Ports},
-        known,
-    },
+    system::known,
 };
 use alloc::{sync::Arc, vec, vec::Vec};
 use wit::{Batch, Peer, Records, tcp};

@@ -18,8 +18,8 @@ use crate::{
     grants::{Blocks, Known, Tap},
     image::Assets,
     node::Node,
+    plan::BoxPlan,
     platform::Platform,
-    system::BoxSpec,
 };
 use alloc::{
     string::String,
@@ -31,7 +31,7 @@ use spin::{Mutex, Once};
 
 pub struct BoxHandle {
     pub name: Arc<str>,
-    pub spec: BoxSpec,
+    pub spec: BoxPlan,
     pub signal: Arc<Signal>,
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<Tap>>,
@@ -78,13 +78,13 @@ pub struct Called {
 }
 
 impl BoxHandle {
-    pub fn new(spec: BoxSpec, parts: Parts, platform: &'static dyn Platform) -> Arc<Self> {
+    pub fn new(spec: BoxPlan, parts: Parts, platform: &'static dyn Platform) -> Arc<Self> {
         Self::made(spec, parts, platform, Birth::over(), Arc::default())
     }
 
     /// One that is to take the place of another, or to be added to a system that runs.
     pub fn beside(
-        spec: BoxSpec,
+        spec: BoxPlan,
         parts: Parts,
         platform: &'static dyn Platform,
         predecessor: Option<&BoxHandle>,
@@ -94,7 +94,7 @@ impl BoxHandle {
     }
 
     fn made(
-        spec: BoxSpec,
+        spec: BoxPlan,
         parts: Parts,
         platform: &'static dyn Platform,
         birth: Birth,

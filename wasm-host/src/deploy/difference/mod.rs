@@ -2,21 +2,16 @@
 
 use crate::{
     image::Hash,
-    system::{
-        Arrow, BoxSpec, Description, InterfaceName, Routes, System, fits,
-        known::Kind,
-        routes::{BoxRoutes, End},
-    },
+    interface::InterfaceName,
+    plan::{BoxPlan, Plan, grant::BlockGrant},
 };
-use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 /// A system, with what decides whether a box is the same.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
-    pub system: &'a System,
-    pub routes: &'a Routes,
-    pub descriptions: &'a BTreeMap<String, Description>,
+    pub plan: &'a Plan,
     /// of each box
     pub contents: &'a [Content],
 }
@@ -84,26 +79,26 @@ impl Fate {
 
 /// Compares two systems.
 pub fn difference(old: Side<'_>, new: Side<'_>) -> Difference {
-    let mut fates: Vec<Fate> = (0..new.system.boxes.len()).map(|index| fate(old, new, index)).collect();
+    let mut fates: Vec<Fate> = (0..new.plan.boxes.len()).map(|index| fate(old, new, index)).collect();
     let misfits: Vec<usize> =
         (0..fates.len()).filter(|&index| matches!(fates[index], Fate::Replaced { takes_calls: false, .. })).collect();
     for (index, fate) in fates.iter_mut().enumerate() {
-        let calls = &new.routes.boxes[index].calls;
-        let callee = calls.iter().find(|call| misfits.contains(&call.box_index));
+        let calls = &new.plan.boxes[index].calls;
+        let callee = calls.iter().find(|call| misfits.contains(&call.callee.into()));
         if let (&mut Fate::Kept { old }, Some(call)) = (&mut *fate, callee) {
-            let name = new.system.boxes[call.box_index].name.clone();
+            let name = new.plan.boxes[usize::from(call.callee)].name.clone();
             *fate = Fate::Replaced { old, why: [Why::Callee(name)].into(), takes_calls: true };
         }
     }
     let stays = |index: usize| fates.iter().any(|fate| fate.old() == Some(index));
-    let removed = (0..old.system.boxes.len()).filter(|&index| !stays(index)).collect();
+    let removed = (0..old.plan.boxes.len()).filter(|&index| !stays(index)).collect();
     Difference { fates, removed }
 }
 
 fn fate(old: Side<'_>, new: Side<'_>, index: usize) -> Fate {
-    let spec = &new.system.boxes[index];
-    let Some(place) = old.system.position(&spec.name) else { return Fate::Added };
-    let before = &old.system.boxes[place];
+    let spec = &new.plan.boxes[index];
+    let Some(place) = old.plan.position(&spec.name) else { return Fate::Added };
+    let before = &old.plan.boxes[place];
     let (was, is) = (&old.contents[place], &new.contents[index]);
     if was.code.is_none() && is.code.is_none() {
         return Fate::Kept { old: place };
@@ -118,65 +113,43 @@ fn fate(old: Side<'_>, new: Side<'_>, index: usize) -> Fate {
     note(was.assets != is.assets, Why::Assets);
     note(before.config != spec.config, Why::Config);
     note(!same_limits(before, spec), Why::Limits);
-    let (stayed, stays) = (lasting(&old.routes.boxes[place]), lasting(&new.routes.boxes[index]));
-    let other_arrows = !before.arrows.iter().filter(|it| stayed(it)).eq(spec.arrows.iter().filter(|it| stays(it)));
-    let other_arrows = other_arrows || before.nobody != spec.nobody;
-    note(other_arrows || fixed(old, place) != fixed(new, index), Why::Arrows);
+    note(fixed(old.plan, place) != fixed(new.plan, index), Why::Arrows);
     if why.is_empty() {
         return Fate::Kept { old: place };
     }
     let takes_calls = before.memory == spec.memory
         && before.concurrency == spec.concurrency
-        && is_called(new.routes, index) == is_called(old.routes, place)
+        && new.plan.is_called(index) == old.plan.is_called(place)
         && fits_callers(old, place, new, index);
     Fate::Replaced { old: place, why, takes_calls }
 }
 
-/// The declaration apart from what is compared by itself.
-fn same_limits(a: &BoxSpec, b: &BoxSpec) -> bool {
-    let rest = |spec: &BoxSpec| BoxSpec {
-        component: Vec::new(),
-        config: Vec::new(),
-        assets: Vec::new(),
-        arrows: Vec::new(),
-        nobody: Vec::new(),
-        ..spec.clone()
-    };
-    rest(a) == rest(b)
+/// The plan apart from what is compared by itself.
+fn same_limits(a: &BoxPlan, b: &BoxPlan) -> bool {
+    let limits = |spec: &BoxPlan| (spec.memory, spec.cpu, spec.queue, spec.concurrency, spec.reuse, spec.restart);
+    limits(a) == limits(b)
 }
 
-/// Whether an arrow is there for as long as the box lives. Those between ports of boxes come and go.
-fn lasting(routes: &BoxRoutes) -> impl Fn(&Arrow) -> bool {
-    let joins = |arrow: &Arrow, end: &End| end.devices.is_empty() && end.protocol.path() == arrow.interface.path();
-    move |arrow| {
-        !matches!(Kind::of(&arrow.interface), Kind::Protocol(_)) && !routes.clients.iter().any(|end| joins(arrow, end))
-    }
-}
+type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<(&'a str, &'a str)>, Option<u64>, &'a [String]);
 
-/// What a box is linked to for as long as it lives: devices, and the boxes that it calls.
-fn fixed<'a>(side: Side<'a>, index: usize) -> (Vec<&'a str>, Vec<(&'a str, &'a str)>) {
-    let BoxRoutes { clients, calls, .. } = &side.routes.boxes[index];
-    let devices = clients.iter().flat_map(|end| &end.devices);
-    let callee = |place: usize| side.system.boxes[place].name.as_str();
-    (
-        devices.map(|device| device.device.as_str()).collect(),
-        calls.iter().map(|call| (call.interface.as_str(), callee(call.box_index))).collect(),
-    )
-}
-
-fn is_called(routes: &Routes, index: usize) -> bool {
-    routes.boxes.iter().flat_map(|routes| &routes.calls).any(|call| call.box_index == index)
+/// What a box is linked to for as long as it lives: devices, the boxes that it calls, the node. Other arrows come and go.
+fn fixed(plan: &Plan, place: usize) -> Fixed<'_> {
+    let spec = &plan.boxes[place];
+    let callee = |place: u16| plan.boxes[usize::from(place)].name.as_str();
+    let calls = spec.calls.iter().map(|call| (call.interface.as_str(), callee(call.callee)));
+    (plan.devices_of(place).collect(), calls.collect(), spec.controls, &spec.nobody)
 }
 
 /// Whether a new version of a box has all that the callers of the old one are linked to.
 fn fits_callers(old: Side<'_>, place: usize, new: Side<'_>, index: usize) -> bool {
-    let Some(callee) = new.descriptions.get(&new.system.boxes[index].component_name()) else { return false };
-    old.routes.boxes.iter().zip(&old.system.boxes).all(|(routes, caller)| {
-        routes.calls.iter().filter(|call| call.box_index == place).all(|call| {
-            let caller = old.descriptions.get(&caller.component_name());
-            let import = caller.and_then(|caller| caller.imports.iter().find(|import| import.name == call.interface));
-            let export = InterfaceName::parse(&call.interface).and_then(|name| callee.export(&name));
-            matches!((import, export), (Some(import), Some(export)) if fits(import, export))
+    let exports = &new.plan.boxes[index].exports;
+    let calls = old.plan.boxes.iter().flat_map(|caller| &caller.calls);
+    calls.filter(|call| usize::from(call.callee) == place).all(|call| {
+        let Some(import) = InterfaceName::parse(&call.interface) else { return false };
+        let named = exports.iter().filter_map(|export| Some((InterfaceName::parse(&export.interface)?, export)));
+        let newest = named.filter(|(name, _)| name.compatible(&import)).max_by(|a, b| a.0.version.cmp(&b.0.version));
+        newest.is_some_and(|(_, export)| {
+            call.functions.iter().all(|function| export.functions.binary_search(function).is_ok())
         })
     })
 }
@@ -196,7 +169,7 @@ impl fmt::Display for Why {
 
 impl Difference {
     /// What changes, a line for each box: `site: another component, assets`.
-    pub fn lines(&self, old: &System, new: &System) -> Vec<String> {
+    pub fn lines(&self, old: &Plan, new: &Plan) -> Vec<String> {
         let mut lines = Vec::new();
         for (fate, spec) in self.fates.iter().zip(&new.boxes) {
             match fate {

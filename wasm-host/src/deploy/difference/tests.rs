@@ -1,9 +1,10 @@
 use super::*;
 use crate::system::{
-    check,
+    Description, System, check,
     description::{Declaration, Function, Interface, shape},
+    plan,
 };
-use alloc::{string::ToString, vec};
+use alloc::{collections::BTreeMap, string::ToString, vec};
 
 const BASE: &str = "[system]\nname = \"s\"\n\
     [box.http]\ncomponent = \"http\"\narrows.\"pearwood:http/handler\" = { box = \"site\" }\n\
@@ -11,9 +12,8 @@ const BASE: &str = "[system]\nname = \"s\"\n\
     [box.store]\ncomponent = \"store\"\n";
 
 struct Whole {
-    system: System,
-    routes: Routes,
-    descriptions: BTreeMap<String, Description>,
+    source: String,
+    plan: Plan,
     contents: Vec<Content>,
 }
 
@@ -46,23 +46,24 @@ fn whole(source: &str, store: &str) -> Whole {
     let descriptions: BTreeMap<String, Description> =
         system.boxes.iter().map(|spec| (spec.component_name(), describe(&spec.component_name()))).collect();
     let routes = check(&system, &descriptions).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let code = |spec: &BoxSpec| {
+    let code = |spec: &BoxPlan| {
         let text = if spec.name == "store" && is_new { store } else { &spec.component[0] };
         Content { code: Some(crate::image::hash(text.as_bytes())), assets: None }
     };
-    let contents = system.boxes.iter().map(code).collect();
-    Whole { system, routes, descriptions, contents }
+    let plan = plan(&system, &routes, &descriptions, 1);
+    let contents = plan.boxes.iter().map(code).collect();
+    Whole { source: source.into(), plan, contents }
 }
 
 impl Whole {
     fn side(&self) -> Side<'_> {
-        let Whole { system, routes, descriptions, contents } = self;
-        Side { system, routes, descriptions, contents }
+        let Whole { plan, contents, .. } = self;
+        Side { plan, contents }
     }
 }
 
 fn changes(old: &Whole, new: &Whole) -> Vec<String> {
-    difference(old.side(), new.side()).lines(&old.system, &new.system)
+    difference(old.side(), new.side()).lines(&old.plan, &new.plan)
 }
 
 fn base() -> Whole {
@@ -105,7 +106,7 @@ fn arrows_of_channels_come_and_go() {
         "[box.two]\ncomponent = \"site\"\narrows.\"acme:store/api\" = { box = \"store\" }\n[box.site]",
     );
     assert_eq!(changes(&base(), &two), ["two: added"]);
-    let moved = two.system.source.text.replace("handler\" = { box = \"site\" }", "handler\" = { box = \"two\" }");
+    let moved = two.source.replace("handler\" = { box = \"site\" }", "handler\" = { box = \"two\" }");
     let moved = whole(&moved, "func() -> u32");
     assert_eq!(changes(&two, &moved), Vec::<String>::new(), "http stays");
     assert_eq!(changes(&two, &base()), ["two: removed"]);

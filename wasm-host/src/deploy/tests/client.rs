@@ -1,9 +1,9 @@
 //! The test as a client of handlers: it sends requests to whoever has attached last, and keeps account.
 
 use crate::{
+    arrows::HANDLER,
     arrows::channel::{End, Port},
     boxes::BoxHandle,
-    system::known::HANDLER,
 };
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::net::Ipv6Addr;

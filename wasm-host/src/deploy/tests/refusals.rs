@@ -5,7 +5,11 @@ use super::{
     guests::{self, HANDLER, Handler},
     options,
 };
-use crate::deploy::{Options, Outcome};
+use crate::{
+    deploy::{Options, Outcome},
+    node::fixture::{VERSION, declared, planned},
+    plan::Plan,
+};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Deploys what is to be refused, and gives the reason. The site that runs has not noticed.
@@ -25,8 +29,57 @@ fn refused_with(source: &str, components: &[(&str, Vec<u8>)], options: Options) 
     assert_eq!(world.client.answers, [(200, b"1".to_vec())]);
     assert_eq!(world.client.failures, Vec::<String>::new());
     let now = world.running.node.running();
-    assert_eq!(now.system.source.text, SITE);
+    assert_eq!(now.image.source().unwrap().1, SITE);
     why
+}
+
+/// What the toolchain makes no plan of.
+fn not_sound(source: &str, components: &[(&str, Vec<u8>)]) -> String {
+    crate::node::fixture::declared(source, &super::with_client(components)).unwrap_err()
+}
+
+/// Deploys what is to be refused, with a plan that is not the declaration's.
+fn refused_plan(edit: impl FnOnce(&mut Plan), options: Options) -> (Outcome, World) {
+    let mut world = World::new(SITE, &[("site", HANDLER.component())]);
+    let components = super::with_client(&[("site", handler(Handler { version: b'2', ..HANDLER }))]);
+    let mut plan = declared(SITE, &components).unwrap();
+    edit(&mut plan);
+    let deployment = world.running.node.deploy(planned(SITE, plan, &components, &[]), options).unwrap();
+    (world.over(&deployment), world)
+}
+
+#[test]
+fn a_plan_that_is_not_sound() {
+    let (outcome, _) = refused_plan(|plan| plan.arrows[0].client.port = 9, options());
+    let why = "the plan is not sound: arrow 0, of box `client`: it joins a port that is not there".into();
+    assert_eq!(outcome, Outcome::Refused { why });
+}
+
+#[test]
+fn another_system_and_an_older_version_unless_it_is_asked_for() {
+    let (outcome, _) = refused_plan(|plan| plan.system = "other".into(), options());
+    let Outcome::Refused { why } = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("system `other`") && why.contains("runs `test`"), "{why}");
+    let asked = Options { other_system: true, ..options() };
+    let (outcome, _) = refused_plan(|plan| plan.system = "other".into(), asked);
+    assert_eq!(outcome, Outcome::Done);
+
+    let (outcome, _) = refused_plan(|plan| plan.version = VERSION - 1, options());
+    let Outcome::Refused { why } = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("version 6") && why.contains("version 7"), "{why}");
+
+    // what ran can be gone back to, and is no way around
+    let (outcome, mut world) = refused_plan(|plan| plan.version = VERSION + 2, options());
+    assert_eq!(outcome, Outcome::Done);
+    world.running.node.roll_back(options()).unwrap();
+    world.until(|world| world.running.node.history()[1].ended.is_some());
+    assert_eq!(world.ask(), (200, b"1".to_vec()));
+    let components = super::with_client(&[("site", handler(Handler { version: b'3', ..HANDLER }))]);
+    let mut plan = declared(SITE, &components).unwrap();
+    plan.version = VERSION + 1;
+    let deployment = world.running.node.deploy(planned(SITE, plan, &components, &[]), options()).unwrap();
+    let Outcome::Refused { why } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
+    assert!(why.contains("version 8") && why.contains("version 9"), "{why}");
 }
 
 fn handler(handler: Handler<'_>) -> Vec<u8> {
@@ -78,7 +131,7 @@ fn a_wasi_handler_that_would_hand_something_over() {
             (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
         (instance $handover (export "save" (func $save)) (export "restore" (func $restore)))
         (export "pearwood:box/handover@0.2.0" (instance $handover))"#;
-    let why = refused(SITE, &[("site", guests::wasi_checked("(i32.const 0)", handover))]);
+    let why = not_sound(SITE, &[("site", guests::wasi_checked("(i32.const 0)", handover))]);
     assert!(
         why.contains("box `site` exports both `wasi:http/incoming-handler@0.2.3` and `pearwood:box/handover`"),
         "{why}"
@@ -102,7 +155,7 @@ fn a_wasi_handler_is_asked_whether_it_is_well() {
 #[test]
 fn a_system_that_is_not_sound() {
     let source = SITE.replace("box = \"site\"", "box = \"sight\"");
-    let why = refused(&source, &[("site", HANDLER.component())]);
+    let why = not_sound(&source, &[("site", HANDLER.component())]);
     assert!(why.contains("`client`") && why.contains("`sight`") && why.contains("pearwood:http/handler"), "{why}");
 }
 
@@ -118,12 +171,11 @@ fn a_device_that_is_not_there() {
 
 #[test]
 fn code_for_another_engine() {
-    use crate::{engine, image, node::fixture, system::describe};
+    use crate::{engine, image, node::fixture};
     let mut world = World::new(SITE, &[("site", HANDLER.component())]);
     let binary = handler(Handler { version: b'2', ..HANDLER });
     let mut builder = image::Builder::new("system.toml", SITE);
-    builder.description("site", describe(&binary).unwrap());
-    builder.description("client", describe(&guests::client()).unwrap());
+    builder.plan(fixture::declared(SITE, &super::with_client(&[("site", binary)])).unwrap());
     builder.artifact("site", engine::requirements(engine::KERNEL_TRIPLE), Vec::from(*b"code"));
     let key = fixture::key();
     let image = image::Image::open(builder.finish(&key).unwrap(), &[key.public()]).unwrap();
@@ -136,6 +188,6 @@ fn code_for_another_engine() {
 #[test]
 fn a_box_that_a_new_one_calls_must_fit() {
     let source = format!("{SITE}[box.other]\ncomponent = \"other\"\n");
-    let why = refused(&source, &[("site", HANDLER.component()), ("other", guests::asking())]);
+    let why = not_sound(&source, &[("site", HANDLER.component()), ("other", guests::asking())]);
     assert!(why.contains("`other`") && why.contains("acme:count/api"), "{why}");
 }

@@ -10,7 +10,7 @@ use super::{
     format::{self, Entry, Header, Kind},
     hash,
 };
-use crate::system::System;
+use crate::plan::Plan;
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{fmt, sync::atomic::AtomicBool};
 use once_cell::race::OnceBox;
@@ -196,16 +196,15 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// The system that the image declares. None: its file is missing.
-    pub fn system(&self) -> Result<Option<System>, ImageError> {
-        let entry = self.entries.iter().find(|entry| matches!(entry.kind, Kind::System)).ok_or(ImageError::NoSystem)?;
+    /// What a node makes the system by. None: it is missing.
+    pub fn plan(&self) -> Result<Option<Plan>, ImageError> {
+        let entry = self.entries.iter().find(|entry| matches!(entry.kind, Kind::Plan)).ok_or(ImageError::NoSystem)?;
         let Some(found) = self.found.get(&entry.hash) else { return Ok(None) };
         let corrupt = || ImageError::Corrupt { what: entry.kind.word(), name: entry.name.clone() };
         if !found.verified && (self.hasher)(&found.blob) != entry.hash {
             return Err(corrupt());
         }
-        let text = core::str::from_utf8(&found.blob).map_err(|_| corrupt())?;
-        System::parse(&entry.name, text).map(Some).map_err(ImageError::System)
+        Plan::decode(&found.blob).map(Some).map_err(ImageError::Plan)
     }
 
     /// The image, if nothing is missing.

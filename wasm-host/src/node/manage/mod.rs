@@ -12,12 +12,8 @@ use crate::{
     boxes::{BoxHandle, Phase},
     deploy::{Options, Source},
     image::Image,
+    plan::{Service, grant::DEFAULT_UPLOAD},
     slots::SlotName,
-    system::{
-        System,
-        grant::{ControlGrant, Grant},
-        graph::{self, Figures, Ground},
-    },
 };
 use alloc::{
     format,
@@ -60,10 +56,10 @@ impl Node {
     pub fn stop_box(&self, name: &str, by: &str, asker: &str) -> Result<(), String> {
         let handle = self.driven(name)?;
         let running = self.running();
-        let (asks, stops) = (running.system.position(asker), running.system.position(name));
+        let (asks, stops) = (running.plan.position(asker), running.plan.position(name));
         if let Some((asks, stops)) = asks.zip(stops) {
-            let peers = running.routes.boxes[asks].clients.iter().flat_map(|end| &end.peers);
-            if asks == stops || peers.into_iter().any(|peer| peer.box_index == stops) {
+            let reaches = |service: &Service| matches!(service, Service::Port(at) if usize::from(at.place) == stops);
+            if asks == stops || running.plan.arrows_of(asks).any(|arrow| reaches(&arrow.service)) {
                 return Err(format!("box `{name}` is what the node is managed by; without it, it could not be"));
             }
         }
@@ -87,13 +83,6 @@ impl Node {
         serde_json::to_string(&lines).map_err(|error| error.to_string())
     }
 
-    /// The running system, drawn, with room for what is measured: SVG.
-    pub fn drawing(&self) -> String {
-        let stand_ins: Vec<(&str, &str)> = self.stands_in.components().map(|name| (name, "the platform")).collect();
-        let ground = Ground { note: "as it runs", stand_ins: &stand_ins, figures: Some(&Figures::default()) };
-        graph::svg(&self.running().system, ground)
-    }
-
     fn not_busy(&self) -> Result<(), String> {
         match self.history().last() {
             Some(last) if last.ended.is_none() => Err(format!("deployment {} is under way", last.number)),
@@ -109,7 +98,9 @@ impl Node {
 
     /// Begins an image that is to take the place of the running one. `asker`: the box that brings it.
     pub fn begin_upload(&self, manifest: Vec<u8>, asker: &str) -> Result<Upload, String> {
-        let (room, granted) = (self.room(), granted(&self.running().system, asker));
+        let running = self.running();
+        let granted = running.plan.find(asker).and_then(|spec| spec.controls).unwrap_or(DEFAULT_UPLOAD);
+        let room = self.room();
         let bound = if room < granted { Bound::Free(room) } else { Bound::Granted(granted) };
         let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;
         Upload::begin(assembly, bound, &self.uploads)
@@ -138,7 +129,7 @@ impl Node {
                 let holds = |slot: &SlotName| {
                     store.as_ref().and_then(|store| store.held(*slot)).is_some_and(|held| Some(held.deploy) == deploy)
                 };
-                Ok(Source { image: Some(image), slot: SlotName::BOTH.into_iter().find(holds) })
+                Ok(Source { image: Some(image), slot: SlotName::BOTH.into_iter().find(holds), is_back: true })
             }
             (None, None) => Err("no other system ran here since the node's boot".into()),
             (None, Some(store)) => {
@@ -148,7 +139,7 @@ impl Node {
                     let why = "no other system ran here since the node's boot, and its disk holds none that was good";
                     return Err(why.into());
                 }
-                Ok(Source { image: None, slot })
+                Ok(Source { image: None, slot, is_back: true })
             }
         }
     }
@@ -162,16 +153,6 @@ impl Node {
     pub fn boot_secret(&self) -> &[u8; 32] {
         &self.boot_secret
     }
-}
-
-/// How much a box may bring.
-fn granted(system: &System, name: &str) -> u64 {
-    let arrows = system.find(name).map(|spec| &*spec.arrows).unwrap_or_default();
-    let grants = arrows.iter().filter_map(|arrow| match arrow.grant {
-        Grant::Control(grant) => Some(grant),
-        _ => None,
-    });
-    grants.map(|grant| grant.upload).min().unwrap_or(ControlGrant::DEFAULT_UPLOAD)
 }
 
 #[cfg(all(test, feature = "build"))]

@@ -10,10 +10,9 @@ use crate::{
     image::{Builder, Image, SecretKey},
     node::{
         Node, Upload,
-        fixture::{Running, component, key, start},
+        fixture::{Running, component, declared, key, start},
         upload::Bound,
     },
-    system::describe,
 };
 use alloc::{format, string::String, vec, vec::Vec};
 
@@ -91,7 +90,7 @@ fn other(signer: &SecretKey, file: &[u8]) -> Vec<u8> {
 fn other_of(signer: &SecretKey, source: &str, file: &[u8]) -> Vec<u8> {
     let mut builder = Builder::new("system.toml", source);
     let binary = component(FOREVER);
-    builder.description("one", describe(&binary).unwrap());
+    builder.plan(declared(source, &[("one", binary.clone())]).unwrap());
     let code = wasmtime::Engine::new(&engine::settings()).unwrap().precompile_component(&binary).unwrap();
     builder.artifact("one", engine::requirements(engine::LINUX_TRIPLE), code);
     builder.asset("one", "a", file.to_vec(), 0).asset("one", "b", b"b".to_vec(), 0);

@@ -50,7 +50,7 @@ fn what_else_is_on_a_disk_is_not_overwritten() {
 fn the_history_is_bounded_and_fits_its_copy() {
     let disk = formatted(512);
     let store = open(&disk);
-    let about = About { time: Some(u64::MAX), who: "é".repeat(100), text: "é".repeat(200), deploy: 0 };
+    let about = About { time: Some(u64::MAX), who: "é".repeat(100), text: "é".repeat(200), deploy: 0, version: 0 };
     for round in 0..HISTORY + 10 {
         let slot = block_on(store.write(&image((round % 7) as u8), &about)).unwrap();
         block_on(store.give_up(slot, What::Failed, &"é".repeat(200))).unwrap();

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     boxes::{BoxHandle, Budget, Charge, Parts, State},
     executor::Executor,
+    plan::BoxPlan,
     platform::fake::FakePlatform,
-    system::System,
 };
 use alloc::{string::String, sync::Arc, vec, vec::Vec};
 use core::{
@@ -32,8 +32,8 @@ use wasmtime::component::Resource;
 const MEMORY: u64 = 1 << 20;
 
 fn state() -> (State, Arc<Budget>) {
-    let text = "[system]\nname = \"s\"\n[box.guest]\ncomponent = \"guest\"\nconfig.key = \"value\"\n";
-    let spec = System::parse("system.toml", text).unwrap().boxes.remove(0);
+    let config = vec![("key".into(), "value".into())];
+    let spec = BoxPlan { config, ..BoxPlan::new("guest", "guest") };
     let platform = FakePlatform::leak();
     let handle = BoxHandle::new(spec, Parts::default(), platform);
     let budget = Budget::new(MEMORY);

@@ -5,11 +5,11 @@
 
 use super::http::{Body, ErrorCode, Request, Response, send, types};
 use crate::{
+    arrows::HANDLER,
     arrows::channel::End,
     boxes::{BoxHandle, Budget, Charge, Phase, State, Turns, footprint, log::Level},
     executor::Timer,
     platform::Platform,
-    system::known::HANDLER,
     wasi::{
         has_exited_well,
         http::{Asked, Client, Exchange, OutBody, Reader, Server, in_place},

@@ -39,8 +39,7 @@ fn crashing(version: u8) -> Parts {
 }
 
 fn refused(version: u8) -> Parts {
-    let never = Handler { version, ..HANDLER }.component();
-    [("other", never)]
+    [("site", Handler { version, begin: "unreachable", ..HANDLER }.component())]
 }
 
 /// The image of a version, in one piece.
@@ -185,6 +184,31 @@ fn the_history_goes_on_after_a_boot() {
     let later: Vec<serde_json::Value> = serde_json::from_str(&crate::node::history::json(&world.running.node)).unwrap();
     assert_eq!(told(&later), expected);
     assert_eq!(later[3]["changes"][0], "back to deployment 1; site: another component");
+}
+
+/// What ran is remembered by the disk, whatever is gone back to: no older image comes in after a boot.
+#[test]
+fn an_older_version_is_refused_after_a_boot_too() {
+    let disk = Arc::new(blank());
+    let mut world = boot(&disk);
+    let deploys = |world: &mut World, version: u8, of: u64| {
+        let components = with_client(&site(version));
+        let mut plan = fixture::declared(SITE, &components).unwrap();
+        plan.version = of;
+        let deployment = world.running.node.deploy(fixture::planned(SITE, plan, &components, &[]), quick()).unwrap();
+        world.over(&deployment)
+    };
+    assert_eq!(deploys(&mut world, b'2', fixture::VERSION + 2), Outcome::Done);
+    assert_eq!(rolls_back(&mut world), Step::Over(Outcome::Done));
+    drop(world);
+    let mut world = boot(&disk);
+    assert_eq!(runs(&mut world), b'1');
+    let Outcome::Refused { why } = deploys(&mut world, b'3', fixture::VERSION + 1) else { panic!("taken") };
+    assert!(why.contains("version 8") && why.contains("has run version 9"), "{why}");
+    assert_eq!(deploys(&mut world, b'3', fixture::VERSION + 2), Outcome::Done);
+    // and there is a way back to what is older
+    assert_eq!(rolls_back(&mut world), Step::Over(Outcome::Done));
+    assert_eq!(runs(&mut world), b'1');
 }
 
 #[test]

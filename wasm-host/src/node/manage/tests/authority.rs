@@ -73,7 +73,7 @@ fn a_system_that_fails_changes_no_keys() {
     let source = with_trust(&format!("[\"{}\"]", next_key().public()));
     let mut builder = Builder::new("system.toml", &source);
     let binary = component("unreachable");
-    builder.description("one", describe(&binary).unwrap());
+    builder.plan(declared(&source, &[("one", binary.clone())]).unwrap());
     let code = wasmtime::Engine::new(&engine::settings()).unwrap().precompile_component(&binary).unwrap();
     builder.artifact("one", engine::requirements(engine::LINUX_TRIPLE), code);
     let record = deploy(&running, &builder.finish(&key()).unwrap()).unwrap();
@@ -85,9 +85,11 @@ fn a_system_that_fails_changes_no_keys() {
 const CONTROLLED: &str = "[system]\nname = \"test\"\n[box.one]\ncomponent = \"one\"\n[box.control]\ncomponent = \"control\"\n\
     arrows.\"pearwood:control/node\" = { node = true }\nconfig.keys = \"anna\"\n";
 
-/// An image of which nothing but the declaration matters.
-fn declared(source: &str) -> Arc<Image<'static>> {
-    Arc::new(Image::open(Builder::new("system.toml", source).finish(&key()).unwrap(), &[key().public()]).unwrap())
+/// An image of which nothing but the plan matters.
+fn plan_only(source: &str) -> Vec<u8> {
+    let mut builder = Builder::new("system.toml", source);
+    builder.plan(declared(source, &[("one", component(FOREVER)), ("control", powerful())]).unwrap());
+    builder.finish(&key()).unwrap()
 }
 
 #[test]
@@ -112,14 +114,15 @@ fn who_would_have_the_power_is_known_before() {
         ),
         (ONE.into(), None, true),
     ] {
-        node.keep_previous(declared(&source), None);
+        let image = Image::open(plan_only(&source), &[key().public()]).unwrap();
+        node.keep_previous(Arc::new(image), None);
         let successor = node.successor(None).unwrap().unwrap();
         assert_eq!((successor.settings, successor.is_other), (settings, is_other), "{source}");
     }
-    // and of one that is being brought, as soon as its declaration is there
-    let new = Builder::new("system.toml", &CONTROLLED.replace("anna", "carla")).finish(&key()).unwrap();
+    // and of one that is being brought, as soon as its plan is there
+    let new = plan_only(&CONTROLLED.replace("anna", "carla"));
     let mut upload = begin(node, &new, 1 << 20).unwrap();
-    assert_eq!(node.successor(Some(&upload)).unwrap_err(), "the image lacks its declaration");
+    assert_eq!(node.successor(Some(&upload)).unwrap_err(), "the image lacks its plan");
     bring(&mut upload, &Image::open(&new[..], &[key().public()]).unwrap(), 100);
     let successor = node.successor(Some(&upload)).unwrap().unwrap();
     assert_eq!(successor.settings, Some(vec![("keys".into(), "carla".into())]));
@@ -135,7 +138,7 @@ fn the_power_goes_with_the_place() {
     let old = node.find("two").unwrap();
     assert!(node.has_place(&old));
     // beside what runs, before it has a place, it asks again
-    let source = node.running().system.source.text.replace("[box.control]\n", "[box.control]\nconfig.new = \"1\"\n");
+    let source = node.source().replace("[box.control]\n", "[box.control]\nconfig.new = \"1\"\n");
     let image = crate::node::fixture::image(&source, &[("two", component(FOREVER)), ("control", powerful())]);
     node.deploy(image, options()).unwrap();
     let record = over(&running);

@@ -1,0 +1,247 @@
+//! Every arrow is for an import, and leads to a box that provides it.
+
+use super::{Check, Kind, attach, provides, types};
+use crate::system::description::{Declaration, Description, Interface};
+use crate::system::grant::Grant;
+use crate::system::known::{self, HANDLER, HANDLER_VERSION, SERVICE_FACES};
+use crate::system::model::Target;
+use crate::system::routes::{CallRoute, DeviceRoute};
+use crate::system::{Arrow, BoxSpec, InterfaceName, suggest};
+use alloc::{format, string::String, vec::Vec};
+use wasm_host::arrows::Protocol;
+
+impl Check<'_> {
+    pub(super) fn arrow(&mut self, index: usize, arrow: &Arrow) {
+        let system = self.system;
+        let spec = &system.boxes[index];
+        let imports: Vec<&Interface> = match self.described[index] {
+            // the target can still be looked at
+            None => Vec::new(),
+            Some(description) => {
+                let fits = |import: &&Interface| import.parsed().is_some_and(|name| arrow.interface.compatible(&name));
+                let imports: Vec<&Interface> = description.imports.iter().filter(fits).collect();
+                if imports.is_empty() {
+                    self.not_imported(spec, description, arrow);
+                }
+                imports
+            }
+        };
+        match &arrow.target {
+            Target::Node => {
+                let controls = Kind::of(&arrow.interface) == Kind::Control && !imports.is_empty();
+                self.routes.boxes[index].controls |= controls;
+            }
+            Target::Device(device) => {
+                for import in imports {
+                    let Some(declared) = import.protocol.as_ref().filter(|declared| declared.client) else { continue };
+                    let sectors = match &arrow.grant {
+                        Grant::Block(grant) => Some(grant.value),
+                        _ => None,
+                    };
+                    let protocol = Protocol::new(import.track(), declared.kinds);
+                    let devices = &mut self.client(index, import, protocol).devices;
+                    devices.push(DeviceRoute { device: device.clone(), sectors });
+                }
+            }
+            Target::Box(name) => {
+                let Some(target) = system.position(name) else {
+                    self.no_such_box(spec, arrow, name);
+                    return;
+                };
+                if target == index {
+                    let message = format!("box `{name}`: its arrow `{}` leads back to itself", arrow.interface);
+                    self.arrow_fault(spec, arrow, arrow.target_at, message);
+                    return;
+                }
+                // that it is not there was said already
+                let Some(description) = self.described[target] else { return };
+                for import in imports {
+                    let is_face = Kind::of(&arrow.interface) == Kind::Protocol(HANDLER) && import.protocol.is_none();
+                    match &import.protocol {
+                        Some(declared) if !declared.client => self.not_client(spec, arrow),
+                        Some(declared) => self.protocol(index, target, import, declared, description, arrow),
+                        None if is_face => self.requests_to(index, target, import, description, arrow),
+                        None => self.call(index, target, import, description, arrow),
+                    }
+                }
+            }
+        }
+    }
+
+    fn not_imported(&mut self, spec: &BoxSpec, description: &Description, arrow: &Arrow) {
+        let interface = &arrow.interface;
+        let message =
+            format!("box `{}` has an arrow for `{interface}`, which its component does not import", spec.name);
+        let paths = || description.imports.iter().map(Interface::path);
+        let other_version = description.imports.iter().find(|import| import.path() == interface.path());
+        let help: Option<String> = if let Some(import) = other_version {
+            Some(format!("it imports `{}`", import.name))
+        } else if let Some(near) = suggest::nearest(interface.path(), paths()) {
+            Some(format!("did you mean `{near}`?"))
+        } else if description.exports_path(interface.path()) {
+            Some("it exports it; the arrow belongs to the boxes that import it".into())
+        } else {
+            Some("delete the arrow: a box has none that it does not need".into())
+        };
+        self.arrow_fault(spec, arrow, arrow.at, message).help = help;
+    }
+
+    fn no_such_box(&mut self, spec: &BoxSpec, arrow: &Arrow, name: &str) {
+        let message =
+            format!("box `{}`: its arrow `{}` leads to box `{name}`, which does not exist", spec.name, arrow.interface);
+        let others = self.system.boxes.iter().map(|other| other.name.as_str()).filter(|other| *other != spec.name);
+        let help = suggest::help(name, others);
+        self.arrow_fault(spec, arrow, arrow.target_at, message).help = help;
+    }
+
+    fn not_client(&mut self, spec: &BoxSpec, arrow: &Arrow) {
+        let interface = &arrow.interface;
+        let message = format!("box `{}` has an arrow for `{interface}`, whose service its component is", spec.name);
+        let help = "the arrows of a service are declared by its clients: delete this line";
+        self.arrow_fault(spec, arrow, arrow.at, message).help = Some(help.into());
+    }
+
+    fn protocol(
+        &mut self,
+        index: usize,
+        target: usize,
+        import: &Interface,
+        declared: &Declaration,
+        description: &Description,
+        arrow: &Arrow,
+    ) {
+        let (spec, other) = (&self.system.boxes[index], &self.system.boxes[target]);
+        let name = import.parsed();
+        if !name.as_ref().is_some_and(|name| provides(description, name)) {
+            let path = arrow.interface.path();
+            let faces = if path == HANDLER { SERVICE_FACES } else { &[] };
+            let needed: Vec<String> = core::iter::once(format!("import `{path}` and call `service`"))
+                .chain(faces.iter().map(|(path, version)| format!("export `{path}@{version}`")))
+                .collect();
+            let note = format!("to provide it, a component has to {}", needed.join(" or "));
+            self.not_provided(index, target, arrow).notes.push(note);
+            return;
+        }
+        let service = name.as_ref().and_then(|name| description.import(name)).and_then(|it| it.protocol.as_ref());
+        let misfits = service.map(|service| declared.misfits(service)).unwrap_or_default();
+        if !misfits.is_empty() {
+            let message = format!(
+                "box `{}`: its arrow `{}` does not fit what box `{}` provides",
+                spec.name, arrow.interface, other.name
+            );
+            self.arrow_fault(spec, arrow, arrow.at, message).notes = misfits;
+            return;
+        }
+        let attach = match &arrow.grant {
+            Grant::Http(grant) => grant.encode(),
+            Grant::Attach(settings) => {
+                // whichever of both knows more
+                let fields = [declared.attach.as_deref(), service.and_then(|service| service.attach.as_deref())];
+                let fields = fields.into_iter().flatten().max_by_key(|fields| fields.len()).unwrap_or_default();
+                match attach::pack(fields, settings) {
+                    Ok(attach) => attach,
+                    Err((_, why)) => {
+                        let message = format!("box `{}`: its arrow `{}`: {why}", spec.name, arrow.interface);
+                        let known: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name, f.ty)).collect();
+                        let fault = self.arrow_fault(spec, arrow, arrow.at, message);
+                        if !known.is_empty() {
+                            fault.notes.push(format!("`attach` is declared as {{ {} }}", known.join(", ")));
+                        }
+                        return;
+                    }
+                }
+            }
+            _ => Vec::new(),
+        };
+        self.join(index, import, Protocol::new(import.track(), declared.kinds), target, attach, arrow);
+    }
+
+    /// A face of WASI as the client.
+    fn requests_to(
+        &mut self,
+        index: usize,
+        target: usize,
+        import: &Interface,
+        description: &Description,
+        arrow: &Arrow,
+    ) {
+        let handler = known::handler();
+        if !InterfaceName::parse(&format!("{HANDLER}@{HANDLER_VERSION}.0"))
+            .is_some_and(|name| provides(description, &name))
+        {
+            self.not_provided(index, target, arrow);
+            return;
+        }
+        let attach = match &arrow.grant {
+            Grant::Http(grant) => grant.encode(),
+            _ => Vec::new(),
+        };
+        self.join(index, import, handler, target, attach, arrow);
+    }
+
+    fn call(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
+        let system = self.system;
+        let (spec, other) = (&system.boxes[index], &system.boxes[target]);
+        let export = import.parsed().and_then(|name| description.export(&name));
+        let Some(export) = export else {
+            let versions: Vec<&str> = description
+                .exports
+                .iter()
+                .filter(|export| export.path() == import.path())
+                .map(|export| export.name.as_str())
+                .collect();
+            let fault = self.not_provided(index, target, arrow);
+            if !versions.is_empty() {
+                fault.notes.push(format!("it exports `{}`; `{}` is needed", versions.join("`, `"), import.name));
+            }
+            return;
+        };
+        let first = spec.arrows.iter().find(|other| other.interface.compatible(&arrow.interface));
+        if let Some(first) = first.filter(|first| !core::ptr::eq(*first, arrow)) {
+            let message = format!("box `{}` calls `{}`, which can lead to one box only", spec.name, import.name);
+            let note = format!("line {} leads to another first", first.target_at.line);
+            self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
+            return;
+        }
+        if let Grant::Attach(settings) = &arrow.grant
+            && let Some((name, _)) = settings.first()
+        {
+            let message = format!(
+                "box `{}`: its arrow `{}`: `{name}` means nothing, as the interface is no protocol",
+                spec.name, arrow.interface
+            );
+            self.arrow_fault(spec, arrow, arrow.at, message).help = Some("delete it".into());
+            return;
+        }
+        let misfits = types::misfits(import, export);
+        if misfits.is_empty() {
+            let route = CallRoute { interface: import.name.clone(), box_index: target, export: export.name.clone() };
+            self.routes.boxes[index].calls.push(route);
+            return;
+        }
+        let message = format!(
+            "box `{}`: its arrow `{}` does not fit what box `{}` exports",
+            spec.name, arrow.interface, other.name
+        );
+        self.arrow_fault(spec, arrow, arrow.at, message).notes = misfits;
+    }
+
+    fn not_provided(&mut self, index: usize, target: usize, arrow: &Arrow) -> &mut crate::system::Diagnostic {
+        let system = self.system;
+        let (spec, other) = (&system.boxes[index], &system.boxes[target]);
+        let interface = &arrow.interface;
+        let providers = self.providers(spec, interface);
+        let help = match providers[..] {
+            [] => None,
+            [one] => Some(format!("box `{one}` provides it")),
+            _ => Some(format!("boxes `{}` provide it", providers.join("`, `"))),
+        };
+        let message = format!(
+            "box `{}`: its arrow `{interface}` leads to box `{}`, which does not provide it",
+            spec.name, other.name
+        );
+        let fault = self.arrow_fault(spec, arrow, arrow.target_at, message);
+        fault.help = help;
+        fault
+    }
+}

@@ -1,0 +1,215 @@
+//! The interfaces that Pearwood itself gives a meaning to. Any other is between the boxes that name it.
+
+use super::InterfaceName;
+pub use wasm_host::arrows::{HANDLER, NAMES, TCP, UDP};
+use wasm_host::arrows::{Kinds, Protocol};
+pub use wasm_host::interface::has_version;
+
+/// What an import of an interface needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing: every box has it.
+    Own,
+    /// An arrow to a device of this class: its name is the class and a number.
+    Device(&'static str),
+    /// Of a client, arrows to the boxes that provide the protocol of this path; of a service, nothing.
+    Protocol(&'static str),
+    /// An arrow to the node, which only one box may have.
+    Control,
+    /// Nothing, since it gives no power outside the box. An arrow may say otherwise.
+    Face,
+    /// An arrow to a box that provides it: as a protocol or by its exports.
+    Other,
+}
+
+/// The protocols of Pearwood's own packages.
+pub const PROTOCOLS: &[&str] = &[TCP, UDP, NAMES, HANDLER, "pearwood:hardware/nic", "pearwood:hardware/block"];
+
+/// Classes of devices.
+pub const NIC: &str = "nic";
+pub const DISK: &str = "disk";
+
+/// The version of [`HANDLER`] that the faces of WASI speak.
+pub const HANDLER_VERSION: &str = "0.2";
+
+/// Imports for which the node is the client of a protocol, for boxes that have no port for it.
+pub const CLIENT_FACES: &[(&str, &str)] =
+    &[("wasi:http/outgoing-handler", "0.2"), ("wasi:http/client", "0.3"), ("wasi:http/handler", "0.3")];
+
+/// Exports that the node can call on behalf of clients of [`HANDLER`], for boxes that have no port for it.
+pub const SERVICE_FACES: &[(&str, &str)] = &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")];
+
+/// The protocol that the faces of WASI speak, as `wit/http/http.wit` declares it.
+pub fn handler() -> Protocol {
+    use wit::http::{Command, Event};
+    let kinds = Kinds {
+        asks: Kinds::bit(Command::REQUEST),
+        cancels: Kinds::bit(Command::CANCEL),
+        opens: 0,
+        ends: Kinds::bit(Event::END) | Kinds::bit(Event::FAILED),
+        fails: Kinds::bit(Event::FAILED),
+        answers: Kinds::bit(Event::RESPONSE),
+    };
+    Protocol::new(alloc::format!("{HANDLER}@{HANDLER_VERSION}"), kinds)
+}
+
+/// An interface that the node gives: its version, and its functions with their types written out.
+#[derive(Debug)]
+pub struct Given {
+    pub path: &'static str,
+    pub version: &'static str,
+    pub functions: &'static [(&'static str, &'static str)],
+}
+
+const fn given(path: &'static str, functions: &'static [(&'static str, &'static str)]) -> Given {
+    Given { path, version: "0.2.0", functions }
+}
+
+/// All of `wit/` that boxes import. A test holds it against the WIT files.
+pub const GIVEN: &[Given] = &[
+    given(
+        "pearwood:box/ports",
+        &[
+            ("receive", "func(port: u32) -> list<u8>"),
+            ("send", "func(port: u32, peer: u32, batch: list<u8>) -> bool"),
+            (
+                "send-and-wait",
+                "func(port: u32, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
+            ),
+            (
+                "wait",
+                "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }",
+            ),
+            (
+                "wait-and-receive",
+                "func(deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
+            ),
+        ],
+    ),
+    given("pearwood:box/log", &[("write", "func(level: enum { error, warn, info, debug }, line: string)")]),
+    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>"), ("memory", "func() -> u64")]),
+    given(
+        "pearwood:box/assets",
+        &[
+            ("entries", "func() -> list<record { path: string, size: u64, hash: list<u8>, modified: u64 }>"),
+            ("read", "func(index: u32, offset: u64, len: u32) -> list<u8>"),
+        ],
+    ),
+    given("pearwood:box/heir", &[("give", "func(state: list<u8>)")]),
+    given("pearwood:box/entropy", &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")]),
+    given(
+        CONTROL,
+        &[
+            ("describe", "func() -> string"),
+            ("system", "func() -> string"),
+            ("logs", "func(name: string, first: u64) -> result<string, string>"),
+            ("restart", "func(name: string, by: string) -> result<_, string>"),
+            ("stop", "func(name: string, by: string) -> result<_, string>"),
+            ("start", "func(name: string, by: string) -> result<_, string>"),
+            ("history", "func() -> string"),
+            (
+                "roll-back",
+                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64, same-authority: bool, other-system: bool }) -> result<u64, string>",
+            ),
+            ("begin", "func(manifest: list<u8>) -> result<u64, string>"),
+            ("lacks", "func() -> result<list<u8>, string>"),
+            ("put", "func(hash: list<u8>, length: u64, offset: u64, part: list<u8>) -> result<_, string>"),
+            (
+                "deploy",
+                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64, same-authority: bool, other-system: bool }) -> result<u64, string>",
+            ),
+            ("forget", "func()"),
+            (
+                "successor",
+                "func(begun: bool) -> result<option<record { settings: option<list<tuple<string, string>>>, is-other: bool }>, \
+                 string>",
+            ),
+            ("boot-secret", "func() -> list<u8>"),
+        ],
+    ),
+];
+
+/// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each.
+pub const FACES: &[(&str, &[&str])] = &[
+    ("wasi:io", &["0.2"]),
+    ("wasi:clocks", &["0.2", "0.3"]),
+    ("wasi:random", &["0.2", "0.3"]),
+    // the streams end in the box's log, arguments and environment come from its config, exit ends the box
+    ("wasi:cli", &["0.2", "0.3"]),
+    // without a directory, and every access is denied
+    ("wasi:filesystem", &["0.2", "0.3"]),
+    // every access is denied: there are arrows for what goes out
+    ("wasi:sockets", &["0.2", "0.3"]),
+    ("wasi:http/types", &["0.2", "0.3"]),
+];
+
+/// The power to see and change the running system.
+pub const CONTROL: &str = "pearwood:control/node";
+/// What a box exports to be run for as long as it lives.
+pub const SERVICE: &str = "pearwood:box/service";
+/// What a box exports to hand its state over to its successor.
+pub const HANDOVER: &str = "pearwood:box/handover";
+/// What a box exports to say whether it is well.
+pub const HEALTH: &str = "pearwood:box/health";
+/// What a box exports to be run once, as a command.
+pub const COMMAND: &str = "wasi:cli/run";
+
+impl Kind {
+    pub fn of(name: &InterfaceName) -> Kind {
+        let path = name.path();
+        for protocol in [TCP, UDP, NAMES, HANDLER] {
+            if path == protocol {
+                return Kind::Protocol(protocol);
+            }
+        }
+        if CLIENT_FACES.iter().any(|(face, version)| path == *face && has_version(name, version)) {
+            return Kind::Protocol(HANDLER);
+        }
+        match name.package() {
+            "pearwood:box" => Kind::Own,
+            "pearwood:hardware" if name.interface() == "nic" => Kind::Device(NIC),
+            "pearwood:hardware" if name.interface() == "block" => Kind::Device(DISK),
+            "pearwood:control" => Kind::Control,
+            _ if is_face(name) => Kind::Face,
+            _ => Kind::Other,
+        }
+    }
+}
+
+fn is_face(name: &InterfaceName) -> bool {
+    FACES.iter().any(|(face, versions)| {
+        (*face == name.package() || *face == name.path()) && versions.iter().any(|version| has_version(name, version))
+    })
+}
+
+/// The node's own interface of that name, whatever its version.
+pub fn find_given(name: &InterfaceName) -> Option<&'static Given> {
+    GIVEN.iter().find(|given| given.path == name.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Kind {
+        Kind::of(&InterfaceName::parse(text).unwrap())
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(kind("pearwood:box/log@0.2.0"), Kind::Own);
+        assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
+        assert_eq!(kind("pearwood:hardware/block@0.2.0"), Kind::Device("disk"));
+        assert_eq!(kind("pearwood:control/node@0.2.0"), Kind::Control);
+        assert_eq!(kind("pearwood:net/tcp@0.2.0"), Kind::Protocol(TCP));
+        assert_eq!(kind("pearwood:http/handler"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);
+        assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Other);
+        assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
+        assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Other);
+        assert_eq!(kind("wasi:http/client@0.3.2"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("wasi:http/handler@0.3.2"), Kind::Protocol(HANDLER));
+        assert_eq!(kind("my:own/thing"), Kind::Other);
+    }
+}
