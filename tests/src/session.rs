@@ -1,10 +1,8 @@
 //! A client of a node's control box, for what the `pearwood` command does not do.
 
 use crate::node::PATIENCE;
-use control::{
-    Client, Heard, Settings,
-    message::{Greeting, Request, Response},
-};
+use control::{Client, Heard, message::Greeting};
+use manage::{Request, Response, Settings};
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -78,7 +76,7 @@ impl Session {
     }
 
     /// The answer to a request. None: the node has ended the connection.
-    pub fn try_ask(&mut self, request: &Request) -> Option<Response> {
+    pub fn try_ask(&mut self, request: &Request<'_>) -> Option<Response> {
         let id = self.client.request(request).expect("a request");
         match self.hear()? {
             Heard::Response(heard, response) if heard == id => Some(response),
@@ -87,7 +85,7 @@ impl Session {
     }
 
     /// The answer to a request; if it is refused, why.
-    pub fn ask(&mut self, request: &Request) -> Result<Response, String> {
+    pub fn ask(&mut self, request: &Request<'_>) -> Result<Response, String> {
         match self.try_ask(request).expect("an answer") {
             Response::Refused(why) => Err(why),
             response => Ok(response),
@@ -106,7 +104,7 @@ impl Session {
         change: &mut impl FnMut(&mut Vec<u8>),
     ) -> Result<(), String> {
         let blobs: HashMap<Hash, Blob<'_>> = image.blobs().expect("its blobs").into_iter().collect();
-        self.ask(&Request::Begin { manifest })?;
+        self.ask(&Request::Begin { manifest: &manifest })?;
         loop {
             let Response::Bytes(hashes) = self.ask(&Request::Lacks)? else { panic!("no hashes") };
             if hashes.is_empty() {
@@ -117,7 +115,7 @@ impl Session {
                 change(&mut blob);
                 for (index, part) in blob.chunks(PART).enumerate() {
                     let (length, offset) = (blobs[&Hash(*hash)].len() as u64, (index * PART) as u64);
-                    self.ask(&Request::Put { hash: *hash, length, offset, part: part.to_vec() })?;
+                    self.ask(&Request::Put { hash: *hash, length, offset, part })?;
                 }
             }
         }

@@ -14,7 +14,7 @@ mod code;
 #[path = "broken/hostile.rs"]
 mod hostile;
 
-use control::Settings;
+use manage::Settings;
 use guests::{HANDLER, Handler};
 use pearwood::system::{System, describe};
 use pearwood::{

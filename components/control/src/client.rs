@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// Asks something. Yields the number by which the answer is known.
-    pub fn request(&mut self, request: &Request) -> Result<u32, ChannelError> {
+    pub fn request(&mut self, request: &Request<'_>) -> Result<u32, ChannelError> {
         let State::Open(channel) = &mut self.state else { return Err(ChannelError) };
         let id = self.next;
         self.next = self.next.checked_add(1).ok_or(ChannelError)?;

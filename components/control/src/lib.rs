@@ -11,7 +11,7 @@
 //! key of each is enough.
 //!
 //! [`Control`] does no I/O: it is fed batches of `pearwood:net/tcp` and the time, and leaves batches; what it does to the
-//! node it does through the trait [`Power`]. `shim` joins it to the box's arrows. [`Client`] is the other side.
+//! node it asks through the trait [`Power`]. `shim` joins it to the box's arrows. [`Client`] is the other side.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod channel;
@@ -31,5 +31,6 @@ pub use client::{Client, Heard};
 pub use config::{Config, Grantee, hex, key_of};
 pub use message::Role;
 pub use metrics::metrics;
-pub use power::{Authority, Level, Outside, Power, Settings};
+pub use manage::{Authority, Settings};
+pub use power::{Level, Outside, Power};
 pub use server::{Control, Wake, lockout};

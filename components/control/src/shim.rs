@@ -1,6 +1,9 @@
 //! The box: [`Control`] between its arrows.
 
-use crate::{Authority, Config, Control, Identity, Level, Outside, Power, Settings, Wake, hex};
+use crate::{
+    Config, Control, Identity, Level, Outside, Power, Wake, hex,
+    message::{self, Request, Response},
+};
 use bindings::pearwood::{
     box0_2_0::{
         config, entropy, log,
@@ -81,67 +84,10 @@ struct Arrows {
     tcp: u32,
 }
 
-fn settings(settings: &Settings, by: &str, same_authority: bool) -> node::Settings {
-    let Settings { ready, drain, trial, other_system, .. } = *settings;
-    node::Settings { by: by.into(), ready, drain, trial, same_authority, other_system }
-}
-
 impl Power for Arrows {
-    fn describe(&mut self) -> String {
-        node::describe()
-    }
-
-    fn system(&mut self) -> String {
-        node::system()
-    }
-
-    fn logs(&mut self, name: &str, first: u64) -> Result<String, String> {
-        node::logs(name, first)
-    }
-
-    fn restart(&mut self, name: &str, by: &str) -> Result<(), String> {
-        node::restart(name, by)
-    }
-
-    fn stop(&mut self, name: &str, by: &str) -> Result<(), String> {
-        node::stop(name, by)
-    }
-
-    fn start(&mut self, name: &str, by: &str) -> Result<(), String> {
-        node::start(name, by)
-    }
-
-    fn history(&mut self) -> String {
-        node::history()
-    }
-
-    fn roll_back(&mut self, how: &Settings, by: &str, same_authority: bool) -> Result<u64, String> {
-        node::roll_back(&settings(how, by, same_authority))
-    }
-
-    fn begin(&mut self, manifest: &[u8]) -> Result<u64, String> {
-        node::begin(manifest)
-    }
-
-    fn lacks(&mut self) -> Result<Vec<u8>, String> {
-        node::lacks()
-    }
-
-    fn put(&mut self, hash: &[u8], length: u64, offset: u64, part: &[u8]) -> Result<(), String> {
-        node::put(hash, length, offset, part)
-    }
-
-    fn deploy(&mut self, how: &Settings, by: &str) -> Result<u64, String> {
-        node::deploy(&settings(how, by, false))
-    }
-
-    fn forget(&mut self) {
-        node::forget();
-    }
-
-    fn successor(&mut self, begun: bool) -> Result<Option<Authority>, String> {
-        let known = node::successor(begun)?;
-        Ok(known.map(|it| Authority { settings: it.settings, is_other: it.is_other }))
+    fn ask(&mut self, by: &str, request: &Request<'_>) -> Response {
+        let response = node::ask(by, &message::encode(request));
+        message::decode(&response).unwrap_or_else(|| Response::Refused("the node's answer is not understood".into()))
     }
 }
 

@@ -25,7 +25,7 @@ fn with_keys(keys: &[(u8, &str)]) -> Authority {
 
 /// Brings an image and deploys it.
 fn deploys(world: &mut World, who: &mut Joined, allow_lockout: bool) -> Response {
-    assert_eq!(who.ask(world, &Request::Begin { manifest: vec![1] }), Response::Number(1));
+    assert_eq!(who.ask(world, &Request::Begin { manifest: &[1] }), Response::Number(1));
     who.ask(world, &Request::Deploy(Settings { allow_lockout, ..Settings::default() }))
 }
 
@@ -107,8 +107,8 @@ fn sessions_end_when_another_box_has_the_power() {
     assert_eq!((world.control.connections(), world.control.is_done()), (0, true));
 }
 
-fn part() -> Request {
-    Request::Put { hash: [0; 32], length: 4, offset: 0, part: vec![1] }
+fn part() -> Request<'static> {
+    Request::Put { hash: [0; 32], length: 4, offset: 0, part: &[1] }
 }
 
 #[test]
@@ -116,11 +116,11 @@ fn an_image_is_dropped_with_its_connection() {
     let mut world = World::new();
     let mut anna = Joined::enter(&mut world, DEPLOY);
     assert!(refusal(anna.ask(&mut world, &part())).contains("no image was begun on this connection"));
-    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: vec![1] }), Response::Number(1));
+    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: &[1] }), Response::Number(1));
     assert_eq!(anna.ask(&mut world, &part()), Response::Done);
     // nobody else takes part in it
     let mut other = Joined::enter(&mut world, DEPLOY);
-    assert!(refusal(other.ask(&mut world, &Request::Begin { manifest: vec![1] })).starts_with("anna is bringing"));
+    assert!(refusal(other.ask(&mut world, &Request::Begin { manifest: &[1] })).starts_with("anna is bringing"));
     for request in [part(), Request::Lacks, Request::Deploy(Settings::default())] {
         assert!(refusal(other.ask(&mut world, &request)).contains("on this connection"));
     }
@@ -128,14 +128,14 @@ fn an_image_is_dropped_with_its_connection() {
     world.closed_by_client(anna.connection);
     assert_eq!((world.node.blobs.len(), world.node.done.last().unwrap().as_str()), (0, "forget"));
     assert!(world.node.said.iter().any(|line| line == "the image that anna was bringing is dropped"));
-    assert_eq!(other.ask(&mut world, &Request::Begin { manifest: vec![1] }), Response::Number(1));
+    assert_eq!(other.ask(&mut world, &Request::Begin { manifest: &[1] }), Response::Number(1));
 }
 
 #[test]
 fn an_image_of_which_nothing_comes_is_dropped() {
     let mut world = World::new();
     let mut anna = Joined::enter(&mut world, DEPLOY);
-    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: vec![1] }), Response::Number(1));
+    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: &[1] }), Response::Number(1));
     world.pass(59 * SECOND);
     assert_eq!(anna.ask(&mut world, &part()), Response::Done);
     // she is still there, and her image is not

@@ -71,9 +71,9 @@ fn roles_include_those_before_and_nothing_after() {
         Request::Stop { name: "http".into() },
         Request::Start { name: "http".into() },
         Request::RollBack(Settings::default()),
-        Request::Begin { manifest: vec![] },
+        Request::Begin { manifest: &[] },
         Request::Lacks,
-        Request::Put { hash: [0; 32], length: 1, offset: 0, part: vec![1] },
+        Request::Put { hash: [0; 32], length: 1, offset: 0, part: &[1] },
     ] {
         refusal(vera.ask(&mut world, &request));
     }
@@ -83,7 +83,7 @@ fn roles_include_those_before_and_nothing_after() {
     refusal(ole.ask(&mut world, &deploys()));
     let mut anna = Joined::enter(&mut world, DEPLOY);
     assert_eq!(anna.ask(&mut world, &restarts()), Response::Done);
-    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: vec![1] }), Response::Number(1));
+    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: &[1] }), Response::Number(1));
     assert_eq!(anna.ask(&mut world, &deploys()), Response::Number(1));
     assert_eq!(world.node.done, ["restart http by ole", "restart http by anna", "begin 1", "deploy by anna"]);
     let why = refusal(ole.ask(&mut world, &Request::Restart { name: "htpp".into() }));
@@ -116,10 +116,10 @@ fn long_messages_take_several_frames_either_way() {
     let Response::Text(system) = anna.ask(&mut world, &Request::System) else { panic!("no text") };
     assert_eq!(system.len(), 180_000);
     let manifest = vec![5; 200_000];
-    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest }), Response::Number(200_000));
+    assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: &manifest }), Response::Number(200_000));
     // who may not deploy has no long messages to send
     let mut vera = Joined::enter(&mut world, VIEW);
-    vera.send(&mut world, &Request::Logs { name: Some("x".repeat(2_000)), follow: false });
+    vera.send(&mut world, &Request::Logs { name: Some(&"x".repeat(2_000)), follow: false });
     assert_eq!(world.node.closed.get(&vera.connection), Some(&"abort"));
 }
 
@@ -136,7 +136,7 @@ fn logs_are_followed() {
     assert_eq!(lines(&text), [("http".to_string(), vec!["one".to_string(), "two".into()])]);
     assert_eq!(world.control.deadline(), world.now + 180 * SECOND, "nobody follows, and nothing is looked at");
 
-    let id = vera.send(&mut world, &Request::Logs { name: Some("http".into()), follow: true });
+    let id = vera.send(&mut world, &Request::Logs { name: Some("http"), follow: true });
     let mut next = |world: &mut World| {
         world.pass(SECOND / 4);
         match vera.hear(world) {
@@ -150,7 +150,7 @@ fn logs_are_followed() {
     world.node.logs.get_mut("http").unwrap().push("three".into());
     assert_eq!(next(&mut world), Some(vec!["three".into()]));
     assert_eq!(vera.ask(&mut world, &Request::Cancel { request: id }), Response::Done);
-    assert!(refusal(vera.ask(&mut world, &Request::Logs { name: Some("x".into()), follow: true })).contains("`x`"));
+    assert!(refusal(vera.ask(&mut world, &Request::Logs { name: Some("x"), follow: true })).contains("`x`"));
 }
 
 #[test]

@@ -13,29 +13,33 @@ const MESSAGES: usize = 100_000;
 const MOST: usize = 9 << 20;
 
 /// One of each.
-fn all() -> Vec<Request> {
-    let name = || String::from("http");
+fn all() -> Vec<Request<'static>> {
     let all = vec![
         Request::Ping,
         Request::Describe,
         Request::System,
         Request::Metrics,
         Request::Logs { name: None, follow: true },
-        Request::Restart { name: name() },
-        Request::Stop { name: name() },
-        Request::Start { name: name() },
+        Request::Restart { name: "http" },
+        Request::Stop { name: "http" },
+        Request::Start { name: "http" },
         Request::History,
         Request::RollBack(Settings::default()),
-        Request::Begin { manifest: vec![1; 40_000] },
+        Request::Begin { manifest: &[1; 40_000] },
         Request::Lacks,
-        Request::Put { hash: [1; 32], length: 1, offset: 0, part: vec![1] },
+        Request::Put { hash: [1; 32], length: 1, offset: 0, part: &[1] },
         Request::Deploy(Settings::default()),
         Request::Watch { number: 1 },
         Request::Cancel { request: 1 },
         Request::Page,
+        Request::Lines { name: "http", first: 0 },
+        Request::Reboot,
+        Request::PowerOff,
+        Request::Forget,
+        Request::Successor { begun: true },
     ];
     // whoever adds one thinks of this list
-    let place = |request: &Request| match request {
+    let place = |request: &Request<'_>| match request {
         Request::Ping => 0,
         Request::Describe => 1,
         Request::System => 2,
@@ -53,6 +57,11 @@ fn all() -> Vec<Request> {
         Request::Watch { .. } => 14,
         Request::Cancel { .. } => 15,
         Request::Page => 16,
+        Request::Lines { .. } => 17,
+        Request::Reboot => 18,
+        Request::PowerOff => 19,
+        Request::Forget => 20,
+        Request::Successor { .. } => 21,
     };
     assert!(all.iter().enumerate().all(|(index, request)| place(request) == index));
     all

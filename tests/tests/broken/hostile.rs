@@ -1,10 +1,8 @@
 //! What no honest client sends, to a node that serves: nobody gets in by it, and those who are in notice nothing.
 
 use super::{ANNA, Bench, key};
-use control::{
-    Client,
-    message::{Request, Response},
-};
+use control::Client;
+use manage::{Request, Response};
 use std::{io::Write, net::TcpStream, thread, time::Duration};
 use tests::{client::Raw, session::Session};
 

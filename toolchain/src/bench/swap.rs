@@ -9,7 +9,8 @@ use crate::{
     workspace::Workspace,
 };
 use anyhow::{Context, Result, bail};
-use control::{Settings, hex, message::Request};
+use control::hex;
+use manage::{Request, Settings};
 use std::{
     fs,
     path::Path,

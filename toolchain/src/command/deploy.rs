@@ -3,8 +3,8 @@
 use super::{system_path, table::bytes};
 use anyhow::{Result, bail};
 use clap::Args;
-use control::Settings;
-use control::message::Request;
+use manage::Settings;
+use manage::Request;
 use pearwood::build;
 use pearwood::keys;
 use pearwood::remote::{At, Brought, Deployed, Remote, Sent, bring, watch};
@@ -63,7 +63,7 @@ impl How {
             drain: nanos(self.drain),
             trial: nanos(self.trial),
             allow_lockout: self.allow_lockout,
-            other_system: false,
+            ..Settings::default()
         }
     }
 }

@@ -4,7 +4,7 @@ use super::table::{bytes, short};
 use super::{On, system_path};
 use anyhow::{Context, Result};
 use clap::Args;
-use control::message::Request;
+use manage::Request;
 use pearwood::remote::{At, BoxStatus, Description, Rates};
 use pearwood::system::System;
 use pearwood::system::graph::{self, Figures, Ground};

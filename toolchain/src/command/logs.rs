@@ -3,7 +3,7 @@
 use super::system_path;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use control::message::{LogLines, Request, Response};
+use manage::{LogLines, Request, Response};
 use pearwood::build;
 use pearwood::remote::{At, Remote, is_refusal};
 use pearwood::workspace::Workspace;
@@ -52,7 +52,7 @@ impl Logs {
 
 /// What the boxes of a node say.
 fn of_node(mut remote: Remote, name: Option<String>, follow: bool) -> Result<ExitCode> {
-    let request = Request::Logs { name, follow };
+    let request = Request::Logs { name: name.as_deref(), follow };
     // by box, the number of the next line
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     let mut id = remote.send(&request)?;

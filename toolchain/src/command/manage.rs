@@ -1,9 +1,9 @@
-//! `pearwood restart`, `stop`, `start`, `history`
+//! `pearwood restart`, `stop`, `start`, `history`, `reboot`, `power-off`
 
 use super::table::{table, time};
 use anyhow::Result;
 use clap::Args;
-use control::message::Request;
+use manage::Request;
 use pearwood::remote::{At, Deployed, Description};
 use std::process::ExitCode;
 
@@ -35,6 +35,18 @@ pub struct Start {
 }
 
 #[derive(Args)]
+pub struct Reboot {
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+pub struct PowerOff {
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
 pub struct History {
     #[command(flatten)]
     at: At,
@@ -43,25 +55,37 @@ pub struct History {
 impl Restart {
     pub fn run(self) -> Result<ExitCode> {
         let Restart { name, at } = self;
-        order(&at, &Request::Restart { name: name.clone() }, &format!("{name} is started again"))
+        order(&at, &Request::Restart { name: &name }, &format!("{name} is started again"))
     }
 }
 
 impl Stop {
     pub fn run(self) -> Result<ExitCode> {
         let Stop { name, at } = self;
-        order(&at, &Request::Stop { name: name.clone() }, &format!("{name} is stopped"))
+        order(&at, &Request::Stop { name: &name }, &format!("{name} is stopped"))
     }
 }
 
 impl Start {
     pub fn run(self) -> Result<ExitCode> {
         let Start { name, at } = self;
-        order(&at, &Request::Start { name: name.clone() }, &format!("{name} is started"))
+        order(&at, &Request::Start { name: &name }, &format!("{name} is started"))
     }
 }
 
-fn order(at: &At, request: &Request, done: &str) -> Result<ExitCode> {
+impl Reboot {
+    pub fn run(self) -> Result<ExitCode> {
+        order(&self.at, &Request::Reboot, "the node boots again in a second")
+    }
+}
+
+impl PowerOff {
+    pub fn run(self) -> Result<ExitCode> {
+        order(&self.at, &Request::PowerOff, "the node switches itself off in a second")
+    }
+}
+
+fn order(at: &At, request: &Request<'_>, done: &str) -> Result<ExitCode> {
     at.connect()?.ask(request)?;
     println!("{done}");
     Ok(ExitCode::SUCCESS)

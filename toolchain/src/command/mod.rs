@@ -56,6 +56,10 @@ enum Command {
     Stop(manage::Stop),
     /// Start a box that was stopped
     Start(manage::Start),
+    /// Boot a node's machine again
+    Reboot(manage::Reboot),
+    /// Switch a node's machine off
+    PowerOff(manage::PowerOff),
     /// Show what was deployed on a node
     History(manage::History),
     /// Go back to the system that ran before the last deployment
@@ -100,6 +104,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Restart(restart) => restart.run(),
         Command::Stop(stop) => stop.run(),
         Command::Start(start) => start.run(),
+        Command::Reboot(reboot) => reboot.run(),
+        Command::PowerOff(off) => off.run(),
         Command::History(history) => history.run(),
         Command::Rollback(rollback) => rollback.run(),
         Command::Deploy(deploy) => deploy.run(),

@@ -23,7 +23,7 @@ impl Ps {
     pub fn run(self) -> Result<ExitCode> {
         let mut remote = self.at.connect()?;
         if self.json {
-            println!("{}", remote.text(&control::message::Request::Describe)?);
+            println!("{}", remote.text(&manage::Request::Describe)?);
             return Ok(ExitCode::SUCCESS);
         }
         let node = remote.describe()?;

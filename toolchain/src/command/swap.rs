@@ -4,7 +4,7 @@ use super::deploy::{How, deploy};
 use super::system_path;
 use anyhow::Result;
 use clap::Args;
-use control::message::Request;
+use manage::Request;
 use pearwood::build;
 use pearwood::keys;
 use pearwood::remote::{At, Brought};

@@ -10,8 +10,8 @@ mod swap;
 
 use crate::remote::{Remote, is_refusal, is_silence};
 use anyhow::{Result, anyhow, bail};
-use control::message::{Request, Response};
-use control::{Role, Settings, hex};
+use control::hex;
+use manage::{Request, Response, Role, Settings};
 use http::{Answer, Asked, Exchange, Lines};
 use serde_json::json;
 use std::net::TcpListener;
@@ -97,21 +97,23 @@ impl Console {
         if asked.origin.as_ref().is_some_and(|origin| !is_ours(origin)) {
             return Answer::text(403, "this is for no other site").into();
         }
-        let name = || asked.name.clone().unwrap_or_default();
+        let name = asked.name.as_deref().unwrap_or_default();
         let (request, kind) = match (asked.method.as_str(), path) {
             ("GET", "/") => (Request::Page, "text/html; charset=utf-8"),
             ("GET", "/me") => return self.me().into(),
             ("GET", "/describe") => (Request::Describe, "application/json"),
             ("GET", "/history") => (Request::History, "application/json"),
             ("GET", "/system") => (Request::System, "text/plain; charset=utf-8"),
-            ("GET", "/logs") => (Request::Logs { name: asked.name.clone(), follow: false }, "application/json"),
+            ("GET", "/logs") => (Request::Logs { name: asked.name.as_deref(), follow: false }, "application/json"),
             ("GET", "/follow") => return Reply::Follow,
             ("POST", _) if !asked.is_ours => return Answer::text(403, "the header x-pearwood is not there").into(),
-            ("POST", "/restart") => (Request::Restart { name: name() }, "text/plain"),
-            ("POST", "/stop") => (Request::Stop { name: name() }, "text/plain"),
-            ("POST", "/start") => (Request::Start { name: name() }, "text/plain"),
+            ("POST", "/restart") => (Request::Restart { name }, "text/plain"),
+            ("POST", "/stop") => (Request::Stop { name }, "text/plain"),
+            ("POST", "/start") => (Request::Start { name }, "text/plain"),
+            ("POST", "/reboot") => (Request::Reboot, "text/plain"),
+            ("POST", "/power-off") => (Request::PowerOff, "text/plain"),
             ("POST", "/rollback") => (Request::RollBack(Settings::default()), "text/plain"),
-            ("POST", "/swap") => return Reply::Swap { name: name() },
+            ("POST", "/swap") => return Reply::Swap { name: name.into() },
             _ => return Answer::text(404, "there is nothing here").into(),
         };
         self.forward(&request, kind).into()
@@ -145,7 +147,7 @@ impl Console {
         source.swap(&mut remote, name, component, |step| lines.write(&json!({ "step": step }).to_string()))
     }
 
-    fn forward(&self, request: &Request, kind: &'static str) -> Answer {
+    fn forward(&self, request: &Request<'_>, kind: &'static str) -> Answer {
         let mut remote = self.lock();
         let mut response = remote.ask(request);
         if response.as_ref().is_err_and(|error| !is_refusal(error)) {

@@ -3,7 +3,7 @@
 use crate::build;
 use crate::remote::{Brought, Remote, bring};
 use anyhow::{Context, Result, bail};
-use control::{Settings, message::Request};
+use manage::{Request, Settings};
 use std::fs;
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use super::{Remote, Sent, send_image};
 use crate::build::{self, Components, Target};
 use crate::keys;
 use anyhow::{Context, Result};
-use control::{Settings, message::Request};
+use manage::{Request, Settings};
 use wasm_host::{engine::KERNEL_TRIPLE, image::Image};
 
 /// What is brought.

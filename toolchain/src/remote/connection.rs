@@ -4,8 +4,9 @@ use crate::keys::{Known, KnownNodes};
 use crate::system::known::CONTROL;
 use crate::system::{BoxSpec, System};
 use anyhow::{Context, Result, anyhow, bail};
-use control::message::{Greeting, Request, Response};
-use control::{Client, Heard, Role, hex};
+use control::message::Greeting;
+use control::{Client, Heard, hex};
+use manage::{Request, Response, Role};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -114,7 +115,7 @@ impl Remote {
     }
 
     /// Whether the node would do such a thing for us: worth knowing before much is built or sent.
-    pub fn may(&self, request: &Request) -> Result<()> {
+    pub fn may(&self, request: &Request<'_>) -> Result<()> {
         let (needs, what) = (request.needs(), request.what());
         if self.role >= needs {
             return Ok(());
@@ -134,19 +135,19 @@ impl Remote {
     }
 
     /// Asks, and waits for the answer. What is refused is an error.
-    pub fn ask(&mut self, request: &Request) -> Result<Response> {
+    pub fn ask(&mut self, request: &Request<'_>) -> Result<Response> {
         let id = self.send(request)?;
         self.answer(id, PATIENCE)
     }
 
-    pub fn text(&mut self, request: &Request) -> Result<String> {
+    pub fn text(&mut self, request: &Request<'_>) -> Result<String> {
         match self.ask(request)? {
             Response::Text(text) => Ok(text),
             _ => bail!("node {}: the answer is of another kind", self.node),
         }
     }
 
-    pub fn number(&mut self, request: &Request) -> Result<u64> {
+    pub fn number(&mut self, request: &Request<'_>) -> Result<u64> {
         match self.ask(request)? {
             Response::Number(number) => Ok(number),
             _ => bail!("node {}: the answer is of another kind", self.node),
@@ -154,7 +155,7 @@ impl Remote {
     }
 
     /// Asks without waiting.
-    pub fn send(&mut self, request: &Request) -> Result<u32> {
+    pub fn send(&mut self, request: &Request<'_>) -> Result<u32> {
         let id = self.client.request(request)?;
         self.flush()?;
         Ok(id)

@@ -2,7 +2,7 @@
 
 use super::{Deployed, Remote, connection::Refusal};
 use anyhow::{Context, Result, bail};
-use control::message::{Request, Response};
+use manage::{Request, Response};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -30,8 +30,7 @@ pub struct Sent {
 /// Sends a node all that it lacks of an image. `progress` is told what was sent so far.
 pub fn send_image(remote: &mut Remote, image: &Image<'_>, mut progress: impl FnMut(Sent)) -> Result<Sent> {
     let blobs: HashMap<Hash, Blob<'_>> = image.blobs()?.into_iter().collect();
-    let manifest = image.manifest().to_vec();
-    remote.number(&Request::Begin { manifest })?;
+    remote.number(&Request::Begin { manifest: image.manifest() })?;
     let mut sent = Sent::default();
     loop {
         let Response::Bytes(hashes) = remote.ask(&Request::Lacks)? else {
@@ -48,7 +47,7 @@ pub fn send_image(remote: &mut Remote, image: &Image<'_>, mut progress: impl FnM
                     taken(remote, &mut under_way)?;
                 }
                 let (length, offset) = (blob.len() as u64, (index * PART) as u64);
-                under_way.push_back(remote.send(&Request::Put { hash: *hash, length, offset, part: part.to_vec() })?);
+                under_way.push_back(remote.send(&Request::Put { hash: *hash, length, offset, part })?);
                 sent.bytes += part.len() as u64;
                 progress(sent);
             }

@@ -2,7 +2,7 @@
 
 use super::Remote;
 use anyhow::{Context, Result};
-use control::message::Request;
+use manage::Request;
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]

@@ -100,30 +100,7 @@ pub const GIVEN: &[Given] = &[
     given(
         CONTROL,
         &[
-            ("describe", "func() -> string"),
-            ("system", "func() -> string"),
-            ("logs", "func(name: string, first: u64) -> result<string, string>"),
-            ("restart", "func(name: string, by: string) -> result<_, string>"),
-            ("stop", "func(name: string, by: string) -> result<_, string>"),
-            ("start", "func(name: string, by: string) -> result<_, string>"),
-            ("history", "func() -> string"),
-            (
-                "roll-back",
-                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64, same-authority: bool, other-system: bool }) -> result<u64, string>",
-            ),
-            ("begin", "func(manifest: list<u8>) -> result<u64, string>"),
-            ("lacks", "func() -> result<list<u8>, string>"),
-            ("put", "func(hash: list<u8>, length: u64, offset: u64, part: list<u8>) -> result<_, string>"),
-            (
-                "deploy",
-                "func(settings: record { by: string, ready: u64, drain: u64, trial: u64, same-authority: bool, other-system: bool }) -> result<u64, string>",
-            ),
-            ("forget", "func()"),
-            (
-                "successor",
-                "func(begun: bool) -> result<option<record { settings: option<list<tuple<string, string>>>, is-other: bool }>, \
-                 string>",
-            ),
+            ("ask", "func(by: string, request: list<u8>) -> list<u8>"),
             ("boot-secret", "func() -> list<u8>"),
         ],
     ),

@@ -5,7 +5,7 @@ use super::{
     history::{self, Deployed},
     status,
 };
-use crate::platform::Power;
+use crate::{boxes::log, platform::Power};
 use alloc::{
     format,
     string::{String, ToString},
@@ -13,11 +13,13 @@ use alloc::{
     vec::Vec,
 };
 use core::task::Poll;
+use manage::{Request, Response, Settings};
 
 /// Longer lines are cut.
 const MAX_LINE: usize = 256;
 
-const HELP: &str = "commands: status, system, history, logs BOX, restart BOX, poweroff, reboot";
+const HELP: &str = 
+    "commands: status, system, history, rollback, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
 
 /// Answers what the operator types, for ever.
 pub async fn serve(node: Arc<Node>) {
@@ -50,26 +52,28 @@ async fn next_line(node: &Node, typed: &mut Vec<u8>) -> String {
     .await
 }
 
-fn obey(node: &Node, line: &str) -> String {
-    let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
-    let argument = argument.trim();
-    match command {
-        "status" => format!("status {}", status::json(node)),
-        "system" => node.source(),
-        "history" => history(node),
-        "logs" => with_box(node, argument, |handle| {
-            let lines = handle.log();
-            let lines =
-                lines.iter().map(|line| crate::boxes::log::console_line(line.at, argument, line.level, &line.text));
-            lines.collect::<String>().trim_end().to_string()
-        }),
-        "restart" => with_box(node, argument, |handle| {
-            handle.restart("by the operator");
-            format!("restarting {argument}")
-        }),
+fn obey(node: &Arc<Node>, line: &str) -> String {
+    let (command, name) = line.split_once(' ').unwrap_or((line, ""));
+    let name = name.trim();
+    let (request, done) = match command {
+        "status" => return format!("status {}", status::json(node)),
+        "history" => return history(node),
+        "logs" => return logs(node, name),
+        "system" => (Request::System, String::new()),
+        "restart" => (Request::Restart { name }, format!("restarting {name}")),
+        "stop" => (Request::Stop { name }, format!("stopping {name}")),
+        "start" => (Request::Start { name }, format!("starting {name}")),
+        "rollback" => (Request::RollBack(Settings::default()), String::new()),
+        // nobody waits for an answer here
         "poweroff" => node.platform.power(Power::Off),
         "reboot" => node.platform.power(Power::Reboot),
-        _ => format!("`{command}` is no command; {HELP}"),
+        _ => return format!("`{command}` is no command; {HELP}"),
+    };
+    match node.answer("the operator", "", &mut None, &request) {
+        Response::Done => done,
+        Response::Number(number) => format!("deployment {number} has begun; `history` says how it goes"),
+        Response::Text(text) | Response::Refused(text) => text,
+        other => format!("{other:?}"),
     }
 }
 
@@ -83,13 +87,11 @@ fn history(node: &Node) -> String {
     if lines.is_empty() { String::from("nothing was deployed since the start") } else { lines.join("\n") }
 }
 
-fn with_box(node: &Node, name: &str, act: impl FnOnce(&crate::boxes::BoxHandle) -> String) -> String {
-    match node.find(name) {
-        Some(handle) => act(&handle),
-        None => {
-            let running = node.running();
-            let names: Vec<&str> = running.boxes.iter().map(|handle| &*handle.name).collect();
-            format!("there is no box `{name}`; there are {}", names.join(", "))
-        }
-    }
+fn logs(node: &Node, name: &str) -> String {
+    let lines = match node.managed(name) {
+        Ok(handle) => handle.log(),
+        Err(why) => return why,
+    };
+    let lines = lines.iter().map(|line| log::console_line(line.at, name, line.level, &line.text));
+    lines.collect::<String>().trim_end().to_string()
 }

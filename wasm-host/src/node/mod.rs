@@ -16,7 +16,6 @@ pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
-pub use manage::Successor;
 pub(crate) use start::watch;
 pub use upload::Upload;
 

@@ -1,14 +1,14 @@
-//! What is asked of the node, and what it answers.
+//! What is asked: looked at, and passed on to the node.
 
 use super::{
     connection::{Around, Open},
     lockout::judge,
 };
 use crate::{
-    message::{Request, Response, Role},
+    message::{Request, Response, Role, Settings},
     metrics,
     page::PAGE,
-    power::{Level, Outside, Settings},
+    power::{Level, Outside},
 };
 
 /// The longest answer. A system whose description is longer is beyond what this protocol is for.
@@ -19,7 +19,7 @@ impl Open {
     pub fn answer(
         &mut self,
         id: u32,
-        request: Request,
+        request: Request<'_>,
         around: &mut Around<'_>,
         outside: &mut impl Outside,
     ) -> Option<Response> {
@@ -31,7 +31,10 @@ impl Open {
             let why = format!("{name} may not {what}: this needs the role `{needs}`, and the key has `{role}`");
             return Some(Response::Refused(why));
         }
-        self.note(&request, outside);
+        // what changes something has a line in the log, with who wants it
+        if let Some(what) = request.changes() {
+            outside.log(Level::Info, &format!("{} {what}", self.name));
+        }
         let response = self.obey(id, request, around, outside)?;
         Some(match response {
             Response::Text(text) if text.len() > MAX_ANSWER => {
@@ -41,73 +44,60 @@ impl Open {
         })
     }
 
-    /// What changes something has a line in the log, with who wants it.
-    fn note(&self, request: &Request, outside: &mut impl Outside) {
-        let what = match request {
-            Request::Restart { name } => format!("restarts {name}"),
-            Request::Stop { name } => format!("stops {name}"),
-            Request::Start { name } => format!("starts {name}"),
-            Request::RollBack(_) => "rolls back".into(),
-            Request::Deploy(_) => "deploys".into(),
-            _ => return,
-        };
-        outside.log(Level::Info, &format!("{} {what}", self.name));
-    }
-
     fn obey(
         &mut self,
         id: u32,
-        request: Request,
+        request: Request<'_>,
         around: &mut Around<'_>,
         outside: &mut impl Outside,
     ) -> Option<Response> {
-        let by = &self.name;
+        let by = self.name.clone();
         let (place, now) = (around.place, around.now);
-        Some(match request {
-            Request::Ping => Response::Done,
-            Request::Describe => Response::Text(outside.describe()),
-            Request::System => self.system(around, outside),
-            Request::Metrics => match metrics::metrics(&outside.describe()) {
-                Some(text) => Response::Text(text),
-                None => Response::Refused("the node's description is not understood".into()),
-            },
-            Request::Page => Response::Text(PAGE.into()),
-            Request::History => Response::Text(outside.history()),
-            Request::Restart { name } => done(outside.restart(&name, by)),
-            Request::Stop { name } => done(outside.stop(&name, by)),
-            Request::Start { name } => done(outside.start(&name, by)),
-            Request::RollBack(settings) => {
-                let judged = self.judge(false, &settings, outside);
-                number(judged.and_then(|()| outside.roll_back(&settings, by, self.role < Role::Deploy)))
-            }
-            Request::Begin { manifest } => number(around.uploads.begin(place, by, &manifest, now, outside)),
-            Request::Lacks => match around.uploads.goes_on(place, now).and_then(|()| outside.lacks()) {
-                Ok(hashes) => Response::Bytes(hashes),
-                Err(why) => Response::Refused(why),
-            },
-            Request::Put { hash, length, offset, part } => {
-                let goes_on = around.uploads.goes_on(place, now);
-                done(goes_on.and_then(|()| outside.put(&hash, length, offset, &part)))
-            }
-            Request::Deploy(settings) => {
-                let judged = around.uploads.goes_on(place, now).and_then(|()| self.judge(true, &settings, outside));
-                let deployed = judged.and_then(|()| outside.deploy(&settings, by));
-                if deployed.is_ok() {
-                    around.uploads.end();
-                }
-                number(deployed)
+        let request = match request {
+            Request::Ping => return Some(Response::Done),
+            Request::Page => return Some(Response::Text(PAGE.into())),
+            Request::Metrics => {
+                let described = outside.text(&Request::Describe);
+                let text = described.and_then(|text| {
+                    metrics::metrics(&text).ok_or_else(|| "the node's description is not understood".into())
+                });
+                return Some(text.into());
             }
             Request::Logs { name, follow } => return self.streams.logs(id, name, follow, outside),
             Request::Watch { number } => return self.streams.watch(id, number, outside),
             Request::Cancel { request } => {
                 self.streams.cancel(request);
-                Response::Done
+                return Some(Response::Done);
             }
-        })
+            Request::System => return Some(self.system(around, outside)),
+            Request::Begin { manifest } => return Some(around.uploads.begin(place, &by, manifest, now, outside)),
+            Request::RollBack(settings) => {
+                if let Err(why) = self.judge(false, &settings, outside) {
+                    return Some(Response::Refused(why));
+                }
+                Request::RollBack(Settings { same_authority: self.role < Role::Deploy, ..settings })
+            }
+            Request::Lacks | Request::Put { .. } | Request::Deploy(_) | Request::Forget => {
+                let goes_on = around.uploads.goes_on(place, now);
+                let judged = goes_on.and_then(|()| match &request {
+                    Request::Deploy(settings) => self.judge(true, settings, outside),
+                    _ => Ok(()),
+                });
+                if let Err(why) = judged {
+                    return Some(Response::Refused(why));
+                }
+                request
+            }
+            request => request,
+        };
+        let response = outside.ask(&by, &request);
+        let is_over = matches!((&request, &response), (Request::Deploy(_), Response::Number(_)) | (Request::Forget, _));
+        if is_over {
+            around.uploads.end();
+        }
+        Some(response)
     }
-}
 
-impl Open {
     fn judge(&self, begun: bool, settings: &Settings, outside: &mut impl Outside) -> Result<(), String> {
         match outside.successor(begun)? {
             Some(authority) => judge(&authority, &self.key, self.role, settings.allow_lockout),
@@ -117,7 +107,10 @@ impl Open {
 
     /// The declaration. What the node's key is derived from is for those who may write it.
     fn system(&self, around: &Around<'_>, outside: &mut impl Outside) -> Response {
-        let text = outside.system();
+        let text = match outside.text(&Request::System) {
+            Ok(text) => text,
+            Err(why) => return Response::Refused(why),
+        };
         match &around.config.secret {
             Some(secret) if self.role < Role::Deploy => match text.contains(secret) {
                 true => Response::Text(text.replace(secret, "…")),
@@ -126,12 +119,4 @@ impl Open {
             _ => Response::Text(text),
         }
     }
-}
-
-fn done(result: Result<(), String>) -> Response {
-    result.map_or_else(Response::Refused, |()| Response::Done)
-}
-
-fn number(result: Result<u64, String>) -> Response {
-    result.map_or_else(Response::Refused, Response::Number)
 }

@@ -294,7 +294,7 @@ impl Connection {
                 let plain = open.channel.open(frame)?;
                 let message = self.assembled.add(&plain, most)?;
                 if let Some((id, bytes)) = message {
-                    let request: Request = message::decode(&bytes).ok_or(ChannelError)?;
+                    let request: Request<'_> = message::decode(&bytes).ok_or(ChannelError)?;
                     let response = open.answer(id, request, around, outside);
                     if let Some(response) = response {
                         open.respond(id, &response, &mut self.out)?;

@@ -1,7 +1,7 @@
 //! What a client follows: logs, and deployments.
 
 use crate::{
-    message::{LogLine, LogLines, Response},
+    message::{LogLine, LogLines, Request, Response},
     power::Power,
 };
 use serde::Deserialize;
@@ -42,20 +42,20 @@ impl Streams {
     }
 
     /// The lines that there are; followed or not, they come as one response.
-    pub fn logs(&mut self, id: u32, name: Option<String>, follow: bool, power: &mut impl Power) -> Option<Response> {
-        if let Some(name) = &name
-            && let Err(why) = power.logs(name, u64::MAX)
+    pub fn logs(&mut self, id: u32, name: Option<&str>, follow: bool, power: &mut impl Power) -> Option<Response> {
+        if let Some(name) = name
+            && let Err(why) = power.text(&Request::Lines { name, first: u64::MAX })
         {
             return Some(Response::Refused(why));
         }
         let mut next = BTreeMap::new();
-        let lines = lines(name.as_deref(), &mut next, power);
+        let lines = lines(name, &mut next, power);
         if !follow {
             return Some(Response::Text(json(&lines)));
         }
         // what there is now comes with the first look
         drop(lines);
-        self.add(id, Stream::Logs { name, next: BTreeMap::new() })
+        self.add(id, Stream::Logs { name: name.map(Into::into), next: BTreeMap::new() })
     }
 
     pub fn watch(&mut self, id: u32, number: u64, power: &mut impl Power) -> Option<Response> {
@@ -117,15 +117,16 @@ fn lines(name: Option<&str>, next: &mut BTreeMap<String, u64>, power: &mut impl 
     let names: Vec<String> = match name {
         Some(name) => vec![name.into()],
         None => {
-            let description = serde_json::from_str::<Description>(&power.describe());
-            description.map_or_else(|_| Vec::new(), |all| all.boxes.into_iter().map(|named| named.name).collect())
+            let description = power.text(&Request::Describe).ok();
+            let description = description.and_then(|text| serde_json::from_str::<Description>(&text).ok());
+            description.map_or_else(Vec::new, |all| all.boxes.into_iter().map(|named| named.name).collect())
         }
     };
     next.retain(|name, _| names.contains(name));
     let mut all = Vec::new();
     for name in names.into_iter().take(MAX_BOXES) {
         let first = next.get(&name).copied().unwrap_or_default();
-        let Ok(text) = power.logs(&name, first) else { continue };
+        let Ok(text) = power.text(&Request::Lines { name: &name, first }) else { continue };
         let Ok(lines) = serde_json::from_str::<Vec<LogLine>>(&text) else { continue };
         if let Some(last) = lines.last() {
             next.insert(name.clone(), last.number + 1);
@@ -141,7 +142,7 @@ struct Record {
 }
 
 fn record(number: u64, power: &mut impl Power) -> Option<Record> {
-    let history: Value = serde_json::from_str(&power.history()).ok()?;
+    let history: Value = serde_json::from_str(&power.text(&Request::History).ok()?).ok()?;
     let record = history.as_array()?.iter().rev().find(|record| record["number"] == number)?;
     Some(Record { text: record.to_string(), is_over: !record["ended"].is_null() })
 }

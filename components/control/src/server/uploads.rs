@@ -1,7 +1,10 @@
 //! Whose image is being brought: one at a time, for as long as its connection lasts and something comes.
 
 use super::SECOND;
-use crate::power::Power;
+use crate::{
+    message::{Request, Response},
+    power::Power,
+};
 use std::sync::Arc;
 
 /// Without a part. What has come is dropped then.
@@ -30,14 +33,17 @@ impl Uploads {
         manifest: &[u8],
         now: u64,
         power: &mut impl Power,
-    ) -> Result<u64, String> {
+    ) -> Response {
         if let Some(other) = self.0.as_ref().filter(|other| other.place != place) {
-            return Err(format!("{} is bringing an image; it is dropped when nothing came for a minute", other.name));
+            let why = format!("{} is bringing an image; it is dropped when nothing came for a minute", other.name);
+            return Response::Refused(why);
         }
         self.0 = None;
-        let lacking = power.begin(manifest)?;
-        self.0 = Some(Bringing { place, name: name.clone(), heard: now });
-        Ok(lacking)
+        let response = power.ask(name, &Request::Begin { manifest });
+        if !matches!(response, Response::Refused(_)) {
+            self.0 = Some(Bringing { place, name: name.clone(), heard: now });
+        }
+        response
     }
 
     /// Somebody goes on with the image.
@@ -65,7 +71,7 @@ impl Uploads {
         power: &mut impl Power,
     ) -> Option<Arc<str>> {
         let bringing = self.0.take_if(|bringing| bringing.heard + STALE <= now || !is_there(bringing.place))?;
-        power.forget();
+        power.ask(&bringing.name, &Request::Forget);
         Some(bringing.name)
     }
 }

@@ -4,7 +4,7 @@
 use ed25519_dalek::{Signer, SigningKey};
 use pearwood_control::message::{Greeting, Request, Response};
 use pearwood_control::{
-    Authority, Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Role, Settings, Wake,
+    Authority, Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Role, Wake,
 };
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -42,68 +42,73 @@ pub struct FakeNode {
 }
 
 impl FakeNode {
-    fn act(&mut self, what: &str, name: &str, by: &str) -> Result<(), String> {
+    fn act(&mut self, what: &str, name: &str, by: &str) -> Response {
         self.done.push(format!("{what} {name} by {by}"));
-        if self.logs.contains_key(name) { Ok(()) } else { Err(format!("there is no box `{name}`")) }
+        match self.logs.contains_key(name) {
+            true => Response::Done,
+            false => Response::Refused(format!("there is no box `{name}`")),
+        }
     }
 }
 
 impl Power for FakeNode {
-    fn describe(&mut self) -> String {
-        let boxes: Vec<String> = self.logs.keys().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
-        format!("{{\"boxes\":[{}]}}", boxes.join(","))
-    }
-    fn system(&mut self) -> String {
-        self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000))
-    }
-    fn logs(&mut self, name: &str, first: u64) -> Result<String, String> {
-        let lines = self.logs.get(name).ok_or(format!("there is no box `{name}`"))?;
-        let line = |(number, text): (usize, &String)| {
-            format!("{{\"number\":{number},\"at\":{number},\"level\":\"info\",\"text\":\"{text}\"}}")
-        };
-        let first = usize::try_from(first).unwrap_or(usize::MAX);
-        let lines: Vec<String> = lines.iter().enumerate().skip(first).map(line).collect();
-        Ok(format!("[{}]", lines.join(",")))
-    }
-    fn restart(&mut self, name: &str, by: &str) -> Result<(), String> {
-        self.act("restart", name, by)
-    }
-    fn stop(&mut self, name: &str, by: &str) -> Result<(), String> {
-        self.act("stop", name, by)
-    }
-    fn start(&mut self, name: &str, by: &str) -> Result<(), String> {
-        self.act("start", name, by)
-    }
-    fn history(&mut self) -> String {
-        self.history.clone()
-    }
-    fn roll_back(&mut self, _: &Settings, by: &str, same_authority: bool) -> Result<u64, String> {
-        let only = if same_authority { ", by the same people" } else { "" };
-        self.done.push(format!("roll back by {by}{only}"));
-        Ok(2)
-    }
-    fn begin(&mut self, manifest: &[u8]) -> Result<u64, String> {
-        self.done.push(format!("begin {}", manifest.len()));
-        Ok(manifest.len() as u64)
-    }
-    fn lacks(&mut self) -> Result<Vec<u8>, String> {
-        Ok(vec![7; 64])
-    }
-    fn put(&mut self, _: &[u8], _: u64, _: u64, part: &[u8]) -> Result<(), String> {
-        self.blobs.extend_from_slice(part);
-        Ok(())
-    }
-    fn deploy(&mut self, _: &Settings, by: &str) -> Result<u64, String> {
-        self.done.push(format!("deploy by {by}"));
-        Ok(1)
-    }
-    fn forget(&mut self) {
-        self.blobs.clear();
-        self.done.push("forget".into());
-    }
-    fn successor(&mut self, begun: bool) -> Result<Option<Authority>, String> {
-        self.asked_for = Some(begun);
-        Ok(Some(self.successor.clone()).filter(|_| !self.is_unknown))
+    fn ask(&mut self, by: &str, request: &Request<'_>) -> Response {
+        match request {
+            Request::Describe => {
+                let boxes: Vec<String> = self.logs.keys().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
+                Response::Text(format!("{{\"boxes\":[{}]}}", boxes.join(",")))
+            }
+            Request::System => {
+                Response::Text(self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000)))
+            }
+            Request::Lines { name, first } => {
+                let Some(lines) = self.logs.get(*name) else {
+                    return Response::Refused(format!("there is no box `{name}`"));
+                };
+                let line = |(number, text): (usize, &String)| {
+                    format!("{{\"number\":{number},\"at\":{number},\"level\":\"info\",\"text\":\"{text}\"}}")
+                };
+                let first = usize::try_from(*first).unwrap_or(usize::MAX);
+                let lines: Vec<String> = lines.iter().enumerate().skip(first).map(line).collect();
+                Response::Text(format!("[{}]", lines.join(",")))
+            }
+            Request::Restart { name } => self.act("restart", name, by),
+            Request::Stop { name } => self.act("stop", name, by),
+            Request::Start { name } => self.act("start", name, by),
+            Request::History => Response::Text(self.history.clone()),
+            Request::RollBack(settings) => {
+                let only = if settings.same_authority { ", by the same people" } else { "" };
+                self.done.push(format!("roll back by {by}{only}"));
+                Response::Number(2)
+            }
+            Request::Begin { manifest } => {
+                self.done.push(format!("begin {}", manifest.len()));
+                Response::Number(manifest.len() as u64)
+            }
+            Request::Lacks => Response::Bytes(vec![7; 64]),
+            Request::Put { part, .. } => {
+                self.blobs.extend_from_slice(part);
+                Response::Done
+            }
+            Request::Deploy(_) => {
+                self.done.push(format!("deploy by {by}"));
+                Response::Number(1)
+            }
+            Request::Forget => {
+                self.blobs.clear();
+                self.done.push("forget".into());
+                Response::Done
+            }
+            Request::Successor { begun } => {
+                self.asked_for = Some(*begun);
+                Response::Successor(Some(self.successor.clone()).filter(|_| !self.is_unknown))
+            }
+            Request::Reboot | Request::PowerOff => {
+                self.done.push(format!("{} by {by}", request.what()));
+                Response::Done
+            }
+            other => panic!("the node is asked {other:?}"),
+        }
     }
 }
 
@@ -317,13 +322,13 @@ impl Joined {
         joined
     }
 
-    pub fn send(&mut self, world: &mut World, request: &Request) -> u32 {
+    pub fn send(&mut self, world: &mut World, request: &Request<'_>) -> u32 {
         let id = self.client.request(request).unwrap();
         self.speak(world);
         id
     }
 
-    pub fn ask(&mut self, world: &mut World, request: &Request) -> Response {
+    pub fn ask(&mut self, world: &mut World, request: &Request<'_>) -> Response {
         let id = self.send(world, request);
         match self.hear(world) {
             Some(Heard::Response(heard, response)) if heard == id => response,

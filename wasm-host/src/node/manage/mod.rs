@@ -1,8 +1,7 @@
 //! What whoever has the power over the node can do to the system that runs.
 
+mod answer;
 mod successor;
-
-pub use successor::Successor;
 
 use super::{
     Node, Previous, Upload,
@@ -23,7 +22,8 @@ use alloc::{
 };
 
 impl Node {
-    fn managed(&self, name: &str) -> Result<Arc<BoxHandle>, String> {
+    /// The box of that name.
+    pub fn managed(&self, name: &str) -> Result<Arc<BoxHandle>, String> {
         self.find(name).ok_or_else(|| {
             let running = self.running();
             let names: Vec<&str> = running.boxes.iter().map(|handle| &*handle.name).collect();

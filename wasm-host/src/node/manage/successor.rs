@@ -6,20 +6,12 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-
-/// What would become of the power over the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Successor {
-    /// The settings of the box that would have it. None: no box would.
-    pub settings: Option<Vec<(String, String)>>,
-    /// That box is another than now, or has other settings, or images may be signed by others.
-    pub is_other: bool,
-}
+use manage::Authority;
 
 impl Node {
     /// Of the image that is being brought, or of the one that `roll_back` goes back to.
     /// None: it is not known before it is read.
-    pub fn successor(&self, upload: Option<&Upload>) -> Result<Option<Successor>, String> {
+    pub fn successor(&self, upload: Option<&Upload>) -> Result<Option<Authority>, String> {
         let plan = match upload {
             Some(upload) => upload.plan()?.ok_or("the image lacks its plan")?,
             None => match self.previous()?.image {
@@ -28,7 +20,7 @@ impl Node {
             },
         };
         let settings = plan.controlling().map(|spec| spec.config.clone());
-        Ok(Some(Successor { settings, is_other: !self.same_authority(&self.running().plan, &plan) }))
+        Ok(Some(Authority { settings, is_other: !self.same_authority(&self.running().plan, &plan) }))
     }
 
     /// Whether one system gives the power over the node to whom the other gives it: by the same box with the same

@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use alloc::{format, string::String, vec, vec::Vec};
+use manage::Request;
 
 const FOREVER: &str = "(call $forever)";
 
@@ -147,29 +148,33 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
     assert_eq!((&history[0]["by"], &history[1]["step"]), (&"anna".into(), &"done".into()));
 }
 
-/// A box that asks for the power over the node.
+/// A box that asks for the power over the node, to restart box `two` by it.
 fn powerful() -> Vec<u8> {
-    wat::parse_str(
+    let request: String =
+        manage::encode(&Request::Restart { name: "two" }).iter().map(|byte| format!("\\{byte:02x}")).collect();
+    wat::parse_str(format!(
         r#"(component
             (import "pearwood:control/node@0.2.0" (instance $node
-                (export "restart" (func (param "name" string) (param "by" string) (result (result (error string)))))))
+                (export "ask" (func (param "by" string) (param "request" (list u8)) (result (list u8))))))
             (core module $memory
                 (memory (export "memory") 1)
-                (data (i32.const 0) "twoanna\0aforged")
+                (data (i32.const 0) "anna\0aforged")
+                (data (i32.const 64) "{request}")
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
             (core instance $memory (instantiate $memory))
-            (core func $restart (canon lower (func $node "restart")
+            (core func $ask (canon lower (func $node "ask")
                 (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
             (core module $code
-                (import "node" "restart" (func $restart (param i32 i32 i32 i32 i32)))
+                (import "node" "ask" (func $ask (param i32 i32 i32 i32 i32)))
                 (func (export "run")
-                    (call $restart (i32.const 0) (i32.const 3) (i32.const 3) (i32.const 11) (i32.const 512))))
-            (core instance $node (export "restart" (func $restart)))
+                    (call $ask (i32.const 0) (i32.const 11) (i32.const 64) (i32.const {}) (i32.const 512))))
+            (core instance $node (export "ask" (func $ask)))
             (core instance $code (instantiate $code (with "node" (instance $node))))
             (func $run (canon lift (core func $code "run")))
             (instance $service (export "run" (func $run)))
             (export "pearwood:box/service@0.2.0" (instance $service)))"#,
-    )
+        request.len() / 3
+    ))
     .unwrap()
 }
 

@@ -1,0 +1,263 @@
+//! What people may ask of a node, and what it answers: postcard, one value a message.
+//!
+//! A [`Request`] goes from a command, or the web console, over the channel to the node's control box, which looks at the role
+//! that it [`needs`](Request::needs) and passes it on to the node; what is typed on the node's serial console is the same
+//! type. To add one: a variant here, the node's answer (`wasm-host/src/node/manage/answer.rs`), and the command.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// What a key may do: each includes those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// see all that there is to see
+    View,
+    /// restart, stop and start boxes, and the node; go back to the system of before
+    Operate,
+    /// change the system
+    Deploy,
+}
+
+/// Names and bytes lie in the message that it was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// Nothing: the client is still there. Answered by the control box, as are all down to `Cancel`.
+    Ping,
+    /// The web console: HTML that asks for `Describe`, `Logs` and so on beside it.
+    Page,
+    /// What has been measured, in Prometheus' text format.
+    Metrics,
+    /// Lines of the log of a box, or of all: [`LogLines`] as JSON in each response. The last 64 of each box are there.
+    Logs { name: Option<&'a str>, follow: bool },
+    /// How a deployment goes: its record as JSON at each step, and at last when it is over.
+    Watch { number: u64 },
+    /// No more of that request.
+    Cancel { request: u32 },
+
+    /// How the node fares, as JSON: its system, uptime and memory, its boxes, which arrows there are and what they grant
+    /// (`links`), and what has gone over which.
+    Describe,
+    /// The running system's `system.toml`.
+    System,
+    /// The lines of a box's log from `first` on, oldest first, as a JSON array of [`LogLine`]. The node counts the lines of
+    /// each box from 0.
+    Lines { name: &'a str, first: u64 },
+    /// Ends a box's instance, and starts another.
+    Restart { name: &'a str },
+    /// Ends a box's instance. It comes back by `Start`, or when another version takes its place. Refused for the box that
+    /// asks, and those that it reaches others by.
+    Stop { name: &'a str },
+    Start { name: &'a str },
+    /// Ends all boxes and boots the machine again; on Linux, the process ends with status 3.
+    Reboot,
+    /// Ends all boxes and switches the machine off.
+    PowerOff,
+    /// What was deployed, oldest first, as JSON: the last 32 since the node's boot and, if the node keeps systems on a disk,
+    /// the last 64 of before. `number`, `by` (who asked), `changes` (a line for each box), `began` and `ended` (null: before
+    /// the boot, and not yet), `wall_clock` (nanoseconds since 1970), `hash` (of a system that was written to the disk);
+    /// `step`, which is `preparing`, `handing-over`, `trial`, `rolling-back`, and at last `done`, `refused`, `rolled-back`,
+    /// `stuck` or `interrupted` (by the node's end), and `text`, the same with reasons. Of one that is done: `kept`, whether
+    /// it is what the node starts from now on (null: it keeps no systems), and `lasts`, the same in words.
+    History,
+    /// The system that ran before the one that runs takes its place: the one of before the last deployment or, after a boot,
+    /// that in the other slot of the node's disk. Twice is there and back. Yields the number of this deployment.
+    RollBack(Settings),
+    /// Begins an image with its signed manifest; one that was begun before is dropped. Refused unless a key has signed it
+    /// that the node trusts, and if it is more than the arrow's `upload` or than half of the free memory. Yields the number
+    /// of bytes that the node lacks of it, as far as is known.
+    Begin { manifest: &'a [u8] },
+    /// BLAKE3 hashes, 32 bytes each, of blobs that the node lacks for it; at most 1,024 of them. There may be others when
+    /// these are there.
+    Lacks,
+    /// A part of a blob: the parts of one blob come in order, and no other between them. The last must complete what the
+    /// hash says.
+    Put { hash: [u8; 32], length: u64, offset: u64, part: &'a [u8] },
+    /// The image that was begun takes the place of the running one. If the node keeps systems on a disk, it is written there
+    /// first, and refused if it cannot be; it is what the node starts once its trial is over well, and not before. Yields the
+    /// number of the deployment.
+    Deploy(Settings),
+    /// Drops the image that was begun, and gives its memory back.
+    Forget,
+    /// Who would have the power over the node once the image runs that was `begun` and whose plan has been brought, or else
+    /// the one that `RollBack` goes back to. None: that is not known before it is read from the node's disk.
+    Successor { begun: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    Done,
+    Text(String),
+    Number(u64),
+    Bytes(Vec<u8>),
+    Successor(Option<Authority>),
+    /// Others follow.
+    More(String),
+    /// Why not, in words that name what is at fault.
+    Refused(String),
+}
+
+/// How a system is deployed. Nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// how long new boxes may take until they are ready
+    pub ready: u64,
+    /// how long old ones may take until what is open is finished
+    pub drain: u64,
+    /// for how long the new ones are on trial
+    pub trial: u64,
+    /// Goes on even if the key that asks, or any, could not do as much afterwards.
+    pub allow_lockout: bool,
+    /// Though it is a system of another name.
+    pub other_system: bool,
+    /// Refused if it gave the power over the node to others. The control box says it of a key that could not do that.
+    pub same_authority: bool,
+}
+
+/// Who would have the power over the node with another system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// The settings of the box that would have it. None: no box would.
+    pub settings: Option<Vec<(String, String)>>,
+    /// That box is another than now, or has other settings, or other keys may sign images.
+    pub is_other: bool,
+}
+
+/// Lines of one box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLines {
+    pub name: String,
+    pub lines: Vec<LogLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub number: u64,
+    /// nanoseconds since the node's boot
+    pub at: u64,
+    pub level: String,
+    pub text: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Settings {
+            ready: 10 * SECOND,
+            drain: 10 * SECOND,
+            trial: 10 * SECOND,
+            allow_lockout: false,
+            other_system: false,
+            same_authority: false,
+        }
+    }
+}
+
+impl Request<'_> {
+    /// The least role that may ask this.
+    pub fn needs(&self) -> Role {
+        match self {
+            Request::Ping
+            | Request::Page
+            | Request::Metrics
+            | Request::Logs { .. }
+            | Request::Watch { .. }
+            | Request::Cancel { .. }
+            | Request::Describe
+            | Request::System
+            | Request::Lines { .. }
+            | Request::History => Role::View,
+            Request::Restart { .. }
+            | Request::Stop { .. }
+            | Request::Start { .. }
+            | Request::Reboot
+            | Request::PowerOff
+            | Request::RollBack(_) => Role::Operate,
+            Request::Begin { .. }
+            | Request::Lacks
+            | Request::Put { .. }
+            | Request::Deploy(_)
+            | Request::Forget
+            | Request::Successor { .. } => Role::Deploy,
+        }
+    }
+
+    /// In words, as in "anna may not ...".
+    pub fn what(&self) -> &'static str {
+        match self {
+            Request::Restart { .. } => "restart boxes",
+            Request::Stop { .. } => "stop boxes",
+            Request::Start { .. } => "start boxes",
+            Request::Reboot => "reboot the node",
+            Request::PowerOff => "switch the node off",
+            Request::RollBack(_) => "roll back",
+            _ if self.needs() == Role::Deploy => "deploy",
+            _ => "look",
+        }
+    }
+
+    /// What it changes, as in "anna ...", where that is worth a line in the log.
+    pub fn changes(&self) -> Option<String> {
+        Some(match self {
+            Request::Restart { name } => alloc::format!("restarts {name}"),
+            Request::Stop { name } => alloc::format!("stops {name}"),
+            Request::Start { name } => alloc::format!("starts {name}"),
+            Request::Reboot => "reboots the node".into(),
+            Request::PowerOff => "switches the node off".into(),
+            Request::RollBack(_) => "rolls back".into(),
+            Request::Deploy(_) => "deploys".into(),
+            _ => return None,
+        })
+    }
+}
+
+impl Role {
+    pub const ALL: [Role; 3] = [Role::View, Role::Operate, Role::Deploy];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::View => "view",
+            Role::Operate => "operate",
+            Role::Deploy => "deploy",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl From<Result<(), String>> for Response {
+    fn from(result: Result<(), String>) -> Self {
+        result.map_or_else(Response::Refused, |()| Response::Done)
+    }
+}
+
+impl From<Result<u64, String>> for Response {
+    fn from(result: Result<u64, String>) -> Self {
+        result.map_or_else(Response::Refused, Response::Number)
+    }
+}
+
+impl From<Result<String, String>> for Response {
+    fn from(result: Result<String, String>) -> Self {
+        result.map_or_else(Response::Refused, Response::Text)
+    }
+}
+
+/// # Panics
+/// If memory ends.
+pub fn encode(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_allocvec(message).expect("messages can be written")
+}
+
+/// None: it is no such message, or more than one.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(message, _)| message)
+}
