@@ -28,6 +28,7 @@ enum Sleep {
 const DEBUG_EXIT: u16 = 0xf4;
 const EXIT_OFF: u8 = 0x10;
 const EXIT_FAILED: u8 = 0x11;
+const EXIT_REBOOT: u8 = 0x12;
 
 /// Learns from the tables what to do, while there is memory to map registers.
 pub fn init(tables: &Tables) {
@@ -97,13 +98,18 @@ pub fn off() -> ! {
     }
     // nothing to switch it off with; a virtual machine that does not restart ends with a reset
     if features::has_hypervisor() {
-        reboot();
+        reset();
     }
     halt()
 }
 
 pub fn reboot() -> ! {
     interrupts::disable();
+    debug_exit(EXIT_REBOOT);
+    reset()
+}
+
+fn reset() -> ! {
     if let Some((register, value)) = CONTROL.try_lock().and_then(|control| control.reset) {
         write(register, Width::Byte, u16::from(value));
     }
@@ -117,7 +123,7 @@ pub fn reboot() -> ! {
 pub fn fail() -> ! {
     interrupts::disable();
     debug_exit(EXIT_FAILED);
-    reboot()
+    reset()
 }
 
 /// After a report of why nothing can run here. Starting again would change nothing, so a person has to.
@@ -126,7 +132,7 @@ pub fn stop() -> ! {
     interrupts::disable();
     debug_exit(EXIT_FAILED);
     if features::has_hypervisor() {
-        reboot();
+        reset();
     }
     halt()
 }

@@ -14,8 +14,8 @@ mod code;
 #[path = "broken/hostile.rs"]
 mod hostile;
 
-use manage::Settings;
 use guests::{HANDLER, Handler};
+use manage::Settings;
 use pearwood::system::{System, describe};
 use pearwood::{
     build::{self, Component, Components, Target},

@@ -1,5 +1,6 @@
 //! A node that is managed from elsewhere, with the commands that people use.
 
+use pearwood::node::End;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -11,7 +12,7 @@ use tests::{
     client::curl,
     load,
     managed::{Console, Managed, People, strs},
-    node::pearwood_command,
+    node::{PATIENCE, pearwood_command},
     on_each,
 };
 
@@ -50,6 +51,7 @@ fn who_has_no_right_is_told_so(on: On) {
     assert!(managed.obeyed("vera", &["logs", "http"]).out.contains("http: listening on port 80"));
     managed.refused("vera", &["restart", "site"], "vera may not restart boxes: this needs the role `operate`");
     managed.refused("vera", &["rollback"], "vera may not roll back");
+    managed.refused("vera", &["reboot"], "vera may not reboot the node: this needs the role `operate`");
     managed.refused("vera", &strs(&managed.deploys(&["deploy"])), "vera may not deploy");
     managed.refused("anna", &["stop", "control"], "is what the node is managed by");
     managed.refused("anna", &["stop", "sit"], "there is no box `sit`");
@@ -62,7 +64,18 @@ fn who_has_no_right_is_told_so(on: On) {
     managed.refused("anna", &["restart", "site"], "is stopped");
     managed.obeyed("anna", &["start", "site"]);
     managed.node.wait_for(position, "site: started by anna");
-    managed.node.power_off();
+    // the same on the node's own console
+    for (typed, said) in [
+        ("stop site", "stopping site"),
+        ("stop site", "site: error: stopped: by the operator"),
+        ("start site", "site: started by the operator"),
+        ("rollback", "no other system ran here since the node's boot"),
+    ] {
+        managed.node.node.type_line(typed).expect("typed");
+        managed.node.wait_for(position, said);
+    }
+    managed.obeyed("anna", &["reboot"]);
+    assert_eq!(managed.node.node.wait(PATIENCE).expect("it ends"), End::Reboot);
 }
 
 fn a_system_is_deployed_while_it_serves(on: On) {
@@ -126,7 +139,8 @@ fn what_is_refused_changes_nothing(on: On) {
     assert_eq!(outcomes.len(), 3, "{}", said.out);
     assert!(outcomes[0].starts_with("refused") && outcomes[1..] == ["done", "done"], "{}", said.out);
     keys_change(&managed);
-    managed.node.power_off();
+    managed.obeyed("anna", &["power-off"]);
+    assert_eq!(managed.node.node.wait(PATIENCE).expect("it ends"), End::Off);
 }
 
 /// Other keys hold at once: who is out is out, whatever was open, and nobody is locked out unawares.

@@ -3,8 +3,8 @@
 use super::{system_path, table::bytes};
 use anyhow::{Result, bail};
 use clap::Args;
-use manage::Settings;
 use manage::Request;
+use manage::Settings;
 use pearwood::build;
 use pearwood::keys;
 use pearwood::remote::{At, Brought, Deployed, Remote, Sent, bring, watch};

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{BufRead, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -73,7 +72,7 @@ impl Up {
             let end = watch(&node, &interrupts)?;
             match end {
                 End::Off => return Ok(ExitCode::SUCCESS),
-                End::Reset if operator.asked_to_reboot() => eprintln!("the node starts again"),
+                End::Reboot => eprintln!("the node starts again"),
                 End::Reset => bail!("the node was reset without having been asked to"),
                 End::Failed => bail!("the kernel failed; its last words are above"),
                 End::Broken(status) => bail!("QEMU ended: {status}"),
@@ -170,17 +169,14 @@ fn watch(node: &Node, interrupts: &mpsc::Receiver<()>) -> Result<End> {
 /// Whoever types on our standard input: the node's console is passed on to them.
 #[derive(Default)]
 struct Operator {
-    reboot: Arc<AtomicBool>,
     /// Reads standard input for all nodes of this process, one after another.
     reader: std::cell::OnceCell<mpsc::Sender<std::sync::Weak<Node>>>,
 }
 
 impl Operator {
     fn attend(&self, node: &Arc<Node>) {
-        self.reboot.store(false, Ordering::Relaxed);
         let reader = self.reader.get_or_init(|| {
             let (sender, nodes) = mpsc::channel::<std::sync::Weak<Node>>();
-            let reboot = self.reboot.clone();
             thread::spawn(move || {
                 let Ok(mut current) = nodes.recv() else { return };
                 for line in stdin().lock().lines().map_while(Result::ok) {
@@ -188,7 +184,6 @@ impl Operator {
                         current = next;
                     }
                     if let Some(node) = current.upgrade() {
-                        reboot.store(line.trim() == "reboot", Ordering::Relaxed);
                         let _ = node.type_line(&line);
                     }
                 }
@@ -196,9 +191,5 @@ impl Operator {
             sender
         });
         let _ = reader.send(Arc::downgrade(node));
-    }
-
-    fn asked_to_reboot(&self) -> bool {
-        self.reboot.load(Ordering::Relaxed)
     }
 }

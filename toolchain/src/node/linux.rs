@@ -35,5 +35,9 @@ pub fn linux(
 }
 
 fn end(status: ExitStatus) -> End {
-    if status.success() { End::Off } else { End::Broken(status) }
+    match status.code() {
+        Some(0) => End::Off,
+        Some(3) => End::Reboot,
+        _ => End::Broken(status),
+    }
 }

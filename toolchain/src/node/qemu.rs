@@ -134,11 +134,13 @@ impl Qemu {
     }
 }
 
-/// What the kernel writes to the exit device is 0x10 when it turns itself off, and 0x11 when it fails.
+/// What the kernel writes to the exit device is 0x10 when it turns itself off, 0x11 when it fails, and 0x12 when it
+/// is told to reboot.
 fn end(status: ExitStatus) -> End {
     match status.code() {
         Some(0x21) => End::Off,
         Some(0x23) => End::Failed,
+        Some(0x25) => End::Reboot,
         Some(0) => End::Reset,
         _ => End::Broken(status),
     }

@@ -23,7 +23,9 @@ const START: Duration = Duration::from_secs(10);
 pub enum End {
     /// It turned itself off.
     Off,
-    /// It reset itself: it was told to reboot, or the CPU gave up.
+    /// It was told to start again.
+    Reboot,
+    /// It reset itself: the CPU gave up.
     Reset,
     /// The kernel failed, and said why on the console.
     Failed,

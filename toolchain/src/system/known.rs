@@ -99,10 +99,7 @@ pub const GIVEN: &[Given] = &[
     given("pearwood:box/entropy", &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")]),
     given(
         CONTROL,
-        &[
-            ("ask", "func(by: string, request: list<u8>) -> list<u8>"),
-            ("boot-secret", "func() -> list<u8>"),
-        ],
+        &[("ask", "func(by: string, request: list<u8>) -> list<u8>"), ("boot-secret", "func() -> list<u8>")],
     ),
 ];
 

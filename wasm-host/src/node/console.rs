@@ -18,7 +18,7 @@ use manage::{Request, Response, Settings};
 /// Longer lines are cut.
 const MAX_LINE: usize = 256;
 
-const HELP: &str = 
+const HELP: &str =
     "commands: status, system, history, rollback, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
 
 /// Answers what the operator types, for ever.

@@ -33,11 +33,18 @@ pub enum Request<'a> {
     /// What has been measured, in Prometheus' text format.
     Metrics,
     /// Lines of the log of a box, or of all: [`LogLines`] as JSON in each response. The last 64 of each box are there.
-    Logs { name: Option<&'a str>, follow: bool },
+    Logs {
+        name: Option<&'a str>,
+        follow: bool,
+    },
     /// How a deployment goes: its record as JSON at each step, and at last when it is over.
-    Watch { number: u64 },
+    Watch {
+        number: u64,
+    },
     /// No more of that request.
-    Cancel { request: u32 },
+    Cancel {
+        request: u32,
+    },
 
     /// How the node fares, as JSON: its system, uptime and memory, its boxes, which arrows there are and what they grant
     /// (`links`), and what has gone over which.
@@ -46,13 +53,22 @@ pub enum Request<'a> {
     System,
     /// The lines of a box's log from `first` on, oldest first, as a JSON array of [`LogLine`]. The node counts the lines of
     /// each box from 0.
-    Lines { name: &'a str, first: u64 },
+    Lines {
+        name: &'a str,
+        first: u64,
+    },
     /// Ends a box's instance, and starts another.
-    Restart { name: &'a str },
+    Restart {
+        name: &'a str,
+    },
     /// Ends a box's instance. It comes back by `Start`, or when another version takes its place. Refused for the box that
     /// asks, and those that it reaches others by.
-    Stop { name: &'a str },
-    Start { name: &'a str },
+    Stop {
+        name: &'a str,
+    },
+    Start {
+        name: &'a str,
+    },
     /// Ends all boxes and boots the machine again; on Linux, the process ends with status 3.
     Reboot,
     /// Ends all boxes and switches the machine off.
@@ -70,13 +86,20 @@ pub enum Request<'a> {
     /// Begins an image with its signed manifest; one that was begun before is dropped. Refused unless a key has signed it
     /// that the node trusts, and if it is more than the arrow's `upload` or than half of the free memory. Yields the number
     /// of bytes that the node lacks of it, as far as is known.
-    Begin { manifest: &'a [u8] },
+    Begin {
+        manifest: &'a [u8],
+    },
     /// BLAKE3 hashes, 32 bytes each, of blobs that the node lacks for it; at most 1,024 of them. There may be others when
     /// these are there.
     Lacks,
     /// A part of a blob: the parts of one blob come in order, and no other between them. The last must complete what the
     /// hash says.
-    Put { hash: [u8; 32], length: u64, offset: u64, part: &'a [u8] },
+    Put {
+        hash: [u8; 32],
+        length: u64,
+        offset: u64,
+        part: &'a [u8],
+    },
     /// The image that was begun takes the place of the running one. If the node keeps systems on a disk, it is written there
     /// first, and refused if it cannot be; it is what the node starts once its trial is over well, and not before. Yields the
     /// number of the deployment.
@@ -85,7 +108,9 @@ pub enum Request<'a> {
     Forget,
     /// Who would have the power over the node once the image runs that was `begun` and whose plan has been brought, or else
     /// the one that `RollBack` goes back to. None: that is not known before it is read from the node's disk.
-    Successor { begun: bool },
+    Successor {
+        begun: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! Whoever changes the system does not lose the power over it unawares, and nobody gets more than was given.
 
-use manage::Authority;
 use crate::{
     config::{Config, Grantee},
     message::Role,
 };
+use manage::Authority;
 
 /// Why the owner of a key should think twice before a system takes the place of this one: what could not be done any
 /// more then. `settings`: of its control box, if it has one.

@@ -58,9 +58,7 @@ impl Power for FakeNode {
                 let boxes: Vec<String> = self.logs.keys().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
                 Response::Text(format!("{{\"boxes\":[{}]}}", boxes.join(",")))
             }
-            Request::System => {
-                Response::Text(self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000)))
-            }
+            Request::System => Response::Text(self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000))),
             Request::Lines { name, first } => {
                 let Some(lines) = self.logs.get(*name) else {
                     return Response::Refused(format!("there is no box `{name}`"));
