@@ -45,6 +45,16 @@ pub fn describe(binary: &[u8]) -> Result<Description, NotAComponent> {
     }
 }
 
+/// Describes all interfaces of packages, each of which comes after those that it uses.
+pub(super) fn describe_wit(files: &[&str]) -> Result<Vec<Interface>, NotAComponent> {
+    let mut resolve = Resolve::default();
+    for file in files {
+        resolve.push_str("wit", file).map_err(|error| NotAComponent(format!("{error:#}")))?;
+    }
+    let named = resolve.interfaces.iter().filter_map(|(id, _)| Some((resolve.id_of(id)?, id)));
+    named.map(|(name, id)| of_interface(&resolve, name, id)).collect()
+}
+
 /// Describes the components that a WIT world is for.
 pub(super) fn world_description(resolve: &Resolve, world: wit::WorldId) -> Result<Description, NotAComponent> {
     let world = &resolve.worlds[world];
@@ -57,25 +67,25 @@ pub(super) fn world_description(resolve: &Resolve, world: wit::WorldId) -> Resul
 fn interface(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> Result<Option<Interface>, NotAComponent> {
     let name = resolve.name_world_key(key);
     Ok(match item {
-        WorldItem::Interface { id, .. } => {
-            let interface = &resolve.interfaces[*id];
-            let mut functions =
-                interface.functions.values().map(|f| function(resolve, &name, f)).collect::<Result<Vec<_>, _>>()?;
-            functions.sort_by(|a, b| a.name.cmp(&b.name));
-            let types = interface
-                .types
-                .iter()
-                .map(|(name, id)| Type { name: name.clone(), definition: Printer::new(resolve, true).definition(*id) });
-            let types = types.collect();
-            let protocol = protocol(resolve, &name, interface)?;
-            Some(Interface { name, functions, types, protocol })
-        }
+        WorldItem::Interface { id, .. } => Some(of_interface(resolve, name, *id)?),
         WorldItem::Function(f) => {
             let functions = [function(resolve, &name, f)?].into();
             Some(Interface { name, functions, types: Vec::new(), protocol: None })
         }
         WorldItem::Type { .. } => None,
     })
+}
+
+fn of_interface(resolve: &Resolve, name: String, id: wit::InterfaceId) -> Result<Interface, NotAComponent> {
+    let interface = &resolve.interfaces[id];
+    let functions = interface.functions.values().map(|f| function(resolve, &name, f));
+    let mut functions = functions.collect::<Result<Vec<_>, _>>()?;
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
+    let printed = |id: TypeId| Printer::new(resolve, true).definition(id);
+    let types = interface.types.iter().map(|(name, id)| Type { name: name.clone(), definition: printed(*id) });
+    let types = types.collect();
+    let protocol = protocol(resolve, &name, interface)?;
+    Ok(Interface { name, functions, types, protocol })
 }
 
 /// What a protocol's functions declare, if the interface has them.

@@ -1,8 +1,9 @@
 //! The interfaces that Pearwood itself gives a meaning to. Any other is between the boxes that name it.
 
 use super::InterfaceName;
+use super::given::given;
+use wasm_host::arrows::Protocol;
 pub use wasm_host::arrows::{HANDLER, NAMES, TCP, UDP};
-use wasm_host::arrows::{Kinds, Protocol};
 pub use wasm_host::interface::has_version;
 
 /// What an import of an interface needs.
@@ -22,9 +23,6 @@ pub enum Kind {
     Other,
 }
 
-/// The protocols of Pearwood's own packages.
-pub const PROTOCOLS: &[&str] = &[TCP, UDP, NAMES, HANDLER, "pearwood:hardware/nic", "pearwood:hardware/block"];
-
 /// Classes of devices.
 pub const NIC: &str = "nic";
 pub const DISK: &str = "disk";
@@ -39,69 +37,11 @@ pub const CLIENT_FACES: &[(&str, &str)] =
 /// Exports that the node can call on behalf of clients of [`HANDLER`], for boxes that have no port for it.
 pub const SERVICE_FACES: &[(&str, &str)] = &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")];
 
-/// The protocol that the faces of WASI speak, as `wit/http/http.wit` declares it.
+/// The protocol that the faces of WASI speak.
 pub fn handler() -> Protocol {
-    use wit::http::{Command, Event};
-    let kinds = Kinds {
-        asks: Kinds::bit(Command::REQUEST),
-        cancels: Kinds::bit(Command::CANCEL),
-        opens: 0,
-        ends: Kinds::bit(Event::END) | Kinds::bit(Event::FAILED),
-        fails: Kinds::bit(Event::FAILED),
-        answers: Kinds::bit(Event::RESPONSE),
-    };
-    Protocol::new(alloc::format!("{HANDLER}@{HANDLER_VERSION}"), kinds)
+    let handler = given().iter().find(|given| given.path() == HANDLER).expect("wit/ has it");
+    Protocol::new(handler.track(), handler.protocol.as_ref().map(|declared| declared.kinds).unwrap_or_default())
 }
-
-/// An interface that the node gives: its version, and its functions with their types written out.
-#[derive(Debug)]
-pub struct Given {
-    pub path: &'static str,
-    pub version: &'static str,
-    pub functions: &'static [(&'static str, &'static str)],
-}
-
-const fn given(path: &'static str, functions: &'static [(&'static str, &'static str)]) -> Given {
-    Given { path, version: "0.2.0", functions }
-}
-
-/// All of `wit/` that boxes import. A test holds it against the WIT files.
-pub const GIVEN: &[Given] = &[
-    given(
-        "pearwood:box/ports",
-        &[
-            ("receive", "func(port: u32) -> list<u8>"),
-            ("send", "func(port: u32, peer: u32, batch: list<u8>) -> bool"),
-            (
-                "send-and-wait",
-                "func(port: u32, peer: u32, batch: list<u8>, deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
-            ),
-            (
-                "wait",
-                "func(deadline: u64) -> record { now: u64, ready: u64, notices: flags { deadline, room, retire } }",
-            ),
-            (
-                "wait-and-receive",
-                "func(deadline: u64) -> record { wake: record { now: u64, ready: u64, notices: flags { deadline, room, retire } }, received: list<u8>, sent: bool }",
-            ),
-        ],
-    ),
-    given("pearwood:box/log", &[("write", "func(level: enum { error, warn, info, debug }, line: string)")]),
-    given("pearwood:box/config", &[("get", "func() -> list<tuple<string, string>>"), ("memory", "func() -> u64")]),
-    given(
-        "pearwood:box/assets",
-        &[
-            ("entries", "func() -> list<record { path: string, size: u64, hash: list<u8>, modified: u64 }>"),
-            ("read", "func(index: u32, offset: u64, len: u32) -> list<u8>"),
-        ],
-    ),
-    given("pearwood:box/heir", &[("give", "func(state: list<u8>)")]),
-    given("pearwood:box/entropy", &[("get", "func(len: u32) -> list<u8>"), ("wall-clock", "func() -> option<u64>")]),
-    given(
-        CONTROL,
-        &[("ask", "func(by: string, request: list<u8>) -> list<u8>"), ("boot-secret", "func() -> list<u8>")],
-    ),
-];
 
 /// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each.
 pub const FACES: &[(&str, &[&str])] = &[
@@ -154,11 +94,6 @@ fn is_face(name: &InterfaceName) -> bool {
     FACES.iter().any(|(face, versions)| {
         (*face == name.package() || *face == name.path()) && versions.iter().any(|version| has_version(name, version))
     })
-}
-
-/// The node's own interface of that name, whatever its version.
-pub fn find_given(name: &InterfaceName) -> Option<&'static Given> {
-    GIVEN.iter().find(|given| given.path == name.path())
 }
 
 #[cfg(test)]

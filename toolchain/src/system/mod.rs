@@ -8,6 +8,7 @@ mod check;
 pub mod description;
 mod diagnostic;
 mod extract;
+mod given;
 pub mod grant;
 pub mod graph;
 mod instance;

@@ -2,7 +2,7 @@
 
 use super::{Check, Kind, provides};
 use crate::system::description::{Description, Interface};
-use crate::system::known::{GIVEN, find_given};
+use crate::system::given::{find_given, given};
 use crate::system::{BoxSpec, InterfaceName, suggest};
 use alloc::{
     format,
@@ -28,8 +28,8 @@ impl Check<'_> {
         };
         let kind = Kind::of(&name);
         let is_own = name.package().starts_with("pearwood:");
-        if is_own && matches!(kind, Kind::Own | Kind::Control) && !import.functions.is_empty() {
-            self.given(spec, &name, import);
+        if is_own && matches!(kind, Kind::Own | Kind::Control | Kind::Device(_)) && !import.functions.is_empty() {
+            self.of_the_node(spec, &name, import);
         }
         let needs_arrow = match (kind, &import.protocol) {
             (_, Some(declared)) => declared.client,
@@ -77,30 +77,29 @@ impl Check<'_> {
     }
 
     /// Holds an import against the node's own interface of that name.
-    fn given(&mut self, spec: &BoxSpec, name: &InterfaceName, import: &Interface) {
+    fn of_the_node(&mut self, spec: &BoxSpec, name: &InterfaceName, import: &Interface) {
         let Some(given) = find_given(name) else {
             let message = format!("box `{}` imports `{name}`, which the node does not have", spec.name);
-            let own = GIVEN.iter().map(|given| given.path).filter(|path| path.starts_with(name.package()));
+            let own = given().iter().map(Interface::path).filter(|path| path.starts_with(name.package()));
             let fault = self.fault(spec, spec.component_at, message);
             fault.interface = Some(name.to_string());
             fault.help = suggest::help(name.path(), own);
             return;
         };
-        let own = format!("{}@{}", given.path, given.version);
-        if InterfaceName::parse(&own).is_some_and(|own| !own.compatible(name)) {
-            let message = format!("box `{}` imports `{name}`, and the node has version {}", spec.name, given.version);
+        let own = &given.name;
+        if given.parsed().is_some_and(|own| !own.compatible(name)) {
+            let version = own.split_once('@').map_or("", |(_, version)| version);
+            let message = format!("box `{}` imports `{name}`, and the node has version {version}", spec.name);
             let fault = self.fault(spec, spec.component_at, message);
             fault.interface = Some(name.to_string());
             fault.help = Some("build the component against this version's `wit` folder".into());
             return;
         }
-        let unfit: Vec<String> =
-            import.functions.iter().filter_map(|function| super::types::unlike(given, function)).collect();
+        let unfit = super::types::unlike(given, import);
         if unfit.is_empty() {
             return;
         }
-        let message =
-            format!("box `{}` imports `{name}` with functions that the node's `{own}` does not have so", spec.name);
+        let message = format!("box `{}` imports `{name}` which the node's `{own}` does not fit", spec.name);
         let fault = self.fault(spec, spec.component_at, message);
         fault.interface = Some(name.to_string());
         fault.notes = unfit;

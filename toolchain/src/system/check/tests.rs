@@ -1,6 +1,7 @@
 use super::*;
 use crate::system::description::{Case, Declaration, Field, Function, Interface, Type, shape};
-use crate::system::known::{NAMES, TCP as TCP_PATH, UDP, find_given};
+use crate::system::given::find_given;
+use crate::system::known::{NAMES, TCP as TCP_PATH, UDP};
 use crate::system::routes::{CallRoute, DeviceRoute};
 use crate::system::{
     Report,
@@ -33,7 +34,7 @@ fn known(name: &str) -> Interface {
         return protocol(name, sides);
     }
     match InterfaceName::parse(name).and_then(|name| find_given(&name)) {
-        Some(given) => interface(&format!("{}@{}", given.path, given.version), given.functions),
+        Some(given) => given.clone(),
         None => interface(name, &[("call", "func(a: u32) -> u32")]),
     }
 }
@@ -272,11 +273,10 @@ fn what_the_node_does_not_have() {
         );
         fault_with(&[STORE, WIKI].concat(), &components)
     };
-    let known_function =
-        ("write", find_given(&InterfaceName::parse("pearwood:box/log").unwrap()).unwrap().functions[0].1);
-    let name = with(interface("pearwood:box/logs@0.2.0", &[known_function]));
+    let log = |name: &str| Interface { name: name.into(), ..known("pearwood:box/log") };
+    let name = with(log("pearwood:box/logs@0.2.0"));
     assert_eq!(name.help.as_deref(), Some("did you mean `pearwood:box/log`?"));
-    let version = with(interface("pearwood:box/log@0.1.0", &[known_function]));
+    let version = with(log("pearwood:box/log@0.1.0"));
     assert!(version.message.contains("imports `pearwood:box/log@0.1.0`, and the node has version 0.2.0"), "{version}");
     let shape = with(interface("pearwood:box/log@0.2.0", &[("write", "func(line: string)"), ("read", "func()")]));
     assert_eq!(shape.notes.len(), 2, "{shape}");

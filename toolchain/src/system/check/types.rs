@@ -1,7 +1,6 @@
 //! Whether an import's functions are an export's, type by type.
 
-use crate::system::description::{Function, Interface, shape};
-use crate::system::known::Given;
+use crate::system::description::{Function, Interface};
 use alloc::{format, string::String, vec::Vec};
 
 /// Why the export cannot stand for the import: a line for each function.
@@ -36,16 +35,23 @@ fn words(signature: &str) -> impl Iterator<Item = &str> {
     signature.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty())
 }
 
-/// Why the node's own interface cannot stand for an imported function.
-pub(super) fn unlike(given: &Given, wanted: &Function) -> Option<String> {
-    let name = &wanted.name;
-    match given.functions.iter().find(|(own, _)| own == name) {
-        None => {
-            Some(format!("`{name}` is imported as `{}`, and the node has no function of that name", wanted.signature))
-        }
-        Some((_, own)) if shape(own) != wanted.shape => {
-            Some(format!("`{name}` is imported as `{}`, and the node's is `{own}`", wanted.signature))
-        }
-        Some(_) => None,
+/// Why the node's own interface cannot stand for an imported one: a line for each difference.
+pub(super) fn unlike(given: &Interface, import: &Interface) -> Vec<String> {
+    if let (Some(ours), Some(theirs)) = (&import.protocol, &given.protocol) {
+        return ours.misfits(theirs);
     }
+    let unlike = |wanted: &Function| {
+        let name = &wanted.name;
+        match given.function(name) {
+            None => Some(format!(
+                "`{name}` is imported as `{}`, and the node has no function of that name",
+                wanted.signature
+            )),
+            Some(own) if own.shape != wanted.shape => {
+                Some(format!("`{name}` is imported as `{}`, and the node's is `{}`", wanted.signature, own.signature))
+            }
+            Some(_) => None,
+        }
+    };
+    import.functions.iter().filter_map(unlike).collect()
 }

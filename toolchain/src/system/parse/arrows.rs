@@ -2,10 +2,12 @@
 
 use super::table::{Key, Table, Value};
 use super::{Reader, is_device, label};
+use crate::system::description::Interface;
+use crate::system::given::given;
 use crate::system::grant::{
     self, At, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, Setting,
 };
-use crate::system::known::{self, HANDLER, Kind, PROTOCOLS, TCP, UDP};
+use crate::system::known::{self, HANDLER, Kind, TCP, UDP};
 use crate::system::model::{Arrow, BoxSpec, Target};
 use crate::system::{InterfaceName, suggest};
 use alloc::{
@@ -45,7 +47,7 @@ impl Reader {
     /// The arrows of one interface.
     fn interface(&mut self, name: &str, key: &Key<'_>, value: &Value<'_>) -> Vec<Arrow> {
         let what = format!("box `{name}`, arrow `{}`", key.text);
-        let given = || known::GIVEN.iter().map(|given| given.path).chain(PROTOCOLS.iter().copied());
+        let given = || given().iter().map(Interface::path);
         // arrows.pearwood:net/tcp without quotes does not parse; arrows.net.tcp does
         let named = InterfaceName::parse(key.text).filter(|name| {
             let is_own =
