@@ -13,9 +13,9 @@ fn the_documentation_can_be_searched(on: On) {
         }
     };
     let node = TestNode::start("website", on);
-    let page = browser.document(&node.url("/doc/wasm_host/index.html?search=Platform"));
+    let page = browser.document(&node.url("/doc/pearwood_wit/index.html?search=Outbox"));
     let (_, found) = page.split_once(r#"<div id="results">"#).unwrap_or_else(|| panic!("no results in {page}"));
-    assert!(found.contains(r#"href="../wasm_host/platform/trait.Platform.html""#), "{found}");
+    assert!(found.contains(r#"href="../pearwood_wit/struct.Outbox.html""#), "{found}");
     let home = browser.document(&node.url("/"));
     assert!(home.contains("Pearwood") && home.contains("</html>"), "{home}");
     node.power_off();

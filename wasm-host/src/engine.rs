@@ -216,7 +216,7 @@ mod tests {
     fn a_stack_that_ends_is_a_trap() {
         for kind in [Kind::Lean, Kind::Concurrent] {
             let engine = Engine::new(&settings_of(kind)).unwrap();
-            let component = Component::new(&engine, guest("")).unwrap();
+            let component = Component::new(&engine, wat::parse_str(guest("")).unwrap()).unwrap();
             reenter(&engine, &component, 0, 0).unwrap();
             let mut depth = 0;
             while reenter(&engine, &component, depth, 0).is_ok() {
@@ -234,7 +234,7 @@ mod tests {
         for kind in [Kind::Lean, Kind::Concurrent] {
             let engine = Engine::new(&settings_of(kind)).unwrap();
             let calls = "(call_indirect (type $import) (i32.const 512) (i32.const 0))";
-            let component = Component::new(&engine, guest(calls)).unwrap();
+            let component = Component::new(&engine, wat::parse_str(guest(calls)).unwrap()).unwrap();
             let error = reenter(&engine, &component, 0, 0).unwrap_err();
             assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotLeaveComponent), "{error:?}");
         }

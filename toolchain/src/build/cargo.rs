@@ -16,15 +16,26 @@ const COMPONENT_FLAGS: &str = "-Ctarget-feature=+simd128,+bulk-memory -Cllvm-arg
 
 /// Builds the kernel, where cargo puts every kernel; `features` are those of its crate.
 pub fn kernel(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
-    let target = target_directory(workspace, toolchain, "node", KERNEL)?;
-    let mut cargo = toolchain.cargo();
-    cargo.current_dir(&workspace.root).args(["build", "--release", "--package", "kernel", "--target", KERNEL]);
-    cargo.arg("--target-dir").arg(&target).args(["--features", &features.join(",")]);
+    let mut cargo = kernel_command(workspace, toolchain, "build", features)?;
     let artifacts = build("Building the kernel", &mut cargo)?;
     let Some(kernel) = artifacts.into_iter().find_map(|artifact| artifact.executable) else {
         bail!("the crate `kernel` has no program");
     };
     Ok(kernel)
+}
+
+/// The command of cargo's that builds the kernel or looks at it.
+pub fn kernel_command(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    command: &str,
+    features: &[&str],
+) -> Result<Command> {
+    let target = target_directory(workspace, toolchain, "node", KERNEL)?;
+    let mut cargo = toolchain.cargo(command);
+    cargo.current_dir(&workspace.root).args(["--release", "--package", "kernel", "--target", KERNEL]);
+    cargo.arg("--target-dir").arg(&target).args(["--features", &features.join(",")]);
+    Ok(cargo)
 }
 
 /// Builds the `pearwood` command.
@@ -37,35 +48,23 @@ pub fn own_command(workspace: &Workspace) -> Result<PathBuf> {
     program.context("the crate `pearwood` has no program")
 }
 
-/// Builds system boxes, all at once. The modules are in the order of the names.
-pub fn system_boxes(workspace: &Workspace, toolchain: &Toolchain, names: &[&str]) -> Result<Vec<PathBuf>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let target = target_directory(workspace, toolchain, "components", COMPONENT)?;
-    let mut cargo = component_build(toolchain, &target);
-    cargo.current_dir(&workspace.root);
-    for name in names {
-        cargo.args(["--package", &package_name(&workspace.component(name))?]);
-    }
-    let artifacts = build(&format!("Building {}", names.join(", ")), &mut cargo)?;
-    names.iter().map(|name| module_of(&artifacts, &workspace.component(name))).collect()
-}
-
-/// Builds the crate in a person's folder.
-pub fn folder(workspace: &Workspace, toolchain: &Toolchain, folder: &Path) -> Result<PathBuf> {
-    let target = target_directory(workspace, toolchain, "components", COMPONENT)?;
-    let mut cargo = component_build(toolchain, &target);
+/// Builds the crate of one box. Each is built by itself: cargo gives crates that are built together the features that any
+/// of them asks for, so that a box would be compiled anew for each system that has other boxes beside it.
+pub fn component(workspace: &Workspace, toolchain: &Toolchain, folder: &Path) -> Result<PathBuf> {
+    let mut cargo = component_command(workspace, toolchain, "build")?;
     cargo.current_dir(folder);
-    let artifacts = build(&format!("Building {}", folder.display()), &mut cargo)?;
+    let shown = folder.strip_prefix(&workspace.root).unwrap_or(folder);
+    let artifacts = build(&format!("Building {}", shown.display()), &mut cargo)?;
     module_of(&artifacts, folder)
 }
 
-fn component_build(toolchain: &Toolchain, target: &Path) -> Command {
-    let mut cargo = toolchain.cargo();
-    cargo.args(["build", "--release", "--target", COMPONENT]).arg("--target-dir").arg(target);
+/// The command of cargo's that builds the crates of boxes or looks at them.
+pub fn component_command(workspace: &Workspace, toolchain: &Toolchain, command: &str) -> Result<Command> {
+    let target = target_directory(workspace, toolchain, "components", COMPONENT)?;
+    let mut cargo = toolchain.cargo(command);
+    cargo.args(["--release", "--target", COMPONENT]).arg("--target-dir").arg(target);
     cargo.env("RUSTFLAGS", COMPONENT_FLAGS);
-    cargo
+    Ok(cargo)
 }
 
 /// A file that cargo says it has made, or that was there already.

@@ -13,7 +13,7 @@ mod source;
 pub use crate::keys::development as development_key;
 pub use aot::{Compiler, Target};
 pub use assets::File;
-pub use cargo::package_name;
+pub use cargo::{component_command, kernel_command, package_name};
 pub use componentize::componentize;
 pub use drawing::svg;
 pub use image::{image, image_of};
@@ -145,29 +145,21 @@ fn component_of(system: &System, box_name: &str) -> Result<String> {
 
 /// The files with the modules or components, by name.
 fn build_sources(sources: &BTreeMap<String, Source>, workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
-    let mut files = BTreeMap::new();
-    let mut system_boxes = Vec::new();
     let mut toolchain = None;
-    let mut ready = || match &toolchain {
-        Some(found) => Ok::<Toolchain, anyhow::Error>(Toolchain::clone(found)),
-        None => Ok(toolchain.insert(ready_toolchain()?).clone()),
+    let mut build = |folder: &Path| {
+        let toolchain = match &toolchain {
+            Some(ready) => ready,
+            None => toolchain.insert(ready_toolchain()?),
+        };
+        cargo::component(workspace, toolchain, folder)
     };
-    for (name, source) in sources {
-        match source {
-            Source::SystemBox(own) => system_boxes.push(own.as_str()),
-            Source::Folder(folder) => {
-                files.insert(name.clone(), cargo::folder(workspace, &ready()?, folder)?);
-            }
-            Source::Wasm(path) => {
-                files.insert(name.clone(), path.clone());
-            }
-        }
-    }
-    if !system_boxes.is_empty() {
-        let modules = cargo::system_boxes(workspace, &ready()?, &system_boxes)?;
-        files.extend(system_boxes.iter().map(|name| name.to_string()).zip(modules));
-    }
-    Ok(files)
+    let file = |source: &Source| match source {
+        Source::SystemBox(name) => build(&workspace.component(name)),
+        Source::Folder(folder) => build(folder),
+        Source::Wasm(path) => Ok(path.clone()),
+    };
+    let files: Vec<PathBuf> = sources.values().map(file).collect::<Result<_>>()?;
+    Ok(sources.keys().cloned().zip(files).collect())
 }
 
 /// The toolchain for the targets, set up first if need be.

@@ -1,36 +1,62 @@
 //! `pearwood lint`: clippy natively, and for the targets of the kernel and the boxes.
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pearwood::build::{self, package_name};
 use pearwood::progress;
 use pearwood::setup::Toolchain;
-use pearwood::setup::rust::{COMPONENT, KERNEL};
 use pearwood::workspace::Workspace;
 use std::process::{Command, ExitCode};
 
 #[derive(Args)]
-pub struct Lint {}
+pub struct Lint {
+    /// Only these
+    #[arg(value_enum)]
+    what: Vec<What>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// What runs on this machine, with its tests
+    Native,
+    /// The kernel, without features and with all
+    Kernel,
+    /// The crates of boxes
+    Components,
+}
 
 impl Lint {
     pub fn run(self) -> Result<ExitCode> {
         let toolchain = build::ready_toolchain()?;
         let workspace = Workspace::find()?;
-        let lint = |what: &str, mut clippy: Command, arguments: &[&str]| {
-            clippy.current_dir(&workspace.root).arg("clippy").args(arguments);
-            clippy.arg("--target-dir").arg(&workspace.target).args(["--", "-D", "warnings"]);
-            progress::run(&format!("Linting {what}"), &mut clippy)
-        };
-        lint("the native crates", Toolchain::native_cargo(), &["--all-targets"])?;
-        let kernel = ["--package", "kernel", "--target", KERNEL];
-        lint("the kernel", toolchain.command("cargo-clippy"), &kernel)?;
-        let whole = [&kernel[..], &["--all-features"]].concat();
-        lint("the kernel with all features", toolchain.command("cargo-clippy"), &whole)?;
-        let names =
-            workspace.component_crates().iter().map(|folder| package_name(folder)).collect::<Result<Vec<_>>>()?;
-        let mut arguments = vec!["--target", COMPONENT];
-        arguments.extend(names.iter().flat_map(|name| ["--package", name]));
-        lint("the components", toolchain.command("cargo-clippy"), &arguments)?;
+        let wanted = |what| self.what.is_empty() || self.what.contains(&what);
+        if wanted(What::Native) {
+            let mut clippy = Toolchain::native_cargo();
+            clippy
+                .current_dir(&workspace.root)
+                .args(["clippy", "--all-targets", "--target-dir"])
+                .arg(&workspace.target);
+            lint("the native crates", clippy)?;
+        }
+        if wanted(What::Kernel) {
+            lint("the kernel", build::kernel_command(&workspace, &toolchain, "clippy", &[])?)?;
+            let mut whole = build::kernel_command(&workspace, &toolchain, "clippy", &[])?;
+            whole.arg("--all-features");
+            lint("the kernel with all features", whole)?;
+        }
+        if wanted(What::Components) {
+            let mut clippy = build::component_command(&workspace, &toolchain, "clippy")?;
+            clippy.current_dir(&workspace.root);
+            for folder in workspace.component_crates() {
+                clippy.args(["--package", &package_name(&folder)?]);
+            }
+            lint("the components", clippy)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn lint(what: &str, mut clippy: Command) -> Result<()> {
+    progress::run(&format!("Linting {what}"), clippy.args(["--", "-D", "warnings"]))?;
+    Ok(())
 }

@@ -262,7 +262,7 @@ fn call(name: &str, length: u32) -> (Result<(), String>, usize, Arc<BoxHandle>) 
     let platform = FakePlatform::leak();
     let handle = BoxHandle::new(spec, Parts::default(), platform);
     let engine = Engine::new(&engine::settings()).unwrap();
-    let component = Component::new(&engine, guest(length)).unwrap();
+    let component = Component::new(&engine, wat::parse_str(guest(length)).unwrap()).unwrap();
     let mut linker = Linker::new(&engine);
     crate::grants::own(&mut linker).unwrap();
     let has_wasi = link(&mut linker, &component.component_type()).unwrap();

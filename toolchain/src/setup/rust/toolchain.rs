@@ -1,9 +1,13 @@
 //! A Rust toolchain that has the targets.
 
 use super::{ALL, debian, environment, sysroot};
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Names what cargo starts in the place of the compiler for the workspace's own crates.
+const WRAPPER: &str = "RUSTC_WORKSPACE_WRAPPER";
 
 #[derive(Debug, Clone)]
 pub struct Toolchain {
@@ -46,9 +50,17 @@ impl Toolchain {
         &self.key
     }
 
-    /// Cargo, or one of its subcommands' programs such as `cargo-clippy`, with the environment that makes it use this
-    /// toolchain whatever cargo this process may run under.
-    pub fn command(&self, program: &str) -> Command {
+    /// A command of cargo's, with the environment that makes it use this toolchain whatever cargo this process may run
+    /// under.
+    pub fn cargo(&self, command: &str) -> Command {
+        // clippy's program by its own path: where cargo would find another first, that one has not all targets
+        let program = if command == "clippy" { "cargo-clippy" } else { "cargo" };
+        let mut cargo = self.program(program);
+        cargo.arg(command);
+        cargo
+    }
+
+    fn program(&self, program: &str) -> Command {
         let Origin::Sysroot(sysroot) = &self.origin else {
             let mut command = Command::new(program);
             environment::clean(&mut command);
@@ -58,7 +70,7 @@ impl Toolchain {
         let mut command = Command::new(bin.join(program));
         environment::clean(&mut command);
         let mut path = OsString::from(&bin);
-        if let Some(inherited) = std::env::var_os("PATH") {
+        if let Some(inherited) = env::var_os("PATH") {
             path.push(":");
             path.push(inherited);
         }
@@ -67,14 +79,14 @@ impl Toolchain {
         command
     }
 
-    pub fn cargo(&self) -> Command {
-        self.command("cargo")
-    }
-
-    /// The cargo in `PATH`, to build for this machine.
+    /// The cargo in `PATH`, to build for this machine. What stands before the compiler stays, so that nothing is built
+    /// twice.
     pub fn native_cargo() -> Command {
         let mut command = Command::new("cargo");
         environment::clean(&mut command);
+        if let Some(wrapper) = env::var_os(WRAPPER) {
+            command.env(WRAPPER, wrapper);
+        }
         command
     }
 }

@@ -205,7 +205,7 @@ impl Node {
 
     /// A box, its queue and its watch. `component` is a binary or text.
     pub fn guest(&mut self, name: &'static str, component: &[u8], limits: Limits) -> Guest {
-        let component = Component::new(&self.engine, component).unwrap();
+        let component = Component::new(&self.engine, wat::parse_bytes(component).unwrap()).unwrap();
         let now = self.now.clone();
         let clock = Arc::new(move || now.load(SeqCst));
         let queue = CallQueue::new(name, &self.engine, component.component_type(), limits, clock);
@@ -274,7 +274,7 @@ impl Node {
         arrows: &[(&str, &CallQueue)],
         handles: usize,
     ) -> Result<Caller> {
-        let component = Component::new(&self.engine, component)?;
+        let component = Component::new(&self.engine, wat::parse_bytes(component).unwrap())?;
         let linker = self.linker(&component, name, arrows)?;
         let mut store = self.store_with(handles);
         let made = self.spawn(async move {
