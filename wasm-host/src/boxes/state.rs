@@ -3,7 +3,7 @@
 use super::{BoxHandle, Budget, Charge, Stage, footprint};
 use crate::{
     arrows::call::{self, Calls},
-    executor::{CpuTime, Timer},
+    executor::{CpuTime, Task, Timer},
     node::Upload,
     platform::{Nanos, Platform},
     wasi,
@@ -91,7 +91,7 @@ impl State {
             upload: None,
             wasi: wasi::Context::new(budget),
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },
-            calls: Calls::new(HANDLES),
+            calls: Calls::new(HANDLES, budget),
             meter: None,
             turns: None,
             waited_at: handle.cpu().map_or(0, CpuTime::total),
@@ -189,6 +189,18 @@ impl call::Host for State {
 
     fn waits(&mut self) {
         State::waits(self);
+    }
+
+    fn task(&self) -> Option<Arc<Task>> {
+        self.handle.task().cloned()
+    }
+
+    fn lend_turn(&self, to: &Arc<Task>) -> bool {
+        to.run_within(self.cpu(), || self.platform.now())
+    }
+
+    fn copies(&self) -> usize {
+        if self.handle.footprint().has_wasi { footprint::TRANSFER } else { 0 }
     }
 
     fn unplaced(&self) -> Option<Arc<BoxHandle>> {

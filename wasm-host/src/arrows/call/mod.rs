@@ -14,11 +14,12 @@
 //! **Resources** that B exports may be used by A: they live in B's instance and A holds a number. They die with the
 //! instance; what A held is dropped when A ends. Resources of a third box, or of the host, do not pass.
 //!
-//! **Bounds**: calls that wait or run, bytes of one call and of all, resources that a caller holds ([`Calls::new`]),
-//! time ([`Limits`]), depth of calls within calls. A call that would wait for itself fails at once.
+//! **Bounds**: calls that wait or run, bytes of one call, resources that a caller holds ([`Calls::new`]), time
+//! ([`Limits`]), depth of calls within calls. A call that would wait for itself fails at once.
 //!
-//! B's memory is charged for what enters it: parameters are allocated by B's own `realloc`, within B's limit. A box
-//! with little memory wants a small [`Limits::bytes`], or one caller's large call ends it for all.
+//! **Charges**: whoever sends pays for the node's copy, before it is made: the caller for the parameters, the callee for
+//! the result. What enters a box is allocated by the box's own `realloc`, within its limit. A box with little memory wants
+//! a small [`Limits::bytes`], or one caller's large call ends it for all.
 
 mod error;
 mod fit;
@@ -43,7 +44,7 @@ mod tests;
 pub use error::{CallError, Failed};
 pub use handles::{Calls, Host};
 pub use link::link;
-pub use queue::{CallQueue, Clock, Limits, Stats};
+pub use queue::{CallQueue, Clock, Limits};
 pub use serve::{Ended, serve};
 
 /// The most that the parameters or the result of one call may be, as encoded. What is larger goes in pieces.

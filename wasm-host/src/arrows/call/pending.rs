@@ -46,7 +46,6 @@ impl Future for Pending {
             Phase::Running { expired: true } => {
                 // The place stays taken until the callee is done with it.
                 call.phase = Phase::Abandoned;
-                state.stats.failed += 1;
                 Err(CallError::TimedOut { after: self.queue.limits().deadline, running: true })
             }
             _ => {
@@ -78,7 +77,6 @@ impl Drop for Pending {
                 match call.phase {
                     Phase::Waiting { params, server } => {
                         state.waiting.retain(|&waiting| waiting != index);
-                        state.bytes -= call.bytes;
                         server.and_then(|server| state.discard_moved(server, &params.handles))
                     }
                     Phase::Done(Ok(answer)) => state.discard(answer.server, answer.message.handles),

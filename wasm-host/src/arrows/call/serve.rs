@@ -8,12 +8,13 @@ use super::{
     fit,
     queue::CallQueue,
     server::{Seat, Work},
+    shape::is_always_small,
     typed::{CalleeParams, CalleeResults},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, future::Future, pin::pin, task::Poll};
 use wasmtime::{
-    Error, Store,
+    Engine, Error, Store,
     component::{Instance, TypedFunc},
 };
 
@@ -68,8 +69,11 @@ pub async fn serve<T: Host>(
         let mut functions = queue.0.functions.lock();
         (functions.exporter, functions.next) = (component, None);
     }
+    let copies = store.hostcall_fuel();
     let mut known = Known { queue, instance, exports, functions: Vec::new() };
-    let seat = Seat::join(queue);
+    // wasmtime runs nothing concurrent within something concurrent
+    let task = store.data().task().filter(|_| queue.limits().within && Engine::same(store.engine(), &queue.0.engine));
+    let seat = Seat::join(queue, task);
     loop {
         let (during, result) = match seat.next().await {
             Work::Replaced => return Ended::Replaced,
@@ -81,8 +85,20 @@ pub async fn serve<T: Host>(
                 };
                 store.data_mut().waits();
                 store.data_mut().calls().path = path;
-                match attend(&seat, callee.call_async(&mut *store, CalleeParams(params))).await {
-                    Some(Ok(CalleeResults(result))) => {
+                // wasmtime lets the result be no larger than what is paid ahead for it
+                let paid = if callee.is_small { None } else { store.data_mut().calls().pay_ahead(queue.most()) };
+                if let Some(paid) = &paid {
+                    let already = store.data().copies();
+                    store.set_hostcall_fuel(already.max(paid.bytes() as usize));
+                }
+                let result = attend(&seat, callee.function.call_async(&mut *store, CalleeParams(params))).await;
+                store.set_hostcall_fuel(copies);
+                match result {
+                    Some(Ok(CalleeResults(mut result))) => {
+                        if let Some((size, mut charge)) = result.size().zip(paid) {
+                            charge.resize(size);
+                            result.paid_with(charge);
+                        }
                         seat.post(index, Ok(result));
                         continue;
                     }
@@ -144,7 +160,12 @@ struct Known<'a> {
     functions: Vec<Option<Option<Callee>>>,
 }
 
-type Callee = TypedFunc<CalleeParams, CalleeResults>;
+#[derive(Clone, Copy)]
+struct Callee {
+    function: TypedFunc<CalleeParams, CalleeResults>,
+    /// its result always is
+    is_small: bool,
+}
 
 impl Known<'_> {
     fn function<T>(&mut self, store: &mut Store<T>, number: usize) -> Option<Callee> {
@@ -164,7 +185,9 @@ impl Known<'_> {
         let name = fit::compatible(&self.exports, &function.interface)?;
         let interface = self.instance.get_export_index(&mut *store, None, name)?;
         let index = self.instance.get_export_index(&mut *store, Some(&interface), &function.name)?;
-        self.instance.get_typed_func(&mut *store, index).ok()
+        let found = self.instance.get_func(&mut *store, index)?;
+        let is_small = found.ty(&*store).results().all(|ty| is_always_small(&ty));
+        Some(Callee { function: found.typed(&*store).ok()?, is_small })
     }
 
     fn label(&self, number: usize) -> Arc<str> {

@@ -10,11 +10,15 @@
 #![allow(unsafe_code)]
 
 use super::{
+    CallError,
     handles::{Argument, Held, Passed},
-    lift, lower,
+    lift::{self, Source, View},
+    lower::{self, Target},
     message::Message,
     shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS},
 };
+use crate::boxes::Charge;
+use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 use wasmtime::{
     Result, ValRaw, bail,
@@ -25,7 +29,22 @@ use wasmtime::{
 };
 
 /// Parameters as they leave the caller, where they are `N` core values, or in memory (`N` is 0 then).
-pub struct CallerParams<const N: usize>(pub Message<Passed>);
+pub struct CallerParams<const N: usize> {
+    message: Message<Passed>,
+    /// what is too long to be copied before it is paid for
+    rest: Option<Rest<N>>,
+}
+
+/// Parameters that are still in the caller's memory.
+struct Rest<const N: usize> {
+    types: Arc<ComponentTypes>,
+    ty: InterfaceType,
+    encoding: wasmtime::component::__internal::wasmtime_environ::component::StringEncoding,
+    memory: &'static [u8],
+    values: [ValRaw; N],
+    /// None: they are in `values`
+    at: Option<usize>,
+}
 
 /// The result as it enters the caller, where it is `N` core values, or in memory (`N` is 0 then).
 pub struct CallerResults<const N: usize>(pub Message<Held>);
@@ -33,8 +52,52 @@ pub struct CallerResults<const N: usize>(pub Message<Held>);
 /// Parameters as they enter the callee, whatever their type.
 pub struct CalleeParams(pub Message<Argument>);
 
-/// The result as it leaves the callee, whatever its type.
+/// The result as it leaves the callee, whatever its type. What is long is there only if wasmtime's limit for what the
+/// host copies allows it.
 pub struct CalleeResults(pub Message<ResourceAny>);
+
+impl<const N: usize> CallerParams<N> {
+    /// The whole, if it is short, or no longer than `limit` and `pay` pays for it. Otherwise the message is of use only
+    /// for its resources.
+    pub fn complete(
+        self,
+        limit: usize,
+        pay: impl FnOnce(usize) -> Option<Charge>,
+    ) -> (Message<Passed>, Result<(), CallError>) {
+        let CallerParams { mut message, rest } = self;
+        if message.total > limit {
+            return (message, Err(CallError::ParamsTooLarge { limit }));
+        }
+        let Some(size) = message.size() else { return (message, Ok(())) };
+        let Some(charge) = pay(size) else { return (message, Err(CallError::NoMemory)) };
+        message.paid_with(charge);
+        let done = message.reserve().and_then(|()| {
+            let Some(Rest { types, ty, encoding, memory, values, at }) = &rest else { return Ok(()) };
+            let from = View { types, memory, encoding: *encoding };
+            let source = at.map_or(Source::Slots(values), Source::Memory);
+            // they were valid when they were lifted, and are the same
+            lift::finish(from, *ty, source, &mut message).map_err(|_| CallError::NoMemory)
+        });
+        (message, done)
+    }
+
+    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, source: Source<'_>) -> Result<Self> {
+        let message = lift::begin(cx, ty, source)?;
+        if message.size().is_none() || message.total == usize::MAX {
+            return Ok(CallerParams { message, rest: None });
+        }
+        let (values, at) = match source {
+            Source::Slots(values) => (values.try_into()?, None),
+            Source::Memory(at) => ([ValRaw::u32(0); N], Some(at)),
+        };
+        let memory = cx.memory();
+        // SAFETY: the memory is where it is, and is not written to, until the caller runs again. wasmtime hands what it
+        // lifts to the host's function at once, and the one that there is (`link`) completes it before anything else.
+        let memory = unsafe { core::slice::from_raw_parts(memory.as_ptr(), memory.len()) };
+        let encoding = cx.options().string_encoding;
+        Ok(CallerParams { message, rest: Some(Rest { types: cx.types.clone(), ty, encoding, memory, values, at }) })
+    }
+}
 
 /// The number of core values that the tuple `ty` is, or None if it is in memory.
 fn core_values(types: &ComponentTypes, ty: &InterfaceType, max: usize) -> Option<usize> {
@@ -49,6 +112,11 @@ fn expect(ty: &InterfaceType, types: &InstanceType<'_>, max: usize, expected: us
         bail!("passed in {actual} core values where the arrow passes {expected}");
     }
     Ok(())
+}
+
+/// The offset of an empty part of a box's memory, which wasmtime gives for values of no size.
+fn offset(cx: &LiftContext<'_>, bytes: &[u8]) -> Source<'static> {
+    Source::Memory(bytes.as_ptr().addr().wrapping_sub(cx.memory().as_ptr().addr()))
 }
 
 // SAFETY: `Lower` is a sequence of `ValRaw`. wasmtime lifts from memory by `SIZE32` bytes, of which there are none: the
@@ -68,13 +136,11 @@ unsafe impl<const N: usize> ComponentNamedList for CallerParams<N> {}
 // SAFETY: only the `N` core values that there are, or bounds-checked memory, are read.
 unsafe impl<const N: usize> Lift for CallerParams<N> {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &[ValRaw; N]) -> Result<Self> {
-        lift::values(cx, ty, src).map(CallerParams)
+        Self::lift(cx, ty, Source::Slots(src))
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        // `bytes` is an empty part of the memory.
-        let offset = bytes.as_ptr().addr().wrapping_sub(cx.memory().as_ptr().addr());
-        lift::memory(cx, ty, offset).map(CallerParams)
+        Self::lift(cx, ty, offset(cx, bytes))
     }
 }
 
@@ -99,11 +165,11 @@ unsafe impl<const N: usize> Lower for CallerResults<N> {
         ty: InterfaceType,
         dst: &mut MaybeUninit<[ValRaw; N]>,
     ) -> Result<()> {
-        lower::values(cx, ty, &self.0, slots(dst))
+        lower::values(cx, ty, &self.0, Target::Slots(slots(dst)))
     }
 
     fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
-        lower::memory(cx, ty, &self.0, offset)
+        lower::values(cx, ty, &self.0, Target::Memory(offset))
     }
 }
 
@@ -133,16 +199,16 @@ unsafe impl Lower for CalleeParams {
         // Of functions without parameters or results wasmtime hands this slot on, unread, to `post-return`.
         slots[0].write(ValRaw::u64(0));
         if core_values(cx.types, &ty, MAX_FLAT_PARAMS).is_some() {
-            return lower::values(cx, ty, &self.0, slots);
+            return lower::values(cx, ty, &self.0, Target::Slots(slots));
         }
         let abi = cx.types.canonical_abi(&ty);
         let at = cx.realloc(0, 0, abi.align32, abi.size32 as usize)?;
         slots[0].write(ValRaw::u64(at as u64));
-        lower::memory(cx, ty, &self.0, at)
+        lower::values(cx, ty, &self.0, Target::Memory(at))
     }
 
     fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
-        lower::memory(cx, ty, &self.0, offset)
+        lower::values(cx, ty, &self.0, Target::Memory(offset))
     }
 }
 
@@ -165,17 +231,37 @@ unsafe impl Lift for CalleeResults {
         if cx.options().async_ && core_values(cx.types, &ty, MAX_FLAT_PARAMS).is_some_and(|count| count > src.len()) {
             bail!("its export is lifted with `async`, and arrows call only ordinary exports");
         }
-        let message = match core_values(cx.types, &ty, MAX_FLAT_RESULTS) {
-            Some(count) => lift::values(cx, ty, &src[..count]),
-            None => lift::memory(cx, ty, src[0].get_u32() as usize),
-        };
-        message.map(CalleeResults)
+        match core_values(cx.types, &ty, MAX_FLAT_RESULTS) {
+            Some(count) => Self::lift(cx, ty, Source::Slots(&src[..count])),
+            None => Self::lift(cx, ty, Source::Memory(src[0].get_u32() as usize)),
+        }
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        let offset = bytes.as_ptr().addr().wrapping_sub(cx.memory().as_ptr().addr());
-        lift::memory(cx, ty, offset).map(CalleeResults)
+        Self::lift(cx, ty, offset(cx, bytes))
     }
+}
+
+impl CalleeResults {
+    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, source: Source<'_>) -> Result<Self> {
+        let mut message = lift::begin(cx, ty, source)?;
+        if let Some(size) = message.size()
+            && cx.consume_fuel(size).is_ok()
+            && message.reserve().is_ok()
+        {
+            let from = View { types: cx.types, memory: cx.memory(), encoding: cx.options().string_encoding };
+            lift::finish(from, ty, source, &mut message)?;
+        }
+        Ok(CalleeResults(message))
+    }
+}
+
+/// The handle, in the table of the box that it enters, of a resource of that box.
+pub fn index<T: 'static>(resource: &ResourceAny, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
+    let mut slot = MaybeUninit::uninit();
+    resource.linear_lower_to_flat(cx, ty, &mut slot)?;
+    // SAFETY: a resource is one core value, and what is lowered without an error is written.
+    Ok(unsafe { slot.assume_init() }.get_u32())
 }
 
 /// The slots one by one.
