@@ -6,7 +6,7 @@ use super::{
     handles::{Held, Passed},
     message::{Encoded, Message},
     shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAIR, flat_count_of},
-    typed::{CallerParams, CallerResults},
+    typed::{CallerParams, CallerResults, Values},
 };
 use crate::{arrows::measure::Meter, system::InterfaceName};
 use alloc::{boxed::Box, format, string::ToString, sync::Arc};
@@ -238,7 +238,9 @@ fn with<T: Host, const P: usize, const R: usize>(
 ) -> Result<()> {
     instance.func_wrap_async(name, move |mut cx: StoreContextMut<'_, T>, params: CallerParams<P>| {
         let import = import.clone();
-        let (params, refused) = params.complete(import.queue.most(), |bytes| cx.data_mut().calls().pay(bytes));
-        Box::new(async move { import.call(cx, params, refused).await.map(CallerResults::<R>) })
+        let (params, refused) = params.0.complete(import.queue.most(), |bytes| cx.data_mut().calls().pay(bytes));
+        Box::new(
+            async move { import.call(cx, params, refused).await.map(|result| -> CallerResults<R> { Values(result) }) },
+        )
     })
 }

@@ -45,6 +45,17 @@ impl<T: 'static, H: LowerHandle> Lowerer<'_, '_, '_, T, H> {
     /// A value, and the target goes on behind it.
     fn value(&mut self, ty: InterfaceType, target: &mut Target<'_>) -> Result<()> {
         let types = self.cx.types;
+        if let (Some(width), Target::Slots(slots)) = (width(ty), &mut *target) {
+            let number = self.from.number(width)?;
+            // of a signed number, the whole core value
+            let number = match ty {
+                InterfaceType::S8 => (number as i8 as u32).into(),
+                InterfaceType::S16 => (number as i16 as u32).into(),
+                _ => number,
+            };
+            slots.split_off_first_mut().ok_or(Misread)?.write(ValRaw::u64(number));
+            return Ok(());
+        }
         let mut offset = match target {
             Target::Slots(_) => 0,
             Target::Memory(at) => types.canonical_abi(&ty).next_field32_size(at),
@@ -56,12 +67,6 @@ impl<T: 'static, H: LowerHandle> Lowerer<'_, '_, '_, T, H> {
         };
         if let Some(width) = width(ty) {
             let number = self.from.number(width)?;
-            let number = match ty {
-                // of a signed number, the whole core value
-                InterfaceType::S8 if matches!(parts, Target::Slots(_)) => (number as i8 as u32).into(),
-                InterfaceType::S16 if matches!(parts, Target::Slots(_)) => (number as i16 as u32).into(),
-                _ => number,
-            };
             self.store(number, width, &mut parts)?;
         } else {
             match ty {

@@ -12,10 +12,10 @@ use core::fmt;
 use smallvec::SmallVec;
 
 /// A message of at most so many bytes is part of what a store holds of the node, which its box has paid for.
-pub const SMALL: usize = 4 << 10;
+pub const SMALL: usize = 8 << 10;
 
 /// Short messages, which most are, take no memory of their own.
-pub type Encoded = SmallVec<[u8; 64]>;
+pub type Encoded = SmallVec<[u8; 96]>;
 
 /// The parameters or the result of one call. `H` is how this end knows resources.
 #[derive(Debug)]

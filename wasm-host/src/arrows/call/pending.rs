@@ -28,9 +28,7 @@ impl Future for Pending {
     type Output = Result<Answer, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(index) = self.call else {
-            return Poll::Ready(Err(CallError::Closed { reason: "it has been answered".into() }));
-        };
+        let Some(index) = self.call else { return Poll::Pending };
         let mut state = self.queue.0.state.lock();
         if let Phase::Done(_) = state.calls[index].phase {
             let call = state.calls.remove(index);

@@ -9,7 +9,7 @@ use super::{
     queue::CallQueue,
     server::{Seat, Work},
     shape::is_always_small,
-    typed::{CalleeParams, CalleeResults},
+    typed::{CalleeParams, CalleeResults, Values},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, future::Future, pin::pin, task::Poll};
@@ -91,10 +91,10 @@ pub async fn serve<T: Host>(
                     let already = store.data().copies();
                     store.set_hostcall_fuel(already.max(paid.bytes() as usize));
                 }
-                let result = attend(&seat, callee.function.call_async(&mut *store, CalleeParams(params))).await;
+                let result = attend(&seat, callee.function.call_async(&mut *store, Values(params))).await;
                 store.set_hostcall_fuel(copies);
                 match result {
-                    Some(Ok(CalleeResults(mut result))) => {
+                    Some(Ok(Values(mut result))) => {
                         if let Some((size, mut charge)) = result.size().zip(paid) {
                             charge.resize(size);
                             result.paid_with(charge);

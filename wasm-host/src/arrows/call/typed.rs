@@ -1,8 +1,8 @@
 //! Messages as wasmtime's typed calls take and give them, so that `list<u8>` and `string` move as blocks.
 //!
 //! wasmtime's dynamic values cost an allocation or more each, a byte of a list included. Its typed interface asks for
-//! Rust types known when the node is compiled; these four know their type only when they are lifted or lowered, from
-//! the component's own type information that wasmtime passes to either.
+//! Rust types known when the node is compiled; [`Values`] know their type only when they are lifted or lowered, from the
+//! component's own type information that wasmtime passes to either.
 //!
 //! What wasmtime asks of such types, beyond what `derive` gives: `Lower` is a sequence of `ValRaw`, at most as long as
 //! the slots that there are; lowering fills those that the callee's core function reads; lifting reads only those that
@@ -23,40 +23,63 @@ use core::mem::MaybeUninit;
 use wasmtime::{
     Result, ValRaw, bail,
     component::{
-        __internal::{CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext},
+        __internal::{
+            CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext, wasmtime_environ,
+        },
         ComponentNamedList, ComponentType, Lift, Lower, ResourceAny,
     },
 };
+use wasmtime_environ::component::StringEncoding;
 
-/// Parameters as they leave the caller, where they are `N` core values, or in memory (`N` is 0 then).
-pub struct CallerParams<const N: usize> {
+/// A tuple of parameters or results, whose type is known when it is lifted or lowered. It is `N` core values, or in memory
+/// where there are more than `MAX` (`N` is 0 then). If `MAX` is 0, it is of any type and has up to `N`.
+pub struct Values<M, const N: usize, const MAX: usize>(pub M);
+
+/// Parameters as they leave the caller.
+pub type CallerParams<const N: usize> = Values<Lifted<N>, N, MAX_FLAT_PARAMS>;
+/// The result as it enters the caller.
+pub type CallerResults<const N: usize> = Values<Message<Held>, N, MAX_FLAT_RESULTS>;
+/// Parameters as they enter the callee.
+pub type CalleeParams = Values<Message<Argument>, MAX_FLAT_PARAMS, 0>;
+/// The result as it leaves the callee. What is long is there only if wasmtime's limit for what the host copies allows it.
+pub type CalleeResults = Values<Message<ResourceAny>, MAX_FLAT_RESULTS, 0>;
+
+// SAFETY: `Lower` is a sequence of `ValRaw`. wasmtime lifts from memory by `SIZE32` bytes, of which there are none: the
+// bytes' address alone is used. What is lowered to memory has its own type's size.
+unsafe impl<M: Send + Sync, const N: usize, const MAX: usize> ComponentType for Values<M, N, MAX> {
+    type Lower = [ValRaw; N];
+    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        let InterfaceType::Tuple(_) = ty else { bail!("not a tuple of parameters or results") };
+        let actual = core_values(types.types, ty, MAX).unwrap_or(0);
+        if MAX > 0 && actual != N {
+            bail!("passed in {actual} core values where the arrow passes {N}");
+        }
+        Ok(())
+    }
+}
+
+// SAFETY: `typecheck` has seen that the values are `N` core values; or, of any type, they are lifted and lowered by it.
+unsafe impl<M: Send + Sync, const N: usize, const MAX: usize> ComponentNamedList for Values<M, N, MAX> {}
+
+/// Parameters of a caller, which are still in its memory if they are too long to be copied before that is paid for.
+pub struct Lifted<const N: usize> {
     message: Message<Passed>,
-    /// what is too long to be copied before it is paid for
     rest: Option<Rest<N>>,
 }
 
-/// Parameters that are still in the caller's memory.
 struct Rest<const N: usize> {
     types: Arc<ComponentTypes>,
     ty: InterfaceType,
-    encoding: wasmtime::component::__internal::wasmtime_environ::component::StringEncoding,
+    encoding: StringEncoding,
     memory: &'static [u8],
     values: [ValRaw; N],
     /// None: they are in `values`
     at: Option<usize>,
 }
 
-/// The result as it enters the caller, where it is `N` core values, or in memory (`N` is 0 then).
-pub struct CallerResults<const N: usize>(pub Message<Held>);
-
-/// Parameters as they enter the callee, whatever their type.
-pub struct CalleeParams(pub Message<Argument>);
-
-/// The result as it leaves the callee, whatever its type. What is long is there only if wasmtime's limit for what the
-/// host copies allows it.
-pub struct CalleeResults(pub Message<ResourceAny>);
-
-impl<const N: usize> CallerParams<N> {
+impl<const N: usize> Lifted<N> {
     /// The whole, if it is short, or no longer than `limit` and `pay` pays for it. Otherwise the message is of use only
     /// for its resources.
     pub fn complete(
@@ -64,7 +87,7 @@ impl<const N: usize> CallerParams<N> {
         limit: usize,
         pay: impl FnOnce(usize) -> Option<Charge>,
     ) -> (Message<Passed>, Result<(), CallError>) {
-        let CallerParams { mut message, rest } = self;
+        let Lifted { mut message, rest } = self;
         if message.total > limit {
             return (message, Err(CallError::ParamsTooLarge { limit }));
         }
@@ -84,7 +107,7 @@ impl<const N: usize> CallerParams<N> {
     fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, source: Source<'_>) -> Result<Self> {
         let message = lift::begin(cx, ty, source)?;
         if message.size().is_none() || message.total == usize::MAX {
-            return Ok(CallerParams { message, rest: None });
+            return Ok(Lifted { message, rest: None });
         }
         let (values, at) = match source {
             Source::Slots(values) => (values.try_into()?, None),
@@ -95,7 +118,7 @@ impl<const N: usize> CallerParams<N> {
         // lifts to the host's function at once, and the one that there is (`link`) completes it before anything else.
         let memory = unsafe { core::slice::from_raw_parts(memory.as_ptr(), memory.len()) };
         let encoding = cx.options().string_encoding;
-        Ok(CallerParams { message, rest: Some(Rest { types: cx.types.clone(), ty, encoding, memory, values, at }) })
+        Ok(Lifted { message, rest: Some(Rest { types: cx.types.clone(), ty, encoding, memory, values, at }) })
     }
 }
 
@@ -104,58 +127,21 @@ fn core_values(types: &ComponentTypes, ty: &InterfaceType, max: usize) -> Option
     types.canonical_abi(ty).flat_count(max)
 }
 
-/// Checks that a tuple is passed in `expected` core values, with 0 for memory.
-fn expect(ty: &InterfaceType, types: &InstanceType<'_>, max: usize, expected: usize) -> Result<()> {
-    let InterfaceType::Tuple(_) = ty else { bail!("not a tuple of parameters or results") };
-    let actual = core_values(types.types, ty, max).unwrap_or(0);
-    if actual != expected {
-        bail!("passed in {actual} core values where the arrow passes {expected}");
-    }
-    Ok(())
-}
-
 /// The offset of an empty part of a box's memory, which wasmtime gives for values of no size.
 fn offset(cx: &LiftContext<'_>, bytes: &[u8]) -> Source<'static> {
     Source::Memory(bytes.as_ptr().addr().wrapping_sub(cx.memory().as_ptr().addr()))
 }
 
-// SAFETY: `Lower` is a sequence of `ValRaw`. wasmtime lifts from memory by `SIZE32` bytes, of which there are none: the
-// bytes' address alone is used.
-unsafe impl<const N: usize> ComponentType for CallerParams<N> {
-    type Lower = [ValRaw; N];
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
-
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        expect(ty, types, MAX_FLAT_PARAMS, N)
-    }
-}
-
-// SAFETY: `typecheck` has seen that the parameters are `N` core values.
-unsafe impl<const N: usize> ComponentNamedList for CallerParams<N> {}
-
 // SAFETY: only the `N` core values that there are, or bounds-checked memory, are read.
 unsafe impl<const N: usize> Lift for CallerParams<N> {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &[ValRaw; N]) -> Result<Self> {
-        Self::lift(cx, ty, Source::Slots(src))
+        Lifted::lift(cx, ty, Source::Slots(src)).map(Values)
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        Self::lift(cx, ty, offset(cx, bytes))
+        Lifted::lift(cx, ty, offset(cx, bytes)).map(Values)
     }
 }
-
-// SAFETY: as for `CallerParams`; nothing here is lifted, and lowering to memory uses the type's own size.
-unsafe impl<const N: usize> ComponentType for CallerResults<N> {
-    type Lower = [ValRaw; N];
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
-
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        expect(ty, types, MAX_FLAT_RESULTS, N)
-    }
-}
-
-// SAFETY: `typecheck` has seen that the result is `N` core values.
-unsafe impl<const N: usize> ComponentNamedList for CallerResults<N> {}
 
 // SAFETY: lowering fills all `N` slots, since the type has as many; memory is written with bounds checks.
 unsafe impl<const N: usize> Lower for CallerResults<N> {
@@ -172,19 +158,6 @@ unsafe impl<const N: usize> Lower for CallerResults<N> {
         lower::values(cx, ty, &self.0, Target::Memory(offset))
     }
 }
-
-// SAFETY: `Lower` is a sequence of `ValRaw`, as many as parameters ever take.
-unsafe impl ComponentType for CalleeParams {
-    type Lower = [ValRaw; MAX_FLAT_PARAMS];
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
-
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
-        Ok(())
-    }
-}
-
-// SAFETY: any tuple of parameters is lowered by its own type.
-unsafe impl ComponentNamedList for CalleeParams {}
 
 // SAFETY: the core function reads as many slots as its parameters have core values, or one if those are in memory, and
 // just these are filled.
@@ -212,19 +185,6 @@ unsafe impl Lower for CalleeParams {
     }
 }
 
-// SAFETY: `Lower` is a sequence of `ValRaw`, as many as results ever take.
-unsafe impl ComponentType for CalleeResults {
-    type Lower = [ValRaw; MAX_FLAT_RESULTS];
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
-
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
-        Ok(())
-    }
-}
-
-// SAFETY: any tuple of results is lifted by its own type.
-unsafe impl ComponentNamedList for CalleeResults {}
-
 // SAFETY: only the core values that the type has are read, or one, the pointer, if it is in memory.
 unsafe impl Lift for CalleeResults {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> Result<Self> {
@@ -232,28 +192,25 @@ unsafe impl Lift for CalleeResults {
             bail!("its export is lifted with `async`, and arrows call only ordinary exports");
         }
         match core_values(cx.types, &ty, MAX_FLAT_RESULTS) {
-            Some(count) => Self::lift(cx, ty, Source::Slots(&src[..count])),
-            None => Self::lift(cx, ty, Source::Memory(src[0].get_u32() as usize)),
+            Some(count) => lift_result(cx, ty, Source::Slots(&src[..count])),
+            None => lift_result(cx, ty, Source::Memory(src[0].get_u32() as usize)),
         }
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        Self::lift(cx, ty, offset(cx, bytes))
+        lift_result(cx, ty, offset(cx, bytes))
     }
 }
 
-impl CalleeResults {
-    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, source: Source<'_>) -> Result<Self> {
-        let mut message = lift::begin(cx, ty, source)?;
-        if let Some(size) = message.size()
-            && cx.consume_fuel(size).is_ok()
-            && message.reserve().is_ok()
-        {
-            let from = View { types: cx.types, memory: cx.memory(), encoding: cx.options().string_encoding };
-            lift::finish(from, ty, source, &mut message)?;
-        }
-        Ok(CalleeResults(message))
+fn lift_result(cx: &mut LiftContext<'_>, ty: InterfaceType, source: Source<'_>) -> Result<CalleeResults> {
+    let mut message = lift::begin(cx, ty, source)?;
+    if let Some(size) = message.size()
+        && cx.consume_fuel(size).is_ok()
+        && message.reserve().is_ok()
+    {
+        lift::finish(View::of(cx), ty, source, &mut message)?;
     }
+    Ok(Values(message))
 }
 
 /// The handle, in the table of the box that it enters, of a resource of that box.

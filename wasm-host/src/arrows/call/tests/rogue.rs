@@ -143,7 +143,7 @@ fn failed(node: &mut Node, a: &Caller, function: &str, params: &[u32]) -> u32 {
     LARGEST.set(0);
     let result = node.call(a, function, &params);
     let largest = LARGEST.get();
-    assert!(largest <= 128 << 10, "{function}: the node took {largest} bytes at once");
+    assert!(largest <= 192 << 10, "{function}: the node took {largest} bytes at once");
     assert_eq!(node.budget.used(), 0, "{function}");
     match result {
         Ok(Some(Val::U32(failed))) => failed,
