@@ -6,8 +6,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(test)]
+mod allocations;
 pub mod arrows;
 pub mod boxes;
+mod budget;
 pub mod deploy;
 pub mod engine;
 pub mod executor;

@@ -8,7 +8,7 @@ use crate::{
     platform::{Nanos, Platform},
     wasi,
 };
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
@@ -203,8 +203,9 @@ impl call::Host for State {
         if self.handle.footprint().has_wasi { footprint::TRANSFER } else { 0 }
     }
 
-    fn unplaced(&self) -> Option<Arc<BoxHandle>> {
-        (!self.is_placed).then(|| self.handle.clone())
+    fn unplaced(&self) -> Option<call::Placed> {
+        let handle = (!self.is_placed).then(|| self.handle.clone())?;
+        Some(Box::pin(async move { handle.birth.placed().await }))
     }
 }
 

@@ -11,11 +11,15 @@ use super::{
     typed,
 };
 use crate::{
-    boxes::{BoxHandle, Budget, Charge},
+    budget::{Budget, Charge},
     executor::Task,
 };
-use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 use wasmtime::{
     Result, ValRaw, bail,
     component::{
@@ -90,6 +94,9 @@ pub(super) struct Handle {
     pub dead: Option<Arc<str>>,
 }
 
+/// Ends when a box has its place.
+pub type Placed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What a store must have in its data to call, and to be called, over these arrows.
 pub trait Host: Send + 'static {
     fn calls(&mut self) -> &mut Calls;
@@ -112,8 +119,8 @@ pub trait Host: Send + 'static {
         0
     }
 
-    /// The box that must have its place among the others before it calls any, if it has not.
-    fn unplaced(&self) -> Option<Arc<BoxHandle>> {
+    /// If the box has to come to its place among the others before it calls any: until it has.
+    fn unplaced(&self) -> Option<Placed> {
         None
     }
 }

@@ -8,6 +8,7 @@ use super::{
     message::{Encoded, Message, SMALL},
     shape::{Cases, flat_count, is_block, width},
 };
+use alloc::vec::Vec;
 use wasmtime::{
     Error, Result, ValRaw, bail,
     component::__internal::{ComponentTypes, InterfaceType, LiftContext, wasmtime_environ},
@@ -60,7 +61,7 @@ pub fn begin<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, source:
         return Ok(message);
     }
     let from = View::of(cx);
-    let handles = &mut message.handles;
+    let mut handles = Vec::new();
     let handle = |ty, index| {
         if handles.len() >= MAX_CALL_HANDLES || handles.try_reserve(1).is_err() {
             return Err(Failure::TooLarge);
@@ -69,9 +70,10 @@ pub fn begin<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, source:
         Ok(())
     };
     let mut lifter = Lifter { from, bytes: &mut message.bytes, most: SMALL, total: 0, handle };
-    let done = lifter.value(ty, &mut { source });
+    let (done, total) = (lifter.value(ty, &mut { source }), lifter.total);
+    message.handles = handles.into();
     message.total = match done {
-        Ok(()) => lifter.total,
+        Ok(()) => total,
         Err(Failure::Invalid(error)) => return Err(error),
         Err(Failure::TooLarge) => usize::MAX,
     };

@@ -153,16 +153,16 @@ impl Failure {
 }
 
 impl Import {
-    async fn call<T: Host>(
-        &self,
+    async fn call<T: Host, const R: usize>(
+        self: Arc<Self>,
         mut cx: StoreContextMut<'_, T>,
         params: Message<Passed>,
         refused: Result<(), CallError>,
-    ) -> Result<Message<Held>> {
+    ) -> Result<CallerResults<R>> {
         cx.data_mut().waits();
-        if let Some(handle) = cx.data().unplaced() {
+        if let Some(placed) = cx.data().unplaced() {
             // Whom it will call may have to come to its place too.
-            handle.birth.placed().await;
+            placed.await;
         }
         let (began, length) = (self.queue.now(), params.bytes.len());
         let result = match self.queue.submit(self.function, params, refused, began, cx.data_mut().calls()) {
@@ -179,7 +179,7 @@ impl Import {
         if let Some(meter) = &self.meter {
             meter.called(began, length, result.as_ref().ok().map(|result| result.bytes.len()));
         }
-        result.or_else(|error| self.failed(error))
+        result.or_else(|error| self.failed(error)).map(Values)
     }
 
     fn failed(&self, error: CallError) -> Result<Message<Held>> {
@@ -237,10 +237,7 @@ fn with<T: Host, const P: usize, const R: usize>(
     import: Arc<Import>,
 ) -> Result<()> {
     instance.func_wrap_async(name, move |mut cx: StoreContextMut<'_, T>, params: CallerParams<P>| {
-        let import = import.clone();
         let (params, refused) = params.0.complete(import.queue.most(), |bytes| cx.data_mut().calls().pay(bytes));
-        Box::new(
-            async move { import.call(cx, params, refused).await.map(|result| -> CallerResults<R> { Values(result) }) },
-        )
+        Box::new(import.clone().call::<T, R>(cx, params, refused))
     })
 }

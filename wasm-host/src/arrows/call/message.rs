@@ -6,39 +6,39 @@
 //! nothing but the next entry of `handles`.
 
 use super::CallError;
-use crate::boxes::Charge;
-use alloc::vec::Vec;
+use crate::budget::Charge;
+use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 use smallvec::SmallVec;
 
 /// A message of at most so many bytes is part of what a store holds of the node, which its box has paid for.
 pub const SMALL: usize = 8 << 10;
 
-/// Short messages, which most are, take no memory of their own.
-pub type Encoded = SmallVec<[u8; 96]>;
+/// A few numbers take no memory of their own. Messages are moved often, so they are small.
+pub type Encoded = SmallVec<[u8; 16]>;
 
 /// The parameters or the result of one call. `H` is how this end knows resources.
 #[derive(Debug)]
 pub struct Message<H> {
     pub bytes: Encoded,
-    pub handles: Vec<H>,
+    pub handles: Box<[H]>,
     /// How long the whole is. What is beyond [`SMALL`] is in `bytes` only when somebody pays for it.
     pub total: usize,
-    charge: Option<Charge>,
+    charge: Option<Box<Charge>>,
 }
 
 impl<H> Message<H> {
     pub fn new() -> Self {
-        Message { bytes: Encoded::new(), handles: Vec::new(), total: 0, charge: None }
+        Message { bytes: Encoded::new(), handles: Box::default(), total: 0, charge: None }
     }
 
     pub fn of(bytes: Encoded) -> Self {
-        Message { total: bytes.len(), bytes, handles: Vec::new(), charge: None }
+        Message { total: bytes.len(), bytes, handles: Box::default(), charge: None }
     }
 
     /// The same values, with resources as another store knows them.
     pub fn with_handles<I>(self, handles: Vec<I>) -> Message<I> {
-        Message { bytes: self.bytes, handles, total: self.total, charge: self.charge }
+        Message { bytes: self.bytes, handles: handles.into(), total: self.total, charge: self.charge }
     }
 
     /// Bytes that the node holds for it, if they are more than [`SMALL`].
@@ -49,7 +49,7 @@ impl<H> Message<H> {
 
     /// The charge pays for it.
     pub fn paid_with(&mut self, charge: Charge) {
-        self.charge = Some(charge);
+        self.charge = Some(Box::new(charge));
     }
 
     /// Makes place for the whole.

@@ -2,7 +2,8 @@
 //!
 //! A call leaves A's memory as a [`message`](self), waits in B's [`CallQueue`], enters B's memory when [`serve`], B's
 //! task, takes it, and comes back in the same way. A's fiber sleeps meanwhile. Every store's futures are polled by its
-//! own task; what passes between them is bytes and wakers.
+//! own task; what passes between them is bytes and wakers. If B is idle, A's turn is lent to B's task: most calls are over
+//! without a change of tasks by the scheduler ([`Host::lend_turn`]).
 //!
 //! - [`CallQueue::new`] for each box that others call, [`CallQueue::watch`] as a task beside it.
 //! - [`link`] gives a caller its imports.
@@ -42,10 +43,10 @@ mod watch;
 mod tests;
 
 pub use error::{CallError, Failed};
-pub use handles::{Calls, Host};
+pub use handles::{Calls, Host, Placed};
 pub use link::link;
 pub use queue::{CallQueue, Clock, Limits};
-pub use serve::{Ended, serve};
+pub use serve::{Ended, MAX_STATE, Save, serve};
 
 /// The most that the parameters or the result of one call may be, as encoded. What is larger goes in pieces.
 pub const MAX_CALL_BYTES: usize = 16 << 20;

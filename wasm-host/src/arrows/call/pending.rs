@@ -77,7 +77,7 @@ impl Drop for Pending {
                         state.waiting.retain(|&waiting| waiting != index);
                         server.and_then(|server| state.discard_moved(server, &params.handles))
                     }
-                    Phase::Done(Ok(answer)) => state.discard(answer.server, answer.message.handles),
+                    Phase::Done(Ok(answer)) => state.discard(answer.server, answer.message.handles.into_vec()),
                     _ => None,
                 }
             }

@@ -248,10 +248,10 @@ impl CallQueue {
             return Ok(message.with_handles(Vec::new()));
         } else {
             let resources = core::mem::take(&mut message.handles);
-            let held = self.0.state.lock().hold(resources, server, calls.owner());
+            let held = self.0.state.lock().hold(resources.into_vec(), server, calls.owner());
             return Ok(message.with_handles(held));
         };
-        self.discard(server, message.handles);
+        self.discard(server, message.handles.into_vec());
         Err(error)
     }
 

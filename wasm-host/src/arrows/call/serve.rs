@@ -1,7 +1,5 @@
 //! The callee's task: one instance takes calls from its box's queue.
 
-use crate::boxes::Save;
-
 use super::{
     CallError, Host,
     error::reason,
@@ -11,8 +9,14 @@ use super::{
     shape::is_always_small,
     typed::{CalleeParams, CalleeResults, Values},
 };
+use crate::arrows::Bounded;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::{fmt, future::Future, pin::pin, task::Poll};
+use core::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    task::Poll,
+};
 use wasmtime::{
     Engine, Error, Store,
     component::{Instance, TypedFunc},
@@ -44,6 +48,12 @@ impl fmt::Display for Ended {
         }
     }
 }
+
+/// The most bytes of state that any box may hand over.
+pub const MAX_STATE: usize = 16 << 20;
+
+/// A box's `save`.
+pub type Save = TypedFunc<(), (Bounded<MAX_STATE>,)>;
 
 /// Serves calls until the instance fails or is replaced. The future is polled by the task that owns the store, as
 /// everything of a store must be. Dropped, it ends the call in progress; its caller is told, and the store is not to be
@@ -91,7 +101,7 @@ pub async fn serve<T: Host>(
                     let already = store.data().copies();
                     store.set_hostcall_fuel(already.max(paid.bytes() as usize));
                 }
-                let result = attend(&seat, callee.function.call_async(&mut *store, Values(params))).await;
+                let result = attend(&seat, pin!(callee.function.call_async(&mut *store, Values(params)))).await;
                 store.set_hostcall_fuel(copies);
                 match result {
                     Some(Ok(Values(mut result))) => {
@@ -112,7 +122,7 @@ pub async fn serve<T: Host>(
                 };
                 store.data_mut().waits();
                 store.data_mut().calls().path = Default::default();
-                match attend(&seat, save.call_async(&mut *store, ())).await {
+                match attend(&seat, pin!(save.call_async(&mut *store, ()))).await {
                     Some(Ok((state,))) => {
                         seat.saved(Ok(state.0));
                         continue;
@@ -123,7 +133,7 @@ pub async fn serve<T: Host>(
             Work::Drop(resource) => {
                 store.data_mut().waits();
                 store.data_mut().calls().path = Default::default();
-                match attend(&seat, resource.resource_drop_async(&mut *store)).await {
+                match attend(&seat, pin!(resource.resource_drop_async(&mut *store))).await {
                     Some(Ok(())) => {
                         seat.done();
                         continue;
@@ -142,8 +152,7 @@ pub async fn serve<T: Host>(
 }
 
 /// Runs work unless it takes too long: None then.
-async fn attend<R>(seat: &Seat, work: impl Future<Output = R>) -> Option<R> {
-    let mut work = pin!(work);
+async fn attend<R>(seat: &Seat, mut work: Pin<&mut impl Future<Output = R>>) -> Option<R> {
     core::future::poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending => seat.poll_stuck(cx).map(|()| None),

@@ -195,7 +195,7 @@ impl State {
             self.calls.remove(index);
             // Only called by the instance itself, which looks for resources to drop before it sleeps.
             if let Ok(answer) = result {
-                self.discard(answer.server, answer.message.handles);
+                self.discard(answer.server, answer.message.handles.into_vec());
             }
             return None;
         }

@@ -17,7 +17,7 @@ use super::{
     message::Message,
     shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS},
 };
-use crate::boxes::Charge;
+use crate::budget::Charge;
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 use wasmtime::{

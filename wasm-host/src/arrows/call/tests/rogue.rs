@@ -1,34 +1,13 @@
 //! A caller that sends as much as it can, again and again, to a box that has little memory.
 
 use super::{Caller, Guest, Limits, Node, Outcome, guests};
-use crate::{arrows::call::Ended, boxes::Budget};
+use crate::{
+    allocations::{begin_peak, peak},
+    arrows::call::Ended,
+    boxes::Budget,
+};
 use alloc::{format, string::String, vec::Vec};
-use core::cell::Cell;
-use std::alloc::{GlobalAlloc, Layout, System};
 use wasmtime::component::Val;
-
-/// The largest piece of memory that a thread has asked for.
-struct Watched;
-
-std::thread_local!(static LARGEST: Cell<usize> = const { Cell::new(0) });
-
-// SAFETY: all is the system's allocator.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static WATCHED: Watched = Watched;
 
 const ROGUE: &str = r#"
     package acme:rogue@0.1.0;
@@ -140,10 +119,10 @@ fn boxes(callee_has: u64, caller_has: u64) -> (Node, Guest, Outcome<Ended>, Call
 
 fn failed(node: &mut Node, a: &Caller, function: &str, params: &[u32]) -> u32 {
     let params: Vec<Val> = params.iter().map(|param| Val::U32(*param)).collect();
-    LARGEST.set(0);
+    let before = begin_peak();
     let result = node.call(a, function, &params);
-    let largest = LARGEST.get();
-    assert!(largest <= 192 << 10, "{function}: the node took {largest} bytes at once");
+    let most = peak(before);
+    assert!(most <= 512 << 10, "{function}: the node took {most} bytes");
     assert_eq!(node.budget.used(), 0, "{function}");
     match result {
         Ok(Some(Val::U32(failed))) => failed,
