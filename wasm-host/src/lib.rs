@@ -14,8 +14,11 @@ extern crate self as wasm_host;
 #[allow(dead_code, unused_imports)]
 mod system;
 
+#[cfg(test)]
+mod allocations;
 pub mod arrows;
 pub mod boxes;
+mod budget;
 pub mod deploy;
 pub mod engine;
 pub mod executor;

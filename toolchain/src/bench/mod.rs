@@ -4,6 +4,7 @@
 //! executes 10⁹ a second), so a busy machine changes nothing.
 
 pub mod baseline;
+pub mod calls;
 mod client;
 pub mod counters;
 pub mod swap;

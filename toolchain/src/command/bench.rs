@@ -5,7 +5,7 @@ use clap::Parser;
 use pearwood::Launch;
 use pearwood::bench::baseline::Baseline;
 use pearwood::bench::swap::{Managed, Swap, What};
-use pearwood::bench::{self, CASES, Counted, PerRequest};
+use pearwood::bench::{self, CASES, Counted, PerRequest, calls};
 use pearwood::workspace::Workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,10 +26,17 @@ pub struct Bench {
     /// Leave out the search for the smallest memory, which starts many nodes
     #[arg(long)]
     quick: bool,
+    /// Only what a typed call from box to box costs
+    #[arg(long)]
+    calls: bool,
 }
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
+        if self.calls {
+            typed_calls()?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let baseline = self
             .baseline
             .as_ref()
@@ -53,6 +60,7 @@ impl Bench {
                 detail(&measured);
             }
         }
+        typed_calls()?;
         let sizes = bench::size(&launch.kernel)? + bench::size(&launch.image)?;
         row("bytes of kernel and image", sizes as f64, beside("image bytes", 1.0));
         memory(&node.status()?);
@@ -79,6 +87,13 @@ impl Bench {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn typed_calls() -> Result<()> {
+    for case in calls::CASES {
+        row(&format!("instructions per typed call, {}", case.name), calls::measure(case)? as f64, None);
+    }
+    Ok(())
 }
 
 fn row(name: &str, own: f64, other: Option<f64>) {

@@ -4,7 +4,7 @@
 //! the same type to the component, and a `memcpy` to the machine. [`Bounded`] is the way out, with a limit.
 #![allow(unsafe_code)]
 
-use crate::boxes::Charge;
+use crate::budget::Charge;
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::mem::MaybeUninit;
 use spin::Mutex;

@@ -1,21 +1,15 @@
 //! What a component may export beside its work: `pearwood:box/health` and `pearwood:box/handover`.
 
 use super::State;
-use crate::arrows::Bounded;
+use crate::arrows::call::Save;
 use alloc::{format, string::String, vec::Vec};
 use wasmtime::{
     Error, Result, Store,
     component::{ComponentNamedList, Instance, Lift, Lower, TypedFunc},
 };
 
-/// The most bytes of state that any box may hand over.
-pub const MAX_STATE: usize = 16 << 20;
-
 const HEALTH: &str = "pearwood:box/health@0.2.0";
 const HANDOVER: &str = "pearwood:box/handover@0.2.0";
-
-/// A box's `save`.
-pub type Save = TypedFunc<(), (Bounded<MAX_STATE>,)>;
 
 /// `result<_, string>`
 type Said = (Result<(), String>,);

@@ -1,7 +1,6 @@
 //! Boxes: made, limited, supervised, accounted for.
 
 mod birth;
-mod budget;
 pub mod footprint;
 mod handle;
 mod hooks;
@@ -9,12 +8,13 @@ pub mod log;
 mod state;
 mod supervise;
 
+pub use crate::arrows::call::MAX_STATE;
+pub use crate::budget::{Budget, Charge};
 pub use birth::{Birth, Order, Stage};
-pub use budget::{Budget, Charge};
 pub use footprint::Footprint;
 pub use handle::{BoxHandle, Called, Life, Parts, Phase};
 #[cfg(feature = "wasi")]
 pub(crate) use hooks::Hooks;
-pub use hooks::{MAX_STATE, Save, within};
+pub use hooks::within;
 pub use state::{State, Turns};
 pub use supervise::{Duty, SERVICE, reason, supervise};

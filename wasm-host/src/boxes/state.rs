@@ -3,12 +3,12 @@
 use super::{BoxHandle, Budget, Charge, Stage, footprint};
 use crate::{
     arrows::call::{self, Calls},
-    executor::{CpuTime, Timer},
+    executor::{CpuTime, Task, Timer},
     node::Upload,
     platform::{Nanos, Platform},
     wasi,
 };
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
@@ -91,7 +91,7 @@ impl State {
             upload: None,
             wasi: wasi::Context::new(budget),
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },
-            calls: Calls::new(HANDLES),
+            calls: Calls::new(HANDLES, budget),
             meter: None,
             turns: None,
             waited_at: handle.cpu().map_or(0, CpuTime::total),
@@ -191,8 +191,21 @@ impl call::Host for State {
         State::waits(self);
     }
 
-    fn unplaced(&self) -> Option<Arc<BoxHandle>> {
-        (!self.is_placed).then(|| self.handle.clone())
+    fn task(&self) -> Option<Arc<Task>> {
+        self.handle.task().cloned()
+    }
+
+    fn lend_turn(&self, to: &Arc<Task>) -> bool {
+        to.run_within(self.cpu(), || self.platform.now())
+    }
+
+    fn copies(&self) -> usize {
+        if self.handle.footprint().has_wasi { footprint::TRANSFER } else { 0 }
+    }
+
+    fn unplaced(&self) -> Option<call::Placed> {
+        let handle = (!self.is_placed).then(|| self.handle.clone())?;
+        Some(Box::pin(async move { handle.birth.placed().await }))
     }
 }
 

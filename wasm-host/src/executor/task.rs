@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     task::{Context, Waker},
 };
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 pub struct Task {
     future: Mutex<Option<TaskFuture>>,
@@ -24,7 +24,7 @@ pub struct Task {
 #[derive(Debug, Default)]
 pub struct CpuTime {
     total: AtomicU64,
-    /// when the current turn began; 0 between turns
+    /// when the current turn began, and one more; 0 between turns
     since: AtomicU64,
     turns: AtomicU64,
 }
@@ -41,22 +41,26 @@ impl CpuTime {
 
     /// A turn begins.
     pub fn begin(&self, now: Nanos) {
-        self.since.store(now.max(1), Relaxed);
+        self.since.store(now + 1, Relaxed);
     }
 
-    /// The turn that began at `begun` ends. Returns how long it was.
-    pub fn end(&self, begun: Nanos, now: Nanos) -> Nanos {
-        let used = elapsed(begun, now);
-        self.since.store(0, Relaxed);
+    /// The turn ends. Returns how long it was.
+    pub fn end(&self, now: Nanos) -> Nanos {
+        let used = elapsed(self.since.swap(0, Relaxed), now + 1);
         self.total.store(self.total() + used, Relaxed);
         self.turns.store(self.turns() + 1, Relaxed);
         used
     }
 
+    /// So much of the turn that goes on was another's.
+    pub fn skip(&self, nanos: Nanos) {
+        self.since.store(self.since.load(Relaxed) + nanos, Relaxed);
+    }
+
     /// With the turn that goes on at `now`.
     pub fn at(&self, now: Nanos) -> Nanos {
         let since = self.since.load(Relaxed);
-        let turn = if since == 0 { 0 } else { elapsed(since, now) };
+        let turn = if since == 0 { 0 } else { elapsed(since, now + 1) };
         self.total() + turn
     }
 }
@@ -95,10 +99,34 @@ impl Task {
         self.pass.load(Relaxed)
     }
 
+    /// Gives the task a turn within the turn of another, whose time stands still meanwhile: what it is woken for comes of
+    /// the other, which waits for it. False: it has its turn already, or is about to have it.
+    pub fn run_within(self: &Arc<Self>, other: Option<&CpuTime>, clock: impl Fn() -> Nanos) -> bool {
+        if self.queued.load(Relaxed) {
+            return false;
+        }
+        let Some(future) = self.future.try_lock() else { return false };
+        let (begun, before) = (clock(), self.cpu.total());
+        self.turn(future, begun, 0, clock);
+        if let Some(other) = other {
+            other.skip(self.cpu.total() - before);
+        }
+        true
+    }
+
     /// Gives the task a turn, and returns its pass after it.
     pub(super) fn run(self: Arc<Self>, now: Nanos, floor: u64, clock: impl Fn() -> Nanos) -> u64 {
         self.queued.store(false, Relaxed);
-        let mut future = self.future.lock();
+        self.turn(self.future.lock(), now, floor, clock)
+    }
+
+    fn turn(
+        self: &Arc<Self>,
+        mut future: MutexGuard<'_, Option<TaskFuture>>,
+        now: Nanos,
+        floor: u64,
+        clock: impl Fn() -> Nanos,
+    ) -> u64 {
         if self.ended.load(Relaxed) {
             *future = None;
         }
@@ -108,7 +136,7 @@ impl Task {
         if running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             *future = None;
         }
-        let used = self.cpu.end(now, clock());
+        let used = self.cpu.end(clock());
         let start = self.pass().max(floor);
         self.pass.store(start + used * u64::from(NORMAL_WEIGHT) / self.weight, Relaxed);
         start

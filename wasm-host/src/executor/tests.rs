@@ -122,3 +122,35 @@ fn a_timer_has_one_place_in_the_list_which_goes_with_it() {
     drop(kept);
     assert_eq!((timers.count(), timers.next()), (0, None));
 }
+
+#[test]
+fn a_turn_within_another_counts_for_the_one_that_has_it() {
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let inner = executor.spawn(NORMAL_WEIGHT, async move {
+        let mut waits = false;
+        core::future::poll_fn(|_| {
+            platform.pass(3_000);
+            waits = !waits;
+            if waits { core::task::Poll::<()>::Pending } else { core::task::Poll::Ready(()) }
+        })
+        .await;
+        core::future::pending::<()>().await;
+    });
+    let outer: Arc<spin::Once<Arc<Task>>> = Arc::default();
+    let (me, other) = (outer.clone(), inner.clone());
+    outer.call_once(|| {
+        executor.spawn(NORMAL_WEIGHT, async move {
+            platform.pass(1_000);
+            let clock = || platform.now();
+            let me = me.wait();
+            assert!(other.run_within(Some(me.cpu()), clock));
+            assert_eq!((other.cpu().total(), me.cpu().at(platform.now())), (6_000, 1_000));
+            assert!(!me.run_within(None, clock), "one that runs");
+            other.wake();
+            assert!(!other.run_within(None, clock), "one that is about to run");
+            platform.pass(2_000);
+        })
+    });
+    executor.run_until(platform, || outer.wait().cpu().turns() == 1);
+    assert_eq!((inner.cpu().total(), outer.wait().cpu().total()), (6_000, 3_000));
+}

@@ -86,7 +86,8 @@ impl Loader<'_> {
     fn queue(&self, index: usize, spec: &BoxPlan, component: &Component) -> CallQueue {
         let platform = self.platform;
         self.before.queue(index).unwrap_or_else(|| {
-            let (limits, clock) = (limits(spec), Arc::new(|| platform.now()));
+            let within = self.engines.of(Kind::Lean).is_ok_and(|lean| Engine::same(lean, component.engine()));
+            let (limits, clock) = (Limits { within, ..limits(spec) }, Arc::new(|| platform.now()));
             CallQueue::new(&spec.name, component.engine(), component.component_type(), limits, clock)
         })
     }
@@ -95,8 +96,7 @@ impl Loader<'_> {
 /// An instance works on one call at a time; as many more as the box serves at once may wait.
 fn limits(spec: &BoxPlan) -> Limits {
     let bytes = usize::try_from(spec.memory / 4).unwrap_or(MAX_CALL_BYTES).min(MAX_CALL_BYTES);
-    let queue = spec.concurrency as usize;
-    Limits { queue, bytes, held_bytes: 2 * bytes, ..Limits::default() }
+    Limits { queue: spec.concurrency as usize, bytes, ..Limits::default() }
 }
 
 impl Loaded {

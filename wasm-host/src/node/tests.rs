@@ -157,7 +157,7 @@ fn callee(add: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// A box that calls it, and returns if the sum is right.
+/// A box that calls it a thousand times, and returns if the sums are right.
 fn caller() -> Vec<u8> {
     let text = r#"(component
         (import "acme:sum/api@0.1.0" (instance $api
@@ -166,8 +166,12 @@ fn caller() -> Vec<u8> {
         (core instance $sum (export "add" (func $add)))
         (core module $code
             (import "sum" "add" (func $add (param i32 i32) (result i32)))
-            (func (export "run")
-                (if (i32.ne (call $add (i32.const 2) (i32.const 40)) (i32.const 42)) (then unreachable))))
+            (func (export "run") (local $n i32)
+                (loop $again
+                    (if (i32.ne (call $add (i32.const 2) (local.get $n)) (i32.add (i32.const 2) (local.get $n)))
+                        (then unreachable))
+                    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                    (br_if $again (i32.lt_u (local.get $n) (i32.const 1000))))))
         (core instance $code (instantiate $code (with "sum" (instance $sum))))
         (func $run (canon lift (core func $code "run")))
         (instance $service (export "run" (func $run)))
@@ -186,7 +190,11 @@ fn a_box_calls_another_over_an_arrow_of_their_own() {
     let running = calling("(i32.add (local.get 0) (local.get 1))");
     let life = running.until("user", |life| life.phase == Phase::Ended);
     assert_eq!(life.restarts, 0);
-    assert_eq!(running.node.find("sum").unwrap().life().restarts, 0);
+    let sum = running.node.find("sum").unwrap();
+    assert_eq!(sum.life().restarts, 0);
+    // it had its turns within those of its caller
+    let turns = ["sum", "user"].map(|name| running.node.find(name).unwrap().cpu().unwrap().turns());
+    assert!(turns[0] >= 1000 && turns[1] < 100, "{turns:?}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{grant::*, *};
 use crate::{
+    allocations::{begin_peak, peak},
     arrows::{Kinds, channel::MAX_PORTS},
-    deploy::tests::memory::{begin_peak, peak},
 };
 use alloc::{format, string::ToString, vec};
 use core::mem::swap;

@@ -111,10 +111,9 @@ pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, req
         }
     });
     core::future::poll_fn(|cx| {
-        let begun = maker.platform.now();
-        meter.begin(begun);
+        meter.begin(maker.platform.now());
         let polled = work.as_mut().poll(cx);
-        meter.end(begun, maker.platform.now());
+        meter.end(maker.platform.now());
         polled
     })
     .await

@@ -273,9 +273,9 @@ fn call(name: &str, length: u32) -> (Result<(), String>, usize, Arc<BoxHandle>) 
     let run = async {
         let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
         let function = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
-        let before = crate::deploy::tests::memory::begin_peak();
+        let before = crate::allocations::begin_peak();
         let called = function.call_async(&mut store, ()).await;
-        (called, crate::deploy::tests::memory::peak(before))
+        (called, crate::allocations::peak(before))
     };
     let mut run = core::pin::pin!(run);
     let mut cx = core::task::Context::from_waker(core::task::Waker::noop());

@@ -1,6 +1,6 @@
 //! Why a call did not happen, or did not end.
 
-use super::{MAX_CALL_BYTES, MAX_CALL_HANDLES};
+use super::MAX_CALL_HANDLES;
 use crate::platform::Nanos;
 use alloc::{string::String, sync::Arc};
 use core::fmt;
@@ -11,10 +11,6 @@ pub enum CallError {
     /// As many calls wait as may.
     Full {
         waiting: usize,
-    },
-    /// The calls that wait hold as many bytes as they may.
-    FullOfBytes {
-        limit: usize,
     },
     /// The callee has ended, and its successor did not come in time.
     Restarting {
@@ -39,6 +35,10 @@ pub enum CallError {
     ResultTooLarge {
         limit: usize,
     },
+    /// The caller's memory limit leaves no room for a copy of the parameters.
+    NoMemory,
+    /// The callee's memory limit leaves no room for a copy of the result.
+    NoMemoryForResult,
     /// The instance that the resource lived in has ended.
     DeadHandle {
         reason: Arc<str>,
@@ -61,7 +61,6 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CallError::Full { waiting } => write!(f, "its queue is full ({waiting} calls wait)"),
-            CallError::FullOfBytes { limit } => write!(f, "its queue is full (calls hold {limit} bytes)"),
             CallError::Restarting { reason } => write!(f, "it is restarting: {reason}"),
             CallError::Ended { reason } => write!(f, "it ended during the call: {reason}"),
             CallError::Closed { reason } => write!(f, "it is gone: {reason}"),
@@ -71,6 +70,8 @@ impl fmt::Display for CallError {
             }
             CallError::ParamsTooLarge { limit } => write!(f, "parameters of more than {}", Size(*limit)),
             CallError::ResultTooLarge { limit } => write!(f, "a result of more than {}", Size(*limit)),
+            CallError::NoMemory => f.write_str("the caller's memory limit leaves no room for a copy of the parameters"),
+            CallError::NoMemoryForResult => f.write_str("its memory limit leaves no room for a copy of the result"),
             CallError::DeadHandle { reason } => write!(f, "the resource is gone with the instance it was in: {reason}"),
             CallError::TooManyHandles { limit } => {
                 write!(f, "the caller holds {limit} resources, and may not hold more")
@@ -118,9 +119,4 @@ pub fn reason(error: &wasmtime::Error) -> Arc<str> {
     let end = text.find('\n').unwrap_or(text.len()).min(2048);
     text.truncate(text.floor_char_boundary(end));
     text.into()
-}
-
-/// What [`super::Limits::bytes`] comes to.
-pub(super) fn byte_limit(bytes: usize) -> usize {
-    bytes.min(MAX_CALL_BYTES)
 }

@@ -7,6 +7,7 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
+use core::fmt::{self, Write};
 use wasmtime::{
     Engine, Error, Result, bail,
     component::types::{self, ComponentInstance, ComponentItem, ResourceType, Type},
@@ -234,7 +235,7 @@ impl Fit {
             (Some(ours), Some(theirs)) => self.types(&ours, &theirs),
             (None, None) => Ok(()),
             (ours, theirs) => {
-                let kind = |ty: Option<Type>| ty.as_ref().map_or("nothing", kind);
+                let kind = |ty: Option<Type>| ty.as_ref().map_or("nothing".into(), kind);
                 Err(format!("{} against {}", kind(ours), kind(theirs)))
             }
         }
@@ -263,35 +264,18 @@ fn count(ours: usize, theirs: usize, what: &str) -> Result<(), Mismatch> {
     if ours == theirs { Ok(()) } else { Err(format!("{ours} {what} against {theirs}")) }
 }
 
-fn kind(ty: &Type) -> &'static str {
-    match ty {
-        Type::Bool => "bool",
-        Type::S8 => "s8",
-        Type::U8 => "u8",
-        Type::S16 => "s16",
-        Type::U16 => "u16",
-        Type::S32 => "s32",
-        Type::U32 => "u32",
-        Type::S64 => "s64",
-        Type::U64 => "u64",
-        Type::Float32 => "f32",
-        Type::Float64 => "f64",
-        Type::Char => "char",
-        Type::String => "string",
-        Type::List(_) => "list",
-        Type::Map(_) => "map",
-        Type::Record(_) => "record",
-        Type::Tuple(_) => "tuple",
-        Type::Variant(_) => "variant",
-        Type::Enum(_) => "enum",
-        Type::Option(_) => "option",
-        Type::Result(_) => "result",
-        Type::Flags(_) => "flags",
-        Type::Own(_) => "own",
-        Type::Borrow(_) => "borrow",
-        Type::Future(_) => "future",
-        Type::Stream(_) => "stream",
-        Type::ErrorContext => "error-context",
-        Type::FixedLengthList(_) => "list of fixed length",
+/// What kind of type it is, by wasmtime's name for that.
+fn kind(ty: &Type) -> String {
+    struct Word(String);
+    impl fmt::Write for Word {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let (word, is_over) = text.split_once('(').map_or((text, false), |(word, _)| (word, true));
+            self.0.push_str(&word.to_lowercase());
+            if is_over { Err(fmt::Error) } else { Ok(()) }
+        }
     }
+    let mut word = Word(String::new());
+    // what a type consists of is not written
+    let _ = write!(word, "{ty:?}");
+    word.0
 }

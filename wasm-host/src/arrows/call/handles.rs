@@ -8,18 +8,23 @@ use super::{
     lift::LiftHandle,
     lower::LowerHandle,
     queue::{CallQueue, Path},
+    typed,
 };
-use crate::boxes::BoxHandle;
-use alloc::{sync::Arc, vec::Vec};
+use crate::{
+    budget::{Budget, Charge},
+    executor::Task,
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
-    mem::MaybeUninit,
+    future::Future,
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 use wasmtime::{
     Result, ValRaw, bail,
     component::{
         __internal::{InterfaceType, LiftContext, LowerContext},
-        Lift, Lower, ResourceAny,
+        Lift, ResourceAny,
     },
 };
 
@@ -63,45 +68,18 @@ impl LiftHandle for ResourceAny {
 }
 
 impl LowerHandle for Argument {
-    fn lower<T: 'static>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        ty: InterfaceType,
-        slot: &mut MaybeUninit<ValRaw>,
-    ) -> Result<()> {
-        self.resource.linear_lower_to_flat(cx, ty, slot)
-    }
-
-    fn store<T: 'static>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, at: usize) -> Result<()> {
-        self.resource.linear_lower_to_memory(cx, ty, at)
+    fn lower<T: 'static>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
+        typed::index(&self.resource, cx, ty)
     }
 }
 
-impl Held {
-    fn enter<T: 'static>(self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
+impl LowerHandle for Held {
+    fn lower<T: 'static>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
         match ty {
             InterfaceType::Own(table) => cx.guest_resource_lower_own(table, self.0),
             // A result never holds a borrow.
             _ => bail!("not an owned resource"),
         }
-    }
-}
-
-impl LowerHandle for Held {
-    fn lower<T: 'static>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        ty: InterfaceType,
-        slot: &mut MaybeUninit<ValRaw>,
-    ) -> Result<()> {
-        let index = self.enter(cx, ty)?;
-        slot.write(ValRaw::u32(index));
-        Ok(())
-    }
-
-    fn store<T: 'static>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, at: usize) -> Result<()> {
-        let index = self.enter(cx, ty)?;
-        u32::linear_lower_to_memory(&index, cx, InterfaceType::U32, at)
     }
 }
 
@@ -116,6 +94,9 @@ pub(super) struct Handle {
     pub dead: Option<Arc<str>>,
 }
 
+/// Ends when a box has its place.
+pub type Placed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What a store must have in its data to call, and to be called, over these arrows.
 pub trait Host: Send + 'static {
     fn calls(&mut self) -> &mut Calls;
@@ -123,8 +104,23 @@ pub trait Host: Send + 'static {
     /// The box begins to wait for a call's result, or to work on a call: it is not caught in a loop.
     fn waits(&mut self) {}
 
-    /// The box that must have its place among the others before it calls any, if it has not.
-    fn unplaced(&self) -> Option<Arc<BoxHandle>> {
+    /// The task that the box runs in.
+    fn task(&self) -> Option<Arc<Task>> {
+        None
+    }
+
+    /// Has another box's task go on, which waits for this one. False: it cannot now.
+    fn lend_turn(&self, _to: &Arc<Task>) -> bool {
+        false
+    }
+
+    /// Bytes that functions of the host may copy out of the box, which it has paid for.
+    fn copies(&self) -> usize {
+        0
+    }
+
+    /// If the box has to come to its place among the others before it calls any: until it has.
+    fn unplaced(&self) -> Option<Placed> {
         None
     }
 }
@@ -134,22 +130,44 @@ pub struct Calls {
     owner: u64,
     limit: usize,
     held: usize,
+    /// for the entries of what it holds
+    charge: Charge,
     /// the call that the store's box works on, and what led to it
     pub(super) path: Path,
     queues: Vec<CallQueue>,
 }
 
 impl Calls {
-    /// `handles`: how many resources of other boxes this store may hold at a time.
-    pub fn new(handles: usize) -> Self {
+    /// `handles`: how many resources of other boxes this store may hold at a time. `budget`: what pays for these, and for
+    /// what the store's box sends.
+    pub fn new(handles: usize, budget: &Arc<Budget>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let owner = NEXT.fetch_add(1, Relaxed);
-        Calls { owner, limit: handles, held: 0, path: Path::default(), queues: Vec::new() }
+        Calls {
+            owner,
+            limit: handles,
+            held: 0,
+            charge: Charge::none(budget),
+            path: Path::default(),
+            queues: Vec::new(),
+        }
     }
 
     /// How many resources of other boxes the store holds.
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// What the node holds of something that the box sends.
+    pub(super) fn pay(&self, bytes: usize) -> Option<Charge> {
+        Charge::new(self.charge.budget(), bytes)
+    }
+
+    /// What a result may take: up to half of what the budget has left. A box that works on a call needs some, too.
+    pub(super) fn pay_ahead(&self, most: usize) -> Option<Charge> {
+        let budget = self.charge.budget();
+        let left = usize::try_from(budget.limit().saturating_sub(budget.used())).unwrap_or(usize::MAX);
+        self.pay(most.min(left / 2))
     }
 
     pub(super) fn owner(&self) -> u64 {
@@ -162,9 +180,13 @@ impl Calls {
 
     /// Counts resources that the store will hold, if it may.
     pub(super) fn take(&mut self, count: usize, from: &CallQueue) -> bool {
-        let granted = count <= self.limit.saturating_sub(self.held);
-        if granted && count > 0 {
-            self.held += count;
+        if count == 0 {
+            return true;
+        }
+        let held = self.held + count;
+        let granted = held <= self.limit && self.charge.resize(held * size_of::<Handle>());
+        if granted {
+            self.held = held;
             if !self.queues.iter().any(|queue| queue.id() == from.id()) {
                 self.queues.push(from.clone());
             }
@@ -173,7 +195,10 @@ impl Calls {
     }
 
     pub(super) fn give(&mut self, count: usize) {
-        self.held = self.held.saturating_sub(count);
+        if count > 0 {
+            self.held = self.held.saturating_sub(count);
+            self.charge.resize(self.held * size_of::<Handle>());
+        }
     }
 }
 

@@ -1,19 +1,22 @@
 //! From a box's memory and arguments to a message.
+//!
+//! What is long is gone through twice: first it is checked and counted, and when it is paid for, it is copied. The memory
+//! cannot change between the two, since the box does not run.
 
 use super::{
     MAX_CALL_BYTES, MAX_CALL_HANDLES,
-    message::{Message, TooLarge, append},
-    shape::{Cases, block_width, clear_unused_flags, flags, flat_count},
+    message::{Encoded, Message, SMALL},
+    shape::{Cases, flat_count, is_block, width},
 };
-use alloc::string::String;
+use alloc::vec::Vec;
 use wasmtime::{
     Error, Result, ValRaw, bail,
-    component::{
-        __internal::{ComponentTypes, InterfaceType, LiftContext, wasmtime_environ},
-        Lift,
-    },
+    component::__internal::{ComponentTypes, InterfaceType, LiftContext, wasmtime_environ},
 };
 use wasmtime_environ::component::{StringEncoding, TypeListIndex};
+
+/// In the encoding `latin1+utf16`, the flag of a length in units of UTF-16 (component model, "Loading").
+pub const UTF16_TAG: usize = 1 << 31;
 
 /// How this end knows a resource that leaves a box.
 pub trait LiftHandle: Sized {
@@ -21,24 +24,95 @@ pub trait LiftHandle: Sized {
     fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self>;
 }
 
-/// Lifts a tuple, of parameters or results, from core values.
-pub fn values<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, values: &[ValRaw]) -> Result<Message<H>> {
-    Lifter::run(cx, ty, |lifter| lifter.flat(ty, &mut &*values))
+/// Where the values of a tuple are.
+#[derive(Clone, Copy)]
+pub enum Source<'v> {
+    Slots(&'v [ValRaw]),
+    /// at this offset, or at the next that the type's alignment allows
+    Memory(usize),
 }
 
-/// Lifts a tuple from memory.
-pub fn memory<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, offset: usize) -> Result<Message<H>> {
-    let align = cx.types.canonical_abi(&ty).align32 as usize;
-    if !offset.is_multiple_of(align) {
+/// The box whose values are lifted.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub types: &'a ComponentTypes,
+    pub memory: &'a [u8],
+    pub encoding: StringEncoding,
+}
+
+impl<'a> View<'a> {
+    pub fn of(cx: &LiftContext<'a>) -> Self {
+        View { types: cx.types, memory: cx.memory(), encoding: cx.options().string_encoding }
+    }
+}
+
+/// Checks a tuple and takes its resources; copies it if it is at most [`SMALL`].
+pub fn begin<H: LiftHandle>(cx: &mut LiftContext<'_>, ty: InterfaceType, source: Source<'_>) -> Result<Message<H>> {
+    if let Source::Memory(at) = source
+        && !at.is_multiple_of(cx.types.canonical_abi(&ty).align32 as usize)
+    {
         bail!("pointer to values is not aligned");
     }
-    Lifter::run(cx, ty, |lifter| lifter.memory(ty, offset))
+    let mut message = Message::new();
+    if let (InterfaceType::Tuple(i), Source::Slots(slots)) = (ty, source)
+        && numbers(&cx.types[i].types, slots, &mut message.bytes)
+    {
+        message.total = message.bytes.len();
+        return Ok(message);
+    }
+    let from = View::of(cx);
+    let mut handles = Vec::new();
+    let handle = |ty, index| {
+        if handles.len() >= MAX_CALL_HANDLES || handles.try_reserve(1).is_err() {
+            return Err(Failure::TooLarge);
+        }
+        handles.push(H::lift(cx, ty, index)?);
+        Ok(())
+    };
+    let mut lifter = Lifter { from, bytes: &mut message.bytes, most: SMALL, total: 0, handle };
+    let (done, total) = (lifter.value(ty, &mut { source }), lifter.total);
+    message.handles = handles.into();
+    message.total = match done {
+        Ok(()) => total,
+        Err(Failure::Invalid(error)) => return Err(error),
+        Err(Failure::TooLarge) => usize::MAX,
+    };
+    Ok(message)
 }
 
-struct Lifter<'a, 'b, H> {
-    cx: &'a mut LiftContext<'b>,
-    types: &'b ComponentTypes,
-    message: Message<H>,
+/// Copies the whole of what [`begin`] has checked.
+pub fn finish<H>(from: View<'_>, ty: InterfaceType, mut source: Source<'_>, message: &mut Message<H>) -> Result<()> {
+    let most = message.total;
+    let mut lifter = Lifter { from, bytes: &mut message.bytes, most, total: 0, handle: |_, _| Ok(()) };
+    match lifter.value(ty, &mut source) {
+        Err(Failure::Invalid(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Numbers alone, which many calls have, need no check. False: there is something else among them.
+fn numbers(types: &[InterfaceType], slots: &[ValRaw], bytes: &mut Encoded) -> bool {
+    let are_numbers = types.iter().all(|ty| is_block(*ty));
+    if are_numbers {
+        for (ty, slot) in types.iter().zip(slots) {
+            match width(*ty) {
+                Some(1) => bytes.push(slot.get_u32() as u8),
+                Some(2) => bytes.extend_from_slice(&(slot.get_u32() as u16).to_le_bytes()),
+                Some(4) => bytes.extend_from_slice(&slot.get_u32().to_le_bytes()),
+                _ => bytes.extend_from_slice(&slot.get_u64().to_le_bytes()),
+            }
+        }
+    }
+    are_numbers
+}
+
+struct Lifter<'a, F> {
+    from: View<'a>,
+    bytes: &'a mut Encoded,
+    /// As many are copied. What comes after them is counted.
+    most: usize,
+    total: usize,
+    handle: F,
 }
 
 enum Failure {
@@ -53,240 +127,227 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<TooLarge> for Failure {
-    fn from(_: TooLarge) -> Self {
-        Failure::TooLarge
-    }
-}
-
 fn invalid(what: &'static str) -> Failure {
     Failure::Invalid(Error::msg(what))
 }
 
 type Done = Result<(), Failure>;
 
-impl<'a, 'b, H: LiftHandle> Lifter<'a, 'b, H> {
-    fn run(cx: &'a mut LiftContext<'b>, ty: InterfaceType, lift: impl FnOnce(&mut Self) -> Done) -> Result<Message<H>> {
-        let types = cx.types;
-        // As large as values without strings and lists get.
-        let bytes = alloc::vec::Vec::with_capacity(types.canonical_abi(&ty).size32 as usize);
-        let mut lifter = Lifter { cx, types, message: Message::new(bytes) };
-        match lift(&mut lifter) {
-            Ok(()) => {}
-            Err(Failure::Invalid(error)) => return Err(error),
-            Err(Failure::TooLarge) => lifter.message.whole = false,
-        }
-        Ok(lifter.message)
-    }
-
-    /// The store's limit for what the host copies at once holds as well as ours.
+impl<'a, F: FnMut(InterfaceType, u32) -> Done> Lifter<'a, F> {
     #[inline]
     fn put(&mut self, data: &[u8]) -> Done {
-        self.cx.consume_fuel(data.len()).map_err(|_| Failure::TooLarge)?;
-        Ok(append(&mut self.message.bytes, data)?)
-    }
-
-    fn count(&mut self, count: usize) -> Done {
-        self.put(&(count as u32).to_le_bytes())
-    }
-
-    fn flat(&mut self, ty: InterfaceType, values: &mut &[ValRaw]) -> Done {
-        match ty {
-            InterfaceType::Bool => self.put(&[(next(values)?.get_u32() != 0) as u8]),
-            InterfaceType::U8 | InterfaceType::S8 => self.put(&[next(values)?.get_u32() as u8]),
-            InterfaceType::U16 | InterfaceType::S16 => self.put(&(next(values)?.get_u32() as u16).to_le_bytes()),
-            InterfaceType::U32 | InterfaceType::S32 => self.put(&next(values)?.get_u32().to_le_bytes()),
-            InterfaceType::U64 | InterfaceType::S64 => self.put(&next(values)?.get_u64().to_le_bytes()),
-            InterfaceType::Float32 => self.put(&next(values)?.get_f32().to_le_bytes()),
-            InterfaceType::Float64 => self.put(&next(values)?.get_f64().to_le_bytes()),
-            InterfaceType::Char => self.char(next(values)?.get_u32()),
-            InterfaceType::String => {
-                let [pointer, len] = [next(values)?.get_u32(), next(values)?.get_u32()];
-                self.string(pointer, len)
-            }
-            InterfaceType::List(list) => {
-                let [pointer, len] = [next(values)?.get_u32(), next(values)?.get_u32()];
-                self.list(list, pointer as usize, len as usize)
-            }
-            InterfaceType::Record(i) => self.types[i].fields.iter().try_for_each(|field| self.flat(field.ty, values)),
-            InterfaceType::Tuple(i) => self.types[i].types.iter().try_for_each(|&ty| self.flat(ty, values)),
-            InterfaceType::Flags(_) => {
-                let (count, size) = flags(self.types, ty).ok_or_else(unsupported)?;
-                let start = self.message.bytes.len();
-                for _ in 0..flat_count(self.types, ty) {
-                    let word = next(values)?.get_u32().to_le_bytes();
-                    let rest = (start + size).saturating_sub(self.message.bytes.len());
-                    self.put(&word[..rest.min(4)])?;
-                }
-                clear_unused_flags(&mut self.message.bytes[start..], count);
-                Ok(())
-            }
-            InterfaceType::Own(_) | InterfaceType::Borrow(_) => self.handle(ty, next(values)?.get_u32()),
-            InterfaceType::Variant(_)
-            | InterfaceType::Enum(_)
-            | InterfaceType::Option(_)
-            | InterfaceType::Result(_) => {
-                let (mut mine, rest) = values.split_at_checked(flat_count(self.types, ty)).ok_or_else(missing)?;
-                *values = rest;
-                match self.case(ty, next(&mut mine)?.get_u32())? {
-                    // A case may need fewer values than the largest.
-                    Some(payload) => self.flat(payload, &mut mine),
-                    None => Ok(()),
-                }
-            }
-            _ => Err(unsupported()),
-        }
-    }
-
-    fn memory(&mut self, ty: InterfaceType, at: usize) -> Done {
-        match ty {
-            InterfaceType::Bool => {
-                let [byte] = self.load(at)?;
-                self.put(&[(byte != 0) as u8])
-            }
-            InterfaceType::U8 | InterfaceType::S8 => self.copy::<1>(at),
-            InterfaceType::U16 | InterfaceType::S16 => self.copy::<2>(at),
-            InterfaceType::U32 | InterfaceType::S32 | InterfaceType::Float32 => self.copy::<4>(at),
-            InterfaceType::U64 | InterfaceType::S64 | InterfaceType::Float64 => self.copy::<8>(at),
-            InterfaceType::Char => self.load(at).and_then(|bytes| self.char(u32::from_le_bytes(bytes))),
-            InterfaceType::String => {
-                let (pointer, len) = self.pair(at)?;
-                self.string(pointer, len)
-            }
-            InterfaceType::List(list) => {
-                let (pointer, len) = self.pair(at)?;
-                self.list(list, pointer as usize, len as usize)
-            }
-            InterfaceType::Record(i) => {
-                let mut offset = at;
-                self.types[i].fields.iter().try_for_each(|field| self.field(field.ty, &mut offset))
-            }
-            InterfaceType::Tuple(i) => {
-                let mut offset = at;
-                self.types[i].types.iter().try_for_each(|&ty| self.field(ty, &mut offset))
-            }
-            InterfaceType::Flags(_) => {
-                let (count, size) = flags(self.types, ty).ok_or_else(unsupported)?;
-                let bytes = self.slice(at, size)?;
-                let start = self.message.bytes.len();
-                self.put(bytes)?;
-                clear_unused_flags(&mut self.message.bytes[start..], count);
-                Ok(())
-            }
-            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
-                self.load(at).and_then(|bytes| self.handle(ty, u32::from_le_bytes(bytes)))
-            }
-            InterfaceType::Variant(_)
-            | InterfaceType::Enum(_)
-            | InterfaceType::Option(_)
-            | InterfaceType::Result(_) => {
-                let cases = Cases::of(self.types, ty).ok_or_else(unsupported)?;
-                let mut case = [0; 4];
-                case[..cases.width()].copy_from_slice(self.slice(at, cases.width())?);
-                match self.case(ty, u32::from_le_bytes(case))? {
-                    Some(payload) => self.memory(payload, at + cases.payload_offset()),
-                    None => Ok(()),
-                }
-            }
-            _ => Err(unsupported()),
-        }
-    }
-
-    fn field(&mut self, ty: InterfaceType, offset: &mut usize) -> Done {
-        let at = self.types.canonical_abi(&ty).next_field32_size(offset);
-        self.memory(ty, at)
-    }
-
-    /// Writes the discriminant; what the case carries.
-    fn case(&mut self, ty: InterfaceType, case: u32) -> Result<Option<InterfaceType>, Failure> {
-        let cases = Cases::of(self.types, ty).ok_or_else(unsupported)?;
-        let payload = cases.payload(case).ok_or_else(|| invalid("discriminant of no case"))?;
-        self.put(&case.to_le_bytes()[..cases.width()])?;
-        Ok(payload)
-    }
-
-    fn char(&mut self, code: u32) -> Done {
-        let char = char::from_u32(code).ok_or_else(|| invalid("char is not a Unicode scalar value"))?;
-        self.put(&u32::from(char).to_le_bytes())
-    }
-
-    fn handle(&mut self, ty: InterfaceType, index: u32) -> Done {
-        self.cx.consume_fuel(size_of::<H>()).map_err(|_| Failure::TooLarge)?;
-        if self.message.handles.len() >= MAX_CALL_HANDLES {
+        self.total += data.len();
+        if self.total <= self.most {
+            self.bytes.extend_from_slice(data);
+        } else if self.total > MAX_CALL_BYTES {
             return Err(Failure::TooLarge);
         }
-        self.message.handles.try_reserve(1).map_err(|_| TooLarge)?;
-        let handle = H::lift(self.cx, ty, index)?;
-        self.message.handles.push(handle);
         Ok(())
     }
 
-    fn string(&mut self, pointer: u32, len: u32) -> Done {
-        if self.cx.options().string_encoding == StringEncoding::Utf8 {
-            let bytes = self.slice(pointer as usize, len as usize)?;
+    #[inline]
+    fn number(&mut self, number: u64, width: usize) -> Done {
+        match width {
+            1 => self.put(&[number as u8]),
+            2 => self.put(&(number as u16).to_le_bytes()),
+            4 => self.put(&(number as u32).to_le_bytes()),
+            _ => self.put(&number.to_le_bytes()),
+        }
+    }
+
+    /// A value, and the source goes on behind it.
+    fn value(&mut self, ty: InterfaceType, source: &mut Source<'_>) -> Done {
+        if let Some(width) = width(ty) {
+            let number = self.take(ty, width, source)?;
+            return match ty {
+                InterfaceType::Bool => self.number((number as u32 != 0).into(), width),
+                InterfaceType::Char if char::from_u32(number as u32).is_none() => {
+                    Err(invalid("char is not a Unicode scalar value"))
+                }
+                _ => self.number(number, width),
+            };
+        }
+        let types = self.from.types;
+        match ty {
+            InterfaceType::String => {
+                let (pointer, len) = self.pair(ty, source)?;
+                self.string(pointer, len)
+            }
+            InterfaceType::List(list) => {
+                let (pointer, len) = self.pair(ty, source)?;
+                self.list(list, pointer, len)
+            }
+            InterfaceType::Record(i) => {
+                let mut fields = self.enter(ty, source);
+                types[i].fields.iter().try_for_each(|field| self.value(field.ty, &mut fields))?;
+                self.leave(fields, source);
+                Ok(())
+            }
+            InterfaceType::Tuple(i) => {
+                let mut fields = self.enter(ty, source);
+                types[i].types.iter().try_for_each(|&ty| self.value(ty, &mut fields))?;
+                self.leave(fields, source);
+                Ok(())
+            }
+            InterfaceType::Flags(i) => {
+                let (mut left, mut size) = (types[i].names.len(), types[i].abi.size32 as usize);
+                let mut words = self.enter(ty, source);
+                while size > 0 {
+                    let width = size.min(4);
+                    // words of four bytes, but for flags of which one or two hold all
+                    let word = self.load(&mut words, width)? & mask(left);
+                    self.number(word, width)?;
+                    (left, size) = (left.saturating_sub(32), size - width);
+                }
+                self.leave(words, source);
+                Ok(())
+            }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = self.take(ty, 4, source)?;
+                (self.handle)(ty, index as u32)
+            }
+            _ => {
+                let cases = Cases::of(types, ty).ok_or_else(|| invalid("a type that does not pass between boxes"))?;
+                let mut payload = match source {
+                    Source::Memory(_) => self.enter(ty, source),
+                    Source::Slots(slots) => {
+                        // a case may need fewer values than the largest
+                        let (mine, rest) = slots.split_at_checked(flat_count(types, ty)).ok_or_else(missing)?;
+                        *slots = rest;
+                        Source::Slots(mine)
+                    }
+                };
+                let start = payload;
+                let case = self.load(&mut payload, cases.width())?;
+                let inner = cases.payload(case as u32).ok_or_else(|| invalid("discriminant of no case"))?;
+                self.number(case, cases.width())?;
+                let Some(inner) = inner else { return Ok(()) };
+                if let Source::Memory(at) = start {
+                    payload = Source::Memory(at + cases.payload_offset());
+                }
+                self.value(inner, &mut payload)
+            }
+        }
+    }
+
+    /// Where the parts of a value are; the source goes on behind the value if that is in memory.
+    #[inline]
+    fn enter<'v>(&self, ty: InterfaceType, source: &mut Source<'v>) -> Source<'v> {
+        match source {
+            Source::Slots(slots) => Source::Slots(*slots),
+            Source::Memory(at) => Source::Memory(self.from.types.canonical_abi(&ty).next_field32_size(at)),
+        }
+    }
+
+    /// The source goes on behind the value's parts if those are core values.
+    #[inline]
+    fn leave<'v>(&self, parts: Source<'v>, source: &mut Source<'v>) {
+        if let Source::Slots(_) = parts {
+            *source = parts;
+        }
+    }
+
+    #[inline]
+    fn take(&self, ty: InterfaceType, width: usize, source: &mut Source<'_>) -> Result<u64, Failure> {
+        let mut part = self.enter(ty, source);
+        let number = self.load(&mut part, width)?;
+        self.leave(part, source);
+        Ok(number)
+    }
+
+    /// A core value, of which so many bytes count, or so many bytes of memory.
+    #[inline]
+    fn load(&self, source: &mut Source<'_>, width: usize) -> Result<u64, Failure> {
+        match source {
+            Source::Slots(slots) => {
+                let slot = slots.split_off_first().ok_or_else(missing)?;
+                Ok(if width == 8 { slot.get_u64() } else { slot.get_u32().into() })
+            }
+            Source::Memory(at) => {
+                let bytes = self.slice(*at, width)?;
+                *at += width;
+                let mut number = [0; 8];
+                number[..width].copy_from_slice(bytes);
+                Ok(u64::from_le_bytes(number))
+            }
+        }
+    }
+
+    /// Pointer and length.
+    fn pair(&self, ty: InterfaceType, source: &mut Source<'_>) -> Result<(usize, usize), Failure> {
+        let mut parts = self.enter(ty, source);
+        let pair = (self.load(&mut parts, 4)? as usize, self.load(&mut parts, 4)? as usize);
+        self.leave(parts, source);
+        Ok(pair)
+    }
+
+    fn string(&mut self, pointer: usize, len: usize) -> Done {
+        let is_compact = self.from.encoding == StringEncoding::CompactUtf16;
+        if self.from.encoding == StringEncoding::Utf8 {
+            let bytes = self.slice(pointer, len)?;
             if core::str::from_utf8(bytes).is_err() {
                 return Err(invalid("string is not UTF-8"));
             }
-            self.count(bytes.len())?;
+            self.number(bytes.len() as u64, 4)?;
             return self.put(bytes);
         }
-        // The length counts code units here (its top bit may be a tag): none yields more than three bytes.
-        if (len & !(1 << 31)) as usize > MAX_CALL_BYTES {
-            return Err(Failure::TooLarge);
+        if is_compact && len & UTF16_TAG == 0 {
+            let bytes = self.slice(pointer, len)?;
+            return self.chars(pointer, bytes.iter().map(|byte| Ok(char::from(*byte))));
         }
-        let pair = [ValRaw::u32(pointer), ValRaw::u32(len)];
-        let text = String::linear_lift_from_flat(self.cx, InterfaceType::String, &pair)?;
-        self.count(text.len())?;
-        self.put(text.as_bytes())
+        let units = if is_compact { len ^ UTF16_TAG } else { len };
+        let bytes = self.slice(pointer, units * 2)?;
+        let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+        self.chars(pointer, char::decode_utf16(units).map(|char| char.map_err(|_| invalid("string is not UTF-16"))))
+    }
+
+    /// Text in units of two bytes, or that could be.
+    fn chars(&mut self, pointer: usize, chars: impl Iterator<Item = Result<char, Failure>> + Clone) -> Done {
+        if !pointer.is_multiple_of(2) {
+            return Err(invalid("string is not aligned"));
+        }
+        let mut len = 0;
+        for char in chars.clone() {
+            len += char?.len_utf8();
+            if len > MAX_CALL_BYTES {
+                return Err(Failure::TooLarge);
+            }
+        }
+        self.number(len as u64, 4)?;
+        for char in chars {
+            self.put(char?.encode_utf8(&mut [0; 4]).as_bytes())?;
+        }
+        Ok(())
     }
 
     fn list(&mut self, list: TypeListIndex, pointer: usize, len: usize) -> Done {
-        let element = self.types[list].element;
-        let abi = self.types.canonical_abi(&element);
-        let size = abi.size32 as usize;
-        let total = len.checked_mul(size).ok_or_else(|| invalid("list is longer than memory"))?;
+        let element = self.from.types[list].element;
+        let abi = self.from.types.canonical_abi(&element);
+        let total = len.checked_mul(abi.size32 as usize).ok_or_else(|| invalid("list is longer than memory"))?;
         let bytes = self.slice(pointer, total)?;
         if !pointer.is_multiple_of(abi.align32 as usize) {
             return Err(invalid("list is not aligned"));
         }
-        self.count(len)?;
-        if block_width(element).is_some() {
+        self.number(len as u64, 4)?;
+        if is_block(element) {
             return self.put(bytes);
         }
-        (0..len).try_for_each(|index| self.memory(element, pointer + index * size))
-    }
-
-    fn copy<const N: usize>(&mut self, at: usize) -> Done {
-        let bytes = self.load::<N>(at)?;
-        self.put(&bytes)
-    }
-
-    fn pair(&self, at: usize) -> Result<(u32, u32), Failure> {
-        Ok((u32::from_le_bytes(self.load(at)?), u32::from_le_bytes(self.load(at + 4)?)))
+        let mut elements = Source::Memory(pointer);
+        (0..len).try_for_each(|_| self.value(element, &mut elements))
     }
 
     #[inline]
-    fn load<const N: usize>(&self, at: usize) -> Result<[u8; N], Failure> {
-        let bytes = self.cx.memory().get(at..).and_then(|rest| rest.first_chunk());
-        bytes.copied().ok_or_else(|| invalid("pointer is out of bounds of memory"))
-    }
-
-    fn slice(&self, at: usize, len: usize) -> Result<&'b [u8], Failure> {
-        let bytes = self.cx.memory().get(at..).and_then(|rest| rest.get(..len));
+    fn slice(&self, at: usize, len: usize) -> Result<&'a [u8], Failure> {
+        let bytes = self.from.memory.get(at..).and_then(|rest| rest.get(..len));
         bytes.ok_or_else(|| invalid("pointer and length are out of bounds of memory"))
     }
 }
 
-#[inline]
-fn next<'v>(values: &mut &'v [ValRaw]) -> Result<&'v ValRaw, Failure> {
-    values.split_off_first().ok_or_else(missing)
+/// The bits of a word that are flags, of so many that are left.
+fn mask(flags: usize) -> u64 {
+    if flags >= 32 { u32::MAX.into() } else { (1 << flags) - 1 }
 }
 
 fn missing() -> Failure {
     invalid("a core value is missing")
-}
-
-/// Linking refuses functions with such types.
-fn unsupported() -> Failure {
-    invalid("a type that does not pass between boxes")
 }

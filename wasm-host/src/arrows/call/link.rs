@@ -4,12 +4,12 @@ use super::{
     CallError, CallQueue, Failed, Host,
     fit::{self, Link},
     handles::{Held, Passed},
-    message::Message,
-    shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, flat_count_of},
-    typed::{CallerParams, CallerResults},
+    message::{Encoded, Message},
+    shape::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAIR, flat_count_of},
+    typed::{CallerParams, CallerResults, Values},
 };
 use crate::{arrows::measure::Meter, interface::InterfaceName};
-use alloc::{boxed::Box, format, string::ToString, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::ToString, sync::Arc};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasmtime::{
     Engine, Error, Result, StoreContextMut, bail,
@@ -153,23 +153,33 @@ impl Failure {
 }
 
 impl Import {
-    async fn call<T: Host>(&self, mut cx: StoreContextMut<'_, T>, params: Message<Passed>) -> Result<Message<Held>> {
+    async fn call<T: Host, const R: usize>(
+        self: Arc<Self>,
+        mut cx: StoreContextMut<'_, T>,
+        params: Message<Passed>,
+        refused: Result<(), CallError>,
+    ) -> Result<CallerResults<R>> {
         cx.data_mut().waits();
-        if let Some(handle) = cx.data().unplaced() {
+        if let Some(placed) = cx.data().unplaced() {
             // Whom it will call may have to come to its place too.
-            handle.birth.placed().await;
+            placed.await;
         }
-        let began = self.meter.as_ref().map(|meter| (meter.now(), params.bytes.len()));
-        let result = match self.queue.submit(self.function, params, cx.data_mut().calls()) {
-            Ok(pending) => pending.await,
+        let (began, length) = (self.queue.now(), params.bytes.len());
+        let result = match self.queue.submit(self.function, params, refused, began, cx.data_mut().calls()) {
+            Ok((pending, roused)) => {
+                if let Some(roused) = roused {
+                    roused.go(|task| cx.data().lend_turn(task));
+                }
+                pending.await
+            }
             Err(error) => Err(error),
         };
         cx.data_mut().waits();
         let result = result.and_then(|answer| self.queue.hold(answer, cx.data_mut().calls()));
-        if let Some((meter, (began, length))) = self.meter.as_ref().zip(began) {
+        if let Some(meter) = &self.meter {
             meter.called(began, length, result.as_ref().ok().map(|result| result.bytes.len()));
         }
-        result.or_else(|error| self.failed(error))
+        result.or_else(|error| self.failed(error)).map(Values)
     }
 
     fn failed(&self, error: CallError) -> Result<Message<Held>> {
@@ -183,14 +193,14 @@ impl Import {
         const ERR: u8 = 1;
         match self.failure {
             Failure::Trap => Err(Error::new(failed)),
-            Failure::Bare => Ok(Message::new(alloc::vec![ERR])),
+            Failure::Bare => Ok(Message::of(Encoded::from_slice(&[ERR]))),
             Failure::Text => {
                 let text = failed.to_string();
-                let mut bytes = Vec::with_capacity(5 + text.len());
+                let mut bytes = Encoded::new();
                 bytes.push(ERR);
                 bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 bytes.extend_from_slice(text.as_bytes());
-                Ok(Message::new(bytes))
+                Ok(Message::of(bytes))
             }
         }
     }
@@ -202,51 +212,32 @@ fn define<T: Host>(
     ty: &ComponentFunc,
     import: Arc<Import>,
 ) -> Result<()> {
-    let params = ty.params().map(|(_, ty)| flat_count_of(&ty)).sum();
-    let results = ty.results().map(|ty| flat_count_of(&ty)).sum();
+    let params = ty.params().map(|(_, ty)| flat_count_of(&ty, PAIR)).sum();
+    let results = ty.results().map(|ty| flat_count_of(&ty, PAIR)).sum();
     let in_values = |count, max| if count <= max { count } else { 0 };
     // wasmtime takes functions by the number of their core values, known when the node is compiled.
-    let define = match in_values(params, MAX_FLAT_PARAMS) {
-        0 => with_params::<T, 0>,
-        1 => with_params::<T, 1>,
-        2 => with_params::<T, 2>,
-        3 => with_params::<T, 3>,
-        4 => with_params::<T, 4>,
-        5 => with_params::<T, 5>,
-        6 => with_params::<T, 6>,
-        7 => with_params::<T, 7>,
-        8 => with_params::<T, 8>,
-        9 => with_params::<T, 9>,
-        10 => with_params::<T, 10>,
-        11 => with_params::<T, 11>,
-        12 => with_params::<T, 12>,
-        13 => with_params::<T, 13>,
-        14 => with_params::<T, 14>,
-        15 => with_params::<T, 15>,
-        _ => with_params::<T, 16>,
-    };
-    define(instance, name, in_values(results, MAX_FLAT_RESULTS), import)
-}
-
-fn with_params<T: Host, const P: usize>(
-    instance: &mut LinkerInstance<'_, T>,
-    name: &str,
-    results: usize,
-    import: Arc<Import>,
-) -> Result<()> {
-    match results {
-        0 => with_results::<T, P, 0>(instance, name, import),
-        _ => with_results::<T, P, 1>(instance, name, import),
+    macro_rules! with_params {
+        ($params:expr, $results:literal: $($count:literal)*) => {
+            match $params {
+                $($count => with::<T, $count, $results>(instance, name, import),)*
+                _ => with::<T, MAX_FLAT_PARAMS, $results>(instance, name, import),
+            }
+        };
+    }
+    let params = in_values(params, MAX_FLAT_PARAMS);
+    match in_values(results, MAX_FLAT_RESULTS) {
+        0 => with_params!(params, 0: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15),
+        _ => with_params!(params, 1: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15),
     }
 }
 
-fn with_results<T: Host, const P: usize, const R: usize>(
+fn with<T: Host, const P: usize, const R: usize>(
     instance: &mut LinkerInstance<'_, T>,
     name: &str,
     import: Arc<Import>,
 ) -> Result<()> {
-    instance.func_wrap_async(name, move |cx, CallerParams(params): CallerParams<P>| {
-        let import = import.clone();
-        Box::new(async move { import.call(cx, params).await.map(CallerResults::<R>) })
+    instance.func_wrap_async(name, move |mut cx: StoreContextMut<'_, T>, params: CallerParams<P>| {
+        let (params, refused) = params.0.complete(import.queue.most(), |bytes| cx.data_mut().calls().pay(bytes));
+        Box::new(import.clone().call::<T, R>(cx, params, refused))
     })
 }

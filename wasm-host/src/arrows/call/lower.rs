@@ -1,8 +1,9 @@
 //! From a message to a box's memory and arguments.
 
 use super::{
+    lift::UTF16_TAG,
     message::{Message, Misread, Reader},
-    shape::{Cases, block_width, flags, flat_count},
+    shape::{Cases, flat_count, is_block, width},
 };
 use core::mem::MaybeUninit;
 use wasmtime::{
@@ -11,42 +12,28 @@ use wasmtime::{
 };
 use wasmtime_environ::component::{StringEncoding, TypeListIndex};
 
-/// Marks strings in UTF-16 where the encoding is latin1+utf16.
-const UTF16_TAG: usize = 1 << 31;
-
-type Slots<'s> = &'s mut [MaybeUninit<ValRaw>];
-
 /// A resource that enters a box.
 pub trait LowerHandle {
     /// The handle in the box's own table; `ty` is an own or a borrow.
-    fn lower<T: 'static>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        ty: InterfaceType,
-        slot: &mut MaybeUninit<ValRaw>,
-    ) -> Result<()>;
-
-    fn store<T: 'static>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, at: usize) -> Result<()>;
+    fn lower<T: 'static>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32>;
 }
 
-/// Lowers a tuple, of parameters or results, to core values. Fills as many slots as the type has.
+/// Where the values of a tuple are to be.
+pub enum Target<'v> {
+    /// as many as the type has, of which all are written
+    Slots(&'v mut [MaybeUninit<ValRaw>]),
+    /// at this offset, or at the next that the type's alignment allows, in memory that the box has given
+    Memory(usize),
+}
+
+/// Lowers a tuple, of parameters or results.
 pub fn values<T: 'static, H: LowerHandle>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
     message: &Message<H>,
-    mut slots: Slots<'_>,
+    mut target: Target<'_>,
 ) -> Result<()> {
-    Lowerer { cx, from: Reader::new(message) }.flat(ty, &mut slots)
-}
-
-/// Lowers a tuple to memory that the box has given.
-pub fn memory<T: 'static, H: LowerHandle>(
-    cx: &mut LowerContext<'_, T>,
-    ty: InterfaceType,
-    message: &Message<H>,
-    at: usize,
-) -> Result<()> {
-    Lowerer { cx, from: Reader::new(message) }.memory(ty, at)
+    Lowerer { cx, from: Reader::new(message) }.value(ty, &mut target)
 }
 
 struct Lowerer<'a, 'b, 'm, T: 'static, H> {
@@ -54,130 +41,108 @@ struct Lowerer<'a, 'b, 'm, T: 'static, H> {
     from: Reader<'m, H>,
 }
 
-impl<'b, T: 'static, H: LowerHandle> Lowerer<'_, 'b, '_, T, H> {
-    fn flat(&mut self, ty: InterfaceType, slots: &mut Slots<'_>) -> Result<()> {
-        match ty {
-            InterfaceType::Bool | InterfaceType::U8 => {
-                let [byte] = self.from.array()?;
-                set(slots, ValRaw::u32(byte.into()))
-            }
-            InterfaceType::S8 => {
-                let number = i8::from_le_bytes(self.from.array()?);
-                set(slots, ValRaw::i32(number.into()))
-            }
-            InterfaceType::U16 => {
-                let number = u16::from_le_bytes(self.from.array()?);
-                set(slots, ValRaw::u32(number.into()))
-            }
-            InterfaceType::S16 => {
-                let number = i16::from_le_bytes(self.from.array()?);
-                set(slots, ValRaw::i32(number.into()))
-            }
-            InterfaceType::U32 | InterfaceType::S32 | InterfaceType::Float32 | InterfaceType::Char => {
-                let bits = u32::from_le_bytes(self.from.array()?);
-                set(slots, ValRaw::u32(bits))
-            }
-            InterfaceType::U64 | InterfaceType::S64 | InterfaceType::Float64 => {
-                let bits = u64::from_le_bytes(self.from.array()?);
-                set(slots, ValRaw::u64(bits))
-            }
-            InterfaceType::String => {
-                let (pointer, len) = self.string()?;
-                set(slots, ValRaw::u64(pointer as u64))?;
-                set(slots, ValRaw::u64(len as u64))
-            }
-            InterfaceType::List(list) => {
-                let (pointer, len) = self.list(list)?;
-                set(slots, ValRaw::u64(pointer as u64))?;
-                set(slots, ValRaw::u64(len as u64))
-            }
-            InterfaceType::Record(i) => self.types()[i].fields.iter().try_for_each(|field| self.flat(field.ty, slots)),
-            InterfaceType::Tuple(i) => self.types()[i].types.iter().try_for_each(|&ty| self.flat(ty, slots)),
-            InterfaceType::Flags(_) => {
-                let (_, size) = flags(self.types(), ty).ok_or_else(unsupported)?;
-                for word in self.from.slice(size)?.chunks(4) {
-                    let mut bits = [0; 4];
-                    bits[..word.len()].copy_from_slice(word);
-                    set(slots, ValRaw::u32(u32::from_le_bytes(bits)))?;
+impl<T: 'static, H: LowerHandle> Lowerer<'_, '_, '_, T, H> {
+    /// A value, and the target goes on behind it.
+    fn value(&mut self, ty: InterfaceType, target: &mut Target<'_>) -> Result<()> {
+        let types = self.cx.types;
+        if let (Some(width), Target::Slots(slots)) = (width(ty), &mut *target) {
+            let number = self.from.number(width)?;
+            // of a signed number, the whole core value
+            let number = match ty {
+                InterfaceType::S8 => (number as i8 as u32).into(),
+                InterfaceType::S16 => (number as i16 as u32).into(),
+                _ => number,
+            };
+            slots.split_off_first_mut().ok_or(Misread)?.write(ValRaw::u64(number));
+            return Ok(());
+        }
+        let mut offset = match target {
+            Target::Slots(_) => 0,
+            Target::Memory(at) => types.canonical_abi(&ty).next_field32_size(at),
+        };
+        // What has parts passes them on to these.
+        let mut parts = match target {
+            Target::Slots(slots) => Target::Slots(core::mem::take(slots)),
+            Target::Memory(_) => Target::Memory(offset),
+        };
+        if let Some(width) = width(ty) {
+            let number = self.from.number(width)?;
+            self.store(number, width, &mut parts)?;
+        } else {
+            match ty {
+                InterfaceType::String => {
+                    let (pointer, len) = self.string()?;
+                    self.store(pointer as u64, 4, &mut parts)?;
+                    self.store(len as u64, 4, &mut parts)?;
                 }
+                InterfaceType::List(list) => {
+                    let (pointer, len) = self.list(list)?;
+                    self.store(pointer as u64, 4, &mut parts)?;
+                    self.store(len as u64, 4, &mut parts)?;
+                }
+                InterfaceType::Record(i) => {
+                    types[i].fields.iter().try_for_each(|field| self.value(field.ty, &mut parts))?;
+                }
+                InterfaceType::Tuple(i) => types[i].types.iter().try_for_each(|&ty| self.value(ty, &mut parts))?,
+                InterfaceType::Flags(i) => {
+                    let mut size = types[i].abi.size32 as usize;
+                    while size > 0 {
+                        let width = size.min(4);
+                        let word = self.from.number(width)?;
+                        self.store(word, width, &mut parts)?;
+                        size -= width;
+                    }
+                }
+                InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                    let handle = self.from.handle()?.lower(self.cx, ty)?;
+                    self.store(handle.into(), 4, &mut parts)?;
+                }
+                _ => {
+                    let cases = Cases::of(types, ty).ok_or_else(unsupported)?;
+                    let case = self.from.number(cases.width())?;
+                    let inner = cases.payload(case as u32).ok_or(Misread)?;
+                    let rest = match &mut parts {
+                        Target::Slots(slots) => {
+                            let mine = slots.split_off_mut(..flat_count(types, ty)).ok_or(Misread)?;
+                            core::mem::replace(&mut parts, Target::Slots(mine))
+                        }
+                        Target::Memory(_) => Target::Memory(0),
+                    };
+                    self.store(case, cases.width(), &mut parts)?;
+                    if let Target::Memory(at) = &mut parts {
+                        offset += cases.payload_offset();
+                        *at = offset;
+                    }
+                    if let Some(inner) = inner {
+                        self.value(inner, &mut parts)?;
+                    }
+                    // What a smaller case leaves is zero.
+                    if let Target::Slots(left) = parts {
+                        left.iter_mut().for_each(|slot| _ = slot.write(ValRaw::u64(0)));
+                    }
+                    parts = rest;
+                }
+            }
+        }
+        if let (Target::Slots(slots), Target::Slots(rest)) = (target, parts) {
+            *slots = rest;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn store(&mut self, number: u64, width: usize, target: &mut Target<'_>) -> Result<()> {
+        match target {
+            Target::Slots(slots) => {
+                slots.split_off_first_mut().ok_or(Misread)?.write(ValRaw::u64(number));
                 Ok(())
             }
-            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
-                let slot = slots.split_off_first_mut().ok_or(Misread)?;
-                self.from.handle()?.lower(self.cx, ty, slot)
+            Target::Memory(at) => {
+                let start = *at;
+                *at += width;
+                self.copy(start, &number.to_le_bytes()[..width])
             }
-            InterfaceType::Variant(_)
-            | InterfaceType::Enum(_)
-            | InterfaceType::Option(_)
-            | InterfaceType::Result(_) => {
-                let cases = Cases::of(self.types(), ty).ok_or_else(unsupported)?;
-                let mut mine = slots.split_off_mut(..flat_count(self.types(), ty)).ok_or(Misread)?;
-                let case = self.from.small(cases.width())?;
-                set(&mut mine, ValRaw::u32(case))?;
-                if let Some(payload) = cases.payload(case).ok_or(Misread)? {
-                    self.flat(payload, &mut mine)?;
-                }
-                // What a smaller case leaves is zero.
-                mine.iter_mut().for_each(|slot| _ = slot.write(ValRaw::u64(0)));
-                Ok(())
-            }
-            _ => Err(unsupported()),
         }
-    }
-
-    fn memory(&mut self, ty: InterfaceType, at: usize) -> Result<()> {
-        match ty {
-            InterfaceType::Bool | InterfaceType::U8 | InterfaceType::S8 => self.copy::<1>(at),
-            InterfaceType::U16 | InterfaceType::S16 => self.copy::<2>(at),
-            InterfaceType::U32 | InterfaceType::S32 | InterfaceType::Float32 | InterfaceType::Char => {
-                self.copy::<4>(at)
-            }
-            InterfaceType::U64 | InterfaceType::S64 | InterfaceType::Float64 => self.copy::<8>(at),
-            InterfaceType::String => {
-                let (pointer, len) = self.string()?;
-                self.pair(at, pointer, len)
-            }
-            InterfaceType::List(list) => {
-                let (pointer, len) = self.list(list)?;
-                self.pair(at, pointer, len)
-            }
-            InterfaceType::Record(i) => {
-                let mut offset = at;
-                self.types()[i].fields.iter().try_for_each(|field| self.field(field.ty, &mut offset))
-            }
-            InterfaceType::Tuple(i) => {
-                let mut offset = at;
-                self.types()[i].types.iter().try_for_each(|&ty| self.field(ty, &mut offset))
-            }
-            InterfaceType::Flags(_) => {
-                let (_, size) = flags(self.types(), ty).ok_or_else(unsupported)?;
-                let bytes = self.from.slice(size)?;
-                self.store(at, bytes)
-            }
-            InterfaceType::Own(_) | InterfaceType::Borrow(_) => self.from.handle()?.store(self.cx, ty, at),
-            InterfaceType::Variant(_)
-            | InterfaceType::Enum(_)
-            | InterfaceType::Option(_)
-            | InterfaceType::Result(_) => {
-                let cases = Cases::of(self.types(), ty).ok_or_else(unsupported)?;
-                let case = self.from.small(cases.width())?;
-                self.store(at, &case.to_le_bytes()[..cases.width()])?;
-                match cases.payload(case).ok_or(Misread)? {
-                    Some(payload) => self.memory(payload, at + cases.payload_offset()),
-                    None => Ok(()),
-                }
-            }
-            _ => Err(unsupported()),
-        }
-    }
-
-    fn types(&self) -> &'b wasmtime_environ::component::ComponentTypes {
-        self.cx.types
-    }
-
-    fn field(&mut self, ty: InterfaceType, offset: &mut usize) -> Result<()> {
-        let at = self.types().canonical_abi(&ty).next_field32_size(offset);
-        self.memory(ty, at)
     }
 
     /// Where the string has been put, and its length as the box's encoding counts it.
@@ -187,22 +152,21 @@ impl<'b, T: 'static, H: LowerHandle> Lowerer<'_, 'b, '_, T, H> {
         let encoding = self.cx.options().string_encoding;
         if encoding == StringEncoding::Utf8 {
             let at = self.cx.realloc(0, 0, 1, len)?;
-            self.store(at, bytes)?;
+            self.copy(at, bytes)?;
             return Ok((at, len));
         }
         let text = core::str::from_utf8(bytes)?;
         if encoding == StringEncoding::CompactUtf16 && text.chars().all(|c| u32::from(c) <= 0xff) {
             let count = text.chars().count();
             let at = self.cx.realloc(0, 0, 2, count)?;
-            let bytes = self.cx.as_slice_mut().get_mut(at..at + count).ok_or_else(out_of_bounds)?;
-            bytes.iter_mut().zip(text.chars()).for_each(|(byte, c)| *byte = c as u8);
+            let place = self.place(at, count)?;
+            place.iter_mut().zip(text.chars()).for_each(|(byte, c)| *byte = c as u8);
             return Ok((at, count));
         }
         let units = text.encode_utf16().count();
         let at = self.cx.realloc(0, 0, 2, units * 2)?;
-        let bytes = self.cx.as_slice_mut().get_mut(at..at + units * 2).ok_or_else(out_of_bounds)?;
-        for (bytes, unit) in bytes.chunks_exact_mut(2).zip(text.encode_utf16()) {
-            bytes.copy_from_slice(&unit.to_le_bytes());
+        for (place, unit) in self.place(at, units * 2)?.chunks_exact_mut(2).zip(text.encode_utf16()) {
+            place.copy_from_slice(&unit.to_le_bytes());
         }
         let tag = if encoding == StringEncoding::CompactUtf16 { UTF16_TAG } else { 0 };
         Ok((at, units | tag))
@@ -210,48 +174,32 @@ impl<'b, T: 'static, H: LowerHandle> Lowerer<'_, 'b, '_, T, H> {
 
     /// Where the list has been put, and the number of its elements.
     fn list(&mut self, list: TypeListIndex) -> Result<(usize, usize)> {
-        let element = self.types()[list].element;
-        let abi = self.types().canonical_abi(&element);
-        let size = abi.size32 as usize;
+        let element = self.cx.types[list].element;
+        let abi = self.cx.types.canonical_abi(&element);
         let len = self.from.count()?;
-        let total = len.checked_mul(size).ok_or(Misread)?;
+        let total = len.checked_mul(abi.size32 as usize).ok_or(Misread)?;
         let at = self.cx.realloc(0, 0, abi.align32, total)?;
-        if block_width(element).is_some() {
+        if is_block(element) {
             let bytes = self.from.slice(total)?;
-            self.store(at, bytes)?;
+            self.copy(at, bytes)?;
         } else {
-            (0..len).try_for_each(|index| self.memory(element, at + index * size))?;
+            let mut elements = Target::Memory(at);
+            (0..len).try_for_each(|_| self.value(element, &mut elements))?;
         }
         Ok((at, len))
     }
 
-    fn copy<const N: usize>(&mut self, at: usize) -> Result<()> {
-        let bytes = self.from.array::<N>()?;
-        let place = self.cx.as_slice_mut().get_mut(at..).and_then(|rest| rest.first_chunk_mut());
-        *place.ok_or_else(out_of_bounds)? = bytes;
+    #[inline]
+    fn place(&mut self, at: usize, len: usize) -> Result<&mut [u8]> {
+        let place = self.cx.as_slice_mut().get_mut(at..).and_then(|rest| rest.get_mut(..len));
+        place.ok_or_else(|| Error::msg("values would be out of bounds of memory"))
+    }
+
+    #[inline]
+    fn copy(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        self.place(at, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
-
-    fn pair(&mut self, at: usize, pointer: usize, len: usize) -> Result<()> {
-        self.store(at, &(pointer as u32).to_le_bytes())?;
-        self.store(at + 4, &(len as u32).to_le_bytes())
-    }
-
-    fn store(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
-        let place = self.cx.as_slice_mut().get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
-        place.ok_or_else(out_of_bounds)?.copy_from_slice(bytes);
-        Ok(())
-    }
-}
-
-#[inline]
-fn set(slots: &mut Slots<'_>, value: ValRaw) -> Result<()> {
-    slots.split_off_first_mut().ok_or(Misread)?.write(value);
-    Ok(())
-}
-
-fn out_of_bounds() -> Error {
-    Error::msg("values would be out of bounds of memory")
 }
 
 /// Linking refuses functions with such types.

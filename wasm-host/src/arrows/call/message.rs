@@ -5,47 +5,58 @@
 //! have their size in memory; strings are UTF-8 and lists their elements, after a length of four bytes; a resource is
 //! nothing but the next entry of `handles`.
 
-use super::MAX_CALL_BYTES;
-use alloc::vec::Vec;
+use super::CallError;
+use crate::budget::Charge;
+use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
+use smallvec::SmallVec;
+
+/// A message of at most so many bytes is part of what a store holds of the node, which its box has paid for.
+pub const SMALL: usize = 8 << 10;
+
+/// A few numbers take no memory of their own. Messages are moved often, so they are small.
+pub type Encoded = SmallVec<[u8; 16]>;
 
 /// The parameters or the result of one call. `H` is how this end knows resources.
 #[derive(Debug)]
 pub struct Message<H> {
-    pub bytes: Vec<u8>,
-    pub handles: Vec<H>,
-    /// false: it was too large, and what is here is of no use but to release the handles
-    pub whole: bool,
+    pub bytes: Encoded,
+    pub handles: Box<[H]>,
+    /// How long the whole is. What is beyond [`SMALL`] is in `bytes` only when somebody pays for it.
+    pub total: usize,
+    charge: Option<Box<Charge>>,
 }
 
 impl<H> Message<H> {
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Message { bytes, handles: Vec::new(), whole: true }
+    pub fn new() -> Self {
+        Message { bytes: Encoded::new(), handles: Box::default(), total: 0, charge: None }
+    }
+
+    pub fn of(bytes: Encoded) -> Self {
+        Message { total: bytes.len(), bytes, handles: Box::default(), charge: None }
     }
 
     /// The same values, with resources as another store knows them.
     pub fn with_handles<I>(self, handles: Vec<I>) -> Message<I> {
-        Message { bytes: self.bytes, handles, whole: self.whole }
+        Message { bytes: self.bytes, handles: handles.into(), total: self.total, charge: self.charge }
     }
 
-    /// Bytes that the node holds while this waits.
-    pub fn size(&self) -> usize {
-        self.bytes.capacity() + self.handles.len() * size_of::<H>()
+    /// Bytes that the node holds for it, if they are more than [`SMALL`].
+    pub fn size(&self) -> Option<usize> {
+        let size = self.total.saturating_add(self.handles.len() * size_of::<H>());
+        (size > SMALL).then_some(size)
     }
-}
 
-/// More than [`MAX_CALL_BYTES`], or than the node has memory for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooLarge;
-
-/// Appends to a message without ever exceeding the limit.
-pub fn append(bytes: &mut Vec<u8>, data: &[u8]) -> Result<(), TooLarge> {
-    if data.len() > MAX_CALL_BYTES.saturating_sub(bytes.len()) {
-        return Err(TooLarge);
+    /// The charge pays for it.
+    pub fn paid_with(&mut self, charge: Charge) {
+        self.charge = Some(Box::new(charge));
     }
-    bytes.try_reserve(data.len()).map_err(|_| TooLarge)?;
-    bytes.extend_from_slice(data);
-    Ok(())
+
+    /// Makes place for the whole.
+    pub fn reserve(&mut self) -> Result<(), CallError> {
+        self.bytes.clear();
+        self.bytes.try_reserve_exact(self.total).map_err(|_| CallError::NoMemory)
+    }
 }
 
 /// Takes a message apart, in the order in which it was made.
@@ -72,29 +83,27 @@ impl<'a, H> Reader<'a, H> {
     }
 
     #[inline]
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Misread> {
-        let (first, rest) = self.bytes.split_first_chunk().ok_or(Misread)?;
-        self.bytes = rest;
-        Ok(*first)
-    }
-
-    #[inline]
     pub fn slice(&mut self, len: usize) -> Result<&'a [u8], Misread> {
         let (first, rest) = self.bytes.split_at_checked(len).ok_or(Misread)?;
         self.bytes = rest;
         Ok(first)
     }
 
-    /// A length or count.
-    pub fn count(&mut self) -> Result<usize, Misread> {
-        self.array().map(|bytes| u32::from_le_bytes(bytes) as usize)
+    /// A number of so many bytes.
+    #[inline]
+    pub fn number(&mut self, width: usize) -> Result<u64, Misread> {
+        let bytes = self.slice(width)?;
+        Ok(match *bytes {
+            [a] => a.into(),
+            [a, b] => u16::from_le_bytes([a, b]).into(),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+            _ => u64::from_le_bytes(bytes.try_into().map_err(|_| Misread)?),
+        })
     }
 
-    /// A number of `width` bytes, at most four.
-    pub fn small(&mut self, width: usize) -> Result<u32, Misread> {
-        let mut number = [0; 4];
-        number.get_mut(..width).ok_or(Misread)?.copy_from_slice(self.slice(width)?);
-        Ok(u32::from_le_bytes(number))
+    /// A length or count.
+    pub fn count(&mut self) -> Result<usize, Misread> {
+        self.number(4).map(|count| count as usize)
     }
 
     pub fn handle(&mut self) -> Result<&'a H, Misread> {

@@ -2,7 +2,8 @@
 //!
 //! A call leaves A's memory as a [`message`](self), waits in B's [`CallQueue`], enters B's memory when [`serve`], B's
 //! task, takes it, and comes back in the same way. A's fiber sleeps meanwhile. Every store's futures are polled by its
-//! own task; what passes between them is bytes and wakers.
+//! own task; what passes between them is bytes and wakers. If B is idle, A's turn is lent to B's task: most calls are over
+//! without a change of tasks by the scheduler ([`Host::lend_turn`]).
 //!
 //! - [`CallQueue::new`] for each box that others call, [`CallQueue::watch`] as a task beside it.
 //! - [`link`] gives a caller its imports.
@@ -14,11 +15,12 @@
 //! **Resources** that B exports may be used by A: they live in B's instance and A holds a number. They die with the
 //! instance; what A held is dropped when A ends. Resources of a third box, or of the host, do not pass.
 //!
-//! **Bounds**: calls that wait or run, bytes of one call and of all, resources that a caller holds ([`Calls::new`]),
-//! time ([`Limits`]), depth of calls within calls. A call that would wait for itself fails at once.
+//! **Bounds**: calls that wait or run, bytes of one call, resources that a caller holds ([`Calls::new`]), time
+//! ([`Limits`]), depth of calls within calls. A call that would wait for itself fails at once.
 //!
-//! B's memory is charged for what enters it: parameters are allocated by B's own `realloc`, within B's limit. A box
-//! with little memory wants a small [`Limits::bytes`], or one caller's large call ends it for all.
+//! **Charges**: whoever sends pays for the node's copy, before it is made: the caller for the parameters, the callee for
+//! the result. What enters a box is allocated by the box's own `realloc`, within its limit. A box with little memory wants
+//! a small [`Limits::bytes`], or one caller's large call ends it for all.
 
 mod error;
 mod fit;
@@ -41,10 +43,10 @@ mod watch;
 mod tests;
 
 pub use error::{CallError, Failed};
-pub use handles::{Calls, Host};
+pub use handles::{Calls, Host, Placed};
 pub use link::link;
-pub use queue::{CallQueue, Clock, Limits, Stats};
-pub use serve::{Ended, serve};
+pub use queue::{CallQueue, Clock, Limits};
+pub use serve::{Ended, MAX_STATE, Save, serve};
 
 /// The most that the parameters or the result of one call may be, as encoded. What is larger goes in pieces.
 pub const MAX_CALL_BYTES: usize = 16 << 20;

@@ -28,9 +28,7 @@ impl Future for Pending {
     type Output = Result<Answer, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(index) = self.call else {
-            return Poll::Ready(Err(CallError::Closed { reason: "it has been answered".into() }));
-        };
+        let Some(index) = self.call else { return Poll::Pending };
         let mut state = self.queue.0.state.lock();
         if let Phase::Done(_) = state.calls[index].phase {
             let call = state.calls.remove(index);
@@ -46,7 +44,6 @@ impl Future for Pending {
             Phase::Running { expired: true } => {
                 // The place stays taken until the callee is done with it.
                 call.phase = Phase::Abandoned;
-                state.stats.failed += 1;
                 Err(CallError::TimedOut { after: self.queue.limits().deadline, running: true })
             }
             _ => {
@@ -78,10 +75,9 @@ impl Drop for Pending {
                 match call.phase {
                     Phase::Waiting { params, server } => {
                         state.waiting.retain(|&waiting| waiting != index);
-                        state.bytes -= call.bytes;
                         server.and_then(|server| state.discard_moved(server, &params.handles))
                     }
-                    Phase::Done(Ok(answer)) => state.discard(answer.server, answer.message.handles),
+                    Phase::Done(Ok(answer)) => state.discard(answer.server, answer.message.handles.into_vec()),
                     _ => None,
                 }
             }

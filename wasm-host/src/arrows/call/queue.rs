@@ -2,12 +2,11 @@
 
 use super::{
     CallError, MAX_CALL_BYTES,
-    error::byte_limit,
     fit::Link,
     handles::{Argument, Calls, Held, Passed},
     message::Message,
     pending::Pending,
-    state::{Answer, Call, Life, Phase, Resolved, State},
+    state::{Answer, Call, Life, Phase, Resolved, Roused, State},
 };
 use crate::{executor::Bell, interface::InterfaceName, platform::Nanos};
 use alloc::{sync::Arc, vec::Vec};
@@ -28,12 +27,12 @@ pub struct Limits {
     pub queue: usize,
     /// bytes of the parameters or of the result of one call, as encoded; at most [`MAX_CALL_BYTES`]
     pub bytes: usize,
-    /// bytes that the parameters of all waiting and running calls may hold on the node
-    pub held_bytes: usize,
     /// how long a caller waits for its result
     pub deadline: Nanos,
     /// how long calls wait for an instance after the last one ended
     pub restart: Nanos,
+    /// its instances may work within their caller's turn
+    pub within: bool,
     /// how long an instance may work on one call before it counts as stuck and ends
     pub stuck: Nanos,
 }
@@ -44,9 +43,9 @@ impl Default for Limits {
             concurrency: 1,
             queue: 128,
             bytes: MAX_CALL_BYTES,
-            held_bytes: 2 * MAX_CALL_BYTES,
             deadline: 30_000_000_000,
             restart: 1_000_000_000,
+            within: false,
             stuck: 60_000_000_000,
         }
     }
@@ -87,17 +86,13 @@ pub(super) struct Function {
     pub name: Arc<str>,
 }
 
-/// What a queue has seen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How many there are.
+#[cfg(test)]
 pub struct Stats {
-    pub calls: u64,
-    pub failed: u64,
     pub waiting: usize,
     pub running: usize,
     /// resources of the box that others hold
     pub handles: usize,
-    /// bytes of parameters on the node
-    pub bytes: usize,
 }
 
 impl CallQueue {
@@ -133,12 +128,17 @@ impl CallQueue {
     }
 
     /// Whether an instance serves.
+    #[cfg(test)]
     pub fn is_up(&self) -> bool {
         matches!(self.0.state.lock().life, Life::Up)
     }
 
+    #[cfg(test)]
     pub fn stats(&self) -> Stats {
-        self.0.state.lock().stats()
+        let state = self.0.state.lock();
+        let running =
+            state.servers.iter().filter(|server| matches!(server.work, Some((super::state::Job::Call(_), _))));
+        Stats { waiting: state.waiting.len(), running: running.count(), handles: state.handles.len() }
     }
 
     /// Whether every function that callers are linked to is in `component`, a version of the box that may come next.
@@ -171,59 +171,52 @@ impl CallQueue {
         })
     }
 
-    /// Puts a call in the queue. Resources that it moves are the caller's no more, even if this fails.
+    /// The most bytes that the parameters or the result of one call may be.
+    pub(super) fn most(&self) -> usize {
+        self.0.limits.bytes.min(MAX_CALL_BYTES)
+    }
+
+    /// Puts a call in the queue, unless it is `refused` already. Resources that it moves are the caller's no more, even
+    /// if this fails.
     pub(super) fn submit(
         &self,
         function: usize,
         params: Message<Passed>,
+        refused: Result<(), CallError>,
+        now: Nanos,
         calls: &mut Calls,
-    ) -> Result<Pending, CallError> {
+    ) -> Result<(Pending, Option<Roused>), CallError> {
         let limits = &self.0.limits;
         let path = calls.path.then(self.0.id);
-        let now = self.now();
         let mut state = self.0.state.lock();
-        state.stats.calls += 1;
         let moved = params.handles.iter().filter(|handle| handle.moved).count();
         calls.give(moved);
         let Resolved { arguments, server, dead } = state.resolve(&params.handles);
         let dead = dead.map(|reason| CallError::DeadHandle { reason });
-        if let Some(error) = dead.or_else(|| self.refusal(&state, &params, calls, path.is_none(), now)) {
-            state.stats.failed += 1;
+        if let Some(error) = dead.or(refused.err()).or_else(|| self.refusal(&state, calls, path.is_none(), now)) {
             let waker = server.and_then(|server| state.discard_moved(server, &arguments));
             drop(state);
             waker.into_iter().for_each(Waker::wake);
             return Err(error);
         }
         let message = params.with_handles::<Argument>(arguments);
-        let (call, wakers) = state.enqueue(
+        let (call, roused, watcher) = state.enqueue(
             Call {
                 function,
                 path: path.unwrap_or_default(),
                 deadline: now.saturating_add(limits.deadline),
-                bytes: message.size(),
                 phase: Phase::Waiting { params: message, server },
                 waker: None,
             },
             limits,
         );
         drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
-        Ok(Pending::new(self.clone(), call))
+        watcher.into_iter().for_each(Waker::wake);
+        Ok((Pending::new(self.clone(), call), roused))
     }
 
-    fn refusal(
-        &self,
-        state: &State,
-        params: &Message<Passed>,
-        calls: &Calls,
-        too_deep: bool,
-        now: Nanos,
-    ) -> Option<CallError> {
+    fn refusal(&self, state: &State, calls: &Calls, too_deep: bool, now: Nanos) -> Option<CallError> {
         let limits = &self.0.limits;
-        let bytes = byte_limit(limits.bytes);
-        if !params.whole || params.bytes.len() > bytes {
-            return Some(CallError::ParamsTooLarge { limit: bytes });
-        }
         match &state.life {
             Life::Closed { reason } => return Some(CallError::Closed { reason: reason.clone() }),
             Life::Down { reason, since } if now >= since.saturating_add(limits.restart) => {
@@ -237,29 +230,28 @@ impl CallQueue {
         if too_deep {
             return Some(CallError::TooDeep { limit: Path::DEPTH });
         }
-        if state.waiting.len() >= limits.queue.saturating_add(state.idle()) {
-            return Some(CallError::Full { waiting: state.waiting.len() });
-        }
-        let held = state.bytes.saturating_add(params.size());
-        (held > limits.held_bytes).then_some(CallError::FullOfBytes { limit: limits.held_bytes })
+        let is_full = state.waiting.len() >= limits.queue.saturating_add(state.idle());
+        is_full.then_some(CallError::Full { waiting: state.waiting.len() })
     }
 
     /// Puts the resources of an answer in the table, for the store that `calls` is of.
     pub(super) fn hold(&self, answer: Answer, calls: &mut Calls) -> Result<Message<Held>, CallError> {
         let Answer { mut message, server } = answer;
-        let limit = byte_limit(self.0.limits.bytes);
-        let error = if !message.whole || message.bytes.len() > limit {
+        let limit = self.most();
+        let error = if message.total > limit {
             CallError::ResultTooLarge { limit }
+        } else if message.bytes.len() != message.total {
+            CallError::NoMemoryForResult
         } else if !calls.take(message.handles.len(), self) {
             CallError::TooManyHandles { limit: calls.limit() }
         } else if message.handles.is_empty() {
             return Ok(message.with_handles(Vec::new()));
         } else {
             let resources = core::mem::take(&mut message.handles);
-            let held = self.0.state.lock().hold(resources, server, calls.owner());
+            let held = self.0.state.lock().hold(resources.into_vec(), server, calls.owner());
             return Ok(message.with_handles(held));
         };
-        self.discard(server, message.handles);
+        self.discard(server, message.handles.into_vec());
         Err(error)
     }
 

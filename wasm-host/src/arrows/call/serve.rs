@@ -1,19 +1,24 @@
 //! The callee's task: one instance takes calls from its box's queue.
 
-use crate::boxes::Save;
-
 use super::{
     CallError, Host,
     error::reason,
     fit,
     queue::CallQueue,
     server::{Seat, Work},
-    typed::{CalleeParams, CalleeResults},
+    shape::is_always_small,
+    typed::{CalleeParams, CalleeResults, Values},
 };
+use crate::arrows::Bounded;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::{fmt, future::Future, pin::pin, task::Poll};
+use core::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    task::Poll,
+};
 use wasmtime::{
-    Error, Store,
+    Engine, Error, Store,
     component::{Instance, TypedFunc},
 };
 
@@ -44,6 +49,12 @@ impl fmt::Display for Ended {
     }
 }
 
+/// The most bytes of state that any box may hand over.
+pub const MAX_STATE: usize = 16 << 20;
+
+/// A box's `save`.
+pub type Save = TypedFunc<(), (Bounded<MAX_STATE>,)>;
+
 /// Serves calls until the instance fails or is replaced. The future is polled by the task that owns the store, as
 /// everything of a store must be. Dropped, it ends the call in progress; its caller is told, and the store is not to be
 /// called again.
@@ -68,8 +79,11 @@ pub async fn serve<T: Host>(
         let mut functions = queue.0.functions.lock();
         (functions.exporter, functions.next) = (component, None);
     }
+    let copies = store.hostcall_fuel();
     let mut known = Known { queue, instance, exports, functions: Vec::new() };
-    let seat = Seat::join(queue);
+    // wasmtime runs nothing concurrent within something concurrent
+    let task = store.data().task().filter(|_| queue.limits().within && Engine::same(store.engine(), &queue.0.engine));
+    let seat = Seat::join(queue, task);
     loop {
         let (during, result) = match seat.next().await {
             Work::Replaced => return Ended::Replaced,
@@ -81,8 +95,20 @@ pub async fn serve<T: Host>(
                 };
                 store.data_mut().waits();
                 store.data_mut().calls().path = path;
-                match attend(&seat, callee.call_async(&mut *store, CalleeParams(params))).await {
-                    Some(Ok(CalleeResults(result))) => {
+                // wasmtime lets the result be no larger than what is paid ahead for it
+                let paid = if callee.is_small { None } else { store.data_mut().calls().pay_ahead(queue.most()) };
+                if let Some(paid) = &paid {
+                    let already = store.data().copies();
+                    store.set_hostcall_fuel(already.max(paid.bytes() as usize));
+                }
+                let result = attend(&seat, pin!(callee.function.call_async(&mut *store, Values(params)))).await;
+                store.set_hostcall_fuel(copies);
+                match result {
+                    Some(Ok(Values(mut result))) => {
+                        if let Some((size, mut charge)) = result.size().zip(paid) {
+                            charge.resize(size);
+                            result.paid_with(charge);
+                        }
                         seat.post(index, Ok(result));
                         continue;
                     }
@@ -96,7 +122,7 @@ pub async fn serve<T: Host>(
                 };
                 store.data_mut().waits();
                 store.data_mut().calls().path = Default::default();
-                match attend(&seat, save.call_async(&mut *store, ())).await {
+                match attend(&seat, pin!(save.call_async(&mut *store, ()))).await {
                     Some(Ok((state,))) => {
                         seat.saved(Ok(state.0));
                         continue;
@@ -107,7 +133,7 @@ pub async fn serve<T: Host>(
             Work::Drop(resource) => {
                 store.data_mut().waits();
                 store.data_mut().calls().path = Default::default();
-                match attend(&seat, resource.resource_drop_async(&mut *store)).await {
+                match attend(&seat, pin!(resource.resource_drop_async(&mut *store))).await {
                     Some(Ok(())) => {
                         seat.done();
                         continue;
@@ -126,8 +152,7 @@ pub async fn serve<T: Host>(
 }
 
 /// Runs work unless it takes too long: None then.
-async fn attend<R>(seat: &Seat, work: impl Future<Output = R>) -> Option<R> {
-    let mut work = pin!(work);
+async fn attend<R>(seat: &Seat, mut work: Pin<&mut impl Future<Output = R>>) -> Option<R> {
     core::future::poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending => seat.poll_stuck(cx).map(|()| None),
@@ -144,7 +169,12 @@ struct Known<'a> {
     functions: Vec<Option<Option<Callee>>>,
 }
 
-type Callee = TypedFunc<CalleeParams, CalleeResults>;
+#[derive(Clone, Copy)]
+struct Callee {
+    function: TypedFunc<CalleeParams, CalleeResults>,
+    /// its result always is
+    is_small: bool,
+}
 
 impl Known<'_> {
     fn function<T>(&mut self, store: &mut Store<T>, number: usize) -> Option<Callee> {
@@ -164,7 +194,9 @@ impl Known<'_> {
         let name = fit::compatible(&self.exports, &function.interface)?;
         let interface = self.instance.get_export_index(&mut *store, None, name)?;
         let index = self.instance.get_export_index(&mut *store, Some(&interface), &function.name)?;
-        self.instance.get_typed_func(&mut *store, index).ok()
+        let found = self.instance.get_func(&mut *store, index)?;
+        let is_small = found.ty(&*store).results().all(|ty| is_always_small(&ty));
+        Some(Callee { function: found.typed(&*store).ok()?, is_small })
     }
 
     fn label(&self, number: usize) -> Arc<str> {

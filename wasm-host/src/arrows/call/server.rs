@@ -7,6 +7,7 @@ use super::{
     queue::{CallQueue, Path},
     state::{Answer, Handover, Job, Life, Phase, Server, State},
 };
+use crate::executor::Task;
 use alloc::{sync::Arc, vec::Vec};
 use core::task::{Context, Poll, Waker};
 use wasmtime::component::ResourceAny;
@@ -35,14 +36,14 @@ pub(super) enum Work {
 
 impl Seat {
     /// Takes calls from now on. Where that makes more instances than may serve, the oldest takes no more.
-    pub fn join(queue: &CallQueue) -> Self {
+    pub fn join(queue: &CallQueue, task: Option<Arc<Task>>) -> Self {
         let mut state = queue.0.state.lock();
         let id = state.next_server;
         state.next_server += 1;
         if !matches!(state.life, Life::Closed { .. }) {
             state.life = Life::Up;
         }
-        let server = Server { id, work: None, retired: false, stuck: false, drops: Vec::new(), waker: None };
+        let server = Server { id, work: None, retired: false, stuck: false, drops: Vec::new(), waker: None, task };
         state.servers.push(server);
         let serving = state.servers.iter().filter(|server| !server.retired).count();
         let mut wakers = Vec::new();
@@ -61,7 +62,6 @@ impl Seat {
     }
 
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Work> {
-        let now = self.queue.now();
         let mut state = self.queue.0.state.lock();
         let (work, job) = match state.work_for(self.id) {
             Some(work) => work,
@@ -72,6 +72,7 @@ impl Seat {
                 return Poll::Pending;
             }
         };
+        let now = self.queue.now();
         if let Some(server) = state.server(self.id) {
             server.work = job.map(|job| (job, now));
         }
@@ -190,16 +191,14 @@ impl State {
 
     fn post(&mut self, index: usize, result: Result<Answer, CallError>) -> Option<Waker> {
         let call = self.calls.get_mut(index)?;
-        self.bytes -= core::mem::take(&mut call.bytes);
         if matches!(call.phase, Phase::Abandoned) {
             self.calls.remove(index);
             // Only called by the instance itself, which looks for resources to drop before it sleeps.
             if let Ok(answer) = result {
-                self.discard(answer.server, answer.message.handles);
+                self.discard(answer.server, answer.message.handles.into_vec());
             }
             return None;
         }
-        self.stats.failed += u64::from(result.is_err());
         call.phase = Phase::Done(result);
         call.waker.take()
     }

@@ -1,4 +1,4 @@
-//! What lifting and lowering both ask of a type's layout.
+//! What lifting and lowering both ask of a type's layout (component model, "Canonical ABI").
 
 use wasmtime::component::{
     __internal::{ComponentTypes, InterfaceType, wasmtime_environ},
@@ -11,15 +11,21 @@ pub const MAX_FLAT_PARAMS: usize = 16;
 /// Results beyond this many core values are passed in memory.
 pub const MAX_FLAT_RESULTS: usize = 1;
 
-/// Width of the numbers of which a list can be copied as one block: every bit pattern is a value, and none is padding.
-pub fn block_width(element: InterfaceType) -> Option<usize> {
-    match element {
-        InterfaceType::U8 | InterfaceType::S8 => Some(1),
+/// Bytes of a number. `bool` and `char` are numbers too, of which some are no value.
+#[inline]
+pub fn width(ty: InterfaceType) -> Option<usize> {
+    match ty {
+        InterfaceType::Bool | InterfaceType::U8 | InterfaceType::S8 => Some(1),
         InterfaceType::U16 | InterfaceType::S16 => Some(2),
-        InterfaceType::U32 | InterfaceType::S32 | InterfaceType::Float32 => Some(4),
+        InterfaceType::U32 | InterfaceType::S32 | InterfaceType::Float32 | InterfaceType::Char => Some(4),
         InterfaceType::U64 | InterfaceType::S64 | InterfaceType::Float64 => Some(8),
         _ => None,
     }
+}
+
+/// Whether a list of these can be copied as one block: every bit pattern is a value, and none is padding.
+pub fn is_block(element: InterfaceType) -> bool {
+    width(element).is_some() && !matches!(element, InterfaceType::Bool | InterfaceType::Char)
 }
 
 /// A variant, enum, option or result.
@@ -68,40 +74,35 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Of flags: their number, and the bytes that they take in memory.
-pub fn flags(types: &ComponentTypes, ty: InterfaceType) -> Option<(usize, usize)> {
-    let InterfaceType::Flags(i) = ty else { return None };
-    Some((types[i].names.len(), types[i].abi.size32 as usize))
-}
-
 /// Core values that a value takes where it is not in memory.
 pub fn flat_count(types: &ComponentTypes, ty: InterfaceType) -> usize {
     types.canonical_abi(&ty).flat_count(usize::MAX).unwrap_or(usize::MAX)
 }
 
-/// Clears the bits of no flag, so that they do not pass from one box to another.
-pub fn clear_unused_flags(bytes: &mut [u8], count: usize) {
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        let used = count.saturating_sub(index * 8);
-        if used < 8 {
-            *byte &= (1 << used) - 1;
-        }
-    }
-}
+/// Core values of a string or list.
+pub const PAIR: usize = 2;
 
-/// The same before there is an instance.
-pub fn flat_count_of(ty: &Type) -> usize {
+/// The same before there is an instance. `list`: what a string or list counts for.
+pub fn flat_count_of(ty: &Type, list: usize) -> usize {
+    let count = |ty: &Type| flat_count_of(ty, list);
     let payloads = |payloads: &mut dyn Iterator<Item = Option<Type>>| {
-        1 + payloads.map(|ty| ty.as_ref().map_or(0, flat_count_of)).max().unwrap_or(0)
+        1 + payloads.map(|ty| ty.as_ref().map_or(0, count)).max().unwrap_or(0)
     };
     match ty {
-        Type::String | Type::List(_) => 2,
-        Type::Record(record) => record.fields().map(|field| flat_count_of(&field.ty)).sum(),
-        Type::Tuple(tuple) => tuple.types().map(|ty| flat_count_of(&ty)).sum(),
+        Type::String | Type::List(_) => list,
+        Type::Record(record) => record.fields().map(|field| count(&field.ty)).sum(),
+        Type::Tuple(tuple) => tuple.types().map(|ty| count(&ty)).sum(),
         Type::Flags(flags) => flags.names().len().div_ceil(32),
         Type::Variant(variant) => payloads(&mut variant.cases().map(|case| case.ty)),
         Type::Option(option) => payloads(&mut [Some(option.ty())].into_iter()),
         Type::Result(result) => payloads(&mut [result.ok(), result.err()].into_iter()),
         _ => 1,
     }
+}
+
+/// Whether the values of a type always make a message of at most [`super::message::SMALL`] bytes, resources included.
+pub fn is_always_small(ty: &Type) -> bool {
+    const RESOURCE: usize = size_of::<wasmtime::component::ResourceAny>();
+    const MOST: usize = super::message::SMALL / if RESOURCE > 8 { RESOURCE } else { 8 };
+    flat_count_of(ty, MOST + 1) <= MOST
 }

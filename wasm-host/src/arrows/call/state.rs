@@ -3,12 +3,12 @@
 //! Nothing here wakes anyone: wakers are handed out, to be woken when the lock is open again.
 
 use super::{
-    CallError, Limits, Stats,
+    CallError, Limits,
     handles::{Argument, Handle, Held, Passed},
     message::Message,
     queue::Path,
 };
-use crate::platform::Nanos;
+use crate::{executor::Task, platform::Nanos};
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::task::Waker;
 use slab::Slab;
@@ -18,8 +18,6 @@ pub(super) struct State {
     pub life: Life,
     pub calls: Slab<Call>,
     pub waiting: VecDeque<usize>,
-    /// of the parameters of waiting and running calls
-    pub bytes: usize,
     /// oldest first
     pub servers: Vec<Server>,
     pub next_server: u64,
@@ -28,7 +26,6 @@ pub(super) struct State {
     pub watcher: Option<Waker>,
     /// until when the watcher sleeps
     pub watched: Nanos,
-    pub stats: Stats,
 }
 
 /// Whether calls wait because one instance hands its state over to another.
@@ -59,7 +56,6 @@ pub(super) struct Call {
     pub function: usize,
     pub path: Path,
     pub deadline: Nanos,
-    pub bytes: usize,
     pub phase: Phase,
     /// the caller's
     pub waker: Option<Waker>,
@@ -96,6 +92,23 @@ pub(super) struct Server {
     /// resources that nobody holds any more
     pub drops: Vec<ResourceAny>,
     pub waker: Option<Waker>,
+    /// what it runs in, if another task may have it go on
+    pub task: Option<Arc<Task>>,
+}
+
+/// An instance that slept, and has something to do.
+pub(super) struct Roused {
+    waker: Waker,
+    task: Option<Arc<Task>>,
+}
+
+impl Roused {
+    /// Has it go on: at once if `lend` has its task do so, or else when its turn comes.
+    pub fn go(self, lend: impl FnOnce(&Arc<Task>) -> bool) {
+        if !self.task.is_some_and(|task| lend(&task)) {
+            self.waker.wake();
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,30 +134,17 @@ impl Default for State {
             life: Life::Starting,
             calls: Slab::new(),
             waiting: VecDeque::new(),
-            bytes: 0,
             servers: Vec::new(),
             next_server: 0,
             handles: Slab::new(),
             handover: Handover::No,
             watcher: None,
             watched: Nanos::MAX,
-            stats: Stats::default(),
         }
     }
 }
 
 impl State {
-    pub fn stats(&self) -> Stats {
-        let working = |server: &&Server| matches!(server.work, Some((Job::Call(_), _)));
-        Stats {
-            waiting: self.waiting.len(),
-            running: self.servers.iter().filter(working).count(),
-            handles: self.handles.len(),
-            bytes: self.bytes,
-            ..self.stats
-        }
-    }
-
     pub fn server(&mut self, id: u64) -> Option<&mut Server> {
         self.servers.iter_mut().find(|server| server.id == id)
     }
@@ -156,23 +156,20 @@ impl State {
 
     /// Wakes an instance that sleeps, if calls wait.
     pub fn rouse(&mut self) -> Option<Waker> {
-        let sleeps = |server: &&mut Server| server.work.is_none() && !server.retired && server.waker.is_some();
-        if self.waiting.is_empty() || self.is_paused() {
+        if self.waiting.is_empty() {
             return None;
         }
-        self.servers.iter_mut().find(sleeps)?.waker.take()
+        self.sleeper(None)?.waker.take()
     }
 
-    /// Wakes the instance that a call is for, if it sleeps.
-    fn rouse_for(&mut self, index: usize) -> Option<Waker> {
-        let Some(Call { phase: Phase::Waiting { server: Some(id), .. }, .. }) = self.calls.get(index) else {
-            return self.rouse();
-        };
-        let id = *id;
-        match self.server(id) {
-            Some(server) if server.work.is_none() => server.waker.take(),
-            _ => None,
+    /// An instance that sleeps and may take a call: one that is for the instance `id`, if that is given.
+    fn sleeper(&mut self, id: Option<u64>) -> Option<&mut Server> {
+        if id.is_none() && self.is_paused() {
+            return None;
         }
+        let wanted = |server: &Server| id.map_or(!server.retired, |id| server.id == id);
+        let sleeps = |server: &Server| server.work.is_none() && server.waker.is_some();
+        self.servers.iter_mut().find(|server| wanted(server) && sleeps(server))
     }
 
     /// Whether nothing is begun because a state is handed over.
@@ -203,12 +200,17 @@ impl State {
         }
     }
 
-    pub fn enqueue(&mut self, call: Call, limits: &Limits) -> (usize, [Option<Waker>; 2]) {
+    /// The call's number, whom to wake for it, and the watcher if it is to look again.
+    pub fn enqueue(&mut self, call: Call, limits: &Limits) -> (usize, Option<Roused>, Option<Waker>) {
         let due = self.due(&call, limits);
-        self.bytes += call.bytes;
+        let id = match call.phase {
+            Phase::Waiting { server, .. } => server,
+            _ => None,
+        };
         let index = self.calls.insert(call);
         self.waiting.push_back(index);
-        (index, [self.rouse_for(index), self.arm(due)])
+        let roused = self.sleeper(id).and_then(|it| Some(Roused { waker: it.waker.take()?, task: it.task.clone() }));
+        (index, roused, self.arm(due))
     }
 
     /// Ends a call that waits or runs, for its caller.
@@ -216,8 +218,6 @@ impl State {
         let Some(call) = self.calls.get_mut(index) else { return [None, None] };
         let waker = call.waker.take();
         let before = core::mem::replace(&mut call.phase, Phase::Done(Err(error)));
-        self.bytes -= core::mem::take(&mut call.bytes);
-        self.stats.failed += 1;
         match before {
             Phase::Waiting { params, server } => {
                 self.waiting.retain(|&waiting| waiting != index);

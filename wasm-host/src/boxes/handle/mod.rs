@@ -194,6 +194,11 @@ impl BoxHandle {
         self.task.call_once(|| task.clone());
     }
 
+    /// The task that runs the box, if it runs.
+    pub(crate) fn task(&self) -> Option<&Arc<Task>> {
+        self.task.get()
+    }
+
     /// What it has used of the CPU, in all its lives. None before its task runs, or if the platform stands in for it.
     pub fn cpu(&self) -> Option<&CpuTime> {
         self.task.get().map(|task| task.cpu())

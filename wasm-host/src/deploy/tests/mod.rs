@@ -3,7 +3,7 @@
 mod client;
 mod disk;
 mod guests;
-pub(crate) mod memory;
+mod memory;
 mod refusals;
 mod rollback;
 mod state;

@@ -111,7 +111,7 @@ fn a_killed_task_is_an_end_too() {
     node.kill_last();
     node.run();
     assert!(text(waits.take().expect("told")).contains("it was stopped"));
-    assert_eq!((b.queue.stats().running, b.queue.stats().bytes), (0, 0));
+    assert_eq!((b.queue.stats().running, node.budget.used()), (0, 0));
 }
 
 #[test]

@@ -5,12 +5,13 @@ mod figures;
 mod guests;
 mod linking;
 mod resources;
+mod rogue;
 mod swap;
 mod values;
 mod waiting;
 
 use super::{CallQueue, Calls, Ended, Host, Limits, link, serve};
-use crate::{arrows::measure::Meter, executor::Timers, platform::Nanos};
+use crate::{arrows::measure::Meter, boxes::Budget, executor::Timers, platform::Nanos};
 use alloc::{
     boxed::Box,
     collections::BTreeMap,
@@ -44,6 +45,8 @@ pub struct Node {
     next: u64,
     ready: Arc<Mutex<VecDeque<u64>>>,
     pub gate: Gate,
+    /// what pays for what boxes send and hold
+    pub budget: Arc<Budget>,
     /// counts all calls
     pub meter: Option<Arc<Meter>>,
 }
@@ -151,6 +154,7 @@ impl Node {
             next: 0,
             ready: Arc::default(),
             gate: Gate::default(),
+            budget: Budget::new(1 << 30),
             meter: None,
         }
     }
@@ -235,7 +239,7 @@ impl Node {
 
     fn store_with(&self, handles: usize) -> Store<Data> {
         let limits = StoreLimitsBuilder::new().memory_size(64 << 20).build();
-        let mut store = Store::new(&self.engine, Data { calls: Calls::new(handles), limits });
+        let mut store = Store::new(&self.engine, Data { calls: Calls::new(handles, &self.budget), limits });
         store.limiter(|data| &mut data.limits);
         store
     }

@@ -1,7 +1,7 @@
 //! Queues, pools, deadlines, and boxes that wait for each other.
 
 use super::{Caller, Guest, Limits, MS, Node, Outcome, guests, text};
-use crate::arrows::call::Ended;
+use crate::{arrows::call::Ended, boxes::Budget};
 use alloc::{format, string::String, vec::Vec};
 use wasmtime::component::Val;
 
@@ -31,8 +31,7 @@ fn one_at_a_time_in_order() {
         node.run();
         assert_eq!(call.take(), Some(Ok(Some(Val::U32(8)))), "turn {turn}");
     }
-    let stats = b.queue.stats();
-    assert_eq!((stats.calls, stats.failed, stats.bytes, stats.running), (3, 0, 0, 0));
+    assert_eq!(b.queue.stats().running, 0);
 }
 
 #[test]
@@ -50,17 +49,21 @@ fn a_full_queue_says_so() {
 }
 
 #[test]
-fn waiting_calls_hold_so_many_bytes_and_no_more() {
-    let (mut node, b, _ended, a) = boxes(Limits { held_bytes: 10_000, ..Limits::default() }, 1, 3);
+fn what_waits_is_paid_for_by_the_caller() {
+    let (mut node, b, _ended, a) = boxes(Limits::default(), 1, 1);
+    node.budget = Budget::new(10_000);
+    let poor = node.caller("poor", &guests::api_caller(), &[(guests::NAME, &b.queue)]);
     let _running = number(&mut node, &a[0], 7);
-    let blob = Val::List(alloc::vec![Val::U8(0); 6_000]);
-    let waits = node.start(&a[1], "blob", core::slice::from_ref(&blob));
-    assert!(b.queue.stats().bytes >= 6_000);
-    assert!(text(node.call(&a[2], "blob", &[blob])).contains("its queue is full (calls hold 10000 bytes)"));
+    let blob = |bytes: usize| Val::List(alloc::vec![Val::U8(0); bytes]);
+    let waits = node.start(&poor, "blob", &[blob(6_000)]);
+    assert!(node.budget.used() >= 6_000);
     node.gate.open(1);
     node.run();
     assert!(matches!(waits.take(), Some(Ok(_))));
-    assert_eq!(b.queue.stats().bytes, 0);
+    assert_eq!(node.budget.used(), 0);
+    let refused = text(node.call(&poor, "blob", &[blob(11_000)]));
+    assert!(refused.contains("the caller's memory limit leaves no room"), "{refused}");
+    assert_eq!(node.budget.used(), 0);
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn a_pool_works_on_several_at_once() {
 
 #[test]
 fn deadlines() {
-    let (mut node, b, ended, a) = boxes(Limits::default(), 1, 3);
+    let (mut node, _b, ended, a) = boxes(Limits::default(), 1, 3);
     let running = number(&mut node, &a[0], 7);
     node.advance(10 * SECOND);
     let waiting = number(&mut node, &a[1], 1);
@@ -97,7 +100,7 @@ fn deadlines() {
     node.gate.open(1);
     node.run();
     assert_eq!(third.take(), Some(Ok(Some(Val::U32(2)))));
-    assert_eq!((b.queue.stats().failed, b.queue.stats().bytes), (2, 0));
+    assert_eq!(node.budget.used(), 0);
 }
 
 #[test]
@@ -187,5 +190,5 @@ fn a_caller_that_ends_takes_its_call_back() {
     node.gate.open(1);
     node.run();
     assert!(b.queue.is_up(), "the call that would have trapped never began");
-    assert_eq!((node.gate.waiting(), b.queue.stats().bytes), (0, 0));
+    assert_eq!((node.gate.waiting(), node.budget.used()), (0, 0));
 }
