@@ -144,7 +144,7 @@ impl Label {
             Grant::Block(block) => (block.to_string(), block.to_string()),
             Grant::Attach(settings) => {
                 let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-                (String::new(), settings.join(", "))
+                (some(settings.iter().cloned(), SHOWN), settings.join(", "))
             }
         };
         let title = format!("{} {}", arrow.interface, full.trim());
