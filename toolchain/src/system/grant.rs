@@ -66,7 +66,13 @@ impl fmt::Display for Setting {
             Setting::Text(text) => write!(f, "{text:?}"),
             Setting::Number(number) => write!(f, "{number}"),
             Setting::Truth(truth) => write!(f, "{truth}"),
-            Setting::List(_) => f.write_str("a list"),
+            Setting::List(items) => {
+                f.write_str("[")?;
+                for (place, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if place > 0 { ", " } else { "" })?;
+                }
+                f.write_str("]")
+            }
         }
     }
 }

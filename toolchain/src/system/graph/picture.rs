@@ -142,7 +142,9 @@ impl Label {
             Grant::Net(net) => (ports(net, SHOWN), format!("{} {}", ports(net, usize::MAX), remotes(net))),
             Grant::Http(route) => (route.to_string(), route.to_string()),
             Grant::Block(block) => (block.to_string(), block.to_string()),
-            Grant::Attach(_) => (String::new(), arrow.grant.words()),
+            Grant::Attach(settings) => {
+                (some(settings.iter().map(|(key, value)| format!("{key} = {value}")), SHOWN), arrow.grant.words())
+            }
         };
         let title = format!("{} {}", arrow.interface, full.trim());
         let measured = matches!(arrow.target, Target::Box(_)).then(|| arrow.interface.path().into());
