@@ -83,7 +83,7 @@ enum State {
     /// In the queue: to pin a text, or to read.
     Queued(Option<String>),
     /// A board was asked. What it has said so far.
-    Asked(String),
+    Asked { ticket: u32, notes: String },
     /// For the next note.
     Waits,
 }
@@ -231,7 +231,7 @@ impl Web {
                 Some(text) => Command::Pin { ticket, topic, text }.encode(board.out.batch()),
                 None => Command::Read { ticket, topic }.encode(board.out.batch()),
             }
-            request.state = State::Asked(String::new());
+            request.state = State::Asked { ticket, notes: String::new() };
             self.asked.insert(ticket, (*number, key));
         }
     }
@@ -299,9 +299,8 @@ impl Web {
                 if ticket == 0 {
                     return self.news(topic, &line);
                 }
-                let request = self.asked.get(&ticket).and_then(|(_, key)| self.requests.get_mut(key));
-                if let Some(State::Asked(text)) = request.map(|request| &mut request.state) {
-                    text.push_str(&line);
+                if let Some((_, notes)) = self.waiting_for(ticket) {
+                    notes.push_str(&line);
                 }
             }
             Ok(Event::End { ticket }) => self.over(ticket, 200, None),
@@ -313,14 +312,23 @@ impl Web {
         }
     }
 
+    /// The request that a ticket is of, unless it was cancelled, and what the board has said to it.
+    fn waiting_for(&mut self, asked: u32) -> Option<(Key, &mut String)> {
+        let (_, key) = *self.asked.get(&asked)?;
+        match &mut self.requests.get_mut(&key)?.state {
+            // else another has its number by now
+            State::Asked { ticket, notes } if *ticket == asked => Some((key, notes)),
+            _ => None,
+        }
+    }
+
     /// A board has answered: with that, or with the notes that it has sent.
     fn over(&mut self, ticket: u32, status: u16, answer: Option<String>) {
-        let Some((_, key)) = self.asked.remove(&ticket) else { return };
-        // else it was cancelled
-        if let Some(State::Asked(notes)) = self.requests.get_mut(&key).map(|request| &mut request.state) {
+        if let Some((key, notes)) = self.waiting_for(ticket) {
             let answer = answer.unwrap_or_else(|| std::mem::take(notes));
             self.answer(key, status, &answer);
         }
+        self.asked.remove(&ticket);
     }
 
     fn news(&mut self, topic: &str, line: &str) {

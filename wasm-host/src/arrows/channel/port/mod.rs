@@ -226,10 +226,16 @@ impl Port {
             }
             return Ok(true);
         }
-        let taken = match &split {
-            Some(split) => self.send_granted(peer, arrow, split)?,
-            None => far.port.deliver(far.number, batch)?,
+        let deliver = || match &split {
+            Some(split) => self.send_granted(peer, arrow, split),
+            None => far.port.deliver(far.number, batch),
         };
+        let mut taken = deliver()?;
+        if !taken {
+            near.blocked.store(true, Relaxed);
+            // Again: the other may have emptied its inbox before it could see that.
+            taken = deliver()?;
+        }
         if taken {
             if gated != 0 && self.end == End::Service {
                 arrow.learn(batch);
@@ -241,7 +247,6 @@ impl Port {
             if gated != 0 && self.end == End::Client {
                 arrow.undo(split.as_ref().map_or(batch, |split| split.granted.as_bytes()));
             }
-            near.blocked.store(true, Relaxed);
             if let Some(meter) = &arrow.meter {
                 meter.found_full(self.end);
             }
