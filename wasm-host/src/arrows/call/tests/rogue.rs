@@ -122,7 +122,7 @@ fn failed(node: &mut Node, a: &Caller, function: &str, params: &[u32]) -> u32 {
     let before = begin_peak();
     let result = node.call(a, function, &params);
     let most = peak(before);
-    assert!(most <= 512 << 10, "{function}: the node took {most} bytes");
+    assert!(most <= 1 << 20, "{function}: the node took {most} bytes");
     assert_eq!(node.budget.used(), 0, "{function}");
     match result {
         Ok(Some(Val::U32(failed))) => failed,

@@ -55,8 +55,8 @@ fn what_waits_is_paid_for_by_the_caller() {
     let poor = node.caller("poor", &guests::api_caller(), &[(guests::NAME, &b.queue)]);
     let _running = number(&mut node, &a[0], 7);
     let blob = |bytes: usize| Val::List(alloc::vec![Val::U8(0); bytes]);
-    let waits = node.start(&poor, "blob", &[blob(6_000)]);
-    assert!(node.budget.used() >= 6_000);
+    let waits = node.start(&poor, "blob", &[blob(9_000)]);
+    assert!(node.budget.used() >= 9_000);
     node.gate.open(1);
     node.run();
     assert!(matches!(waits.take(), Some(Ok(_))));
