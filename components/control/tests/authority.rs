@@ -90,7 +90,7 @@ fn sessions_end_when_another_box_has_the_power() {
     let [mut anna, vera] = [Joined::enter(&mut world, DEPLOY), Joined::enter(&mut world, VIEW)];
     // half a frame holds nothing up
     let id = anna.client.request(&Request::Ping).unwrap();
-    anna.client.request(&Request::Restart { name: "http".into() }).unwrap();
+    anna.client.request(&Request::Restart { name: "http" }).unwrap();
     let out = anna.client.take_output();
     world.bytes(anna.connection, &out[..out.len() - 1]);
     world.control.retire();

@@ -61,15 +61,15 @@ fn somebody_elses_key_is_no_use() {
 fn roles_include_those_before_and_nothing_after() {
     let mut world = World::new();
     let deploys = || Request::Deploy(Settings::default());
-    let restarts = || Request::Restart { name: "http".into() };
+    let restarts = || Request::Restart { name: "http" };
     let mut vera = Joined::enter(&mut world, VIEW);
     assert!(matches!(vera.ask(&mut world, &Request::Describe), Response::Text(_)));
     let why = refusal(vera.ask(&mut world, &deploys()));
     assert_eq!(why, "vera may not deploy: this needs the role `deploy`, and the key has `view`");
     for request in [
         restarts(),
-        Request::Stop { name: "http".into() },
-        Request::Start { name: "http".into() },
+        Request::Stop { name: "http" },
+        Request::Start { name: "http" },
         Request::RollBack(Settings::default()),
         Request::Begin { manifest: &[] },
         Request::Lacks,
@@ -86,7 +86,7 @@ fn roles_include_those_before_and_nothing_after() {
     assert_eq!(anna.ask(&mut world, &Request::Begin { manifest: &[1] }), Response::Number(1));
     assert_eq!(anna.ask(&mut world, &deploys()), Response::Number(1));
     assert_eq!(world.node.done, ["restart http by ole", "restart http by anna", "begin 1", "deploy by anna"]);
-    let why = refusal(ole.ask(&mut world, &Request::Restart { name: "htpp".into() }));
+    let why = refusal(ole.ask(&mut world, &Request::Restart { name: "htpp" }));
     assert_eq!(why, "there is no box `htpp`");
 }
 
@@ -95,7 +95,7 @@ fn what_was_heard_on_the_wire_cannot_be_said_again() {
     let mut world = World::new();
     let mut anna = Joined::enter(&mut world, DEPLOY);
     let before = anna.spoken.len();
-    assert_eq!(anna.ask(&mut world, &Request::Restart { name: "http".into() }), Response::Done);
+    assert_eq!(anna.ask(&mut world, &Request::Restart { name: "http" }), Response::Done);
     let request = anna.spoken[before..].to_vec();
     assert_eq!(world.node.done.len(), 1);
     // on a connection of its own, from the first byte on

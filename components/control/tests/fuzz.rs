@@ -85,7 +85,7 @@ fn garbage_of_those_who_are_in_does_nothing() {
     for _ in 0..2_000 {
         next = if next == VIEW { DEPLOY } else { VIEW };
         let mut joined = Joined::enter(&mut world, next);
-        joined.client.request(&Request::Restart { name: "http".into() }).unwrap();
+        joined.client.request(&Request::Restart { name: "http" }).unwrap();
         let honest = joined.client.take_output();
         let mut changed = mutate(&mut random, &honest);
         // honest requests are obeyed

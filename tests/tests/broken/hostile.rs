@@ -13,7 +13,7 @@ pub fn nobody_gets_in(bench: &mut Bench) {
     let address = &*bench.address.clone();
     // a good session, of which every byte is known to the attacker
     let mut good = Session::enter(address, &key(ANNA), [20; 32]).expect("anna may come in");
-    assert_eq!(good.ask(&Request::Restart { name: "late".into() }), Ok(Response::Done));
+    assert_eq!(good.ask(&Request::Restart { name: "late" }), Ok(Response::Done));
     let recorded = good.spoken.clone();
     drop(good);
     let restarts = |bench: &mut Bench| {

@@ -7,7 +7,7 @@ use crate::{
         measure::Meter,
     },
     boxes::{BoxHandle, Called, Duty, Footprint, State},
-    engine::{self, Engines},
+    engine::{self, Engines, Kind},
     grants,
     image::{Hash, Image},
     plan::{BoxPlan, Plan, Run},

@@ -4,11 +4,7 @@ use super::{Check, Kind, provides};
 use crate::system::description::{Description, Interface};
 use crate::system::given::{find_given, given};
 use crate::system::{BoxSpec, InterfaceName, suggest};
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::ToString, vec::Vec};
 
 impl Check<'_> {
     pub(super) fn imports(&mut self, spec: &BoxSpec, description: &Description) {

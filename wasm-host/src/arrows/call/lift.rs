@@ -234,7 +234,7 @@ impl<'a, F: FnMut(InterfaceType, u32) -> Done> Lifter<'a, F> {
     #[inline]
     fn enter<'v>(&self, ty: InterfaceType, source: &mut Source<'v>) -> Source<'v> {
         match source {
-            Source::Slots(slots) => Source::Slots(*slots),
+            Source::Slots(slots) => Source::Slots(slots),
             Source::Memory(at) => Source::Memory(self.from.types.canonical_abi(&ty).next_field32_size(at)),
         }
     }
