@@ -192,9 +192,9 @@ fn a_box_calls_another_over_an_arrow_of_their_own() {
     assert_eq!(life.restarts, 0);
     let sum = running.node.find("sum").unwrap();
     assert_eq!(sum.life().restarts, 0);
-    // it had its turns within those of its caller
+    // It had its turns within those of its caller, which would otherwise have one more for each call.
     let turns = ["sum", "user"].map(|name| running.node.find(name).unwrap().cpu().unwrap().turns());
-    assert!(turns[0] >= 1000 && turns[1] < 100, "{turns:?}");
+    assert!(turns[0] >= 1000 && turns[1] < 1000, "{turns:?}");
 }
 
 #[test]

@@ -91,7 +91,8 @@ impl Check<'_> {
             fault.help = Some("build the component against this version's `wit` folder".into());
             return;
         }
-        let unfit = super::types::unlike(given, import);
+        // a protocol's records are told apart by its version
+        let unfit = if import.protocol.is_some() { Vec::new() } else { super::types::unlike(given, import) };
         if unfit.is_empty() {
             return;
         }

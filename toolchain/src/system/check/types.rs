@@ -37,9 +37,6 @@ fn words(signature: &str) -> impl Iterator<Item = &str> {
 
 /// Why the node's own interface cannot stand for an imported one: a line for each difference.
 pub(super) fn unlike(given: &Interface, import: &Interface) -> Vec<String> {
-    if let (Some(ours), Some(theirs)) = (&import.protocol, &given.protocol) {
-        return ours.misfits(theirs);
-    }
     let unlike = |wanted: &Function| {
         let name = &wanted.name;
         match given.function(name) {
