@@ -107,7 +107,7 @@ fn it_is_granted_limited_and_metered(on: On) {
     assert_eq!(curl(&[], &node.url("/kitchen")).text().lines().count(), KEPT);
     for name in ["board", "web", "visitors"] {
         let one = node.box_status(name);
-        assert_eq!((&one["restarts"], &one["limit"]), (&0.into(), &(4 << 20).into()), "{one}");
+        assert_eq!((&one["restarts"], &one["limit"]), (&0.into(), &(8 << 20).into()), "{one}");
     }
     node.power_off();
 }

@@ -38,7 +38,8 @@ pub mod records {
 
 /// HTTP requests under way; the next ones are refused.
 const MOST: usize = 512;
-/// Those of them that boards are asked for: the others wait. It bounds what boards have to say at once.
+/// Those of them that boards are asked for: the others wait. It bounds what boards have to say at once, and so what people have
+/// not taken yet: twice that, 600 KiB of notes, for which the 8 MiB that `system.toml` gives the box suffice.
 const AT_ONCE: usize = 32;
 /// Bytes of a request's body.
 const LONGEST: usize = 1024;
