@@ -34,7 +34,7 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use load::Loaded;
 use spin::Mutex;
 
@@ -53,6 +53,8 @@ pub struct Node {
     newest: AtomicU64,
     me: Weak<Node>,
     boot_secret: [u8; 32],
+    /// the machine is about to be switched off, or to boot again
+    ending: AtomicBool,
     pub(crate) deployments: Deployments,
     /// bytes of images that are being brought
     pub(crate) uploads: Arc<Budget>,

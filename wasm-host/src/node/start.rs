@@ -12,7 +12,10 @@ use crate::{
     platform::Platform,
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::{fmt, sync::atomic::AtomicU64};
+use core::{
+    fmt,
+    sync::atomic::{AtomicBool, AtomicU64},
+};
 use spin::Mutex;
 
 /// What a node is made of.
@@ -104,6 +107,7 @@ impl Node {
             newest,
             me: me.clone(),
             boot_secret,
+            ending: AtomicBool::new(false),
             deployments: Deployments::after(platform.slots().map_or(0, |store| store.last_deploy())),
             // each upload has a bound of its own
             uploads: Budget::new(u64::MAX),

@@ -100,6 +100,43 @@ fn what_is_received_names_its_peer() {
     assert_eq!(received(&b), []);
 }
 
+/// The sockets that stand in for `net` on Linux take what comes on a thread of their own.
+#[test]
+fn room_is_told_however_closely_the_inbox_is_emptied() {
+    use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+    const LONG: Duration = Duration::from_secs(20);
+    let (a, _, service) = system();
+    a.signal.take();
+    let big = batch(&[tcp::Command::Send { connection: 1, data: &[0; 60] }]);
+    let over = AtomicBool::new(false);
+    let told = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                service.port.receive();
+            }
+        });
+        let told = (0..200_000).all(|_| {
+            let began = Instant::now();
+            while !a.port.send(0, &big).unwrap() {
+                while !a.signal.take().contains(Ready::ROOM) {
+                    if began.elapsed() > LONG {
+                        return false;
+                    }
+                    thread::yield_now();
+                }
+            }
+            true
+        });
+        over.store(true, Relaxed);
+        told
+    });
+    assert!(told, "the inbox was emptied, and nobody said so to the box that found it full");
+}
+
 #[test]
 fn a_full_inbox_takes_nothing_and_says_when_it_has_room() {
     let (a, _, service) = system();

@@ -3,6 +3,7 @@
 use super::super::{Node, Upload, history, status};
 use crate::{deploy::Options, platform::Power};
 use alloc::{string::ToString, sync::Arc};
+use core::sync::atomic::Ordering::Relaxed;
 use manage::{Request, Response, Settings};
 
 /// So long does a node wait that is to end, for the answer to reach whoever asked. Nanoseconds.
@@ -63,8 +64,11 @@ impl Node {
         }
     }
 
-    /// Ends the machine's work, a little later.
+    /// Ends the machine's work, a little later. What is asked for first counts.
     fn end(self: &Arc<Self>, power: Power) -> Response {
+        if self.ending.swap(true, Relaxed) {
+            return Response::Done;
+        }
         let (platform, timer) = (self.platform, self.executor.timers().timer());
         self.executor.spawn(crate::executor::NORMAL_WEIGHT, async move {
             timer.sleep_until(platform.now() + FAREWELL).await;
