@@ -1,6 +1,9 @@
 //! Names of interfaces: `namespace:package/interface@version`.
 
-use alloc::string::{String, ToString};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 use core::fmt;
 use semver::{Comparator, Op, Prerelease, Version};
 
@@ -43,25 +46,23 @@ impl InterfaceName {
     /// Whether one may stand for the other: the same path, and versions that semantic versioning calls compatible.
     /// A name without a version goes with any.
     pub fn compatible(&self, other: &InterfaceName) -> bool {
-        self.path == other.path
-            && match (&self.version, &other.version) {
-                (Some(a), Some(b)) => compatible(a, b),
-                _ => true,
-            }
+        self.path == other.path && (self.version.is_none() || other.version.is_none() || self.track() == other.track())
     }
-}
 
-/// As components are linked: the leftmost part of the version that is not zero decides.
-fn compatible(a: &Version, b: &Version) -> bool {
-    if !a.pre.is_empty() || !b.pre.is_empty() {
-        return a == b;
+    /// The name with the part of its version that says what is compatible, as components are linked: the leftmost part that is
+    /// not zero, `pearwood:net/tcp@0.2`. One of a pre-release is compatible with itself alone.
+    pub fn track(&self) -> String {
+        let path = &self.path;
+        match &self.version {
+            None => path.clone(),
+            Some(Version { major, minor, patch, pre, .. }) => match (major, minor) {
+                _ if !pre.is_empty() => self.to_string(),
+                (0, 0) => format!("{path}@0.0.{patch}"),
+                (0, minor) => format!("{path}@0.{minor}"),
+                (major, _) => format!("{path}@{major}"),
+            },
+        }
     }
-    let track = |v: &Version| match (v.major, v.minor) {
-        (0, 0) => (0, 0, v.patch),
-        (0, minor) => (0, minor, 0),
-        (major, _) => (major, 0, 0),
-    };
-    track(a) == track(b)
 }
 
 /// Whether a name is of a version `major.minor`. One without a version is.
@@ -133,5 +134,8 @@ mod tests {
         assert!(!fits("@0.2.0", "@0.3.0") && !fits("@1.0.0", "@2.0.0") && !fits("@0.0.3", "@0.0.4"));
         assert!(!fits("@0.3.0-rc-1", "@0.3.0") && fits("@0.3.0-rc-1", "@0.3.0-rc-1"));
         assert!(!name("a:b/c").compatible(&name("a:b/d")));
+        let tracks =
+            ["a:b/c@0.2.7", "a:b/c@3.1.0", "a:b/c@0.0.3", "a:b/c@1.0.0-rc", "a:b/c"].map(|it| name(it).track());
+        assert_eq!(tracks, ["a:b/c@0.2", "a:b/c@3", "a:b/c@0.0.3", "a:b/c@1.0.0-rc", "a:b/c"]);
     }
 }

@@ -29,8 +29,6 @@ mod shim;
 pub use channel::{ChannelError, Identity, STATEMENT};
 pub use client::{Client, Heard};
 pub use config::{Config, Grantee, hex, key_of};
-pub use manage::{Authority, Settings};
-pub use message::Role;
 pub use metrics::metrics;
 pub use power::{Level, Outside, Power};
 pub use server::{Control, Wake, lockout};

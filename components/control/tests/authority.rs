@@ -3,8 +3,9 @@
 mod common;
 
 use common::{DEPLOY, Joined, OPERATE, SECOND, VIEW, World, key};
+use manage::{Authority, Settings};
+use pearwood_control::hex;
 use pearwood_control::message::{Request, Response};
-use pearwood_control::{Authority, Settings, hex};
 
 fn refusal(response: Response) -> String {
     match response {

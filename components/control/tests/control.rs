@@ -4,8 +4,9 @@ mod common;
 
 use common::{DEPLOY, Joined, OPERATE, SECOND, STRANGER, VIEW, World, key};
 use ed25519_dalek::Signer;
+use manage::{Role, Settings};
 use pearwood_control::message::{Greeting, LogLines, Request, Response};
-use pearwood_control::{Heard, Role, STATEMENT, Settings, hex};
+use pearwood_control::{Heard, STATEMENT, hex};
 
 fn refusal(response: Response) -> String {
     match response {

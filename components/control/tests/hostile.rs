@@ -3,8 +3,8 @@
 mod common;
 
 use common::{DEPLOY, Joined, OPERATE, Random, SECOND, VIEW, World};
+use manage::{Role, Settings};
 use pearwood_control::message::{Request, Response};
-use pearwood_control::{Role, Settings};
 
 /// What is said, in all.
 const MESSAGES: usize = 100_000;

@@ -110,8 +110,6 @@ impl Console {
             ("POST", "/restart") => (Request::Restart { name }, "text/plain"),
             ("POST", "/stop") => (Request::Stop { name }, "text/plain"),
             ("POST", "/start") => (Request::Start { name }, "text/plain"),
-            ("POST", "/reboot") => (Request::Reboot, "text/plain"),
-            ("POST", "/power-off") => (Request::PowerOff, "text/plain"),
             ("POST", "/rollback") => (Request::RollBack(Settings::default()), "text/plain"),
             ("POST", "/swap") => return Reply::Swap { name: name.into() },
             _ => return Answer::text(404, "there is nothing here").into(),

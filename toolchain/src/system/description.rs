@@ -170,14 +170,9 @@ impl Interface {
         self.name.split_once('@').map_or(&self.name, |(path, _)| path)
     }
 
-    /// The name with the part of its version that says what is compatible: `pearwood:net/tcp@0.2`.
+    /// As [`InterfaceName::track`].
     pub fn track(&self) -> String {
-        let version = self.parsed().and_then(|name| name.version);
-        match version {
-            Some(version) if version.major > 0 => alloc::format!("{}@{}", self.path(), version.major),
-            Some(version) => alloc::format!("{}@0.{}", self.path(), version.minor),
-            None => self.path().into(),
-        }
+        self.parsed().map_or_else(|| self.path().into(), |name| name.track())
     }
 
     pub fn function(&self, name: &str) -> Option<&Function> {

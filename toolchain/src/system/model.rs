@@ -106,7 +106,7 @@ pub struct BoxSpec {
     pub memory: u64,
     /// Its share of the CPU when boxes compete, as a weight from 1 to 10,000.
     pub cpu: u32,
-    /// Bytes that each end of its channels may hold.
+    /// Bytes that each of its ports may hold.
     pub queue: u32,
     /// Calls that it serves at once.
     pub concurrency: u32,
@@ -123,11 +123,6 @@ pub struct BoxSpec {
 }
 
 impl BoxSpec {
-    pub const DEFAULT_MEMORY: u64 = 16 << 20;
-    pub const DEFAULT_CPU: u32 = 100;
-    pub const DEFAULT_QUEUE: u32 = 256 << 10;
-    pub const DEFAULT_CONCURRENCY: u32 = 64;
-
     /// What names the box's component, or fused components, in an image and among descriptions.
     pub fn component_name(&self) -> String {
         self.component.join(" + ")

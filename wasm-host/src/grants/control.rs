@@ -32,14 +32,15 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         // the request lies in the box's memory while the upload, which is the store's, takes what it brings
         let mut upload = cx.data_mut().upload.take();
         let bytes = request.as_le_slice(&cx);
-        let response = match manage::decode::<Request<'_>>(bytes).filter(|_| bytes.len() <= MAX_REQUEST) {
-            None => Response::Refused("this node does not know such a request".into()),
-            // the power goes with the box's place
-            Some(request) if request.needs() > Role::View && !node.has_place(&handle) => {
-                Response::Refused(NO_PLACE.into())
-            }
-            Some(request) => node.answer(&line(&by), &handle.name, &mut upload, &request),
-        };
+        let response =
+            match Some(bytes).filter(|bytes| bytes.len() <= MAX_REQUEST).and_then(manage::decode::<Request<'_>>) {
+                None => Response::Refused("this node does not know such a request".into()),
+                // the power goes with the box's place
+                Some(request) if request.needs() > Role::View && !node.has_place(&handle) => {
+                    Response::Refused(NO_PLACE.into())
+                }
+                Some(request) => node.answer(&line(&by), &handle.name, &mut upload, &request),
+            };
         cx.data_mut().upload = upload;
         Ok((Bytes::from(manage::encode(&response)),))
     })?;

@@ -281,6 +281,11 @@ impl Plan {
 }
 
 impl BoxPlan {
+    pub const DEFAULT_MEMORY: u64 = 16 << 20;
+    pub const DEFAULT_CPU: u32 = 100;
+    pub const DEFAULT_QUEUE: u32 = 256 << 10;
+    pub const DEFAULT_CONCURRENCY: u32 = 64;
+
     /// What names the box's component, or fused components, in an image.
     pub fn component_name(&self) -> String {
         self.component.join(" + ")
@@ -292,10 +297,10 @@ impl BoxPlan {
             name: name.into(),
             component: [component.into()].into(),
             engine: Kind::Lean,
-            memory: 16 << 20,
-            cpu: 100,
-            queue: 256 << 10,
-            concurrency: 64,
+            memory: Self::DEFAULT_MEMORY,
+            cpu: Self::DEFAULT_CPU,
+            queue: Self::DEFAULT_QUEUE,
+            concurrency: Self::DEFAULT_CONCURRENCY,
             reuse: false,
             restart: Restart::default(),
             config: Vec::new(),

@@ -2,10 +2,9 @@
 #![allow(dead_code)]
 
 use ed25519_dalek::{Signer, SigningKey};
-use pearwood_control::message::{Greeting, Request, Response};
-use pearwood_control::{
-    Authority, Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Role, Wake,
-};
+use manage::{Authority, Request, Response, Role};
+use pearwood_control::message::Greeting;
+use pearwood_control::{Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Wake};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use wit::tcp::{Command, Endpoint, Event};

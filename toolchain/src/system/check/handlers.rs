@@ -57,7 +57,7 @@ impl Check<'_> {
         }
     }
 
-    /// The node holds the client's end of a channel only where it holds the service's.
+    /// The node holds a client's port only where it holds the service's.
     fn no_handler(&mut self, spec: &BoxSpec, description: &Description) {
         if description.exports_path(COMMAND) && !description.exports_path(SERVICE) {
             let message = format!("box `{}` exports `{COMMAND}`, and this node does not run commands", spec.name);

@@ -9,7 +9,7 @@ use alloc::{
     vec::Vec,
 };
 use toml::de::DeValue;
-use wasm_host::plan::{MAX_BACKOFF, MAX_CONFIG, MAX_MEMORY, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE};
+use wasm_host::plan::{BoxPlan, MAX_BACKOFF, MAX_CONFIG, MAX_MEMORY, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE};
 
 const KEYS: &[&str] =
     &["component", "memory", "cpu", "queue", "concurrency", "reuse", "restart", "config", "assets", "arrows"];
@@ -34,10 +34,10 @@ impl Reader {
             at,
             component: Vec::new(),
             component_at: at,
-            memory: BoxSpec::DEFAULT_MEMORY,
-            cpu: BoxSpec::DEFAULT_CPU,
-            queue: BoxSpec::DEFAULT_QUEUE,
-            concurrency: BoxSpec::DEFAULT_CONCURRENCY,
+            memory: BoxPlan::DEFAULT_MEMORY,
+            cpu: BoxPlan::DEFAULT_CPU,
+            queue: BoxPlan::DEFAULT_QUEUE,
+            concurrency: BoxPlan::DEFAULT_CONCURRENCY,
             reuse: false,
             restart: Restart::default(),
             config: Vec::new(),

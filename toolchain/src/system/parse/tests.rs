@@ -4,7 +4,7 @@ use crate::system::model::{AssetSource, Target};
 use crate::system::{MAX_SOURCE, Report};
 use alloc::string::ToString;
 use core::time::Duration;
-use wasm_host::plan::grant::Host;
+use wasm_host::plan::{BoxPlan, grant::Host};
 
 fn parse(text: &str) -> System {
     System::parse("system.toml", text).unwrap_or_else(|faults| panic!("{}", Report(&faults)))
@@ -80,7 +80,7 @@ arrows."wasi:clocks/wall-clock@0.2.0" = { node = true }
     assert_eq!(echo.grant, Grant::Http(HttpGrant { host: "example.org".into(), path: "/echo/".into() }));
     assert_eq!((echo.target.clone(), echo.target_at.line), (Target::Box("echo".into()), 18));
     assert_eq!(system.boxes[1].arrows[0].target, Target::Device("nic0".into()));
-    assert_eq!(system.boxes[1].memory, BoxSpec::DEFAULT_MEMORY);
+    assert_eq!(system.boxes[1].memory, BoxPlan::DEFAULT_MEMORY);
     let site = &system.boxes[2];
     assert_eq!(site.arrows[0].target, Target::Node);
     let assets: Vec<_> = site.assets.iter().map(|part| (part.source.clone(), part.to.as_str())).collect();

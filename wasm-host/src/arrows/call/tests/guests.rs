@@ -104,8 +104,6 @@ pub const API: &str = r#"
         export only-bare: func(n: u32) -> result;
         export zeros: func(n: u32) -> list<u8>;
         export count-zeros: func(n: u32) -> u32;
-        export repeat: func(n: u32);
-        export repeat-blob: func(n: u32, size: u32);
     }
     package test:host {
         interface gate { wait: func(); }
@@ -224,22 +222,6 @@ pub fn api_caller_core() -> String {
         "count-zeros",
         "(param i32) (result i32)
             (call $zeros (local.get 0) (i32.const 512)) (call $reset) (i32.load (i32.const 516))",
-    );
-    export(
-        "repeat",
-        "(param $n i32) (loop $again
-            (drop (call $number (i32.const 1)))
-            (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
-    );
-    export(
-        "repeat-blob",
-        "(param $n i32) (param $size i32) (local $at i32) (local $free i32)
-            (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $size)))
-            (local.set $free (global.get $next))
-            (loop $again
-                (call $blob (local.get $at) (local.get $size) (i32.const 512))
-                (global.set $next (local.get $free))
-                (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
     );
     core + ")"
 }

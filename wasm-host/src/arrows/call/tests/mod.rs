@@ -1,7 +1,6 @@
 //! Boxes in their own stores and tasks, on an executor that runs what has been woken and nothing else.
 
 mod faults;
-mod figures;
 mod guests;
 mod linking;
 mod resources;
