@@ -6,7 +6,7 @@ use pearwood::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -20,23 +20,15 @@ pub enum On {
     Linux,
 }
 
-/// A node that serves, alone on this machine as far as these tests go.
+/// A node that serves.
 pub struct TestNode {
     pub node: Node,
     pub launch: &'static Launch,
-    _turn: MutexGuard<'static, ()>,
 }
 
 /// The workspace's folder.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_path_buf()
-}
-
-/// One node at a time in each test program: they share few CPUs with their clients.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // a test that failed leaves nothing behind: its node is killed when it is dropped
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A system of `examples/`, built once in each test program.
@@ -84,16 +76,14 @@ impl TestNode {
 
     /// Starts a machine of one's own making.
     pub fn start_qemu(launch: &'static Launch, machine: Qemu) -> Self {
-        let turn = turn();
         let node = machine.start().expect("QEMU");
-        Self { node, launch, _turn: turn }.answering()
+        Self { node, launch }.answering()
     }
 
     fn start_linux(launch: &'static Launch, system: &Path) -> Self {
-        let turn = turn();
         let forwards = launch.ports().into_iter().map(|(protocol, port)| Forward::any(protocol, port));
         let node = pearwood::node::linux(&pearwood_command(), system, forwards, &[]).expect("a node on Linux");
-        Self { node, launch, _turn: turn }.answering()
+        Self { node, launch }.answering()
     }
 
     fn answering(self) -> Self {

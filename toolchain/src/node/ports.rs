@@ -1,8 +1,11 @@
 //! Ports of this machine that lead to a node's.
 
 use anyhow::{Context, Result, bail};
+use std::iter;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
@@ -26,6 +29,17 @@ pub enum Host {
     From(u16),
     /// Any that is free.
     Any,
+}
+
+/// The system gives none of these to outgoing connections (it takes those from 32,768 on), so what is free stays free
+/// until the node binds it.
+const OWN: Range<u16> = 10_000..32_768;
+
+/// The next of them: none twice in a row, and processes that start nodes at the same time begin at different ones.
+fn next() -> u16 {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(97).wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+    OWN.start + (number % OWN.len() as u32) as u16
 }
 
 impl Forward {
@@ -58,7 +72,10 @@ impl Forward {
                 .take(1000)
                 .find(|port| self.is_free(*port))
                 .with_context(|| format!("no port of this machine from {first} on is free")),
-            Host::Any => self.free().context("no port of this machine is free"),
+            Host::Any => {
+                let mut ports = iter::repeat_with(next).take(OWN.len());
+                ports.find(|port| self.is_free(*port)).context("no port of this machine is free")
+            }
         }
     }
 
@@ -67,14 +84,6 @@ impl Forward {
             Protocol::Tcp => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(),
             Protocol::Udp => UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok(),
         }
-    }
-
-    fn free(&self) -> std::io::Result<u16> {
-        let address = match self.protocol {
-            Protocol::Tcp => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr(),
-            Protocol::Udp => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr(),
-        };
-        Ok(address?.port())
     }
 }
 
@@ -118,7 +127,8 @@ mod tests {
         let forward = |host| Forward { protocol: Protocol::Tcp, host, guest: 80 };
         assert!(forward(Host::Port(port)).choose().is_err());
         assert!(forward(Host::From(port)).choose().is_ok_and(|chosen| chosen > port));
-        assert_ne!(forward(Host::Any).choose().unwrap(), 0);
+        let any: Vec<_> = (0..50).map(|_| forward(Host::Any).choose().unwrap()).collect();
+        assert!(any.iter().enumerate().all(|(at, port)| !any[..at].contains(port)), "one was given to two: {any:?}");
     }
 
     #[test]
