@@ -8,10 +8,12 @@ extern crate alloc;
 pub mod batch;
 mod outbox;
 pub mod packed;
+mod peers;
 
 pub use batch::{Batch, Malformed, Open, Record, Records};
 pub use outbox::Outbox;
 pub use packed::List;
+pub use peers::Peers;
 pub use wit_macro::protocol;
 
 pub mod tcp {
@@ -131,5 +133,75 @@ impl<'a> Peer<'a> {
             Peer::Retire(peer) => batch.push(Self::RETIRE, peer, &[]),
             Peer::Release(peer) => batch.push(Self::RELEASE, peer, &[]),
         }
+    }
+}
+
+/// What a batch that was received says, record by record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// See [`Peer::Attach`].
+    Attach(u32, &'a [u8]),
+    /// See [`Peer::Detach`].
+    Detach(u32, &'a [u8]),
+    /// See [`Peer::Retire`].
+    Retire(u32),
+    /// A record of the protocol, and the number of the peer that it came from: `u32::MAX`, which none has, if that was not said.
+    Record(u32, Record<'a>),
+}
+
+/// Reads a batch that was received from a port. Ends with one `Malformed` where it is cut short.
+pub fn incoming(batch: &[u8]) -> impl Iterator<Item = Result<Incoming<'_>, Malformed>> {
+    let mut from = u32::MAX;
+    Records::new(batch).filter_map(move |record| {
+        let record = match record {
+            Ok(record) if record.kind < Peer::FIRST_KIND => return Some(Ok(Incoming::Record(from, record))),
+            Ok(record) => record,
+            Err(malformed) => return Some(Err(malformed)),
+        };
+        let peer = Peer::decode(&record)?;
+        from = if let Peer::Is(peer) = peer { peer } else { u32::MAX };
+        Some(Ok(match peer {
+            Peer::Attach(peer, grant) => Incoming::Attach(peer, grant),
+            Peer::Detach(peer, why) => Incoming::Detach(peer, why),
+            Peer::Retire(peer) => Incoming::Retire(peer),
+            Peer::Is(_) | Peer::Release(_) => return None,
+        }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn what_came_is_told_with_its_peer() {
+        let mut batch = Batch::new();
+        batch.push(1, 5, b"from nobody");
+        Peer::Attach(3, b"grant").encode(&mut batch);
+        Peer::Is(3).encode(&mut batch);
+        batch.push(1, 6, b"x");
+        batch.push(250, 6, b"of a later node");
+        Peer::Is(4).encode(&mut batch);
+        batch.push(2, 7, b"y");
+        batch.push(2, 8, b"z");
+        Peer::Retire(4).encode(&mut batch);
+        Peer::Detach(3, b"why").encode(&mut batch);
+        batch.push(1, 9, b"from nobody");
+        let mut bytes = batch.into_bytes();
+        bytes.push(1);
+        let record = |peer, kind, id, bytes| Ok(Incoming::Record(peer, Record { kind, id, bytes }));
+        let told = [
+            record(u32::MAX, 1, 5, &b"from nobody"[..]),
+            Ok(Incoming::Attach(3, b"grant")),
+            record(3, 1, 6, b"x"),
+            record(4, 2, 7, b"y"),
+            record(4, 2, 8, b"z"),
+            Ok(Incoming::Retire(4)),
+            Ok(Incoming::Detach(3, b"why")),
+            record(u32::MAX, 1, 9, b"from nobody"),
+            Err(Malformed),
+        ];
+        assert_eq!(incoming(&bytes).collect::<Vec<_>>(), told);
     }
 }

@@ -57,9 +57,20 @@ impl Outbox {
         }
         self.full = !self.batch.flush(send);
         self.last = None;
-        if self.batch.is_empty() && self.batch.capacity() > KEEP {
+        self.keep(KEEP);
+    }
+
+    /// Gives back the buffer of what has been sent if it is larger than this.
+    #[inline]
+    pub fn keep(&mut self, bytes: usize) {
+        if self.batch.is_empty() && self.batch.capacity() > bytes {
             self.batch = Batch::new();
         }
+    }
+
+    /// The peer may have room again. True if it had none.
+    pub(crate) fn reopen(&mut self) -> bool {
+        core::mem::take(&mut self.full)
     }
 
     /// The peer had no room at the last flush.
@@ -73,6 +84,11 @@ impl Outbox {
 
     pub fn len(&self) -> usize {
         self.batch.len()
+    }
+
+    /// Bytes of memory that it has.
+    pub fn capacity(&self) -> usize {
+        self.batch.capacity()
     }
 
     /// Forgets what was to be sent: the peer is gone.

@@ -3,9 +3,8 @@
 use crate::answer::{self, Answer};
 use crate::asked::{Asked, Misdeed};
 use std::collections::BTreeMap;
-use wit::Outbox;
 use wit::http::{Command, Event, Head};
-use wit::{Peer, Record, Records};
+use wit::{Incoming, Outbox, Peers, Record};
 
 /// Answers that may be under way at once, for all peers.
 const MOST: usize = 4096;
@@ -15,7 +14,7 @@ const MILLISECOND: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Echo {
     now: u64,
-    peers: BTreeMap<u32, Outbox>,
+    peers: Peers,
     /// by peer and request
     answers: BTreeMap<(u32, u32), Answer>,
     /// another takes its place
@@ -57,52 +56,45 @@ impl Echo {
     }
 
     pub fn is_done(&self) -> bool {
-        self.retiring && self.peers.is_empty()
+        self.retiring && !self.peers.any_attached()
     }
 
     /// Takes in what has come, and sends what follows from it.
     pub fn turn(&mut self, wake: Wake<'_>, outside: &mut impl Outside) {
         self.now = wake.now;
-        if wake.room {
-            self.flush(true, outside);
+        if wake.room && self.peers.retry() {
+            self.flush(outside);
         }
         self.commands(wake.handler, outside);
         // Answers whose time has come, and those that wait for a batch to be sent.
         loop {
             let (now, peers) = (self.now, &mut self.peers);
-            self.answers.retain(|(peer, _), answer| peers.get_mut(peer).is_some_and(|out| !answer.advance(now, out)));
-            let wrote = self.peers.values().any(|out| !out.is_empty() && !out.is_full());
-            self.flush(false, outside);
+            self.answers.retain(|(peer, _), answer| peers.out(*peer).is_some_and(|out| !answer.advance(now, out)));
+            let wrote = self.peers.waiting() > 0;
+            self.flush(outside);
             if !wrote {
                 break;
             }
         }
     }
 
-    fn flush(&mut self, room: bool, outside: &mut impl Outside) {
-        for (&number, out) in &mut self.peers {
-            if room || !out.is_full() {
-                out.flush(|batch| outside.send(number, batch));
-            }
-        }
+    fn flush(&mut self, outside: &mut impl Outside) {
+        self.peers.flush(|peer, batch| outside.send(peer, batch));
     }
 
     fn commands(&mut self, batch: &[u8], outside: &mut impl Outside) {
-        let mut from = None;
-        for record in Records::new(batch).flatten() {
-            match (Peer::decode(&record), from) {
-                (Some(Peer::Is(peer)), _) => from = Some(peer),
-                (Some(Peer::Attach(peer, _)), _) => {
+        for incoming in wit::incoming(batch).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => {
                     self.forget(peer);
-                    self.peers.insert(peer, Outbox::new());
+                    self.peers.attach(peer, ());
                 }
-                (Some(Peer::Detach(peer, _)), _) => {
+                Incoming::Detach(peer, _) => {
                     self.forget(peer);
-                    self.peers.remove(&peer);
+                    self.peers.detach(peer);
                 }
-                (Some(Peer::Retire(_) | Peer::Release(_)), _) => {}
-                (None, Some(peer)) => self.command(peer, &record, outside),
-                (None, None) => {}
+                Incoming::Retire(_) => {}
+                Incoming::Record(peer, record) => self.command(peer, &record, outside),
             }
         }
     }
@@ -112,7 +104,7 @@ impl Echo {
     }
 
     fn command(&mut self, peer: u32, record: &Record<'_>, outside: &mut impl Outside) {
-        let Some(out) = self.peers.get_mut(&peer) else { return };
+        let Some(out) = self.peers.out(peer) else { return };
         let key = (peer, record.id);
         match Command::decode(record) {
             Ok(Command::Request { request, head }) => self.request(peer, request, &head, outside),
@@ -148,7 +140,7 @@ impl Echo {
     }
 
     fn request(&mut self, peer: u32, request: u32, head: &Head<'_>, outside: &mut impl Outside) {
-        let Some(out) = self.peers.get_mut(&peer) else { return };
+        let Some(out) = self.peers.out(peer) else { return };
         if self.answers.len() >= MOST {
             return answer::whole(request, 503, b"too many requests are under way\n", head.method == "HEAD", out);
         }

@@ -11,7 +11,6 @@ mod date;
 mod exchange;
 mod head;
 mod lines;
-mod peers;
 mod reader;
 mod response;
 mod route;

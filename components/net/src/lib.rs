@@ -20,7 +20,6 @@ mod names;
 mod neighbours;
 mod outgoing;
 mod packet;
-mod peers;
 mod random;
 mod restraint;
 mod segments;

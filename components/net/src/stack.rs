@@ -13,13 +13,12 @@ use crate::names::Names;
 use crate::neighbours::{Neighbours, is_answer};
 use crate::outgoing::LARGEST;
 use crate::packet::{self, Packet, Segment};
-use crate::peers::Peers;
 use crate::random::{Random, Seed};
 use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
-use wit::{Records, nic};
+use wit::{Peers, Records, nic};
 
 const SECOND: u64 = 1_000_000_000;
 /// How often peers that retire are looked at.
@@ -243,8 +242,9 @@ impl Stack {
     /// the deadline.
     pub fn is_last_batch(&self) -> bool {
         let frames = self.link.outgoing.len().div_ceil(LARGEST);
-        let events = [&self.tcp.peers, &self.udp.peers, &self.names.peers].map(Peers::waiting);
-        events.iter().copied().sum::<Option<usize>>().is_some_and(|events| frames + events == 1)
+        let peers = [&self.tcp.peers, &self.udp.peers, &self.names.peers];
+        let batches = peers.map(Peers::waiting).iter().sum::<usize>() + frames;
+        batches == 1 && !peers.iter().any(|peers| peers.any_refused())
     }
 
     /// Frames for the card. They must go out before the next frames or commands come in.
@@ -255,19 +255,19 @@ impl Stack {
 
     /// Events for the clients of `pearwood:net/tcp`. `send` says whether the peer took them.
     pub fn deliver_tcp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
-        if self.tcp.peers.deliver(send) {
+        if self.tcp.peers.flush(send) {
             self.tcp.room_found();
         }
     }
 
     pub fn deliver_udp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
-        if self.udp.peers.deliver(send) {
+        if self.udp.peers.flush(send) {
             self.others_at = 0;
         }
     }
 
     pub fn deliver_names(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
-        self.names.peers.deliver(send);
+        self.names.peers.flush(send);
     }
 
     /// When to call [`Stack::step`] next, if nothing else happens. It may be past.

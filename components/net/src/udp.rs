@@ -3,14 +3,13 @@
 use crate::datagrams::{Datagrams, Size};
 use crate::link::{Link, from_mapped, to_mapped};
 use crate::memory;
-use crate::peers::Peers;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp::Socket;
 use smoltcp::wire::IpEndpoint;
 use std::collections::BTreeMap;
 use wit::tcp::Endpoint;
 use wit::udp::{Command, Event};
-use wit::{Peer, Records};
+use wit::{Peer, Peers, Records};
 
 /// Ports that may be bound at a time, by all boxes together.
 const LIMIT: usize = 64;
@@ -71,7 +70,7 @@ impl Udp {
             Peer::Is(peer) => self.peers.is_attached(peer).then_some(peer),
             Peer::Attach(peer, _) => {
                 self.forget(peer, datagrams);
-                self.peers.attach(peer);
+                self.peers.attach(peer, ());
                 None
             }
             Peer::Detach(peer, _) => {
@@ -105,8 +104,8 @@ impl Udp {
                     Ok(()) => Event::Bound { port },
                     Err(why) => Event::Refused { port, why },
                 };
-                if let Some(events) = self.peers.answer(peer) {
-                    answer.encode(events);
+                if let Some(out) = self.peers.answer(peer) {
+                    answer.encode(out.batch());
                 }
             }
             Command::Unbind { port } => {
@@ -157,12 +156,12 @@ impl Udp {
     /// when they are full.
     pub fn report(&mut self, datagrams: &mut Datagrams) {
         for (&port, binding) in &self.bindings {
-            while let Some(events) = self.peers.room(binding.peer) {
+            while let Some(out) = self.peers.room(binding.peer) {
                 let socket: &mut Socket = datagrams.sockets.get_mut(binding.handle);
                 let Ok((data, metadata)) = socket.recv() else { break };
                 let IpEndpoint { addr, port: remote } = metadata.endpoint;
                 let from = Endpoint { address: to_mapped(addr), port: remote };
-                Event::Datagram { port, from, data }.encode(events);
+                Event::Datagram { port, from, data }.encode(out.batch());
             }
         }
         let Udp { peers, bindings, left, .. } = self;

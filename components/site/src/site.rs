@@ -11,7 +11,7 @@ use crate::{
     streams::{PendingHead, Streams},
 };
 use wit::{
-    Batch, Peer, Records,
+    Incoming, Peers,
     http::{Command, Event, Head},
 };
 
@@ -21,8 +21,8 @@ const BATCH: usize = 128 << 10;
 const TURN: u32 = 32 << 10;
 /// Bytes of a head that has to wait for room; whose head is longer, fails.
 const LONGEST_WAITING_HEAD: usize = 2 << 10;
-/// Peers have numbers below this: the node counts arrows from 0.
-const MOST_PEERS: u32 = 4_096;
+/// ... and for all of them together.
+const BATCHES: usize = 16 * BATCH;
 
 /// What [`Site::transmit`] left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,38 +42,25 @@ pub struct Site<A> {
     settings: Settings,
     catalogue: Catalogue,
     cache: Cache,
-    peers: Vec<Client>,
+    peers: Peers<Streams>,
     /// another takes its place
     retiring: bool,
     scratch: Vec<u8>,
-}
-
-/// One peer.
-#[derive(Debug, Default)]
-struct Client {
-    attached: bool,
-    out: Batch,
-    streams: Streams,
-}
-
-impl Client {
-    fn has_room(&self) -> bool {
-        self.out.len() < BATCH
-    }
-
-    fn fail(&mut self, request: u32, why: &str) {
-        // Beyond this the peer sends requests without taking answers: then even the failures are dropped.
-        if self.out.len() < BATCH + BATCH / 2 {
-            Event::Failed { request, why }.encode(&mut self.out);
-        }
-    }
 }
 
 impl<A: Assets> Site<A> {
     pub fn new(mut assets: A, settings: Settings) -> Self {
         let catalogue = Catalogue::new(assets.entries(), &settings);
         let cache = Cache::new(catalogue.representations(), settings.cache_total);
-        Site { assets, settings, catalogue, cache, peers: Vec::new(), retiring: false, scratch: Vec::new() }
+        Site {
+            assets,
+            settings,
+            catalogue,
+            cache,
+            peers: Peers::new(BATCH, BATCHES),
+            retiring: false,
+            scratch: Vec::new(),
+        }
     }
 
     /// Files of the image that no URL can name.
@@ -84,25 +71,12 @@ impl<A: Assets> Site<A> {
     /// Takes a batch of commands. What is malformed is passed over: the node has checked the framing, and the rest
     /// harms only the peer that sent it.
     pub fn receive(&mut self, batch: &[u8]) {
-        let mut peer = 0;
-        for record in Records::new(batch).map_while(Result::ok) {
-            match Peer::decode(&record) {
-                Some(Peer::Is(number)) => peer = number,
-                Some(Peer::Attach(number, _)) if number < MOST_PEERS => {
-                    *self.peer(number as usize) = Client { attached: true, ..Client::default() };
-                }
-                Some(Peer::Detach(number, _)) => {
-                    if let Some(client) = self.peers.get_mut(number as usize) {
-                        *client = Client::default();
-                    }
-                }
-                Some(_) => {}
-                None => {
-                    if peer < MOST_PEERS {
-                        let command = Command::decode(&record);
-                        self.command(peer as usize, record.id, command.ok());
-                    }
-                }
+        for incoming in wit::incoming(batch).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => drop(self.peers.attach(peer, Streams::default())),
+                Incoming::Detach(peer, _) => drop(self.peers.detach(peer)),
+                Incoming::Retire(_) => {}
+                Incoming::Record(peer, record) => self.command(peer, record.id, Command::decode(&record).ok()),
             }
         }
     }
@@ -113,31 +87,31 @@ impl<A: Assets> Site<A> {
     }
 
     pub fn is_done(&self) -> bool {
-        self.retiring && !self.peers.iter().any(|peer| peer.attached)
-    }
-
-    fn peer(&mut self, peer: usize) -> &mut Client {
-        if peer >= self.peers.len() {
-            self.peers.resize_with(peer + 1, Client::default);
-        }
-        &mut self.peers[peer]
+        self.retiring && !self.peers.any_attached()
     }
 
     #[inline]
-    fn command(&mut self, peer: usize, request: u32, command: Option<Command<'_>>) {
-        self.peer(peer);
+    fn command(&mut self, peer: u32, request: u32, command: Option<Command<'_>>) {
+        let Some(streams) = self.peers.get_mut(peer) else { return };
         match command {
             Some(Command::Request { request, head }) => self.request(peer, request, &head),
-            Some(Command::Credit { request, bytes }) => self.peers[peer].streams.add_credit(request, bytes),
-            Some(Command::Cancel { request }) => self.peers[peer].streams.cancel(request),
+            Some(Command::Credit { request, bytes }) => streams.add_credit(request, bytes),
+            Some(Command::Cancel { request }) => streams.cancel(request),
             // Bodies mean nothing here; without credit for them the peer soon stops.
             Some(Command::Body { .. } | Command::End { .. } | Command::Trailers { .. } | Command::Unknown { .. }) => {}
-            None => self.peers[peer].fail(request, "malformed request"),
+            None => self.fail(peer, request, "malformed request"),
+        }
+    }
+
+    /// A peer that sends requests without taking answers is not told even of the failures.
+    fn fail(&mut self, peer: u32, request: u32, why: &str) {
+        if let Some(out) = self.peers.answer(peer) {
+            Event::Failed { request, why }.encode(out.batch());
         }
     }
 
     #[inline]
-    fn request(&mut self, peer: usize, request: u32, head: &Head<'_>) {
+    fn request(&mut self, peer: u32, request: u32, head: &Head<'_>) {
         let with_body = head.method != "HEAD";
         match decide(head, &self.catalogue) {
             Decision::Whole(representation) => self.whole(peer, request, representation, with_body),
@@ -147,13 +121,12 @@ impl<A: Assets> Site<A> {
 
     /// Most answers: 200 with all of a file. That of a small file is at hand.
     #[inline]
-    fn whole(&mut self, peer: usize, request: u32, representation: u32, with_body: bool) {
-        let client = &mut self.peers[peer];
+    fn whole(&mut self, peer: u32, request: u32, representation: u32, with_body: bool) {
         if with_body
-            && client.has_room()
+            && let Some(out) = self.peers.room(peer)
             && let Some(answer) = self.cache.get(representation).and_then(|prepared| prepared.answer(request))
         {
-            client.out.append(answer);
+            out.batch().append(answer);
             return;
         }
         let size = self.catalogue.representation(representation).size;
@@ -161,7 +134,7 @@ impl<A: Assets> Site<A> {
         self.start(peer, request, PendingHead::Whole, representation, body);
     }
 
-    fn other(&mut self, peer: usize, request: u32, decision: Decision<'_>, with_body: bool) {
+    fn other(&mut self, peer: u32, request: u32, decision: Decision<'_>, with_body: bool) {
         let heads = Heads { catalogue: &self.catalogue, settings: &self.settings };
         let mut lines = Vec::new();
         let into = &mut lines;
@@ -200,79 +173,76 @@ impl<A: Assets> Site<A> {
             Decision::NotImplemented => text(501, "The method is unknown.\n", |text| heads.text(text, into)),
         };
         let body = if with_body { body } else { Body::EMPTY };
-        if !self.peers[peer].has_room() && lines.len() > LONGEST_WAITING_HEAD {
-            return self.peers[peer].fail(request, "the site has too much to send");
+        if lines.len() > LONGEST_WAITING_HEAD && self.peers.room(peer).is_none() {
+            return self.fail(peer, request, "the site has too much to send");
         }
         self.start(peer, request, PendingHead::Lines(status, lines.into()), of, body);
     }
 
-    fn start(&mut self, peer: usize, request: u32, head: PendingHead, representation: u32, body: Body) {
-        let client = &mut self.peers[peer];
-        if !client.streams.start(request, head, representation, body) {
-            client.fail(request, "the site has too many requests");
+    fn start(&mut self, peer: u32, request: u32, head: PendingHead, representation: u32, body: Body) {
+        if let Some(streams) = self.peers.get_mut(peer)
+            && !streams.start(request, head, representation, body)
+        {
+            self.fail(peer, request, "the site has too many requests");
         }
     }
 
     /// Packs what can be sent and hands each peer one batch with `send(peer, batch, last)`, which is false if the peer
     /// is full and nothing was taken. `last`: nothing is to be done after it until there are commands or room.
     pub fn transmit(&mut self, mut send: impl FnMut(u32, &[u8], bool) -> bool) -> Progress {
-        for peer in 0..self.peers.len() {
-            if self.peers[peer].streams.can_go_on() {
+        for peer in self.peers.numbers() {
+            if self.peers.get(peer).is_some_and(Streams::can_go_on) {
                 self.pack(peer);
             }
         }
-        let mut waiting = self.peers.iter().filter(|peer| !peer.out.is_empty()).count();
-        let more = self.peers.iter().any(|peer| peer.streams.can_go_on());
-        let mut progress = Progress::Idle;
-        for (client, number) in self.peers.iter_mut().zip(0..) {
-            if !client.out.is_empty() {
-                waiting -= 1;
-                let last = waiting == 0 && !more;
-                if !send(number, client.out.as_bytes(), last) {
-                    progress = if progress == Progress::More { progress } else { Progress::Blocked };
-                    continue;
-                }
-                client.out.clear();
-            }
-            if client.streams.can_go_on() {
-                progress = Progress::More;
-            }
+        let mut waiting = self.peers.waiting();
+        let more = self.peers.iter().any(|(_, streams, _)| streams.can_go_on());
+        self.peers.flush(|peer, batch| {
+            waiting -= 1;
+            send(peer, batch, waiting == 0 && !more)
+        });
+        let more = self.peers.iter().any(|(_, streams, out)| streams.can_go_on() && !out.is_full());
+        // Those that have taken nothing are asked again the next time.
+        match (self.peers.retry(), more) {
+            (_, true) => Progress::More,
+            (true, false) => Progress::Blocked,
+            (false, false) => Progress::Idle,
         }
-        progress
     }
 
-    fn pack(&mut self, peer: usize) {
-        while self.peers[peer].has_room() {
-            let Some((request, stream)) = self.peers[peer].streams.next_turn() else { return };
+    fn pack(&mut self, peer: u32) {
+        while self.peers.room(peer).is_some() {
+            let Some((request, stream)) = self.peers.get_mut(peer).and_then(Streams::next_turn) else { return };
             let representation = stream.representation;
             let head = std::mem::replace(&mut stream.head, PendingHead::Sent);
             let sent = self.send_head(peer, request, representation, head).and_then(|()| self.send_body(peer, request));
+            let Some((streams, out)) = self.peers.both(peer) else { return };
             match sent {
                 Ok(true) => {
-                    let client = &mut self.peers[peer];
-                    Event::End { request }.encode(&mut client.out);
-                    client.streams.done(request);
+                    Event::End { request }.encode(out.batch());
+                    streams.done(request);
                 }
-                Ok(false) => self.peers[peer].streams.again(request),
+                Ok(false) => streams.again(request),
                 Err(why) => {
-                    self.peers[peer].streams.done(request);
-                    self.peers[peer].fail(request, &why);
+                    streams.done(request);
+                    self.fail(peer, request, &why);
                 }
             }
         }
     }
 
-    fn send_head(&mut self, peer: usize, request: u32, of: u32, head: PendingHead) -> Result<(), String> {
-        let out = &mut self.peers[peer].out;
+    fn send_head(&mut self, peer: u32, request: u32, of: u32, head: PendingHead) -> Result<(), String> {
+        fn response(request: u32, status: u16, headers: &[u8]) -> Event<'_> {
+            Event::Response { request, status, headers }
+        }
         match head {
             PendingHead::Sent => {}
-            PendingHead::Lines(status, headers) => Event::Response { request, status, headers: &headers }.encode(out),
+            PendingHead::Lines(status, headers) => say(&mut self.peers, peer, response(request, status, &headers)),
             PendingHead::Whole => match self.cache.get(of) {
-                Some(prepared) => Event::Response { request, status: 200, headers: prepared.head() }.encode(out),
+                Some(prepared) => say(&mut self.peers, peer, response(request, 200, prepared.head())),
                 None => {
                     let prepared = self.prepare(of)?;
-                    Event::Response { request, status: 200, headers: prepared.head() }
-                        .encode(&mut self.peers[peer].out);
+                    say(&mut self.peers, peer, response(request, 200, prepared.head()));
                     self.cache.insert(of, prepared);
                 }
             },
@@ -312,17 +282,18 @@ impl<A: Assets> Site<A> {
     }
 
     /// Sends of a body what its credit and its turn allow. True: that was all of it.
-    fn send_body(&mut self, peer: usize, request: u32) -> Result<bool, String> {
+    fn send_body(&mut self, peer: u32, request: u32) -> Result<bool, String> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = self.send_body_with(peer, request, &mut scratch);
         self.scratch = scratch;
         done
     }
 
-    fn send_body_with(&mut self, peer: usize, request: u32, scratch: &mut Vec<u8>) -> Result<bool, String> {
+    fn send_body_with(&mut self, peer: u32, request: u32, scratch: &mut Vec<u8>) -> Result<bool, String> {
         let mut turn = TURN;
         loop {
-            let Some(stream) = self.peers[peer].streams.get_mut(request) else { return Ok(true) };
+            let stream = self.peers.get_mut(peer).and_then(|streams| streams.get_mut(request));
+            let Some(stream) = stream else { return Ok(true) };
             let Some(source) = stream.body.next(scratch) else { return Ok(true) };
             let room = u64::from(stream.credit.min(turn));
             if room == 0 {
@@ -333,7 +304,7 @@ impl<A: Assets> Site<A> {
                 Source::Text(text) => {
                     count = room.min(text.len() as u64);
                     let data = &text[..count as usize];
-                    Event::Body { request, data }.encode(&mut self.peers[peer].out);
+                    say(&mut self.peers, peer, Event::Body { request, data });
                 }
                 Source::File(span) => {
                     count = room.min(span.len());
@@ -342,7 +313,7 @@ impl<A: Assets> Site<A> {
                     self.send_span(peer, request, representation, span)?;
                 }
             }
-            if let Some(stream) = self.peers[peer].streams.get_mut(request) {
+            if let Some(stream) = self.peers.get_mut(peer).and_then(|streams| streams.get_mut(request)) {
                 stream.body.advance(count);
                 stream.credit -= count as u32;
             }
@@ -350,16 +321,22 @@ impl<A: Assets> Site<A> {
         }
     }
 
-    fn send_span(&mut self, peer: usize, request: u32, representation: u32, span: Span) -> Result<(), String> {
+    fn send_span(&mut self, peer: u32, request: u32, representation: u32, span: Span) -> Result<(), String> {
         let kept = self.cache.get(representation).and_then(|prepared| prepared.body());
         let kept = kept.and_then(|body| body.get(span.first as usize..span.end as usize));
         if let Some(data) = kept {
-            Event::Body { request, data }.encode(&mut self.peers[peer].out);
+            say(&mut self.peers, peer, Event::Body { request, data });
             return Ok(());
         }
         let data = self.read(representation, span)?;
-        Event::Body { request, data: &data }.encode(&mut self.peers[peer].out);
+        say(&mut self.peers, peer, Event::Body { request, data: &data });
         Ok(())
+    }
+}
+
+fn say(peers: &mut Peers<Streams>, peer: u32, event: Event<'_>) {
+    if let Some(out) = peers.out(peer) {
+        event.encode(out.batch());
     }
 }
 

@@ -16,6 +16,7 @@ fn a_small_file_asked_for_again_costs_no_allocation() {
     let mut site = Site::new(files, Settings::default());
     let browser = b"accept: */*\r\naccept-encoding: gzip, deflate, br\r\nuser-agent: x\r\n";
     let mut batch = Batch::new();
+    site.receive(&support::attach(0));
     Peer::Is(0).encode(&mut batch);
     let mut request = 0;
     for (target, headers) in

@@ -226,7 +226,9 @@ struct Two {
 
 impl Two {
     fn new(files: Files) -> Self {
-        Two { site: Site::new(files, Settings::default()), full: [false; 2], events: Default::default() }
+        let mut two = Two { site: Site::new(files, Settings::default()), full: [false; 2], events: Default::default() };
+        two.receive(|batch| [0, 1].iter().for_each(|peer| Peer::Attach(*peer, b"").encode(batch)));
+        two
     }
 
     fn receive(&mut self, write: impl FnOnce(&mut Batch)) {

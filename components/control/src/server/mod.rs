@@ -18,9 +18,8 @@ use connection::{Around, Connection, Ending, State};
 use limits::Failures;
 use std::collections::BTreeMap;
 use uploads::Uploads;
-use wit::Outbox;
 use wit::{
-    Peer, Record, Records,
+    Incoming, Peers, Record,
     tcp::{Command, Endpoint, Event},
 };
 
@@ -39,23 +38,15 @@ pub struct Control {
     config: Config,
     identity: Identity,
     now: u64,
-    peers: BTreeMap<u32, Peered>,
+    /// of each, when the port is asked for again
+    peers: Peers<Option<u64>>,
     /// by peer and connection
     connections: BTreeMap<(u32, u32), Connection>,
     failures: Failures,
     uploads: Uploads,
-    /// when the port is asked for again, by peer
-    refused: BTreeMap<u32, u64>,
     /// when what is followed is looked at next
     look_at: u64,
     retiring: bool,
-}
-
-#[derive(Default)]
-struct Peered {
-    out: Outbox,
-    retiring: bool,
-    released: bool,
 }
 
 /// What has come up since the last turn.
@@ -75,11 +66,10 @@ impl Control {
             config,
             identity,
             now: 0,
-            peers: BTreeMap::new(),
+            peers: Peers::default(),
             connections: BTreeMap::new(),
             failures: Failures::default(),
             uploads: Uploads::default(),
-            refused: BTreeMap::new(),
             look_at: u64::MAX,
             retiring: false,
         }
@@ -88,16 +78,22 @@ impl Control {
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
         let connections = self.connections.values().map(Connection::deadline);
-        let retiring = self.connections.keys().any(|key| self.peers.get(&key.0).is_some_and(|peer| peer.retiring));
-        let look_at = if retiring { self.look_at.min(self.now + POLL) } else { self.look_at };
+        let look_at = if self.peers.any_retiring() { self.look_at.min(self.now + POLL) } else { self.look_at };
         let others = [look_at, self.uploads.deadline()];
-        connections.chain(self.refused.values().copied()).chain(others).min().unwrap_or(u64::MAX)
+        connections.chain(self.peers.iter().filter_map(|(_, again, _)| *again)).chain(others).min().unwrap_or(u64::MAX)
     }
 
     /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.
     pub fn retire(&mut self) {
         self.retiring = true;
-        self.refused.clear();
+        self.peers.numbers().for_each(|peer| self.ask_again(peer, None));
+    }
+
+    /// When the port is asked for again.
+    fn ask_again(&mut self, peer: u32, at: Option<u64>) {
+        if let Some(again) = self.peers.get_mut(peer) {
+            *again = at;
+        }
     }
 
     pub fn is_done(&self) -> bool {
@@ -117,30 +113,32 @@ impl Control {
     /// Takes in what has come, and sends what follows from it.
     pub fn turn(&mut self, wake: Wake<'_>, outside: &mut impl Outside) {
         self.now = wake.now;
-        let mut from = None;
-        for record in Records::new(wake.tcp).flatten() {
-            match (Peer::decode(&record), from) {
-                (Some(Peer::Is(peer)), _) => from = Some(peer),
-                (Some(Peer::Attach(peer, _)), _) => self.attached(peer),
-                (Some(Peer::Detach(peer, _)), _) => {
+        if wake.room {
+            self.peers.retry();
+        }
+        for incoming in wit::incoming(wake.tcp).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => self.attached(peer),
+                Incoming::Detach(peer, _) => {
                     self.forget(peer);
-                    self.peers.remove(&peer);
+                    self.peers.detach(peer);
                 }
-                (Some(Peer::Retire(peer)), _) => {
-                    self.refused.remove(&peer);
-                    if let Some(peer) = self.peers.get_mut(&peer) {
-                        peer.retiring = true;
-                    }
+                Incoming::Retire(peer) => {
+                    self.ask_again(peer, None);
+                    self.peers.retire(peer);
                 }
-                (Some(Peer::Release(_)), _) => {}
-                (None, Some(peer)) => self.event(peer, &record, outside),
-                (None, None) => {}
+                Incoming::Record(peer, record) => self.event(peer, &record, outside),
             }
         }
-        self.ask_again();
+        self.listen_again();
         self.serve(outside);
-        self.send(wake.room, outside);
-        self.flush(wake.room, outside);
+        self.send(outside);
+        let Control { peers, connections, .. } = self;
+        peers.flush(|peer, batch| outside.send(peer, batch));
+        if peers.any_retiring() {
+            peers.release(|peer| connections.keys().any(|key| key.0 == peer));
+            peers.flush(|peer, batch| outside.send(peer, batch));
+        }
         let there = |place| self.connections.get(&place).is_some_and(|it| !it.is_over());
         if let Some(name) = self.uploads.drop_stale(self.now, there, outside) {
             outside.log(Level::Warn, &format!("the image that {name} was bringing is dropped"));
@@ -149,28 +147,27 @@ impl Control {
 
     fn attached(&mut self, peer: u32) {
         self.forget(peer);
-        self.peers.insert(peer, Peered::default());
+        self.peers.attach(peer, None);
         if !self.retiring {
             self.listen(peer);
         }
     }
 
     fn forget(&mut self, peer: u32) {
-        self.refused.remove(&peer);
         self.connections.retain(|key, _| key.0 != peer);
     }
 
     fn listen(&mut self, peer: u32) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            Command::Listen { port: self.config.port, backlog: 16 }.encode(peer.out.batch());
+        if let Some(out) = self.peers.out(peer) {
+            Command::Listen { port: self.config.port, backlog: 16 }.encode(out.batch());
         }
     }
 
-    fn ask_again(&mut self) {
-        let due: Vec<u32> = self.refused.iter().filter(|(_, at)| **at <= self.now).map(|(peer, _)| *peer).collect();
-        for peer in due {
-            self.refused.remove(&peer);
-            self.listen(peer);
+    fn listen_again(&mut self) {
+        for peer in self.peers.numbers() {
+            if self.peers.get_mut(peer).is_some_and(|again| again.take_if(|at| *at <= self.now).is_some()) {
+                self.listen(peer);
+            }
         }
     }
 
@@ -179,8 +176,11 @@ impl Control {
         match event {
             Event::Listening { port } => outside.log(Level::Info, &format!("listening on port {port}")),
             Event::Refused { id: _, why } => {
-                let waits = !self.retiring && self.peers.get(&peer).is_some_and(|peer| !peer.retiring);
-                if waits && self.refused.insert(peer, self.now + AGAIN).is_none() {
+                let waits = !self.retiring && !self.peers.is_retiring(peer);
+                if waits
+                    && let Some(again) = self.peers.get_mut(peer)
+                    && again.replace(self.now + AGAIN).is_none()
+                {
                     outside.log(Level::Error, &format!("port {}: {why}; will ask again", self.config.port));
                 }
             }
@@ -216,24 +216,24 @@ impl Control {
     }
 
     fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, outside: &mut impl Outside) {
-        let Some(peered) = self.peers.get_mut(&peer) else { return };
+        let Some(out) = self.peers.out(peer) else { return };
         let abort = Command::Abort { connection: number };
         if self.retiring || self.failures.are_too_many(remote, self.now) {
-            return abort.encode(peered.out.batch());
+            return abort.encode(out.batch());
         }
         let unproved: Vec<(u32, u32)> =
             self.connections.iter().filter(|(_, it)| !it.has_proved()).map(|(key, _)| *key).collect();
         let full = self.connections.len() >= self.config.connections;
         if full || unproved.len() >= self.config.connections / 2 {
             let Some(victim) = self.victim(&unproved) else {
-                self.peers.entry(peer).and_modify(|peered| abort.encode(peered.out.batch()));
+                self.peers.out(peer).into_iter().for_each(|out| abort.encode(out.batch()));
                 return;
             };
             if let Some(mut gone) = self.connections.remove(&victim) {
                 self.note_failure(&mut gone);
             }
-            if let Some(peered) = self.peers.get_mut(&victim.0) {
-                Command::Abort { connection: victim.1 }.encode(peered.out.batch());
+            if let Some(out) = self.peers.out(victim.0) {
+                Command::Abort { connection: victim.1 }.encode(out.batch());
             }
         }
         let state = State::begin(&self.identity, outside.random());
@@ -276,7 +276,7 @@ impl Control {
             }
             if self.retiring {
                 connection.retire(self.now);
-            } else if self.peers.get(&key.0).is_some_and(|peer| peer.retiring) {
+            } else if self.peers.is_retiring(key.0) {
                 connection.retire_idle(self.now);
             }
             held += connection.held();
@@ -290,15 +290,13 @@ impl Control {
     }
 
     /// Sends what there is, and ends what is over.
-    fn send(&mut self, room: bool, outside: &mut impl Outside) {
+    fn send(&mut self, outside: &mut impl Outside) {
         let keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
         for (peer, number) in keys {
             let Some(mut connection) = self.connections.remove(&(peer, number)) else { continue };
-            if let Some(peered) = self.peers.get_mut(&peer)
-                && (!peered.out.is_full() || room)
-            {
-                let space = MUCH.saturating_sub(peered.out.len());
-                connection.send(number, peered.out.batch(), space);
+            if let Some(out) = self.peers.out_unless_full(peer) {
+                let space = MUCH.saturating_sub(out.len());
+                connection.send(number, out.batch(), space);
             }
             let ending = connection.ending(self.now);
             if ending != Ending::NotYet {
@@ -315,23 +313,11 @@ impl Control {
                 }
                 Ending::Abort => Some(Command::Abort { connection: number }),
             };
-            if let (Some(command), Some(peered)) = (command, self.peers.get_mut(&peer)) {
-                command.encode(peered.out.batch());
+            if let (Some(command), Some(out)) = (command, self.peers.out(peer)) {
+                command.encode(out.batch());
             }
             if ending != Ending::Abort {
                 self.connections.insert((peer, number), connection);
-            }
-        }
-    }
-
-    fn flush(&mut self, room: bool, outside: &mut impl Outside) {
-        for (&number, peered) in &mut self.peers {
-            if room || !peered.out.is_full() {
-                peered.out.flush(|batch| outside.send(number, batch));
-            }
-            let is_used = self.connections.keys().any(|key| key.0 == number);
-            if peered.retiring && !is_used && !peered.released && peered.out.is_empty() {
-                peered.released = outside.send(number, Peer::release(number).as_bytes());
             }
         }
     }

@@ -59,7 +59,7 @@ impl Http {
         let Some(id) = body_of else { return usize::MAX };
         let Some(exchange) = self.exchanges.get(id) else { return usize::MAX };
         let Some(peer) = exchange.handler else { return usize::MAX };
-        if self.handlers.out_for_data(peer).is_some() { exchange.request_credit as usize } else { 0 }
+        if self.handlers.room(peer).is_some() { exchange.request_credit as usize } else { 0 }
     }
 
     /// Passes a part of the body to its handler, if one wants it. False: too much of it is unwanted.
@@ -67,7 +67,7 @@ impl Http {
         let Some(connection) = self.connections.get(key) else { return false };
         let exchange = connection.body_of.and_then(|id| self.exchanges.get(id));
         if let Some(exchange) = exchange
-            && let Some(out) = exchange.handler.and_then(|peer| self.handlers.out_for_data(peer))
+            && let Some(out) = exchange.handler.and_then(|peer| self.handlers.room(peer))
         {
             out.stream(BODY, exchange.id(), [data]);
             exchange.request_credit -= data.len() as u32;

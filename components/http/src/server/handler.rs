@@ -15,7 +15,7 @@ impl Http {
         self.fail_all(peer, "it was replaced");
         match Attach::decode(grant) {
             Ok(route) => {
-                self.handlers.attach(peer);
+                self.handlers.attach(peer, ());
                 self.routes.set(peer, route);
                 self.carry_on();
             }

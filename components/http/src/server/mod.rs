@@ -14,19 +14,18 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::date::Common;
 use crate::exchange::Exchanges;
-use crate::peers::Peers;
 use crate::reader::Reader;
 use crate::response::Heads;
 use crate::route::Routes;
 use limits::Limits;
-use wit::{Peer, Records};
+use wit::{MAX_BATCH, Peer, Peers, Records};
 
 /// An HTTP server between the services of TCP and the handlers.
 #[derive(Debug)]
 pub struct Http {
     config: Config,
     now: u64,
-    tcp: Peers,
+    tcp: Peers<RetiresAt>,
     handlers: Peers,
     routes: Routes,
     connections: Connections,
@@ -36,8 +35,6 @@ pub struct Http {
     refused: Vec<tcp::RefusedPort>,
     /// since when another takes the place of this box
     retired_at: Option<u64>,
-    /// A peer retires, and is not let go yet.
-    peers_retire: bool,
     /// No connection is due before this.
     earliest: u64,
     limits: Limits,
@@ -59,6 +56,9 @@ pub struct Http {
     heads: Heads,
     due: Vec<usize>,
 }
+
+/// Since when a TCP peer retires, if it does.
+type RetiresAt = Option<u64>;
 
 /// What has come up since the last turn.
 #[derive(Debug, Clone, Copy, Default)]
@@ -120,14 +120,13 @@ impl Http {
             common: Common::new(&config.server),
             config,
             now: 0,
-            tcp: Peers::new(limits.batches),
-            handlers: Peers::new(limits.batches),
+            tcp: Peers::new(MAX_BATCH, limits.batches),
+            handlers: Peers::new(MAX_BATCH, limits.batches),
             routes: Routes::default(),
             connections: Connections::default(),
             exchanges: Exchanges::new(limits.exchanges),
             refused: Vec::new(),
             retired_at: None,
-            peers_retire: false,
             earliest: u64::MAX,
             limits,
             surplus: 0,
@@ -146,7 +145,7 @@ impl Http {
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
         let deadline = self.refused.iter().map(|port| port.again_at).fold(self.earliest, u64::min);
-        if self.peers_retire { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
+        if self.any_retiring() { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -158,7 +157,9 @@ impl Http {
         self.displaced = 0;
         self.limits.received(wake.tcp.len() + wake.handler.len());
         if wake.room {
-            self.flush(true, outside);
+            self.tcp.retry();
+            self.handlers.retry();
+            self.flush(outside);
         }
         // TCP comes first, since it says what can be sent; but not before the news that a handler has been replaced,
         // which would not know of a request that was sent to its predecessor.
@@ -172,35 +173,35 @@ impl Http {
         self.timers();
         self.limits.received(0);
         self.keep_limits(self.is_pressed());
-        if self.peers_retire {
-            self.let_go(outside);
+        if self.any_retiring() {
+            self.let_go();
         }
         self.write_log(outside);
         if self.tcp.any_refused() || self.handlers.any_refused() {
-            self.flush(false, outside);
+            self.flush(outside);
         }
         if self.handlers.waiting() + self.tcp.waiting() == 1 {
             let deadline = self.deadline();
-            self.flush_by(false, |to, batch| outside.send_last(to, batch, deadline));
+            self.flush_by(|to, batch| outside.send_last(to, batch, deadline));
         } else {
-            self.flush(false, outside);
+            self.flush(outside);
         }
     }
 
     /// Sends what there is, and what can then be sent too.
-    fn flush(&mut self, room: bool, outside: &mut impl Outside) {
-        let mut freed = self.flush_by(room, |to, batch| outside.send(to, batch));
+    fn flush(&mut self, outside: &mut impl Outside) {
+        let mut freed = self.flush_by(|to, batch| outside.send(to, batch));
         while freed {
             self.carry_on();
             freed = (self.tcp.any_refused() || self.handlers.any_refused())
-                && self.flush_by(false, |to, batch| outside.send(to, batch));
+                && self.flush_by(|to, batch| outside.send(to, batch));
         }
     }
 
-    fn flush_by(&mut self, room: bool, mut send: impl FnMut(To, &[u8]) -> bool) -> bool {
+    fn flush_by(&mut self, mut send: impl FnMut(To, &[u8]) -> bool) -> bool {
         self.batched = 0;
-        let freed = self.handlers.flush(room, |peer, batch| send(To::Handler(peer), batch));
-        self.tcp.flush(room, |peer, batch| send(To::Tcp(peer), batch)) | freed
+        let freed = self.handlers.flush(|peer, batch| send(To::Handler(peer), batch));
+        self.tcp.flush(|peer, batch| send(To::Tcp(peer), batch)) | freed
     }
 
     /// Between two records of a batch, which may be as many as fit: what they have led to is not left to the turn's end.
@@ -208,7 +209,7 @@ impl Http {
     fn between_records(&mut self, outside: &mut impl Outside) {
         self.batched += RECORD;
         if self.batched > BATCHED {
-            self.flush(false, outside);
+            self.flush(outside);
             self.give_up_peers();
         }
         self.keep_limits(false);

@@ -1,11 +1,11 @@
 //! What the client gets: responses in the order of the requests, as far as TCP takes them.
 
-use super::{Http, Level};
+use super::{Http, Level, RetiresAt};
 use crate::connection::{CREDIT_STEP, Connection, paced};
 use crate::exchange::{Body, Exchange, Response};
-use crate::peers::Peers;
 use crate::response;
 use core::net::IpAddr;
+use wit::Peers;
 use wit::tcp::Command;
 
 /// The kind of `wit::tcp::Command::Send`.
@@ -14,7 +14,7 @@ const SEND: u8 = Command::SEND;
 /// Adds bytes to a response, in parts: sends what can be sent now, holds the rest. Gives how much memory that takes.
 #[inline]
 pub(super) fn put<const PARTS: usize>(
-    tcp: &mut Peers,
+    tcp: &mut Peers<RetiresAt>,
     connection: &mut Connection,
     exchange: &mut Exchange,
     now: u64,
@@ -25,7 +25,7 @@ pub(super) fn put<const PARTS: usize>(
         return 0;
     }
     let is_next = exchange.held.is_empty() && connection.exchanges.front() == Some(&exchange.id());
-    let Some(out) = tcp.out_for_data(connection.peer).filter(|_| is_next) else {
+    let Some(out) = tcp.room(connection.peer).filter(|_| is_next) else {
         return hold(connection, exchange, now, &parts);
     };
     if length <= connection.credit as usize {
@@ -144,7 +144,7 @@ impl Http {
             let Some(exchange) = self.exchanges.get(id) else { return };
             if !exchange.held.is_empty() {
                 let length = exchange.held.len().min(connection.credit as usize);
-                let Some(out) = self.tcp.out_for_data(connection.peer).filter(|_| length > 0) else { return };
+                let Some(out) = self.tcp.room(connection.peer).filter(|_| length > 0) else { return };
                 out.stream(SEND, connection.number, [&exchange.held.as_slice()[..length]]);
                 exchange.held.consume(length);
                 connection.credit -= length as u32;

@@ -134,7 +134,7 @@ impl Http {
             None if self.routes.is_empty() => answer(503, again, "no handler is there yet"),
             None => answer(404, "", "no handler is for this"),
             Some(peer) if !self.handlers.is_attached(peer) => answer(503, again, "the handler is being restarted"),
-            Some(peer) if self.handlers.out_for_data(peer).is_none() => Choice::Later,
+            Some(peer) if self.handlers.room(peer).is_none() => Choice::Later,
             Some(peer) => Choice::Handler(peer),
         }
     }

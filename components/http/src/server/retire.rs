@@ -1,7 +1,6 @@
 //! Replacement: of a peer, of a handler among many, or of this box itself.
 
-use super::{Http, Outside, To};
-use wit::Peer;
+use super::Http;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -31,17 +30,18 @@ impl Http {
     /// Requests go elsewhere from now on. Those that the handler has are finished.
     #[cold]
     pub(super) fn handler_retires(&mut self, peer: u32) {
-        self.handlers.retire(peer, self.now);
+        self.handlers.retire(peer);
         self.routes.remove(peer);
-        self.peers_retire = true;
         self.carry_on();
     }
 
     #[cold]
     pub(super) fn tcp_retires(&mut self, peer: u32) {
-        self.tcp.retire(peer, self.now);
+        self.tcp.retire(peer);
+        if let Some(retires_at) = self.tcp.get_mut(peer) {
+            retires_at.get_or_insert(self.now);
+        }
         self.refused.retain(|port| port.peer != peer);
-        self.peers_retire = true;
         for key in self.connections.keys() {
             self.settle(key);
         }
@@ -50,24 +50,18 @@ impl Http {
     /// Since when connections of a TCP peer are served with one more request at most.
     #[inline]
     pub(super) fn leaves_since(&self, peer: u32) -> Option<u64> {
-        self.retired_at.or_else(|| self.tcp.retires_at(peer))
+        self.retired_at.or_else(|| self.tcp.get(peer).copied().flatten())
     }
 
     /// Lets go of peers that retire and that nothing is left of.
     #[cold]
-    pub(super) fn let_go(&mut self, outside: &mut impl Outside) {
-        for peer in self.handlers.retiring() {
-            if self.exchanges.of_handler(peer).is_empty() {
-                self.handlers.released(peer);
-                outside.send(To::Handler(peer), Peer::release(peer).as_bytes());
-            }
-        }
-        for peer in self.tcp.retiring() {
-            if !self.connections.iter().any(|(_, connection)| connection.peer == peer) {
-                self.tcp.released(peer);
-                outside.send(To::Tcp(peer), Peer::release(peer).as_bytes());
-            }
-        }
-        self.peers_retire = self.handlers.any_retiring() || self.tcp.any_retiring();
+    pub(super) fn let_go(&mut self) {
+        let Http { handlers, tcp, exchanges, connections, .. } = self;
+        handlers.release(|peer| !exchanges.of_handler(peer).is_empty());
+        tcp.release(|peer| connections.iter().any(|(_, connection)| connection.peer == peer));
+    }
+
+    pub(super) fn any_retiring(&self) -> bool {
+        self.handlers.any_retiring() || self.tcp.any_retiring()
     }
 }

@@ -26,7 +26,7 @@ impl Http {
     #[cold]
     pub(super) fn tcp_attached(&mut self, peer: u32) {
         self.forget_connections(peer);
-        self.tcp.attach(peer);
+        self.tcp.attach(peer, None);
         if self.retired_at.is_some() {
             return;
         }

@@ -51,7 +51,7 @@ impl Http {
             match connection.reading {
                 Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
                 Reading::Head if connection.scanned > 0 => (Wait::Head, connection.since, config.header_timeout),
-                Reading::Head => match self.retired_at.or_else(|| self.tcp.retires_at(connection.peer)) {
+                Reading::Head => match self.retired_at.or_else(|| self.tcp.get(connection.peer).copied().flatten()) {
                     Some(at) => (Wait::Request, connection.since.max(at), config.idle_timeout.min(retire::IDLE)),
                     None => (Wait::Request, connection.since, config.idle_timeout),
                 },

@@ -7,14 +7,13 @@ mod message;
 use crate::addresses::Addresses;
 use crate::datagrams::{Datagrams, Size};
 use crate::link::Link;
-use crate::peers::Peers;
 use crate::random::Random;
 use cache::Cache;
 use core::net::Ipv6Addr;
 use lookup::{Lookup, Outcome};
 use message::{Family, MAX_MESSAGE, Name};
 use wit::names::{Command, Event};
-use wit::{Peer, Records};
+use wit::{Peer, Peers, Records};
 
 /// Lookups that may be under way at a time, for all boxes together.
 const LIMIT: usize = 64;
@@ -41,7 +40,7 @@ impl Names {
                 Some(Peer::Is(peer)) => from = self.peers.is_attached(peer).then_some(peer),
                 Some(Peer::Attach(peer, _)) => {
                     self.forget(peer, datagrams);
-                    self.peers.attach(peer);
+                    self.peers.attach(peer, ());
                     from = None;
                 }
                 Some(Peer::Detach(peer, _)) => {
@@ -143,8 +142,8 @@ impl Names {
     }
 
     fn answer(&mut self, peer: u32, event: Event<'_>) {
-        if let Some(events) = self.peers.answer(peer) {
-            event.encode(events);
+        if let Some(out) = self.peers.answer(peer) {
+            event.encode(out.batch());
         }
     }
 

@@ -47,7 +47,7 @@ impl Tcp {
             Peer::Is(peer) => self.peers.is_attached(peer).then_some(peer),
             Peer::Attach(peer, _) => {
                 self.forget(peer);
-                self.peers.attach(peer);
+                self.peers.attach(peer, ());
                 None
             }
             Peer::Detach(peer, _) => {
@@ -145,8 +145,8 @@ impl Tcp {
     }
 
     fn answer(&mut self, peer: u32, event: Event<'_>) {
-        if let Some(events) = self.peers.answer(peer) {
-            event.encode(events);
+        if let Some(out) = self.peers.answer(peer) {
+            event.encode(out.batch());
         }
     }
 }

@@ -22,7 +22,7 @@ impl Tcp {
         let mut announced = false;
         if connection.peer != NOBODY && (connection.is_announced() || !connection.is_half_open()) {
             match peers.room(connection.peer) {
-                Some(events) => announced = connection.report(events),
+                Some(out) => announced = connection.report(out.batch()),
                 None => reported = false,
             }
         }
@@ -62,7 +62,7 @@ impl Tcp {
         if let Some(why) = over {
             let somebody = connection.is_known() && peers.is_attached(connection.peer);
             match peers.room(connection.peer) {
-                Some(events) => connection.conclude(why, events),
+                Some(out) => connection.conclude(why, out.batch()),
                 None if !somebody => {}
                 None => hold = true,
             }

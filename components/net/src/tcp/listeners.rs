@@ -1,8 +1,8 @@
 //! Ports that accept connections, and the bound on connections that their box has not yet been told of.
 
 use super::NOBODY;
-use crate::peers::Peers;
 use std::collections::{BTreeMap, VecDeque};
+use wit::Peers;
 
 /// Ports that may be listened on at a time, by all boxes together.
 const LIMIT: usize = 256;

@@ -18,7 +18,6 @@ mod time_wait;
 use crate::checksum;
 use crate::link::Link;
 use crate::packet::{Flow, Segment};
-use crate::peers::Peers;
 use crate::random::Random;
 use crate::restraint::Restraint;
 use crate::settings::Settings;
@@ -31,6 +30,7 @@ use smoltcp::iface::SocketSet;
 use std::collections::{BTreeMap, BTreeSet};
 use table::Table;
 use time_wait::{TimeWait, Verdict};
+use wit::Peers;
 
 /// The peer of connections whose box is gone, and of ports that no box has asked for yet.
 const NOBODY: u32 = u32::MAX;

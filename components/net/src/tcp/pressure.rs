@@ -68,7 +68,7 @@ impl Tcp {
             self.pool.give_back(connection.shed());
             let known = connection.is_known() && self.peers.is_attached(connection.peer);
             match self.peers.answer(connection.peer) {
-                Some(events) => connection.conclude(WHY, events),
+                Some(out) => connection.conclude(WHY, out.batch()),
                 None if known => {
                     self.touch(slot);
                     continue;

@@ -115,6 +115,13 @@ impl Answer {
     }
 }
 
+/// What the node tells a box of a new peer.
+pub fn attach(peer: u32) -> Vec<u8> {
+    let mut batch = Batch::new();
+    Peer::Attach(peer, b"").encode(&mut batch);
+    batch.into_bytes()
+}
+
 /// The client of one peer number.
 pub struct Client {
     pub site: Site<Files>,
@@ -131,7 +138,8 @@ impl Client {
     }
 
     pub fn with(files: Files, settings: Settings) -> Self {
-        let site = Site::new(files, settings);
+        let mut site = Site::new(files, settings);
+        site.receive(&attach(0));
         Client { site, peer: 0, answers: HashMap::new(), credits: true, next: 0 }
     }
 

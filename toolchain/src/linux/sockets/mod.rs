@@ -2,8 +2,6 @@
 //! thread of their own.
 
 mod names;
-mod outbox;
-mod retiring;
 mod tcp;
 mod udp;
 
@@ -19,11 +17,11 @@ use std::{
 use wasm_host::{
     arrows::{
         NAMES, TCP, UDP,
-        channel::{End, Ready},
+        channel::{End, Port, Refused},
     },
     boxes::BoxHandle,
 };
-use wit::tcp::Endpoint;
+use wit::{MAX_BATCH, Peers, tcp::Endpoint};
 
 /// Where the ports that boxes listen on are found on this machine.
 pub type PortMap = HashMap<u16, SocketAddr>;
@@ -62,22 +60,17 @@ fn run(linux: &Linux, handle: &BoxHandle, ports: PortMap, mut poll: Poll, waker:
     let mut events = Events::with_capacity(256);
     let mut context = Context::from_waker(waker);
     loop {
-        let ready = match handle.signal.poll(&mut context) {
-            std::task::Poll::Ready(ready) => ready,
-            std::task::Poll::Pending => {
-                if let Err(error) = poll.poll(&mut events, None)
-                    && error.kind() != io::ErrorKind::Interrupted
-                {
-                    // no socket can be waited for any more
-                    panic!("waiting for sockets: {error}");
-                }
-                Ready::default()
-            }
-        };
+        if handle.signal.poll(&mut context).is_pending()
+            && let Err(error) = poll.poll(&mut events, None)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // no socket can be waited for any more
+            panic!("waiting for sockets: {error}");
+        }
         let registry = poll.registry();
         if let Some(tcp) = &mut tcp {
             events.iter().for_each(|event| tcp.note(event));
-            tcp.turn(registry, &mut tokens, ready.contains(Ready::ROOM));
+            tcp.turn(registry, &mut tokens);
         }
         if let Some(udp) = &mut udp {
             events.iter().for_each(|event| udp.note(event));
@@ -89,6 +82,23 @@ fn run(linux: &Linux, handle: &BoxHandle, ports: PortMap, mut poll: Poll, waker:
         events.clear();
         linux.notify();
     }
+}
+
+/// The clients of a port, with nothing kept of them beside what waits.
+fn clients() -> Peers {
+    Peers::new(MAX_BATCH, 16 * MAX_BATCH)
+}
+
+/// Sends what waits for clients, also to those that had no room. True: data that was not taken may be now.
+fn flush(clients: &mut Peers, port: &Port) -> bool {
+    clients.retry();
+    clients.flush(|peer, batch| match port.send(peer, batch) {
+        Ok(taken) => taken,
+        // It was to be let go, and is not any more.
+        Err(Refused::Reserved { .. }) => true,
+        // A fault of ours: a malformed batch or a peer that never was.
+        Err(refused) => panic!("the stand-in for net {refused}"),
+    })
 }
 
 /// Hands out what the poll knows a socket by.

@@ -1,6 +1,6 @@
 //! `pearwood:net/names-service` by Linux's resolver, which blocks and so has threads of its own.
 
-use super::outbox::Outbox;
+use super::{clients, flush};
 use std::{
     net::{IpAddr, Ipv6Addr, ToSocketAddrs},
     sync::{Arc, mpsc},
@@ -8,7 +8,7 @@ use std::{
 };
 use wasm_host::arrows::channel::Port;
 use wit::{
-    Peer, Records,
+    Incoming, Peers,
     names::{Command, Event},
 };
 
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 16;
 pub struct Service {
     port: Arc<Port>,
     waker: Waker,
-    outbox: Outbox,
+    clients: Peers,
     under_way: usize,
     sender: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
@@ -33,38 +33,45 @@ struct Answer {
 impl Service {
     pub fn new(port: Arc<Port>, waker: Waker) -> Self {
         let (sender, answers) = mpsc::channel();
-        Service { port, waker, outbox: Outbox::default(), under_way: 0, sender, answers }
+        Service { port, waker, clients: clients(), under_way: 0, sender, answers }
     }
 
     pub fn turn(&mut self) {
         let mut received = self.port.receive();
-        let mut peer = 0;
-        for record in Records::new(received.buffer()).flatten() {
-            match Peer::decode(&record) {
-                Some(Peer::Is(number)) => peer = number,
-                Some(Peer::Attach(gone, _) | Peer::Detach(gone, _)) => self.outbox.forget(gone),
-                Some(Peer::Retire(_) | Peer::Release(_)) => {}
-                None => {
+        for incoming in wit::incoming(received.buffer()).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => drop(self.clients.attach(peer, ())),
+                Incoming::Detach(peer, _) => drop(self.clients.detach(peer)),
+                Incoming::Retire(_) => {}
+                Incoming::Record(peer, record) => {
                     if let Ok(Command::Lookup { ticket, name }) = Command::decode(&record) {
                         self.look_up(peer, ticket, name);
                     }
                 }
             }
         }
-        for Answer { peer, ticket, found } in self.answers.try_iter() {
+        while let Ok(Answer { peer, ticket, found }) = self.answers.try_recv() {
             self.under_way -= 1;
             match found {
-                Ok(found) => Event::Addresses { ticket, addresses: found[..].into() }.encode(self.outbox.to(peer)),
-                Err(why) => Event::Failed { ticket, why: &why }.encode(self.outbox.to(peer)),
+                Ok(found) => self.answer(peer, Event::Addresses { ticket, addresses: found[..].into() }),
+                Err(why) => self.answer(peer, Event::Failed { ticket, why: &why }),
             }
         }
-        self.outbox.flush(&self.port);
+        flush(&mut self.clients, &self.port);
+    }
+
+    fn answer(&mut self, peer: u32, event: Event<'_>) {
+        if let Some(out) = self.clients.answer(peer) {
+            event.encode(out.batch());
+        }
     }
 
     fn look_up(&mut self, peer: u32, ticket: u32, name: &str) {
+        if self.clients.is_deaf(peer) {
+            return;
+        }
         if self.under_way == AT_ONCE {
-            let why = "too many lookups at once";
-            return Event::Failed { ticket, why }.encode(self.outbox.to(peer));
+            return self.answer(peer, Event::Failed { ticket, why: "too many lookups at once" });
         }
         self.under_way += 1;
         let (sender, waker, name) = (self.sender.clone(), self.waker.clone(), name.to_string());

@@ -1,6 +1,6 @@
 //! `pearwood:net/tcp` over sockets.
 
-use super::{PortMap, Tokens, local, outbox::Outbox, retiring::Retiring, to_endpoint, to_socket};
+use super::{PortMap, Tokens, clients, flush, local, to_endpoint, to_socket};
 use mio::{
     Interest, Registry, Token,
     event::Event as SocketEvent,
@@ -14,7 +14,7 @@ use std::{
 };
 use wasm_host::arrows::channel::Port;
 use wit::{
-    INITIAL_CREDIT, Peer, Records,
+    INITIAL_CREDIT, Incoming, Peers,
     tcp::{Command, Event},
 };
 
@@ -28,10 +28,9 @@ pub struct Service {
     connections: BTreeMap<u32, Connection>,
     by_token: HashMap<Token, u32>,
     next: u32,
-    outbox: Outbox,
+    clients: Peers,
     /// connections that may have something to do
     stirred: Vec<u32>,
-    retiring: Retiring,
 }
 
 struct Listener {
@@ -68,9 +67,8 @@ impl Service {
             connections: BTreeMap::new(),
             by_token: HashMap::new(),
             next: 0,
-            outbox: Outbox::default(),
+            clients: clients(),
             stirred: Vec::new(),
-            retiring: Retiring::default(),
         }
     }
 
@@ -88,35 +86,41 @@ impl Service {
     }
 
     /// Does all there is to do.
-    pub fn turn(&mut self, registry: &Registry, tokens: &mut Tokens, room: bool) {
+    pub fn turn(&mut self, registry: &Registry, tokens: &mut Tokens) {
         self.commands(registry, tokens);
-        self.accept(registry, tokens);
-        if room {
+        loop {
+            self.accept(registry, tokens);
+            for number in std::mem::take(&mut self.stirred) {
+                self.serve(number);
+            }
+            if !flush(&mut self.clients, &self.port) {
+                break;
+            }
             // those that were not read because their client had no room
             self.stirred.extend(self.connections.keys());
         }
-        for number in std::mem::take(&mut self.stirred) {
-            self.serve(number);
+        if self.clients.any_retiring() {
+            let (listeners, connections) = (&self.listeners, &self.connections);
+            self.clients.release(|peer| {
+                listeners.values().any(|listener| listener.peer == peer)
+                    || connections.values().any(|connection| connection.peer == peer)
+            });
+            flush(&mut self.clients, &self.port);
         }
-        self.outbox.flush(&self.port);
-        let (listeners, connections) = (&self.listeners, &self.connections);
-        self.retiring.release(&self.port, &self.outbox, |peer| {
-            listeners.values().any(|listener| listener.peer == peer)
-                || connections.values().any(|connection| connection.peer == peer)
-        });
     }
 
     fn commands(&mut self, registry: &Registry, tokens: &mut Tokens) {
         let mut received = self.port.receive();
-        let mut peer = 0;
-        for record in Records::new(received.buffer()).flatten() {
-            match Peer::decode(&record) {
-                Some(Peer::Is(number)) => peer = number,
-                Some(Peer::Attach(gone, _) | Peer::Detach(gone, _)) => self.drop_peer(gone),
-                Some(Peer::Retire(peer)) => self.retiring.add(peer),
-                Some(Peer::Release(_)) => {}
+        for incoming in wit::incoming(received.buffer()).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => {
+                    self.drop_peer(peer);
+                    self.clients.attach(peer, ());
+                }
+                Incoming::Detach(peer, _) => self.drop_peer(peer),
+                Incoming::Retire(peer) => self.clients.retire(peer),
                 // A malformed command would have ended the box that sent it.
-                None => match Command::decode(&record) {
+                Incoming::Record(peer, record) => match Command::decode(&record) {
                     Ok(command) => self.obey(registry, tokens, peer, command),
                     Err(_) => continue,
                 },
@@ -126,16 +130,14 @@ impl Service {
 
     fn obey(&mut self, registry: &Registry, tokens: &mut Tokens, peer: u32, command: Command<'_>) {
         match command {
-            Command::Listen { port, .. } => {
-                let event = match self.listen(registry, tokens, peer, port) {
-                    Ok(()) => Event::Listening { port },
-                    Err(error) => {
-                        let why = format!("port {port}: {error}");
-                        return Event::Refused { id: port.into(), why: &why }.encode(self.outbox.to(peer));
-                    }
-                };
-                event.encode(self.outbox.to(peer));
-            }
+            Command::Listen { .. } | Command::Connect { .. } if self.clients.is_deaf(peer) => {}
+            Command::Listen { port, .. } => match self.listen(registry, tokens, peer, port) {
+                Ok(()) => self.say(peer, Event::Listening { port }),
+                Err(error) => {
+                    let why = format!("port {port}: {error}");
+                    self.say(peer, Event::Refused { id: port.into(), why: &why });
+                }
+            },
             Command::Unknown { .. } => {}
             Command::Unlisten { port } => {
                 self.listeners.retain(|&number, listener| (number, listener.peer) != (port, peer));
@@ -144,8 +146,7 @@ impl Service {
                 let connected = TcpStream::connect(to_socket(to));
                 if let Err(error) = connected.and_then(|socket| self.open(registry, tokens, peer, socket, Some(ticket)))
                 {
-                    let why = error.to_string();
-                    Event::Refused { id: ticket, why: &why }.encode(self.outbox.to(peer));
+                    self.say(peer, Event::Refused { id: ticket, why: &error.to_string() });
                 }
             }
             Command::Send { connection, data } => self.with(peer, connection, |connection| {
@@ -163,6 +164,13 @@ impl Service {
         }
     }
 
+    /// What the client must know: as much as it has asked for, and has connections.
+    fn say(&mut self, peer: u32, event: Event<'_>) {
+        if let Some(out) = self.clients.out(peer) {
+            event.encode(out.batch());
+        }
+    }
+
     /// Changes a connection of the peer; a number that is not its own means nothing.
     fn with(&mut self, peer: u32, number: u32, change: impl FnOnce(&mut Connection)) {
         if let Some(connection) = self.connections.get_mut(&number).filter(|connection| connection.peer == peer) {
@@ -173,7 +181,7 @@ impl Service {
 
     fn listen(&mut self, registry: &Registry, tokens: &mut Tokens, peer: u32, port: u16) -> io::Result<()> {
         if let Some(listener) = self.listeners.get_mut(&port) {
-            if listener.peer != peer && !self.retiring.has(listener.peer) {
+            if listener.peer != peer && !self.clients.is_retiring(listener.peer) {
                 return Err(io::Error::new(ErrorKind::AddrInUse, "another box listens there"));
             }
             listener.peer = peer;
@@ -192,7 +200,9 @@ impl Service {
         let ready: Vec<u16> =
             self.listeners.iter().filter(|(_, listener)| listener.ready).map(|(&port, _)| port).collect();
         for port in ready {
-            while let Some(listener) = self.listeners.get_mut(&port) {
+            while let Some(listener) = self.listeners.get_mut(&port)
+                && self.clients.room(listener.peer).is_some()
+            {
                 let (peer, accepted) = (listener.peer, listener.socket.accept());
                 let Ok((socket, remote)) = accepted else {
                     // nobody waits, or Linux has no descriptors left: the next event tries again
@@ -202,7 +212,7 @@ impl Service {
                 let number = self.next;
                 if self.open(registry, tokens, peer, socket, None).is_ok() {
                     let remote = to_endpoint(remote);
-                    Event::Accepted { connection: number, remote, port, secured: None }.encode(self.outbox.to(peer));
+                    self.say(peer, Event::Accepted { connection: number, remote, port, secured: None });
                 }
             }
         }
@@ -245,10 +255,10 @@ impl Service {
     fn serve(&mut self, number: u32) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let peer = connection.peer;
-        let result = connection.connected(number, &mut self.outbox).and_then(|connected| {
+        let result = connection.connected(number, &mut self.clients).and_then(|connected| {
             if connected {
-                connection.write(number, &mut self.outbox)?;
-                connection.read(number, &mut self.outbox)?;
+                connection.write(number, &mut self.clients)?;
+                connection.read(number, &mut self.clients)?;
             }
             Ok(())
         });
@@ -256,8 +266,7 @@ impl Service {
         match result {
             Err(error) => match connection.ticket {
                 Some(ticket) => {
-                    let why = error.to_string();
-                    Event::Refused { id: ticket, why: &why }.encode(self.outbox.to(peer));
+                    self.say(peer, Event::Refused { id: ticket, why: &error.to_string() });
                     self.remove(number);
                 }
                 None => self.close(number, &error.to_string()),
@@ -269,7 +278,7 @@ impl Service {
 
     fn close(&mut self, number: u32, why: &str) {
         if let Some(connection) = self.remove(number) {
-            Event::Closed { connection: number, why }.encode(self.outbox.to(connection.peer));
+            self.say(connection.peer, Event::Closed { connection: number, why });
         }
     }
 
@@ -290,14 +299,13 @@ impl Service {
         for number in gone {
             self.remove(number);
         }
-        self.outbox.forget(peer);
-        self.retiring.remove(peer);
+        self.clients.detach(peer);
     }
 }
 
 impl Connection {
     /// Whether the connection stands; tells the client when it has come to.
-    fn connected(&mut self, number: u32, outbox: &mut Outbox) -> io::Result<bool> {
+    fn connected(&mut self, number: u32, clients: &mut Peers) -> io::Result<bool> {
         let Some(ticket) = self.ticket else { return Ok(true) };
         if !self.writable {
             return Ok(false);
@@ -308,7 +316,9 @@ impl Connection {
         match self.socket.peer_addr() {
             Ok(_) => {
                 self.ticket = None;
-                Event::Connected { connection: number, ticket }.encode(outbox.to(self.peer));
+                if let Some(out) = clients.out(self.peer) {
+                    Event::Connected { connection: number, ticket }.encode(out.batch());
+                }
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
@@ -316,7 +326,7 @@ impl Connection {
         }
     }
 
-    fn write(&mut self, number: u32, outbox: &mut Outbox) -> io::Result<()> {
+    fn write(&mut self, number: u32, clients: &mut Peers) -> io::Result<()> {
         if self.unsent.len() > INITIAL_CREDIT as usize {
             return Err(io::Error::other("sent more than its credit"));
         }
@@ -332,8 +342,10 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        if sent > 0 {
-            Event::Sent { connection: number, bytes: sent }.encode(outbox.to(self.peer));
+        if sent > 0
+            && let Some(out) = clients.out(self.peer)
+        {
+            Event::Sent { connection: number, bytes: sent }.encode(out.batch());
         }
         if self.finishing && !self.sent_fin && self.unsent.is_empty() {
             self.socket.shutdown(Shutdown::Write)?;
@@ -342,18 +354,22 @@ impl Connection {
         Ok(())
     }
 
-    fn read(&mut self, number: u32, outbox: &mut Outbox) -> io::Result<()> {
+    fn read(&mut self, number: u32, clients: &mut Peers) -> io::Result<()> {
         let mut buffer = [0; READ];
-        while self.readable && !self.got_fin && self.window > 0 && !outbox.is_full(self.peer) {
+        while self.readable
+            && !self.got_fin
+            && self.window > 0
+            && let Some(out) = clients.room(self.peer)
+        {
             let limit = READ.min(self.window as usize);
             match self.socket.read(&mut buffer[..limit]) {
                 Ok(0) => {
                     self.got_fin = true;
-                    Event::Finished { connection: number }.encode(outbox.to(self.peer));
+                    Event::Finished { connection: number }.encode(out.batch());
                 }
                 Ok(length) => {
                     self.window -= length as u32;
-                    Event::Data { connection: number, data: &buffer[..length] }.encode(outbox.to(self.peer));
+                    Event::Data { connection: number, data: &buffer[..length] }.encode(out.batch());
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

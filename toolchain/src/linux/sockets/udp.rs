@@ -1,11 +1,11 @@
 //! `pearwood:net/udp-service` over sockets.
 
-use super::{PortMap, Tokens, local, outbox::Outbox, retiring::Retiring, to_endpoint, to_socket};
+use super::{PortMap, Tokens, clients, flush, local, to_endpoint, to_socket};
 use mio::{Interest, Registry, Token, event::Event as SocketEvent, net::UdpSocket};
 use std::{collections::BTreeMap, io, sync::Arc};
 use wasm_host::arrows::channel::Port;
 use wit::{
-    Peer, Records,
+    Incoming, Peers,
     udp::{Command, Event},
 };
 
@@ -13,8 +13,7 @@ pub struct Service {
     port: Arc<Port>,
     ports: PortMap,
     sockets: BTreeMap<u16, Bound>,
-    outbox: Outbox,
-    retiring: Retiring,
+    clients: Peers,
 }
 
 struct Bound {
@@ -26,7 +25,7 @@ struct Bound {
 
 impl Service {
     pub fn new(port: Arc<Port>, ports: PortMap) -> Self {
-        Service { port, ports, sockets: BTreeMap::new(), outbox: Outbox::default(), retiring: Retiring::default() }
+        Service { port, ports, sockets: BTreeMap::new(), clients: clients() }
     }
 
     pub fn note(&mut self, event: &SocketEvent) {
@@ -37,33 +36,36 @@ impl Service {
 
     pub fn turn(&mut self, registry: &Registry, tokens: &mut Tokens) {
         let mut received = self.port.receive();
-        let mut peer = 0;
-        for record in Records::new(received.buffer()).flatten() {
-            match Peer::decode(&record) {
-                Some(Peer::Is(number)) => peer = number,
-                Some(Peer::Attach(gone, _) | Peer::Detach(gone, _)) => {
-                    self.sockets.retain(|_, bound| bound.peer != gone);
-                    self.outbox.forget(gone);
-                    self.retiring.remove(gone);
+        for incoming in wit::incoming(received.buffer()).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => {
+                    self.sockets.retain(|_, bound| bound.peer != peer);
+                    self.clients.attach(peer, ());
                 }
-                Some(Peer::Retire(peer)) => self.retiring.add(peer),
-                Some(Peer::Release(_)) => {}
-                None => match Command::decode(&record) {
+                Incoming::Detach(peer, _) => {
+                    self.sockets.retain(|_, bound| bound.peer != peer);
+                    self.clients.detach(peer);
+                }
+                Incoming::Retire(peer) => self.clients.retire(peer),
+                Incoming::Record(peer, record) => match Command::decode(&record) {
                     Ok(command) => self.obey(registry, tokens, peer, command),
                     Err(_) => continue,
                 },
             }
         }
         self.receive();
-        self.outbox.flush(&self.port);
-        let sockets = &self.sockets;
-        self.retiring.release(&self.port, &self.outbox, |peer| sockets.values().any(|bound| bound.peer == peer));
+        flush(&mut self.clients, &self.port);
+        if self.clients.any_retiring() {
+            self.clients.release(|peer| self.sockets.values().any(|bound| bound.peer == peer));
+            flush(&mut self.clients, &self.port);
+        }
     }
 
     fn obey(&mut self, registry: &Registry, tokens: &mut Tokens, peer: u32, command: Command<'_>) {
         match command {
+            Command::Bind { .. } if self.clients.is_deaf(peer) => {}
             Command::Bind { port } => match self.bind(registry, tokens, peer, port) {
-                Ok(()) => Event::Bound { port }.encode(self.outbox.to(peer)),
+                Ok(()) => self.answer(peer, Event::Bound { port }),
                 Err(error) => self.refuse(peer, port, &error),
             },
             Command::Unbind { port } => {
@@ -93,7 +95,13 @@ impl Service {
 
     fn refuse(&mut self, peer: u32, port: u16, error: &io::Error) {
         let why = format!("port {port}: {error}");
-        Event::Refused { port, why: &why }.encode(self.outbox.to(peer));
+        self.answer(peer, Event::Refused { port, why: &why });
+    }
+
+    fn answer(&mut self, peer: u32, event: Event<'_>) {
+        if let Some(out) = self.clients.answer(peer) {
+            event.encode(out.batch());
+        }
     }
 
     fn receive(&mut self) {
@@ -101,11 +109,11 @@ impl Service {
         for (&port, bound) in &mut self.sockets {
             while bound.ready {
                 match bound.socket.recv_from(&mut buffer) {
-                    // a client that does not keep up loses datagrams
-                    Ok(_) if self.outbox.is_full(bound.peer) => {}
                     Ok((length, from)) => {
+                        // a client that does not keep up loses datagrams
+                        let Some(out) = self.clients.room(bound.peer) else { continue };
                         let event = Event::Datagram { port, from: to_endpoint(from), data: &buffer[..length] };
-                        event.encode(self.outbox.to(bound.peer));
+                        event.encode(out.batch());
                     }
                     Err(_) => bound.ready = false,
                 }

@@ -2,13 +2,13 @@
 
 use super::{
     Exchange, Fault, Fields, Reader, Side,
-    hub::{Hub, REASON, cut},
+    hub::{Hub, cut},
 };
 use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
 };
-use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     net::Ipv6Addr,
@@ -16,7 +16,7 @@ use core::{
 };
 use spin::Mutex;
 use wit::{
-    INITIAL_CREDIT, Peer, Records,
+    INITIAL_CREDIT, Incoming,
     http::{Attach, Command, Event, Head, Scheme},
 };
 
@@ -25,17 +25,10 @@ pub struct Client {
     budget: Arc<Budget>,
     routes: Mutex<Routes>,
     next: AtomicU32,
-    /// services whose place others have, until nothing is open with them
-    retiring: Mutex<Vec<u32>>,
 }
 
 /// What a request's record takes beside its texts, at most.
 const HEAD: usize = 64;
-
-/// What is looked at of a reason.
-fn text(why: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(&why[..why.len().min(2 * REASON)])
-}
 
 /// Which box is for which requests. One that is gone keeps its place.
 #[derive(Debug, Default)]
@@ -75,31 +68,27 @@ impl fmt::Display for Denied {
 impl Client {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
         let (hub, budget) = (Hub::new(port, budget), budget.clone());
-        Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0), retiring: Mutex::default() })
+        Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0) })
     }
 
     /// Takes in what services have said.
     pub fn receive(&self) {
         let mut received = self.hub.receive();
-        let mut peer = 0;
-        for record in Records::new(received.buffer()).flatten() {
-            match Peer::decode(&record) {
-                Some(Peer::Is(is)) => peer = is,
-                Some(Peer::Attach(peer, grant)) => {
-                    self.hub.lose(peer, "it was replaced");
+        for incoming in wit::incoming(received.buffer()).flatten() {
+            match incoming {
+                Incoming::Attach(peer, grant) => {
+                    self.hub.attach(peer);
                     self.routes.lock().attach(peer, Attach::decode(grant).unwrap_or(Attach { host: "", path: "" }));
                 }
-                Some(Peer::Retire(peer)) => {
+                Incoming::Retire(peer) => {
                     self.routes.lock().remove(peer);
-                    self.retiring.lock().push(peer);
+                    self.hub.retire(peer);
                 }
-                Some(Peer::Release(_)) => {}
-                Some(Peer::Detach(peer, why)) => {
-                    self.retiring.lock().retain(|retiring| *retiring != peer);
+                Incoming::Detach(peer, why) => {
                     self.routes.lock().detach(peer);
-                    self.hub.lose(peer, &text(why));
+                    self.hub.detach(peer, why);
                 }
-                None => {
+                Incoming::Record(peer, record) => {
                     if let Ok(event) = Event::decode(&record) {
                         self.event(peer, event);
                     }
@@ -172,16 +161,7 @@ impl Client {
 
     /// Sends what has been said to services.
     pub fn flush(&self) -> Result<(), Refused> {
-        self.hub.flush()?;
-        let mut refused = Ok(());
-        self.retiring.lock().retain(|&peer| {
-            let quiet = self.hub.is_quiet(peer);
-            if quiet && let Err(error) = self.hub.release(peer) {
-                refused = Err(error);
-            }
-            !quiet
-        });
-        refused
+        self.hub.flush()
     }
 }
 

@@ -12,20 +12,17 @@ use crate::{
     },
     boxes::{Budget, Charge},
 };
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 use spin::Mutex;
-use wit::{Batch, Peer, Records, batch::HEADER, http::Event};
+use wit::{Batch, Outbox, Peers, http::Event};
 
 /// Bytes that may wait for one peer before no more of bodies is taken, and the most that one write takes, whatever
 /// credit there is.
 pub const WINDOW: usize = 64 << 10;
-
-/// The most bytes that are sent at once, unless a single record is longer.
-const PIECE: usize = WINDOW;
 
 /// What a record takes beside what is in it.
 const RECORD: usize = 16;
@@ -45,25 +42,23 @@ const REFUSED: usize = 4_096;
 pub struct Hub {
     port: Arc<Port>,
     budget: Arc<Budget>,
-    /// by peer
-    lines: Mutex<Vec<Line>>,
+    lines: Mutex<Peers<Line>>,
     /// by peer and number
     exchanges: Mutex<BTreeMap<(u32, u32), Arc<Exchange>>>,
     /// A client was cut off.
     has_cut_off: AtomicBool,
 }
 
-/// What waits for one peer.
+/// What is kept of a peer beside what waits for it, and what pays for that.
 struct Line {
-    batch: Batch,
-    /// how much of it is sent
-    start: usize,
     /// for the ends of its exchanges
     aside: usize,
     refusals: Vec<Refusal>,
     charge: Charge,
     /// A body or a credit waits for room.
     is_waited_for: bool,
+    /// The flush under way has something for it.
+    is_offered: bool,
     /// It is sent nothing more, and not heard, until it attaches again.
     is_cut_off: bool,
 }
@@ -95,7 +90,7 @@ impl Hub {
         Arc::new(Hub {
             port: port.clone(),
             budget: budget.clone(),
-            lines: Mutex::default(),
+            lines: Mutex::new(Peers::new(WINDOW, usize::MAX)),
             exchanges: Mutex::default(),
             has_cut_off: AtomicBool::new(false),
         })
@@ -105,33 +100,49 @@ impl Hub {
         self.port.receive()
     }
 
-    fn line<R>(&self, peer: u32, act: impl FnOnce(&mut Line) -> R) -> R {
-        let mut lines = self.lines.lock();
-        let index = peer as usize;
-        if lines.len() <= index {
-            lines.resize_with(index + 1, || Line::new(&self.budget));
-        }
-        act(&mut lines[index])
+    /// The peer is there, and knows nothing of what was before.
+    pub fn attach(&self, peer: u32) {
+        self.lose(peer, "it was replaced");
+        self.lines.lock().attach(peer, Line::new(&self.budget, false));
+    }
+
+    /// The peer is gone: so are its exchanges, and what waits for it.
+    pub fn detach(&self, peer: u32, why: &[u8]) {
+        self.lose(peer, &String::from_utf8_lossy(&why[..why.len().min(2 * REASON)]));
+        self.lines.lock().detach(peer);
+    }
+
+    fn lose(&self, peer: u32, why: &str) {
+        let fault = Fault::Gone(cut(why).into());
+        self.of(peer).iter().for_each(|exchange| exchange.broken(fault.clone()));
+    }
+
+    /// Nothing new is begun with the peer: it is let go when nothing is open.
+    pub fn retire(&self, peer: u32) {
+        self.lines.lock().retire(peer);
+    }
+
+    pub fn any_attached(&self) -> bool {
+        self.lines.lock().any_attached()
     }
 
     /// Lets a record of so many bytes be said to a peer. [`Hub::flush`] sends it. False: the box has no memory for it.
     pub fn put(&self, peer: u32, bytes: usize, say: impl FnOnce(&mut Batch)) -> bool {
-        self.line(peer, |line| {
-            let fits = line.is_cut_off || line.covers(bytes + RECORD, 0, 0);
-            if fits && !line.is_cut_off {
-                say(&mut line.batch);
-            }
-            fits
-        })
+        let mut lines = self.lines.lock();
+        // What is said to one that is gone, or cut off, is not kept.
+        let Some((line, out)) = lines.both(peer).filter(|(line, _)| !line.is_cut_off) else { return true };
+        let fits = line.covers(out.len() + bytes + RECORD, 0, 0);
+        if fits {
+            say(out.batch());
+        }
+        fits
     }
 
     /// Says what ends an exchange that is there, or its part of it: this is paid for.
     pub fn put_last(&self, peer: u32, say: impl FnOnce(&mut Batch)) {
-        self.line(peer, |line| {
-            if !line.is_cut_off {
-                say(&mut line.batch);
-            }
-        });
+        if let Some((_, out)) = self.lines.lock().both(peer).filter(|(line, _)| !line.is_cut_off) {
+            say(out.batch());
+        }
     }
 
     /// Gives credit for a body. False: there is no room for the record; its exchange is woken when there is.
@@ -140,16 +151,16 @@ impl Hub {
         // the same record in both directions
         let given =
             has_room && self.put(peer, size_of::<u32>(), |batch| Event::Credit { request, bytes }.encode(batch));
-        if !given {
-            self.line(peer, |line| line.is_waited_for = true);
+        if !given && let Some(line) = self.lines.lock().get_mut(peer) {
+            line.is_waited_for = true;
         }
         given
     }
 
     /// Refuses a request. A client that has not heard of too many is cut off.
     pub fn refuse(&self, peer: u32, refusal: Refusal) {
-        let kept = self.line(peer, |line| {
-            let kept = line.refusals.len() < REFUSED && line.covers(0, 0, 1);
+        let kept = self.lines.lock().both(peer).is_none_or(|(line, out)| {
+            let kept = line.refusals.len() < REFUSED && line.covers(out.len(), 0, 1);
             if kept {
                 line.refusals.push(refusal);
             }
@@ -157,13 +168,13 @@ impl Hub {
         });
         if !kept {
             self.lose(peer, "it takes none of the answers to its requests");
-            self.line(peer, |line| line.is_cut_off = true);
+            self.lines.lock().attach(peer, Line::new(&self.budget, true));
             self.has_cut_off.store(true, Relaxed);
         }
     }
 
     pub fn is_cut_off(&self, peer: u32) -> bool {
-        self.lines.lock().get(peer as usize).is_some_and(|line| line.is_cut_off)
+        self.lines.lock().get(peer).is_some_and(|line| line.is_cut_off)
     }
 
     /// Whether a client was cut off since this was last asked.
@@ -174,53 +185,69 @@ impl Hub {
     /// Bytes of bodies that may be said to a peer now.
     pub fn room(&self, peer: u32) -> usize {
         let mut lines = self.lines.lock();
-        let Some(line) = lines.get_mut(peer as usize) else { return WINDOW };
-        let room = WINDOW - (line.batch.len() - line.start).min(WINDOW);
-        line.is_waited_for |= room == 0;
+        let room = WINDOW.saturating_sub(lines.waiting_for(peer).unwrap_or_default());
+        if room == 0
+            && let Some(line) = lines.get_mut(peer)
+        {
+            line.is_waited_for = true;
+        }
         room
     }
 
-    /// Sends what peers have room for, and wakes those who waited for it.
+    /// Sends what peers have room for, wakes those who waited for it, and lets go of peers that retire and that nothing is
+    /// open with.
     pub fn flush(&self) -> Result<(), Refused> {
+        let mut refused = Ok(());
         let mut relieved: Vec<u32> = Vec::new();
         let mut lines = self.lines.lock();
-        for (line, peer) in lines.iter_mut().zip(0..) {
-            while line.refill() {
-                let piece = line.piece();
-                let length = piece.len();
-                if !self.port.send(peer, piece)? {
-                    break;
+        let mut send = |peer, batch: &[u8]| {
+            self.port.send(peer, batch).unwrap_or_else(|error| {
+                refused = Err(error);
+                false
+            })
+        };
+        lines.retry();
+        let mut more = true;
+        while more {
+            more = false;
+            for peer in lines.numbers() {
+                if let Some((line, out)) = lines.both(peer) {
+                    line.offer(out);
                 }
-                line.sent(length);
+            }
+            lines.flush(&mut send);
+            for peer in lines.numbers() {
+                let Some((line, out)) = lines.both(peer).filter(|(line, out)| line.is_offered && out.is_empty()) else {
+                    continue;
+                };
+                line.taken(out);
+                more |= !line.refusals.is_empty();
                 if core::mem::take(&mut line.is_waited_for) {
                     relieved.push(peer);
                 }
             }
         }
+        if lines.any_retiring() {
+            let exchanges = self.exchanges.lock();
+            lines.release(|peer| exchanges.range((peer, 0)..=(peer, u32::MAX)).next().is_some());
+            lines.flush(&mut send);
+        }
         drop(lines);
         for peer in relieved {
             self.of(peer).iter().for_each(|exchange| exchange.has_room());
         }
-        Ok(())
-    }
-
-    /// Whether nothing is open with a peer, and nothing waits to be said to it.
-    pub fn is_quiet(&self, peer: u32) -> bool {
-        let said = self.lines.lock().get(peer as usize).is_none_or(|line| line.batch.is_empty());
-        said && self.exchanges.lock().range((peer, 0)..=(peer, u32::MAX)).next().is_none()
-    }
-
-    /// Lets go of a peer that retires.
-    pub fn release(&self, peer: u32) -> Result<(), Refused> {
-        self.port.send(peer, Peer::release(peer).as_bytes()).map(drop)
+        refused
     }
 
     /// False: the box has no memory for another exchange.
     pub fn insert(&self, exchange: &Arc<Exchange>) -> bool {
-        let paid = self.line(exchange.peer, |line| line.covers(0, LAST, 0));
+        let paid = self.lines.lock().both(exchange.peer).is_some_and(|(line, out)| {
+            let paid = line.covers(out.len(), LAST, 0);
+            line.aside += if paid { LAST } else { 0 };
+            paid
+        });
         if paid {
             self.exchanges.lock().insert((exchange.peer, exchange.id), exchange.clone());
-            self.line(exchange.peer, |line| line.aside += LAST);
         }
         paid
     }
@@ -239,17 +266,10 @@ impl Hub {
 
     /// Nothing more is to be heard of an exchange.
     pub fn remove(&self, peer: u32, id: u32) {
-        if self.exchanges.lock().remove(&(peer, id)).is_some() {
-            self.line(peer, |line| line.aside = line.aside.saturating_sub(LAST));
-        }
-    }
-
-    /// The peer is gone: so are its exchanges, and what waits for it.
-    pub fn lose(&self, peer: u32, why: &str) {
-        let fault = Fault::Gone(cut(why).into());
-        self.of(peer).iter().for_each(|exchange| exchange.broken(fault.clone()));
-        if let Some(line) = self.lines.lock().get_mut(peer as usize) {
-            *line = Line::new(&self.budget);
+        if self.exchanges.lock().remove(&(peer, id)).is_some()
+            && let Some(line) = self.lines.lock().get_mut(peer)
+        {
+            line.aside = line.aside.saturating_sub(LAST);
         }
     }
 
@@ -260,69 +280,35 @@ impl Hub {
 }
 
 impl Line {
-    fn new(budget: &Arc<Budget>) -> Self {
+    fn new(budget: &Arc<Budget>, is_cut_off: bool) -> Self {
         let charge = Charge::none(budget);
-        Line {
-            batch: Batch::new(),
-            start: 0,
-            aside: 0,
-            refusals: Vec::new(),
-            charge,
-            is_waited_for: false,
-            is_cut_off: false,
-        }
+        Line { aside: 0, refusals: Vec::new(), charge, is_waited_for: false, is_offered: false, is_cut_off }
     }
 
-    /// Whether there is memory for so much more. Buffers grow to twice of what they hold.
+    /// Whether there is memory for an outbox of so many bytes, and for so much more. Buffers grow to twice of what they hold.
     fn covers(&mut self, said: usize, aside: usize, refusals: usize) -> bool {
-        let said = (2 * (self.batch.len() + said)).max(BASE);
         let refusals = 2 * (self.refusals.len() + refusals) * size_of::<Refusal>();
-        self.charge.cover(said + self.aside + aside + refusals)
+        self.charge.cover((2 * said).max(BASE) + self.aside + aside + refusals)
     }
 
-    /// Says some of the refusals if nothing else waits. Whether anything is to be sent.
-    fn refill(&mut self) -> bool {
-        while self.batch.len() < BASE / 4
+    /// Says some of the refusals if nothing else waits.
+    fn offer(&mut self, out: &mut Outbox) {
+        while out.len() < BASE / 4
             && let Some(refusal) = self.refusals.pop()
         {
-            refusal.encode(&mut self.batch);
+            refusal.encode(out.batch());
         }
-        !self.batch.is_empty()
+        self.is_offered = !out.is_empty();
     }
 
-    /// The records that are sent next.
-    fn piece(&self) -> &[u8] {
-        let rest = &self.batch.as_bytes()[self.start..];
-        if rest.len() <= PIECE {
-            return rest;
-        }
-        let mut length = 0;
-        for record in Records::new(rest).flatten() {
-            let next = length + record.bytes.len() + HEADER;
-            if length > 0 && next > PIECE {
-                break;
-            }
-            length = next;
-        }
-        &rest[..length]
-    }
-
-    fn sent(&mut self, length: usize) {
-        self.start += length;
-        if self.start < self.batch.len() {
-            return;
-        }
-        self.start = 0;
-        if self.batch.len() <= BASE {
-            self.batch.clear();
-            return;
-        }
-        // memory is given back, as more is not always needed
-        self.batch = Batch::new();
+    /// The peer has taken all that was offered: memory is given back, as more is not always needed.
+    fn taken(&mut self, out: &mut Outbox) {
+        out.keep(2 * BASE);
         if self.refusals.is_empty() {
             self.refusals = Vec::new();
         }
-        self.charge.resize(BASE + self.aside + 2 * self.refusals.capacity() * size_of::<Refusal>());
+        let refusals = 2 * self.refusals.capacity() * size_of::<Refusal>();
+        self.charge.resize(out.capacity().max(BASE) + self.aside + refusals);
     }
 }
 

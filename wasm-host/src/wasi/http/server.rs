@@ -2,20 +2,16 @@
 
 use super::{
     Exchange, Fault, Fields, FieldsError, RequestHead, Side,
-    hub::{BUSY, Hub, REASON, Refusal, Why},
+    hub::{BUSY, Hub, Refusal, Why},
 };
 use crate::{
     arrows::channel::{Port, Refused},
     boxes::{BoxHandle, Budget, Charge, log::Level},
 };
-use alloc::{
-    collections::{BTreeSet, VecDeque},
-    string::String,
-    sync::Arc,
-};
+use alloc::{collections::VecDeque, string::String, sync::Arc};
 use spin::Mutex;
 use wit::{
-    Peer, Records,
+    Incoming,
     http::{Command, Head},
 };
 
@@ -27,8 +23,6 @@ pub struct Server {
     budget: Arc<Budget>,
     /// requests that wait for an instance
     queue: Mutex<VecDeque<Asked>>,
-    /// clients that are there
-    peers: Mutex<BTreeSet<u32>>,
 }
 
 /// A request that has come.
@@ -40,26 +34,18 @@ pub struct Asked {
 
 impl Server {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Self {
-        Server { hub: Hub::new(port, budget), budget: budget.clone(), queue: Mutex::default(), peers: Mutex::default() }
+        Server { hub: Hub::new(port, budget), budget: budget.clone(), queue: Mutex::default() }
     }
 
     /// Takes in what clients have said.
     pub fn receive(&self) {
         let mut received = self.hub.receive();
-        let mut peer = 0;
-        for record in Records::new(received.buffer()).flatten() {
-            match Peer::decode(&record) {
-                Some(Peer::Is(is)) => peer = is,
-                Some(Peer::Attach(peer, _)) => {
-                    self.peers.lock().insert(peer);
-                    self.hub.lose(peer, "it was replaced");
-                }
-                Some(Peer::Detach(peer, why)) => {
-                    self.peers.lock().remove(&peer);
-                    self.hub.lose(peer, &String::from_utf8_lossy(&why[..why.len().min(REASON)]));
-                }
-                Some(Peer::Retire(_) | Peer::Release(_)) => {}
-                None => {
+        for incoming in wit::incoming(received.buffer()).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => self.hub.attach(peer),
+                Incoming::Detach(peer, why) => self.hub.detach(peer, why),
+                Incoming::Retire(_) => {}
+                Incoming::Record(peer, record) => {
                     if let Ok(command) = Command::decode(&record) {
                         self.command(peer, command);
                     }
@@ -71,7 +57,7 @@ impl Server {
 
     /// Whether a client is there.
     pub fn has_peers(&self) -> bool {
-        !self.peers.lock().is_empty()
+        self.hub.any_attached()
     }
 
     /// Says in the box's log that a client was cut off, if one was since this was last called.
