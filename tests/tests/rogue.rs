@@ -16,15 +16,23 @@ mod guests;
 mod large;
 #[path = "rogue/network.rs"]
 mod network;
+#[allow(dead_code)]
+#[path = "../../wasm-host/src/arrows/call/tests/guests.rs"]
+mod typed_guests;
 
 use guests::{HANDLER, Handler};
 use serde_json::Value;
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 use tests::{
     On, TestNode,
     client::{Raw, curl},
     load::{self, Running},
-    node::workspace,
+    node::{PATIENCE, workspace},
     session::Session,
 };
 use wasm_host::image::SecretKey;
@@ -54,7 +62,21 @@ struct Rogues {
     key: SecretKey,
     load: Option<Running>,
     /// what the node uses when nothing happens
-    before: u64,
+    before: [u64; 2],
+}
+
+/// Bytes that the node uses: in all, and of its own heap.
+fn used(status: &Value) -> [u64; 2] {
+    ["frames", "heap"].map(|what| status["memory"][what].as_u64().expect("a number"))
+}
+
+/// Looks until all is well, or for as long as anything may take.
+fn eventually(look: impl Fn() -> Result<(), String>) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(why) = look() {
+        assert!(Instant::now() < end, "{why}");
+        thread::yield_now();
+    }
 }
 
 /// The lines of every system here. `handlers` are arrows of `http` beside the one to `site`.
@@ -90,16 +112,11 @@ impl Rogues {
         let address = format!("127.0.0.1:{}", node.node.port(7327));
         let session = Session::enter(&address, &key(), [1; 32]).expect("anna may come in");
         let load = load::start(&node.url("/"), 4, LONG);
-        let mut rogues = Rogues { node, session, key: key(), load: Some(load), before: 0 };
+        let mut rogues = Rogues { node, session, key: key(), load: Some(load), before: [0; 2] };
         // what is made when it is first needed
         warm(&mut rogues);
-        rogues.before = rogues.used();
+        rogues.before = used(&rogues.node.status());
         rogues
-    }
-
-    fn used(&self) -> u64 {
-        let memory = &self.node.status()["memory"];
-        memory["frames"].as_u64().expect("a number")
     }
 
     /// The node, its honest boxes and its management are as before, or will be.
@@ -115,20 +132,14 @@ impl Rogues {
 
     /// The node uses no more than before.
     fn nothing_is_left(&mut self, of: &str) {
-        let end = std::time::Instant::now() + tests::node::PATIENCE;
-        loop {
-            let used = self.used();
-            if used <= self.before + SLACK {
-                return;
+        eventually(|| {
+            let status = self.node.status();
+            let used = used(&status);
+            if (0..2).all(|at| used[at] <= self.before[at] + SLACK) {
+                return Ok(());
             }
-            assert!(
-                std::time::Instant::now() < end,
-                "{used} bytes are in use after {of}, {} before: {}",
-                self.before,
-                self.node.status()
-            );
-            thread::yield_now();
-        }
+            Err(format!("{used:?} bytes are in use after {of}, {:?} before: {status}", self.before))
+        });
     }
 
     /// A command of the operator's.
@@ -142,8 +153,10 @@ impl Rogues {
             let position = self.node.node.console().position();
             self.typed(&format!("restart {name}"));
             self.node.wait_for(position, &format!("restarting {name}"));
-            let answer = curl(&["--retry", "30", "--retry-delay", "1"], &self.node.url(&format!("/{name}/well")));
-            assert_eq!(answer.status, 200, "{name} after its restart");
+            let well = self.node.url(&format!("/{name}/well"));
+            eventually(
+                || if curl(&[], &well).status == 200 { Ok(()) } else { Err(format!("{name} is not well again")) },
+            );
         }
     }
 
@@ -154,7 +167,7 @@ impl Rogues {
             position,
             &what,
             |line| line.contains(&of) && line.contains(text),
-            tests::node::PATIENCE,
+            PATIENCE,
         );
         found.unwrap_or_else(|error| panic!("{error:#}"));
     }
@@ -166,8 +179,8 @@ impl Rogues {
         assert_eq!((load.errors, load.refused), (0, 0), "{load:?}");
         // somebody new may manage it as well
         let address = format!("127.0.0.1:{}", self.node.node.port(7327));
-        let status: Value = Session::enter(&address, &self.key, [2; 32]).expect("anna may come in").describe();
-        assert_eq!(status["boxes"], self.session.describe()["boxes"].clone(), "both see the same");
+        let status = Session::enter(&address, &self.key, [2; 32]).expect("anna may come in").describe();
+        assert!(status["boxes"].as_array().is_some_and(|boxes| boxes.len() > HONEST.len()), "{status}");
         self.node.power_off();
     }
 }
@@ -196,7 +209,7 @@ const MISDEEDS: &[Misdeed] = &[
     ended("/greedy/net?15000000", "greedy", TOO_LONG),
     ended("/greedy/http?15000000", "greedy", TOO_LONG),
     ended("/greedy/records?600000", "greedy", TOO_LONG),
-    answered("/greedy/flood?600000", "18 of 18 18 of 18"),
+    answered("/greedy/flood?600000", " of 18"),
     Misdeed {
         path: "/greedy/credit?/greedy2/write?17000000",
         answer: Some("0 bytes"),
@@ -250,7 +263,7 @@ fn no_box_takes_more_than_it_has() {
         rogues.anew(&GREEDY);
     });
     for Misdeed { path, answer, log } in MISDEEDS {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let position = rogues.node.node.console().position();
         let heard = curl(&["--globoff"], &rogues.node.url(path));
         match answer {

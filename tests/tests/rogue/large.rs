@@ -1,11 +1,13 @@
 //! Boxes that pass the node more than it has, or that take more of it than their components are large, on a small machine.
 
-use super::{HONEST, Rogues, TestNode, honest, write};
+use super::{HONEST, Rogues, TestNode, honest, typed_guests, write};
 use pearwood::Launch;
 use std::{fs, path::Path};
 
 /// Each does its misdeed whenever it is started.
-const BOXES: [(&str, &str, &str); 5] = [
+const BOXES: [(&str, &str, &str); 6] = [
+    // all calls went as they should
+    ("caller", "56 MiB", "wasm `unreachable` instruction executed"),
     ("write", "56 MiB", "passed too much in one call"),
     ("list", "56 MiB", "passed too much in one call"),
     ("line", "56 MiB", ""),
@@ -17,12 +19,19 @@ const BOXES: [(&str, &str, &str); 5] = [
 fn nothing_is_larger_than_a_small_node() {
     let folder = tempfile::tempdir().expect("a folder");
     let boxes = BOXES.map(|(name, memory, _)| {
+        let arrow =
+            if name == "caller" { format!("arrows.\"{API}\" = {{ box = \"callee\" }}\n") } else { String::new() };
         format!(
             "[box.{name}]\ncomponent = \"./{name}.wasm\"\nmemory = \"{memory}\"\n\
-             restart = {{ min = \"1 h\" }}\n"
+             restart = {{ min = \"1 h\" }}\n{arrow}"
         )
     });
-    write(folder.path(), &(honest("") + &boxes.concat()));
+    let callee = "[box.callee]\ncomponent = \"./callee.wasm\"\nmemory = \"2 MiB\"\n";
+    write(folder.path(), &(honest("") + callee + &boxes.concat()));
+    for (name, core) in [("caller", caller()), ("callee", callee_core())] {
+        fs::write(folder.path().join(format!("{name}.wasm")), typed_guests::component(TYPES, name, &core))
+            .expect("written");
+    }
     for name in ["write", "list", "line"] {
         component(folder.path(), name, &passing(name, 40 << 20));
     }
@@ -44,6 +53,7 @@ fn nothing_is_larger_than_a_small_node() {
             rogues.nothing_is_left(name);
         }
     }
+    assert_eq!(rogues.node.box_status("callee")["restarts"], 0);
     assert_eq!(HONEST.map(|name| rogues.node.box_status(name)["restarts"].as_u64()), [Some(0); 4]);
     rogues.end();
 }
@@ -137,4 +147,111 @@ fn passing(what: &str, length: u32) -> String {
             (export "list" (func $list)) (export "line" (func $line))))))
         (func $run (canon lift (core func $b "{what}"))) {SERVICE})"#
     )
+}
+
+const API: &str = "acme:rogue/api@0.1.0";
+
+const TYPES: &str = r#"
+    package acme:rogue@0.1.0;
+    interface api {
+        resource thing { constructor(); }
+        text: func(text: string) -> result<u32, string>;
+        texts: func(texts: list<string>) -> result<u32, string>;
+        things: func(n: u32) -> result<list<thing>, string>;
+        zeros: func(n: u32) -> result<list<u8>, string>;
+    }
+    world callee { export api; }
+    world caller {
+        import api;
+        export pearwood:box/service@0.2.0;
+    }
+    package pearwood:box@0.2.0 {
+        interface service { run: func(); }
+    }
+"#;
+
+/// Takes whatever comes, and says how long it was.
+fn callee_core() -> String {
+    let export = |name: &str, code: &str| format!("(func (export \"{API}#{name}\") {code})\n");
+    let mut core =
+        format!("(module (import \"[export]{API}\" \"[resource-new]thing\" (func $new (param i32) (result i32)))");
+    core += typed_guests::MEMORY;
+    core += "(func $ok (param i32 i32) (result i32) (i32.store8 (i32.const 512) (i32.const 0))
+        (i32.store (i32.const 516) (local.get 0)) (i32.store (i32.const 520) (local.get 1)) (i32.const 512))";
+    core += &export("[constructor]thing", "(result i32) (call $new (i32.const 1))");
+    for name in ["text", "texts"] {
+        core += &export(name, "(param i32 i32) (result i32) (call $reset) (call $ok (local.get 1) (i32.const 0))");
+    }
+    core += &export(
+        "things",
+        "(param $n i32) (result i32) (local $i i32)
+         (loop $again
+            (i32.store (i32.add (i32.const 65536) (i32.mul (local.get $i) (i32.const 4))) (call $new (i32.const 1)))
+            (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $n))))
+         (call $ok (i32.const 65536) (local.get $n))",
+    );
+    core += &export(
+        "zeros",
+        "(param i32) (result i32)
+         (call $ok (call $realloc (i32.const 0) (i32.const 0) (i32.const 1) (local.get 0)) (local.get 0))",
+    );
+    for name in ["text", "texts", "things", "zeros"] {
+        core += &format!("(func (export \"cabi_post_{API}#{name}\") (param i32) (call $reset))");
+    }
+    core + ")"
+}
+
+/// Calls with more than anybody takes, and with what is taken, and traps if one of the calls does not go as it should.
+fn caller() -> String {
+    let mut core = String::from("(module");
+    for (name, ty) in [("text", "i32 i32 i32"), ("texts", "i32 i32 i32"), ("things", "i32 i32"), ("zeros", "i32 i32")] {
+        core += &format!("(import \"{API}\" \"{name}\" (func ${name} (param {ty})))");
+    }
+    core += &format!("(import \"{API}\" \"[resource-drop]thing\" (func $drop (param i32)))");
+    core += typed_guests::MEMORY;
+    core += "(func $expect (param i32) (if (i32.ne (i32.load8_u (i32.const 512)) (local.get 0))
+            (then (drop (i32.div_u (i32.const 1) (i32.const 0))))))
+        (func $at (param $size i32) (result i32)
+            (call $reset) (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $size)))
+        (func $all-in-one-place (param $size i32) (param $count i32) (local $at i32) (local $i i32)
+            (local.set $at (call $at (local.get $size)))
+            (loop $fill
+                (i32.store (i32.add (i32.const 1024) (i32.mul (local.get $i) (i32.const 8))) (local.get $at))
+                (i32.store (i32.add (i32.const 1028) (i32.mul (local.get $i) (i32.const 8))) (local.get $size))
+                (br_if $fill (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $count))))
+            (call $texts (i32.const 1024) (local.get $count) (i32.const 512)))
+        (func $drop-all (local $i i32)
+            (loop $each
+                (call $drop (i32.load (i32.add (i32.load (i32.const 516)) (i32.mul (local.get $i) (i32.const 4)))))
+                (br_if $each (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.load (i32.const 520))))))";
+    let mut calls = String::new();
+    for (size, failed) in [(40 << 20, 1), (12 << 20, 1), (300_000, 1), (60_000, 0)] {
+        calls += &format!(
+            "(call $text (call $at (i32.const {size})) (i32.const {size}) (i32.const 512)) (call $expect (i32.const {failed}))"
+        );
+    }
+    for (size, failed) in [(300_000, 1), (60_000, 0)] {
+        calls += &format!(
+            "(call $reset) (call $zeros (i32.const {size}) (i32.const 512)) (call $expect (i32.const {failed}))"
+        );
+    }
+    for (size, count, failed) in [(40 << 20, 5_000, 1), (1_000, 5_000, 1), (1_000, 50, 0)] {
+        calls += &format!(
+            "(call $all-in-one-place (i32.const {size}) (i32.const {count})) (call $expect (i32.const {failed}))"
+        );
+    }
+    calls +=
+        "(call $reset) (call $things (i32.const 100) (i32.const 512)) (call $expect (i32.const 0)) (call $drop-all)";
+    // as many as it may hold, and then more, again and again
+    let more = "(call $reset) (call $things (i32.const 4000) (i32.const 512)) (call $expect (i32.const 1))".repeat(5);
+    core += &format!(
+        "(func (export \"pearwood:box/service@0.2.0#run\") (local $i i32)
+            (loop $again
+                {calls}
+                (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 50))))
+            (call $reset) (call $things (i32.const 4000) (i32.const 512)) (call $expect (i32.const 0))
+            {more}
+            (unreachable)))"
+    );
+    core
 }

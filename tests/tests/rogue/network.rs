@@ -63,6 +63,8 @@ fn no_client_takes_more_than_its_share() {
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(15_900));
     crowd(rogues, "heads that do not end", 645, head.as_bytes());
     slow_posts(rogues);
+    rogues.logged(0, "http", "too much waits for slow clients");
+    rogues.logged(0, "net", "connections not taken or given up half open");
     node.end();
 }
 

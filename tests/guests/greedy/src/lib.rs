@@ -68,11 +68,16 @@ impl Guest for Greedy {
                     Event::Response { request, status: 200, headers: b"" }.encode(&mut batch);
                     Event::Body { request, data: text.as_bytes() }.encode(&mut batch);
                     Event::End { request }.encode(&mut batch);
-                    send(port, peer, batch.as_bytes());
+                    // what it has sent before may be in the way
+                    while !send(port, peer, batch.as_bytes()) {
+                        wait(u64::MAX);
+                    }
                 }
             }
             // what others have said meanwhile
-            [tcp::client(&[]), names::client(&[]), handler::client(&[])].map(receive);
+            for port in [tcp::client(&[]), names::client(&[]), handler::client(&[])] {
+                receive(port);
+            }
         }
     }
 }
