@@ -80,6 +80,14 @@ impl TestNode {
         Self { node, launch }.answering()
     }
 
+    /// The same, with what has to be connected to the machine before it can answer.
+    pub fn start_wired<W>(launch: &'static Launch, machine: Qemu, connect: impl FnOnce() -> W) -> (Self, W) {
+        let turn = turn();
+        let node = machine.start().expect("QEMU");
+        let wired = connect();
+        (Self { node, launch, _turn: turn }.answering(), wired)
+    }
+
     fn start_linux(launch: &'static Launch, system: &Path) -> Self {
         let forwards = launch.ports().into_iter().map(|(protocol, port)| Forward::any(protocol, port));
         let node = pearwood::node::linux(&pearwood_command(), system, forwards, &[]).expect("a node on Linux");

@@ -12,6 +12,7 @@ use std::{
     path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -40,6 +41,24 @@ impl Socket {
         (machine, socket)
     }
 
+    /// A machine whose frames all come out, and go on to QEMU's network only where nobody here wants them: it would reset the
+    /// connections that others make.
+    pub fn through(machine: Qemu) -> (Qemu, Self) {
+        let socket = Socket(tempfile::tempdir().expect("a folder"));
+        let chardev = |name: &str| format!("socket,id={name},path={},server=on,wait=off", socket.path(name).display());
+        let arguments = ["in", "out", "back"].into_iter().flat_map(|name| ["-chardev".into(), chardev(name)]);
+        // what the card sends passes the filters from the last one on
+        let machine = machine.arguments(arguments.collect::<Vec<_>>()).arguments([
+            "-object",
+            "filter-redirector,id=inject,netdev=net0,queue=tx,indev=in",
+            "-object",
+            "filter-redirector,id=return,netdev=net0,queue=rx,indev=back",
+            "-object",
+            "filter-redirector,id=watch,netdev=net0,queue=rx,outdev=out",
+        ]);
+        (machine, socket)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -52,7 +71,11 @@ impl Wire {
         inward.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         let outward = UnixStream::connect(socket.path("out")).expect("QEMU's socket");
         let (sender, receiver) = channel();
-        thread::spawn(move || watch(outward, &wanted, &sender));
+        let (returned, returns) = channel();
+        if let Ok(back) = UnixStream::connect(socket.path("back")) {
+            thread::spawn(move || give_back(back, &returns));
+        }
+        thread::spawn(move || watch(outward, &wanted, &sender, &returned));
         Wire { inward, outward: receiver, _socket: socket }
     }
 
@@ -63,6 +86,11 @@ impl Wire {
         }
         let length = u32::try_from(frame.len()).expect("a short frame").to_be_bytes();
         self.inward.write_all(&[&length, frame].concat()).expect("QEMU takes frames");
+    }
+
+    /// The next frame, if one comes within that time.
+    pub fn next(&self, within: Duration) -> Option<Vec<u8>> {
+        self.outward.recv_timeout(within).ok()
     }
 
     /// Waits for a frame that fits; those before it are gone.
@@ -80,8 +108,23 @@ impl Wire {
     }
 }
 
-/// Reads at all times: QEMU stands still while nobody takes what it writes.
-fn watch(mut stream: UnixStream, wanted: &impl Fn(&[u8]) -> bool, frames: &Sender<Vec<u8>>) {
+/// Writes what QEMU's network is to have. On a thread of its own, which may wait for QEMU while that waits for the one that reads.
+fn give_back(mut stream: UnixStream, frames: &Receiver<Vec<u8>>) {
+    for frame in frames {
+        let length = u32::try_from(frame.len()).expect("a short frame").to_be_bytes();
+        if stream.write_all(&[&length, &frame[..]].concat()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads at all times: QEMU stands still while nobody takes what it writes. What is not wanted is returned.
+fn watch(
+    mut stream: UnixStream,
+    wanted: &impl Fn(&[u8]) -> bool,
+    frames: &Sender<Vec<u8>>,
+    returned: &Sender<Vec<u8>>,
+) {
     let mut next = || -> std::io::Result<Vec<u8>> {
         let mut length = [0; 4];
         stream.read_exact(&mut length)?;
@@ -91,7 +134,8 @@ fn watch(mut stream: UnixStream, wanted: &impl Fn(&[u8]) -> bool, frames: &Sende
     };
     loop {
         match next() {
-            Ok(frame) if !wanted(&frame) => {}
+            // nobody takes it where frames go on by themselves
+            Ok(frame) if !wanted(&frame) => drop(returned.send(frame)),
             Ok(frame) => {
                 if frames.send(frame).is_err() {
                     return;

@@ -29,6 +29,7 @@ pub mod node;
 pub mod plan;
 pub mod platform;
 pub mod slots;
+mod sync;
 #[cfg(feature = "wasi")]
 mod wasi;
 #[cfg(not(feature = "wasi"))]

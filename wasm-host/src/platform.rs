@@ -80,7 +80,7 @@ pub trait Nic: Send + Sync {
     /// Appends received frames to `batch` until there are no more or it holds `limit` bytes.
     fn receive(&self, batch: &mut wit::Batch, limit: usize);
 
-    /// Queues all frames of a batch and notifies the card once. What finds no room waits for some; what is
+    /// Queues all frames of a batch, passes records of other kinds over, and notifies the card once. What finds no room waits for some; what is
     /// too much to wait is dropped and counted.
     fn transmit(&self, frames: wit::Records<'_>);
 }

@@ -1,10 +1,9 @@
 //! A bell: whoever waits for a condition looks again when it rings.
 
 use super::Timer;
-use crate::platform::Nanos;
+use crate::{platform::Nanos, sync::Mutex};
 use alloc::{sync::Arc, vec::Vec};
 use core::task::{Poll, Waker};
-use spin::Mutex;
 
 #[derive(Debug, Default)]
 pub struct Bell(Mutex<Vec<Waker>>);

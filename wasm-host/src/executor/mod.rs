@@ -6,7 +6,8 @@
 
 mod bell;
 mod task;
-#[cfg(test)]
+// not where the sources are compiled with loom's atomics
+#[cfg(all(test, feature = "build"))]
 mod tests;
 mod timer;
 
@@ -14,10 +15,12 @@ pub use bell::Bell;
 pub use task::{CpuTime, Task};
 pub use timer::{Sleep, Timer, Timers};
 
-use crate::platform::{Nanos, Platform};
+use crate::{
+    platform::{Nanos, Platform},
+    sync::Mutex,
+};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{future::Future, pin::Pin};
-use spin::Mutex;
 
 /// A weight of 100 is what a task has if nothing is said.
 pub const NORMAL_WEIGHT: u32 = 100;

@@ -1,13 +1,15 @@
 //! One task: its future, its right to run, what it used.
 
 use super::{NORMAL_WEIGHT, Ready, TaskFuture, elapsed};
-use crate::platform::Nanos;
-use alloc::sync::Arc;
-use core::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    task::{Context, Waker},
+use crate::{
+    platform::Nanos,
+    sync::{
+        AtomicBool, AtomicU64, Mutex, MutexGuard,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
-use spin::{Mutex, MutexGuard};
+use alloc::sync::Arc;
+use core::task::{Context, Waker};
 
 pub struct Task {
     future: Mutex<Option<TaskFuture>>,
@@ -88,9 +90,11 @@ impl Task {
         self.wake();
     }
 
-    /// Gives the task a turn.
+    /// Gives the task a turn, in which it sees all that came before this call.
     pub fn wake(self: &Arc<Self>) {
-        if !self.queued.swap(true, Relaxed) {
+        // released also where the task is queued already: whoever runs it acquires from the last that woke it, and so from
+        // all
+        if !self.queued.swap(true, Release) {
             self.ready.push(self.clone());
         }
     }
@@ -116,7 +120,8 @@ impl Task {
 
     /// Gives the task a turn, and returns its pass after it.
     pub(super) fn run(self: Arc<Self>, now: Nanos, floor: u64, clock: impl Fn() -> Nanos) -> u64 {
-        self.queued.store(false, Relaxed);
+        // read as well as written: a plain store would not acquire what those who found it queued have released
+        self.queued.swap(false, Acquire);
         self.turn(self.future.lock(), now, floor, clock)
     }
 

@@ -1,18 +1,19 @@
 //! Deadlines. A sleeper owns a timer. Of all timers that are set there is a list in the order of their times, where each
 //! has at most one entry, which goes when the timer does: what one sleeper sets costs the others nothing.
 
-use crate::platform::Nanos;
+use crate::{
+    platform::Nanos,
+    sync::{
+        AtomicU64, Mutex,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
 use alloc::{collections::BTreeMap, sync::Arc};
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-    },
     task::{Context, Poll, Waker},
 };
-use spin::Mutex;
 
 const NEVER: Nanos = Nanos::MAX;
 

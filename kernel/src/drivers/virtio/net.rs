@@ -244,7 +244,8 @@ impl<T: Transport + Send + Sync> Nic for VirtioNet<T> {
         let longest = ETHERNET_HEADER + VLAN_TAG + usize::from(self.mtu);
         for record in frames {
             let frame = match record {
-                Ok(wit::Record { kind: wit::nic::Command::FRAME, bytes, .. })
+                Ok(wit::Record { kind, .. }) if kind != wit::nic::Command::FRAME => continue,
+                Ok(wit::Record { bytes, .. })
                     if (ETHERNET_HEADER..=longest).contains(&bytes.len()) && !queues.faulty =>
                 {
                     bytes

@@ -1,12 +1,14 @@
 //! What a box sleeps on: flags that say which of its ports are ready, and what else is to be noticed.
 
+use crate::sync::{
+    AtomicU64, Mutex,
+    Ordering::{AcqRel, Acquire},
+};
 use alloc::{sync::Arc, task::Wake};
 use core::{
     ops::BitOr,
-    sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire},
     task::{Context, Poll, Waker},
 };
-use spin::Mutex;
 
 /// The most ports of a box: their flags and the notices share a word.
 pub const MAX_PORTS: usize = 60;

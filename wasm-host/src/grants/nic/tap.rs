@@ -12,7 +12,7 @@ use alloc::{
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use spin::Mutex;
 use wit::{
-    Batch, Records,
+    Batch, Peer, Records,
     nic::{Attach, Command, Event, MAX_FRAME},
 };
 
@@ -168,7 +168,9 @@ impl Service for Tap {
     fn send(&self, batch: &[u8]) -> Result<bool, Refused> {
         for record in Records::new(batch) {
             let record = record?;
-            if record.kind != Command::FRAME || record.bytes.len() > MAX_FRAME {
+            // kinds to come are passed over, here and by the card
+            let is_too_long = record.kind == Command::FRAME && record.bytes.len() > MAX_FRAME;
+            if is_too_long || record.kind >= Peer::FIRST_KIND {
                 return Err(Refused::Reserved { kind: record.kind });
             }
         }

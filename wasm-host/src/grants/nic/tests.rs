@@ -47,7 +47,8 @@ impl Nic for Card {
     }
 
     fn transmit(&self, frames: Records<'_>) {
-        self.sent.lock().extend(frames.flatten().map(|frame| frame.bytes.to_vec()));
+        let frames = frames.flatten().filter(|record| record.kind == Command::FRAME);
+        self.sent.lock().extend(frames.map(|frame| frame.bytes.to_vec()));
     }
 }
 
@@ -206,4 +207,7 @@ fn a_card_is_a_service_at_the_other_end_of_an_arrow() {
     assert_eq!(holder.tap.send(with(240, b"").as_bytes()), Err(Refused::Reserved { kind: 240 }));
     assert_eq!(holder.tap.send(&frames.as_bytes()[1..]), Err(Refused::Malformed));
     assert_eq!(card.sent.lock().len(), 2);
+    // a kind to come is passed over
+    assert_eq!(holder.tap.send(with(99, b"").as_bytes()), Ok(true));
+    assert_eq!(card.sent.lock().len(), 4);
 }
