@@ -100,6 +100,12 @@ pub fn history(node: &Node) -> Vec<Deployed> {
     past.chain(now).collect()
 }
 
+/// The record of that number as JSON.
+pub fn one(node: &Node, number: u64) -> Option<String> {
+    let found = history(node).into_iter().rfind(|deployed| deployed.number == number)?;
+    serde_json::to_string(&found).ok()
+}
+
 pub fn json(node: &Node) -> String {
     serde_json::to_string(&history(node)).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
 }

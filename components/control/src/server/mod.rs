@@ -4,7 +4,8 @@ mod answer;
 mod connection;
 mod limits;
 mod lockout;
-mod streams;
+mod node;
+mod scrapes;
 mod uploads;
 
 pub use lockout::lockout;
@@ -12,22 +13,23 @@ pub use lockout::lockout;
 use crate::{
     channel::Identity,
     config::Config,
+    message::Request,
     power::{Level, Outside},
 };
 use connection::{Around, Connection, Ending, State};
 use limits::Failures;
+use node::{Node, Then};
+use scrapes::{Admission, Scrapes};
 use std::collections::BTreeMap;
 use uploads::Uploads;
 use wit::Outbox;
 use wit::{
     Peer, Record, Records,
+    control::Attach,
     tcp::{Command, Endpoint, Event},
 };
 
 const SECOND: u64 = 1_000_000_000;
-
-/// How often what is followed is looked at.
-const POLL: u64 = SECOND / 4;
 
 /// Pauses before a port that was refused is asked for again.
 const AGAIN: u64 = 5 * SECOND;
@@ -44,10 +46,16 @@ pub struct Control {
     connections: BTreeMap<(u32, u32), Connection>,
     failures: Failures,
     uploads: Uploads,
+    node: Node,
+    scrapes: Scrapes,
+    /// by which metrics are read: one for each key
+    tokens: Vec<blake3::Hash>,
+    /// connections so far
+    sessions: u64,
+    /// turns so far
+    turns: usize,
     /// when the port is asked for again, by peer
     refused: BTreeMap<u32, u64>,
-    /// when what is followed is looked at next
-    look_at: u64,
     retiring: bool,
 }
 
@@ -65,33 +73,44 @@ pub struct Wake<'a> {
     pub now: u64,
     /// events of `pearwood:net/tcp`
     pub tcp: &'a [u8],
+    /// events of `pearwood:control/node`
+    pub node: &'a [u8],
+    /// commands of `pearwood:http/handler`
+    pub http: &'a [u8],
     /// A peer that had no room may have room again.
     pub room: bool,
 }
 
 impl Control {
     pub fn new(config: Config, identity: Identity) -> Self {
+        let tokens = config.keys.iter().map(|grantee| identity.token(&grantee.key)).collect();
         Control {
             config,
             identity,
+            tokens,
+            scrapes: Scrapes::default(),
             now: 0,
             peers: BTreeMap::new(),
             connections: BTreeMap::new(),
             failures: Failures::default(),
             uploads: Uploads::default(),
             refused: BTreeMap::new(),
-            look_at: u64::MAX,
+            node: Node::default(),
+            sessions: 0,
+            turns: 0,
             retiring: false,
         }
     }
 
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
-        let connections = self.connections.values().map(Connection::deadline);
-        let retiring = self.connections.keys().any(|key| self.peers.get(&key.0).is_some_and(|peer| peer.retiring));
-        let look_at = if retiring { self.look_at.min(self.now + POLL) } else { self.look_at };
-        let others = [look_at, self.uploads.deadline()];
-        connections.chain(self.refused.values().copied()).chain(others).min().unwrap_or(u64::MAX)
+        let connections = self.connections.iter().map(|(key, connection)| {
+            let retires = self.peers.get(&key.0).is_some_and(|peer| peer.retiring);
+            connection.deadline().min(if retires { connection.rests_at(self.now) } else { u64::MAX })
+        });
+        let more = if self.scrapes.has_more() { self.now } else { u64::MAX };
+        let others = self.refused.values().copied().chain([self.uploads.deadline(), more]);
+        connections.chain(others).min().unwrap_or(u64::MAX)
     }
 
     /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.
@@ -101,7 +120,7 @@ impl Control {
     }
 
     pub fn is_done(&self) -> bool {
-        self.retiring && self.connections.is_empty()
+        self.retiring && self.connections.is_empty() && self.scrapes.is_done()
     }
 
     /// The number of connections, for tests.
@@ -111,7 +130,7 @@ impl Control {
 
     /// Bytes that are held for connections.
     pub fn held(&self) -> usize {
-        self.connections.values().map(Connection::held).sum()
+        self.connections.values().map(Connection::held).sum::<usize>() + self.node.held()
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -137,20 +156,42 @@ impl Control {
                 (None, None) => {}
             }
         }
+        for record in Records::new(wake.node).flatten() {
+            match Peer::decode(&record) {
+                Some(Peer::Attach(_, attach)) => {
+                    if let Ok(attach) = Attach::decode(attach) {
+                        self.node.attached(&attach);
+                    }
+                }
+                Some(_) => {}
+                None => self.heard(&record, outside),
+            }
+        }
+        self.scrapes.turn(wake.http, &Admission { config: &self.config, tokens: &self.tokens });
+        if self.scrapes.take_wish() {
+            self.node.ask(None, "", &Request::Describe, Then::Scraped, None);
+        }
         self.ask_again();
         self.serve(outside);
         self.send(wake.room, outside);
         self.flush(wake.room, outside);
         let there = |place| self.connections.get(&place).is_some_and(|it| !it.is_over());
-        if let Some(name) = self.uploads.drop_stale(self.now, there, outside) {
+        if let Some(name) = self.uploads.take_stale(self.now, there) {
+            self.node.ask(None, &name, &Request::Forget, Then::PassShort, None);
             outside.log(Level::Warn, &format!("the image that {name} was bringing is dropped"));
         }
+        let connections = &self.connections;
+        self.node.sweep(|whose| {
+            connections.get(&whose.place).is_some_and(|it| it.session == whose.session && !it.is_over())
+        });
+        self.node.flush(wake.room, |batch| outside.ask(batch));
+        self.scrapes.flush(wake.room, |peer, batch| outside.answer(peer, batch));
     }
 
     fn attached(&mut self, peer: u32) {
         self.forget(peer);
         self.peers.insert(peer, Peered::default());
-        if !self.retiring {
+        if !self.retiring && !self.config.keys.is_empty() {
             self.listen(peer);
         }
     }
@@ -237,7 +278,8 @@ impl Control {
             }
         }
         let state = State::begin(&self.identity, outside.random());
-        self.connections.insert((peer, number), Connection::new(remote, state, self.now));
+        self.sessions += 1;
+        self.connections.insert((peer, number), Connection::new(self.sessions, remote, state, self.now));
     }
 
     /// Which of those that have proved nothing makes room: one of whoever has most of them, rather one that has said
@@ -255,9 +297,12 @@ impl Control {
 
     /// Lets each connection do what it can.
     fn serve(&mut self, outside: &mut impl Outside) {
-        let look = self.now >= self.look_at;
         let mut held = self.held();
-        let keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        let mut keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        // somebody else is first each time, since the node takes only so many requests at once
+        let count = keys.len().max(1);
+        keys.rotate_left(self.turns % count);
+        self.turns = self.turns.wrapping_add(1);
         let mut sessions = self.connections.values().filter_map(Connection::key).collect();
         for key in keys {
             let Some(connection) = self.connections.get_mut(&key) else { continue };
@@ -265,15 +310,15 @@ impl Control {
             let mut around = Around {
                 now: self.now,
                 config: &self.config,
+                identity: &self.identity,
                 uploads: &mut self.uploads,
+                node: &mut self.node,
+                session: connection.session,
                 place: key,
                 held,
                 sessions: &mut sessions,
             };
             connection.advance(&mut around, outside);
-            if look {
-                connection.look(self.now, held, outside);
-            }
             if self.retiring {
                 connection.retire(self.now);
             } else if self.peers.get(&key.0).is_some_and(|peer| peer.retiring) {
@@ -281,12 +326,12 @@ impl Control {
             }
             held += connection.held();
         }
-        let follows = self.connections.values().any(Connection::follows);
-        self.look_at = match follows {
-            true if look || self.look_at == u64::MAX => self.now + POLL,
-            true => self.look_at,
-            false => u64::MAX,
-        };
+        for (ticket, whose) in self.node.owing() {
+            let Some(connection) = self.connections.get(&whose.place) else { continue };
+            if connection.takes_more(held - connection.held()) {
+                self.node.go_on(ticket);
+            }
+        }
     }
 
     /// Sends what there is, and ends what is over.
