@@ -1,8 +1,6 @@
 //! The box: [`Control`] between its arrows.
 
-use crate::{
-    Config, Control, Identity, Level, Outside, Wake, hex,
-};
+use crate::{Config, Control, Identity, Level, Outside, Wake, hex};
 use bindings::pearwood::{
     box0_2_0::{
         config, entropy, log,

@@ -115,7 +115,6 @@ enum Work {
         ticket: u32,
         by: String,
         request: Vec<u8>,
-        upload: Option<Upload>,
     },
     /// Something was answered.
     Told,
@@ -151,7 +150,8 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
         match work {
             Work::End => return,
             Work::Told => {}
-            Work::Answer { instance, ticket, by, request, mut upload } => {
+            Work::Answer { instance, ticket, by, request } => {
+                let mut upload = shared.asked.lock().upload.take();
                 let (Some(node), Some(handle)) = (node.upgrade(), handle.upgrade()) else { return };
                 let answer = answer(&node, &handle, &by, &request, &mut upload);
                 let asked = &mut *shared.asked.lock();
@@ -168,13 +168,7 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
     }
 }
 
-fn answer(
-    node: &Arc<Node>,
-    handle: &Arc<BoxHandle>,
-    by: &str,
-    request: &[u8],
-    upload: &mut Option<Upload>,
-) -> Answer {
+fn answer(node: &Arc<Node>, handle: &Arc<BoxHandle>, by: &str, request: &[u8], upload: &mut Option<Upload>) -> Answer {
     match manage::decode::<Request<'_>>(request) {
         None => Answer::Now(Response::Refused("this node does not know such a request".into())),
         // the power goes with the box's place
@@ -198,8 +192,7 @@ impl Shared {
             let State::Waits { by, request } = state else { continue };
             let (by, request) = (mem::take(by), mem::take(request));
             *state = State::Taken;
-            let upload = asked.upload.take();
-            return Poll::Ready(Work::Answer { instance, ticket: *number, by, request, upload });
+            return Poll::Ready(Work::Answer { instance, ticket: *number, by, request });
         }
         let count = asked.tickets.len();
         for step in 0..count {

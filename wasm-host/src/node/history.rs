@@ -11,7 +11,7 @@ use alloc::{
 };
 use serde::Serialize;
 
-/// See `history` in `wit/control/control.wit`.
+/// See [`manage::Request::History`].
 #[derive(Serialize)]
 pub struct Deployed {
     pub number: u64,

@@ -16,8 +16,8 @@ pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
-pub(crate) use start::watch;
 pub(crate) use manage::{Answer, Follow};
+pub(crate) use start::watch;
 pub use upload::Upload;
 
 use crate::{

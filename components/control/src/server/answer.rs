@@ -51,10 +51,14 @@ impl Open {
                 return Ok(Some(Response::Done));
             }
             Request::Logs { .. } | Request::Watch { .. } => {
-                self.follows.retain(|_, ticket| around.node.is_asked(*ticket));
-                if self.follows.len() >= MOST_FOLLOWED || !around.node.may_follow() {
-                    let count = self.follows.len();
-                    return Err(format!("{count} logs and deployments are followed already, and others by others"));
+                if self.follows.contains_key(&id) {
+                    return Err(format!("request {id} is still under way"));
+                }
+                if self.follows.len() >= MOST_FOLLOWED {
+                    return Err(format!("{MOST_FOLLOWED} logs and deployments are followed already"));
+                }
+                if !around.node.may_follow() {
+                    return Err("others follow as many logs and deployments as the node can tell of".into());
                 }
                 Then::Follow
             }

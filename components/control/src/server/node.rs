@@ -176,10 +176,6 @@ impl Node {
         }
     }
 
-    pub fn is_asked(&self, ticket: u32) -> bool {
-        self.asked.contains_key(&ticket)
-    }
-
     /// Takes in an event. Yields an answer if it is whole.
     pub fn heard(&mut self, record: &Record<'_>) -> Result<Option<Answer>, Malformed> {
         let (ticket, data, is_last, is_whole) = match Event::decode(record)? {

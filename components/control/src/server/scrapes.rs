@@ -134,9 +134,8 @@ impl Scrapes {
     /// Sends what there is.
     pub fn flush(&mut self, room: bool, mut send: impl FnMut(u32, &[u8]) -> bool) {
         let peers = &mut self.peers;
-        self.open.retain(|&(peer, request), scrape| {
-            peers.get_mut(&peer).is_some_and(|out| !scrape.advance(request, out))
-        });
+        self.open
+            .retain(|&(peer, request), scrape| peers.get_mut(&peer).is_some_and(|out| !scrape.advance(request, out)));
         for (&number, out) in &mut self.peers {
             if room || !out.is_full() {
                 out.flush(|batch| send(number, batch));

@@ -22,12 +22,7 @@ struct Bringing {
 
 impl Uploads {
     /// Somebody begins an image.
-    pub fn begin(
-        &mut self,
-        place: Place,
-        name: &Arc<str>,
-        now: u64,
-    ) -> Result<(), String> {
+    pub fn begin(&mut self, place: Place, name: &Arc<str>, now: u64) -> Result<(), String> {
         if let Some(other) = self.0.as_ref().filter(|other| other.place != place) {
             let why = format!("{} is bringing an image; it is dropped when nothing came for a minute", other.name);
             return Err(why);

@@ -41,6 +41,9 @@ pub struct FakeNode {
     pub declaration: Option<String>,
     /// The node takes nothing.
     pub is_busy: bool,
+    /// how it describes itself, if otherwise than usual, and how often it did
+    pub description: Option<String>,
+    pub described: usize,
     /// batches to peers of the port of HTTP
     pub answered: Vec<(u32, Vec<u8>)>,
     /// what it has to say to the box
@@ -192,6 +195,10 @@ impl FakeNode {
     fn answer(&mut self, by: &str, request: &Request<'_>) -> Response {
         match request {
             Request::Describe => {
+                self.described += 1;
+                if let Some(text) = &self.description {
+                    return Response::Text(text.clone());
+                }
                 let boxes: Vec<String> = self.logs.keys().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
                 Response::Text(format!("{{\"boxes\":[{}]}}", boxes.join(",")))
             }

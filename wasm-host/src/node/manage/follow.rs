@@ -11,8 +11,8 @@ use core::task::Waker;
 use manage::Response;
 use serde::Serialize;
 
-/// Bytes of lines in one answer, about.
-const PIECE: usize = 48 << 10;
+/// Bytes of lines in one answer, about: no less than a box's log has.
+const PIECE: usize = log::HELD;
 
 pub enum Follow {
     Logs(Logs),

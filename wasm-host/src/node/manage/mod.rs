@@ -103,7 +103,8 @@ impl Node {
     /// Begins an image that is to take the place of the running one. `asker`: the box that brings it.
     pub fn begin_upload(&self, manifest: Vec<u8>, asker: &str) -> Result<Upload, String> {
         let running = self.running();
-        let granted = running.plan.position(asker).and_then(|place| running.plan.upload_of(place)).unwrap_or(DEFAULT_UPLOAD);
+        let granted =
+            running.plan.position(asker).and_then(|place| running.plan.upload_of(place)).unwrap_or(DEFAULT_UPLOAD);
         let room = self.room();
         let bound = if room < granted { Bound::Free(room) } else { Bound::Granted(granted) };
         let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ mod authority;
 mod service;
 mod uploads;
 
+use crate::platform::Platform as _;
 use crate::{
     arrows::channel::{Refused, Service as _},
     boxes::{BoxHandle, Life, Phase},
@@ -17,7 +18,6 @@ use crate::{
         upload::Bound,
     },
 };
-use crate::platform::Platform as _;
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 use manage::{Request, Response};
 use wit::{
@@ -158,8 +158,12 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
 
 /// A box that has the power over the node, and waits for ever. Tests speak in its place.
 pub fn powerful() -> Vec<u8> {
-    let protocol =
-        protocol("pearwood:control/node@0.2.0", &["part", "ask", "next", "cancel"], &["part", "more", "last"], "client");
+    let protocol = protocol(
+        "pearwood:control/node@0.2.0",
+        &["part", "ask", "next", "cancel"],
+        &["part", "more", "last"],
+        "client",
+    );
     component_with(&protocol, FOREVER)
 }
 
@@ -196,7 +200,7 @@ impl<'a> Asking<'a> {
             // each turn of the clock lets every task run that is ready
             let until = self.running.platform.now() + 1_000_000;
             self.running.node.executor().run_until(self.running.platform, || self.running.platform.now() > until);
-            self.control().receive(&mut self.heard, usize::MAX);
+            self.handle.control.as_ref().unwrap().receive(&mut self.heard, usize::MAX);
         }
     }
 
