@@ -108,7 +108,7 @@ fn a_box_is_restarted_and_stopped(page: &mut Page, managed: &Managed<'_>) {
 
     order(page, "restart", "site", "Restart site?");
     noted(page, "site is started again");
-    managed.node.wait_for(position, "site: error: restarted: by anna");
+    managed.node.wait_for(position, "site: restarted: by anna");
     page.wait_for("document.querySelector('#log').textContent.includes('restarted: by anna')");
 
     order(page, "stop", "site", "Stop site?");

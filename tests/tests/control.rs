@@ -2,6 +2,7 @@
 
 use pearwood::node::End;
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
@@ -20,7 +21,8 @@ on_each!(
     who_has_no_right_is_told_so,
     a_system_is_deployed_while_it_serves,
     what_is_refused_changes_nothing,
-    the_console_shows_and_does_what_the_key_may
+    the_console_shows_and_does_what_the_key_may,
+    metrics_are_scraped
 );
 
 fn who_has_no_right_is_told_so(on: On) {
@@ -58,7 +60,7 @@ fn who_has_no_right_is_told_so(on: On) {
 
     let position = managed.node.node.console().position();
     managed.obeyed("anna", &["restart", "site"]);
-    managed.node.wait_for(position, "site: error: restarted: by anna");
+    managed.node.wait_for(position, "site: restarted: by anna");
     managed.node.node.console();
     managed.obeyed("anna", &["stop", "site"]);
     managed.refused("anna", &["restart", "site"], "is stopped");
@@ -208,12 +210,81 @@ fn the_console_shows_and_does_what_the_key_may(on: On) {
     let position = managed.node.node.console().position();
     let ours = ["--request", "POST", "--header", "x-pearwood: 1"];
     assert_eq!(curl(&ours, &console.at("restart?name=site")).status, 200);
-    managed.node.wait_for(position, "site: error: restarted: by anna");
+    managed.node.wait_for(position, "site: restarted: by anna");
     drop(console);
     managed.accept("vera");
     let console = Console::start(&managed, "vera");
     let refused = curl(&ours, &console.at("restart?name=site"));
     assert!(refused.status == 403 && refused.text().contains("vera may not restart boxes"), "{refused:?}");
     drop(console);
+    managed.node.power_off();
+}
+
+/// The samples of Prometheus' text format, each with its labels as they stand there. Anything else is no such text.
+fn samples(text: &str) -> BTreeMap<&str, f64> {
+    let mut all = BTreeMap::new();
+    let mut family = "";
+    assert!(text.ends_with('\n'));
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split(' ').next().expect("a name");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let kind =
+                rest.strip_prefix(family).and_then(|rest| rest.strip_prefix(' ')).expect("the type of the family");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+        } else {
+            let (name, value) = line.rsplit_once(' ').expect("a value");
+            assert!(name.starts_with(family) && (!name.contains('{') || name.ends_with('}')), "{line}");
+            assert!(all.insert(name, value.parse().expect("a number")).is_none(), "{line} comes twice");
+        }
+    }
+    all
+}
+
+fn metrics_are_scraped(on: On) {
+    let people = People::new();
+    let handlers = "[{ box = \"site\" }, { box = \"control\", path = \"/metrics\" }]";
+    people.edit(|text| text.replace("handler\" = { box = \"site\" }", &format!("handler\" = {handlers}")));
+    let managed = people.start(on);
+    managed.accept("anna");
+    managed.accept("vera");
+    let url = managed.node.url("/metrics");
+    let refused = curl(&[], &url);
+    assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")));
+    let token = managed.obeyed("vera", &["token"]).out;
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    assert_eq!(managed.title(), "<title>one</title>");
+    let scraped = curl(&["--header", &bearer], &url);
+    assert_eq!(
+        (scraped.status, scraped.header("content-type")),
+        (200, Some("text/plain; version=0.0.4; charset=utf-8"))
+    );
+    let text = scraped.text();
+    let samples = samples(&text);
+    let arrow = "{from=\"http\",to=\"site\",interface=\"pearwood:http/handler\"}";
+    for (name, least) in [
+        (String::from("pearwood_node_uptime_seconds"), 0.001),
+        ("pearwood_box_up{box=\"control\"}".into(), 1.0),
+        ("pearwood_box_memory_bytes{box=\"site\"}".into(), 65_536.0),
+        (format!("pearwood_arrow_requests_total{arrow}"), 1.0),
+        (format!("pearwood_arrow_request_duration_seconds_count{arrow}"), 1.0),
+    ] {
+        let value = samples.get(name.as_str()).unwrap_or_else(|| panic!("no {name} in {text}"));
+        assert!(*value >= least, "{name} {value}");
+    }
+    // from addresses that the settings list nothing else is needed; on a virtual network they are others
+    people.edit(|text| {
+        text.replace("[box.control.config]\n", "[box.control.config]\nmetrics = [\"127.0.0.1\", \"10.0.2.2\"]\n")
+    });
+    managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
+    assert_eq!(curl(&[], &url).status, 200);
+    // a fault is known before anything is built
+    people.edit(|text| text.replace("\"10.0.2.2\"", "\"10.0.2.2/40\""));
+    let said = people.run(&["check"], &[&people.path().to_string_lossy()]);
+    assert!(
+        !said.success && said.err.contains("box `control`: config `metrics.1`: `10.0.2.2/40` is not an address"),
+        "{}",
+        said.err
+    );
     managed.node.power_off();
 }

@@ -77,6 +77,11 @@ pub mod block {
     crate::protocol! { path: "hardware", interface: "pearwood:hardware/block", runtime: crate }
 }
 
+pub mod control {
+    //! `pearwood:control/node`: the power over the node.
+    crate::protocol! { path: "control", interface: "pearwood:control/node", runtime: crate }
+}
+
 /// The most bytes that a batch can have (`pearwood:box/ports`).
 pub const MAX_BATCH: usize = 262_144;
 

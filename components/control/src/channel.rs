@@ -25,6 +25,8 @@ pub const TAG: usize = 16;
 /// The most bytes of a handshake's message: two keys and two tags are 96.
 pub const MAX_HANDSHAKE: usize = 128;
 
+const TOKENS: &str = "pearwood control 1: tokens to read metrics by";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelError;
 
@@ -63,6 +65,12 @@ impl Identity {
 
     pub fn public(&self) -> &[u8; 32] {
         &self.public
+    }
+
+    /// What the owner of a key may give to programs that read metrics and cannot sign. It is of no other use, and lasts as
+    /// long as the node's static key.
+    pub fn token(&self, key: &[u8; 32]) -> blake3::Hash {
+        blake3::keyed_hash(&blake3::derive_key(TOKENS, &self.private), key)
     }
 }
 

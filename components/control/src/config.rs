@@ -5,11 +5,15 @@
 //! config.port = 7327
 //! config.keys = [{ key = "3b6a…", role = "deploy", name = "anna" }]
 //! config.secret = "…"
+//! config.metrics = ["127.0.0.1", "10.0.0.0/8"]
 //! ```
 
 use crate::message::Role;
 use ed25519_dalek::VerifyingKey;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// Keys that may be listed.
 const MAX_KEYS: usize = 256;
@@ -27,6 +31,15 @@ pub struct Config {
     pub secret: Option<String>,
     /// `connections`, 32: at once, half of them at most without having proved a key
     pub connections: usize,
+    /// `metrics`: addresses and networks from which metrics are read without a token. None, unless it says so.
+    pub metrics: Vec<Network>,
+}
+
+/// Addresses whose first bits are the same. IPv4 is in its IPv6-mapped form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: Ipv6Addr,
+    prefix: u32,
 }
 
 /// A key, and what its owner may do.
@@ -40,7 +53,7 @@ pub struct Grantee {
 impl Config {
     /// Reads the settings as `pearwood:box/config` gives them. The error names the setting at fault.
     pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
-        let mut config = Config { port: 7327, keys: Vec::new(), secret: None, connections: 32 };
+        let mut config = Config { port: 7327, keys: Vec::new(), secret: None, connections: 32, metrics: Vec::new() };
         let mut entries: BTreeMap<usize, BTreeMap<&str, &str>> = BTreeMap::new();
         for (key, value) in settings {
             let wrong = |expected: &str| Err(format!("config `{key}`: `{value}` is not {expected}"));
@@ -52,6 +65,10 @@ impl Config {
                 "connections" => match value.parse() {
                     Ok(count @ 2..=256) => config.connections = count,
                     _ => return wrong("a number from 2 to 256"),
+                },
+                _ if key == "metrics" || key.starts_with("metrics.") => match Network::parse(value) {
+                    Some(network) => config.metrics.push(network),
+                    None => return wrong("an address or a network, such as 10.0.0.0/8"),
                 },
                 // not repeated in the message
                 "secret" if value.len() < MIN_SECRET => {
@@ -83,6 +100,31 @@ impl Config {
 
     pub fn grantee(&self, key: &[u8; 32]) -> Option<&Grantee> {
         self.keys.iter().find(|grantee| grantee.key == *key)
+    }
+}
+
+impl Network {
+    /// `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`. None: it is none of these, or has bits beyond its prefix.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, bits) = match address.parse().ok()? {
+            IpAddr::V4(address) => (address.to_ipv6_mapped(), 32),
+            IpAddr::V6(address) => (address, 128),
+        };
+        let prefix = prefix.map_or(Some(bits), |prefix| prefix.parse().ok().filter(|prefix| *prefix <= bits))?;
+        let network = Network { address, prefix: 128 - bits + prefix };
+        (address.to_bits() & !network.mask() == 0).then_some(network)
+    }
+
+    const fn mask(&self) -> u128 {
+        match u128::MAX.checked_shl(128 - self.prefix) {
+            Some(mask) => mask,
+            None => 0,
+        }
+    }
+
+    pub fn contains(&self, address: Ipv6Addr) -> bool {
+        (address.to_bits() ^ self.address.to_bits()) & self.mask() == 0
     }
 }
 
@@ -143,6 +185,28 @@ mod tests {
         let anna = config.grantee(&key_of(ANNA).unwrap()).unwrap();
         assert_eq!((anna.role, anna.name.as_str()), (Role::Deploy, "anna"));
         assert_eq!(hex(&config.keys[1].key), BEN);
+    }
+
+    #[test]
+    fn networks() {
+        let contains = |network: &str, address: &str| {
+            let address: IpAddr = address.parse().unwrap();
+            let address = match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped(),
+                IpAddr::V6(address) => address,
+            };
+            Config::read([("metrics.0", network)]).unwrap().metrics[0].contains(address)
+        };
+        assert!(contains("127.0.0.1", "127.0.0.1") && !contains("127.0.0.1", "127.0.0.2"));
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.0"));
+        assert!(contains("0.0.0.0/0", "192.0.2.1") && !contains("0.0.0.0/0", "2001:db8::1"));
+        assert!(contains("2001:db8::/32", "2001:db8:ffff::1") && !contains("2001:db8::/32", "2001:db9::"));
+        assert!(contains("::/0", "::1"));
+        for wrong in ["", "10.0.0.0/33", "10.0.0.1/8", "2001:db8::/129", "10.0.0.0/", "host", "10.0.0.0/8:80"] {
+            let error = Config::read([("metrics", wrong)]).unwrap_err();
+            assert!(error.contains("is not an address or a network"), "{error}");
+        }
+        assert!(Config::read([]).unwrap().metrics.is_empty());
     }
 
     #[test]

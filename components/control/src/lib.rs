@@ -10,8 +10,8 @@
 //! The Noise pattern is the one in which only the node has a static key: people are known by their ed25519 keys, and one
 //! key of each is enough.
 //!
-//! [`Control`] does no I/O: it is fed batches of `pearwood:net/tcp` and the time, and leaves batches; what it does to the
-//! node it asks through the trait [`Power`]. `shim` joins it to the box's arrows. [`Client`] is the other side.
+//! [`Control`] does no I/O: it is fed batches of `pearwood:net/tcp` and `pearwood:control/node` and the time, and leaves
+//! batches. `shim` joins it to the box's arrows. [`Client`] is the other side.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod channel;
@@ -30,5 +30,5 @@ pub use channel::{ChannelError, Identity, STATEMENT};
 pub use client::{Client, Heard};
 pub use config::{Config, Grantee, hex, key_of};
 pub use metrics::metrics;
-pub use power::{Level, Outside, Power};
+pub use power::{Level, Outside};
 pub use server::{Control, Wake, lockout};

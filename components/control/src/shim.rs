@@ -1,22 +1,22 @@
 //! The box: [`Control`] between its arrows.
 
-use crate::{
-    Config, Control, Identity, Level, Outside, Power, Wake, hex,
-    message::{self, Request, Response},
-};
+use crate::{Config, Control, Identity, Level, Outside, Wake, hex};
 use bindings::pearwood::{
     box0_2_0::{
         config, entropy, log,
         ports::{self, Notices},
     },
     control::node,
+    http::handler,
     net::tcp,
 };
+
+use wit::{Peer, Records, control::Attach};
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/net", "../../wit/control"],
+        path: ["../../wit/box", "../../wit/net", "../../wit/http", "../../wit/control"],
         // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
         // names of modules where a package has several. The empty one is there for that.
         inline: "
@@ -29,6 +29,7 @@ mod bindings {
                 import pearwood:box/entropy@0.2.0;
                 import pearwood:net/tcp@0.2.0;
                 import pearwood:control/node@0.2.0;
+                import pearwood:http/handler@0.2.0;
                 export pearwood:box/service@0.2.0;
             }
         ",
@@ -52,22 +53,32 @@ impl bindings::exports::pearwood::box0_2_0::service::Guest for ControlBox {
             let line = "no keys are configured: no port is opened, and nobody can manage this node; \
                         `pearwood key show` prints a key for config.keys";
             log::write(log::Level::Warn, line);
-            return sleep();
+            if config.metrics.is_empty() {
+                return sleep();
+            }
         }
+        let mut arrows = Arrows { tcp: tcp::client(&[]), node: node::client(&[]), http: handler::service(&[]) };
+        let (mut attached, boot_secret) = arrows.attached();
         let (identity, origin) = match &config.secret {
             Some(secret) => (Identity::derive(secret.as_bytes()), "derived from config.secret"),
-            None => (Identity::derive(&node::boot_secret()), "made at this boot, another at the next"),
+            None => (Identity::derive(&boot_secret), "made at this boot, another at the next"),
         };
         log::write(log::Level::Info, &format!("the node's key is {} ({origin})", hex(identity.public())));
         let mut control = Control::new(config, identity);
-        let mut arrows = Arrows { tcp: tcp::client(&[]) };
         loop {
-            let ports::Turn { wake, received, .. } = ports::wait_and_receive(control.deadline());
+            let wake = match attached.is_empty() {
+                true => ports::wait(control.deadline()),
+                false => ports::wait(0),
+            };
+            let receive = |port: u32| if wake.ready >> port & 1 == 1 { ports::receive(port) } else { Vec::new() };
+            let tcp = receive(arrows.tcp);
+            let http = receive(arrows.http);
+            let node = [std::mem::take(&mut attached), receive(arrows.node)].concat();
             if wake.notices.contains(Notices::RETIRE) {
                 control.retire();
             }
             let room = wake.notices.contains(Notices::ROOM);
-            control.turn(Wake { now: wake.now, tcp: &received, room }, &mut arrows);
+            control.turn(Wake { now: wake.now, tcp: &tcp, node: &node, http: &http, room }, &mut arrows);
             if control.is_done() {
                 return;
             }
@@ -82,18 +93,40 @@ fn sleep() {
 
 struct Arrows {
     tcp: u32,
+    node: u32,
+    http: u32,
 }
 
-impl Power for Arrows {
-    fn ask(&mut self, by: &str, request: &Request<'_>) -> Response {
-        let response = node::ask(by, &message::encode(request));
-        message::decode(&response).unwrap_or_else(|| Response::Refused("the node's answer is not understood".into()))
+impl Arrows {
+    /// What the node has said first, and its secret.
+    fn attached(&self) -> (Vec<u8>, Vec<u8>) {
+        loop {
+            let batch = ports::receive(self.node);
+            for record in Records::new(&batch).flatten() {
+                if let Some(Peer::Attach(_, attach)) = Peer::decode(&record)
+                    && let Ok(attach) = Attach::decode(attach)
+                {
+                    let boot_secret = attach.boot_secret.to_vec();
+                    return (batch, boot_secret);
+                }
+            }
+            ports::wait(u64::MAX);
+        }
     }
 }
 
 impl Outside for Arrows {
     fn send(&mut self, peer: u32, batch: &[u8]) -> bool {
         ports::send(self.tcp, peer, batch)
+    }
+
+    fn ask(&mut self, batch: &[u8]) -> bool {
+        // the node is the only peer of this port
+        ports::send(self.node, 0, batch)
+    }
+
+    fn answer(&mut self, peer: u32, batch: &[u8]) -> bool {
+        ports::send(self.http, peer, batch)
     }
 
     fn random(&mut self) -> [u8; 32] {

@@ -150,7 +150,9 @@ fn logs_are_followed() {
     assert_eq!(next(&mut world), None);
     world.node.logs.get_mut("http").unwrap().push("three".into());
     assert_eq!(next(&mut world), Some(vec!["three".into()]));
+    assert_eq!(world.node.followed(), 1);
     assert_eq!(vera.ask(&mut world, &Request::Cancel { request: id }), Response::Done);
+    assert_eq!(world.node.followed(), 0);
     assert!(refusal(vera.ask(&mut world, &Request::Logs { name: Some("x"), follow: true })).contains("`x`"));
 }
 
@@ -304,4 +306,77 @@ fn a_tcp_that_retires_is_let_go() {
         world.closed_by_client(connection);
     }
     assert!(world.node.released && !world.control.is_done());
+}
+
+#[test]
+fn the_log_says_what_was_done_and_what_was_refused() {
+    let mut world = World::new();
+    let mut anna = Joined::enter(&mut world, DEPLOY);
+    let said = |world: &mut World| std::mem::take(&mut world.node.said);
+    said(&mut world);
+    assert_eq!(anna.ask(&mut world, &Request::Restart { name: "http" }), Response::Done);
+    assert_eq!(said(&mut world), ["anna restarts http"]);
+    refusal(anna.ask(&mut world, &Request::Restart { name: "htp" }));
+    assert_eq!(said(&mut world), ["anna was refused to restart boxes: there is no box `htp`"]);
+    world.node.successor.is_other = true;
+    refusal(anna.ask(&mut world, &Request::RollBack(Settings::default())));
+    let why = "no box of the new system has the power over the node";
+    let all = said(&mut world);
+    assert!(all.len() == 1 && all[0].starts_with(&format!("anna was refused to roll back: {why}")), "{all:?}");
+    world.node.successor.is_other = false;
+    assert_eq!(anna.ask(&mut world, &Request::RollBack(Settings::default())), Response::Number(2));
+    assert_eq!(said(&mut world), ["anna rolls back"]);
+}
+
+/// What is followed comes as fast as the client takes it, and is not held for it meanwhile.
+#[test]
+fn what_is_followed_waits_for_the_client() {
+    let mut world = World::new();
+    let mut vera = Joined::enter(&mut world, VIEW);
+    let id = vera.send(&mut world, &Request::Logs { name: Some("http"), follow: true });
+    // it cannot be followed twice by one number, nor without end
+    for _ in 0..7 {
+        vera.send(&mut world, &Request::Logs { name: None, follow: true });
+    }
+    for number in 0..500 {
+        world.node.logs.get_mut("http").unwrap().push(format!("{number} {}", "x".repeat(3_000)));
+        world.turn();
+        assert!(world.control.held() < 1 << 20, "{} bytes are held", world.control.held());
+    }
+    let mut lines = Vec::new();
+    while lines.len() < 502 {
+        let heard = world.heard(vera.connection);
+        assert!(!heard.is_empty(), "{} lines have come", lines.len());
+        vera.client.receive(&heard);
+        while let Some(Heard::Response(heard, response)) = vera.client.hear().unwrap() {
+            if let (true, Response::More(text)) = (heard == id, response) {
+                let all: Vec<LogLines> = serde_json::from_str(&text).unwrap();
+                lines.extend(all.into_iter().flat_map(|of| of.lines).map(|line| line.number));
+            }
+        }
+    }
+    assert!(lines.into_iter().eq(0..502));
+    let refused = refusal(vera.ask(&mut world, &Request::Watch { number: 1 }));
+    assert_eq!(refused, "8 logs and deployments are followed already");
+    assert_eq!(world.node.followed(), 8);
+    world.closed_by_client(vera.connection);
+    assert_eq!(world.node.followed(), 0, "who is gone follows nothing");
+}
+
+/// The node takes what it is asked when it can; a client has one answer after the other.
+#[test]
+fn a_node_without_room_is_asked_later() {
+    let mut world = World::new();
+    let mut anna = Joined::enter(&mut world, DEPLOY);
+    world.node.is_busy = true;
+    let first = anna.send(&mut world, &Request::Describe);
+    let second = anna.send(&mut world, &Request::Restart { name: "http" });
+    assert_eq!(anna.hear(&mut world), None);
+    world.ready();
+    let heard = world.heard(anna.connection);
+    anna.client.receive(&heard);
+    for id in [first, second] {
+        assert!(matches!(anna.client.hear(), Ok(Some(Heard::Response(heard, _))) if heard == id));
+    }
+    assert_eq!(world.node.done, ["restart http by anna"]);
 }

@@ -118,7 +118,8 @@ fn batches_of_the_node_are_never_trusted_to_make_sense() {
             0 => batch.push(kind, id, &bytes),
             _ => batch.push_list(kind, id, &bytes),
         }
-        let wake = pearwood_control::Wake { now: world.now, tcp: batch.as_bytes(), room: random.below(4) == 0 };
+        let (tcp, node) = if random.below(2) == 0 { (batch.as_bytes(), &[][..]) } else { (&[][..], batch.as_bytes()) };
+        let wake = pearwood_control::Wake { now: world.now, tcp, node, room: random.below(4) == 0 };
         world.control.turn(wake, &mut world.node);
         world.now += random.next() % SECOND;
     }

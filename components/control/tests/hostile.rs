@@ -37,6 +37,7 @@ fn all() -> Vec<Request<'static>> {
         Request::PowerOff,
         Request::Forget,
         Request::Successor { begun: true },
+        Request::Token,
     ];
     // whoever adds one thinks of this list
     let place = |request: &Request<'_>| match request {
@@ -62,6 +63,7 @@ fn all() -> Vec<Request<'static>> {
         Request::PowerOff => 19,
         Request::Forget => 20,
         Request::Successor { .. } => 21,
+        Request::Token => 22,
     };
     assert!(all.iter().enumerate().all(|(index, request)| place(request) == index));
     all

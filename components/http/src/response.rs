@@ -173,7 +173,7 @@ fn check(head: &[u8], status: u16) -> Result<Found, Invalid> {
 }
 
 /// Writes a whole response of this server itself, with a short text unless there is nothing to say.
-pub fn write_own(out: &mut Vec<u8>, exchange: &Exchange, status: u16, extra: &str, text: &str, common: &Common) {
+pub fn write_own(out: &mut Vec<u8>, exchange: &mut Exchange, status: u16, extra: &str, text: &str, common: &Common) {
     out.clear();
     status_line(out, status);
     out.extend_from_slice(extra.as_bytes());
@@ -188,6 +188,7 @@ pub fn write_own(out: &mut Vec<u8>, exchange: &Exchange, status: u16, extra: &st
     common.end(false, false).iter().for_each(|part| out.extend_from_slice(part));
     if !exchange.method.is_head {
         out.extend_from_slice(body.as_bytes());
+        exchange.record.body_bytes = body.len() as u64;
     }
 }
 

@@ -1,8 +1,8 @@
-//! `pearwood restart`, `stop`, `start`, `history`, `reboot`, `power-off`
+//! `pearwood restart`, `stop`, `start`, `history`, `reboot`, `power-off`, `token`
 
 use super::table::{table, time};
 use anyhow::Result;
-use clap::Args;
+use clap::Subcommand;
 use manage::Request;
 use pearwood::remote::{At, Deployed, Description};
 use std::process::ExitCode;
@@ -10,78 +10,56 @@ use std::process::ExitCode;
 /// So much of a system's hash is shown.
 const SHORT: usize = 12;
 
-#[derive(Args)]
-pub struct Restart {
-    /// The box
-    name: String,
-    #[command(flatten)]
-    at: At,
+/// Commands that are one request each.
+#[derive(Subcommand)]
+pub enum Manage {
+    /// End a box's instance and start another
+    Restart {
+        /// The box
+        name: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// End a box's instance until it is started
+    Stop {
+        /// The box
+        name: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Start a box that was stopped
+    Start {
+        /// The box
+        name: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Boot a node's machine again
+    Reboot(At),
+    /// Switch a node's machine off
+    PowerOff(At),
+    /// Show what was deployed on a node
+    History(At),
+    /// Print a token by which programs read a node's metrics in your place
+    Token(At),
 }
 
-#[derive(Args)]
-pub struct Stop {
-    /// The box
-    name: String,
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Args)]
-pub struct Start {
-    /// The box
-    name: String,
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Args)]
-pub struct Reboot {
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Args)]
-pub struct PowerOff {
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Args)]
-pub struct History {
-    #[command(flatten)]
-    at: At,
-}
-
-impl Restart {
+impl Manage {
     pub fn run(self) -> Result<ExitCode> {
-        let Restart { name, at } = self;
-        order(&at, &Request::Restart { name: &name }, &format!("{name} is started again"))
-    }
-}
-
-impl Stop {
-    pub fn run(self) -> Result<ExitCode> {
-        let Stop { name, at } = self;
-        order(&at, &Request::Stop { name: &name }, &format!("{name} is stopped"))
-    }
-}
-
-impl Start {
-    pub fn run(self) -> Result<ExitCode> {
-        let Start { name, at } = self;
-        order(&at, &Request::Start { name: &name }, &format!("{name} is started"))
-    }
-}
-
-impl Reboot {
-    pub fn run(self) -> Result<ExitCode> {
-        order(&self.at, &Request::Reboot, "the node boots again in a second")
-    }
-}
-
-impl PowerOff {
-    pub fn run(self) -> Result<ExitCode> {
-        order(&self.at, &Request::PowerOff, "the node switches itself off in a second")
+        match self {
+            Manage::Restart { name, at } => {
+                order(&at, &Request::Restart { name: &name }, &format!("{name} is started again"))
+            }
+            Manage::Stop { name, at } => order(&at, &Request::Stop { name: &name }, &format!("{name} is stopped")),
+            Manage::Start { name, at } => order(&at, &Request::Start { name: &name }, &format!("{name} is started")),
+            Manage::Reboot(at) => order(&at, &Request::Reboot, "the node boots again in a second"),
+            Manage::PowerOff(at) => order(&at, &Request::PowerOff, "the node switches itself off in a second"),
+            Manage::History(at) => history(&at),
+            Manage::Token(at) => {
+                println!("{}", at.connect()?.text(&Request::Token)?);
+                Ok(ExitCode::SUCCESS)
+            }
+        }
     }
 }
 
@@ -91,25 +69,23 @@ fn order(at: &At, request: &Request<'_>, done: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl History {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut remote = self.at.connect()?;
-        let node = remote.describe()?;
-        let history = remote.history()?;
-        if history.is_empty() {
-            println!("nothing was deployed since the node's boot");
-            return Ok(ExitCode::SUCCESS);
-        }
-        let row = |one: Deployed| {
-            let changes = if one.changes.is_empty() { "no box".into() } else { one.changes.join("; ") };
-            let hash = one.hash.as_deref().and_then(|hash| hash.get(..SHORT)).unwrap_or("-").into();
-            let outcome = one.text.lines().next().unwrap_or_default().into();
-            [one.number.to_string(), began(&one, &node), one.by, hash, changes, outcome]
-        };
-        let rows: Vec<_> = history.into_iter().map(row).collect();
-        print!("{}", table([" NUMBER", " BEGAN", "BY", "SYSTEM", "CHANGES", "OUTCOME"], &rows));
-        Ok(ExitCode::SUCCESS)
+fn history(at: &At) -> Result<ExitCode> {
+    let mut remote = at.connect()?;
+    let node = remote.describe()?;
+    let history = remote.history()?;
+    if history.is_empty() {
+        println!("nothing was deployed since the node's boot");
+        return Ok(ExitCode::SUCCESS);
     }
+    let row = |one: Deployed| {
+        let changes = if one.changes.is_empty() { "no box".into() } else { one.changes.join("; ") };
+        let hash = one.hash.as_deref().and_then(|hash| hash.get(..SHORT)).unwrap_or("-").into();
+        let outcome = one.text.lines().next().unwrap_or_default().into();
+        [one.number.to_string(), began(&one, &node), one.by, hash, changes, outcome]
+    };
+    let rows: Vec<_> = history.into_iter().map(row).collect();
+    print!("{}", table([" NUMBER", " BEGAN", "BY", "SYSTEM", "CHANGES", "OUTCOME"], &rows));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How long ago a deployment began, as far as clocks tell.

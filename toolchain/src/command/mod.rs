@@ -50,18 +50,8 @@ enum Command {
     Ps(ps::Ps),
     /// Show the boxes of a node as they work
     Top(top::Top),
-    /// End a box's instance and start another
-    Restart(manage::Restart),
-    /// End a box's instance until it is started
-    Stop(manage::Stop),
-    /// Start a box that was stopped
-    Start(manage::Start),
-    /// Boot a node's machine again
-    Reboot(manage::Reboot),
-    /// Switch a node's machine off
-    PowerOff(manage::PowerOff),
-    /// Show what was deployed on a node
-    History(manage::History),
+    #[command(flatten)]
+    Manage(manage::Manage),
     /// Go back to the system that ran before the last deployment
     Rollback(deploy::Rollback),
     /// Build a system and put it in the place of the one that a node runs
@@ -101,12 +91,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Logs(logs) => logs.run(),
         Command::Ps(ps) => ps.run(),
         Command::Top(top) => top.run(),
-        Command::Restart(restart) => restart.run(),
-        Command::Stop(stop) => stop.run(),
-        Command::Start(start) => start.run(),
-        Command::Reboot(reboot) => reboot.run(),
-        Command::PowerOff(off) => off.run(),
-        Command::History(history) => history.run(),
+        Command::Manage(manage) => manage.run(),
         Command::Rollback(rollback) => rollback.run(),
         Command::Deploy(deploy) => deploy.run(),
         Command::Swap(swap) => swap.run(),

@@ -134,10 +134,22 @@ impl Remote {
         control::lockout(settings, &self.key.public().to_bytes(), self.role)
     }
 
-    /// Asks, and waits for the answer. What is refused is an error.
+    /// Asks, and waits for the answer. What is refused is an error; an array that comes in pieces is put together.
     pub fn ask(&mut self, request: &Request<'_>) -> Result<Response> {
         let id = self.send(request)?;
-        self.answer(id, PATIENCE)
+        let items = |array: &str| array.trim().trim_start_matches('[').trim_end_matches(']').to_string();
+        let mut pieces = Vec::new();
+        loop {
+            match self.answer(id, PATIENCE)? {
+                Response::More(piece) => pieces.push(items(&piece)),
+                Response::Text(last) if !pieces.is_empty() => {
+                    pieces.push(items(&last));
+                    pieces.retain(|piece| !piece.is_empty());
+                    return Ok(Response::Text(format!("[{}]", pieces.join(","))));
+                }
+                answer => return Ok(answer),
+            }
+        }
     }
 
     pub fn text(&mut self, request: &Request<'_>) -> Result<String> {

@@ -105,7 +105,8 @@ impl Grant {
     pub(super) fn planned(&self) -> wasm_host::plan::grant::Grant {
         use wasm_host::plan::grant::{Grant as Planned, NetGrant};
         match self {
-            Grant::None | Grant::Control(_) => Planned::None,
+            Grant::None => Planned::None,
+            Grant::Control(control) => Planned::Control { upload: control.upload },
             Grant::Net(net) => Planned::Net(NetGrant { listen: plain(&net.listen), connect: plain(&net.connect) }),
             Grant::Block(grant) => Planned::Block(grant.value),
             Grant::Http(_) | Grant::Attach(_) => match self.words() {

@@ -3,7 +3,7 @@
 use super::InterfaceName;
 use super::given::given;
 use wasm_host::arrows::Protocol;
-pub use wasm_host::arrows::{HANDLER, NAMES, TCP, UDP};
+pub use wasm_host::arrows::{CONTROL, HANDLER, NAMES, TCP, UDP};
 pub use wasm_host::interface::has_version;
 
 /// What an import of an interface needs.
@@ -57,8 +57,6 @@ pub const FACES: &[(&str, &[&str])] = &[
     ("wasi:http/types", &["0.2", "0.3"]),
 ];
 
-/// The power to see and change the running system.
-pub const CONTROL: &str = "pearwood:control/node";
 /// What a box exports to be run for as long as it lives.
 pub const SERVICE: &str = "pearwood:box/service";
 /// What a box exports to hand its state over to its successor.

@@ -42,10 +42,6 @@ impl Planner<'_> {
         let (spec, routes) = (&self.system.boxes[place], &self.routes.boxes[place]);
         let none = Description::default();
         let description = descriptions.get(&spec.component_name()).unwrap_or(&none);
-        let controls = spec.arrows.iter().find_map(|arrow| match arrow.grant {
-            super::grant::Grant::Control(grant) => Some(grant.upload),
-            _ => None,
-        });
         let exports = description.exports.iter().filter(|export| is_other(export));
         BoxPlan {
             name: spec.name.clone(),
@@ -65,7 +61,6 @@ impl Planner<'_> {
             ports: self.ports(routes),
             calls: calls(routes, description),
             exports: exports.map(|it| ExportPlan { interface: it.name.clone(), functions: functions(it) }).collect(),
-            controls: controls.filter(|_| routes.controls),
             nobody: spec.nobody.iter().map(|name| format!("{name}")).collect(),
         }
     }
@@ -102,6 +97,12 @@ impl Planner<'_> {
                     service: Service::Device(route.device.clone()),
                     attach: Vec::new(),
                     grant: route.sectors.map_or(Grant::None, Grant::Block),
+                }));
+                arrows.extend(end.node.map(|upload| ArrowPlan {
+                    client,
+                    service: Service::Node,
+                    attach: Vec::new(),
+                    grant: Grant::Control { upload },
                 }));
                 arrows.extend(end.peers.iter().filter_map(|peer| {
                     let other = &self.routes.boxes[peer.box_index];

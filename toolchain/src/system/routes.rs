@@ -23,8 +23,6 @@ pub struct BoxRoutes {
     /// uses has no peers.
     pub services: Vec<Service>,
     pub calls: Vec<CallRoute>,
-    /// It has the power over the node.
-    pub controls: bool,
 }
 
 /// How a box comes to do something.
@@ -45,6 +43,8 @@ pub struct End {
     /// As the component names it.
     pub interface: String,
     pub devices: Vec<DeviceRoute>,
+    /// Bytes of images that may be brought, where it is the power over the node.
+    pub node: Option<u64>,
     /// At a client's end in the order of the file's lines; at a service's, in the order of the boxes and then of their lines.
     pub peers: Vec<Peer>,
 }

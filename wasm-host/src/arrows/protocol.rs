@@ -12,6 +12,7 @@ pub const TCP: &str = "pearwood:net/tcp";
 pub const UDP: &str = "pearwood:net/udp";
 pub const NAMES: &str = "pearwood:net/names";
 pub const HANDLER: &str = "pearwood:http/handler";
+pub const CONTROL: &str = "pearwood:control/node";
 
 /// The protocol of a port. Ports of one protocol can be joined; the declarations of both ends were compared before.
 #[derive(Clone)]

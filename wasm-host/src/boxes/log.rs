@@ -2,7 +2,10 @@
 
 use crate::platform::Nanos;
 use alloc::{collections::VecDeque, string::String};
-use core::fmt;
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Lines that are kept of each box.
 const KEPT: usize = 64;
@@ -12,6 +15,14 @@ pub const MAX_LINE: usize = 1_024;
 
 /// What the lines of a box hold at most, in bytes.
 pub const HELD: usize = KEPT * (MAX_LINE + size_of::<Line>());
+
+/// Lines of all boxes so far.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// Of the last line that any box has.
+pub fn last_order() -> u64 {
+    WRITTEN.load(Relaxed)
+}
 
 /// Lines a box may write at once, and how long it takes until it may write one more.
 const BURST: u64 = 200;
@@ -30,6 +41,9 @@ pub enum Level {
 pub struct Line {
     /// counts the lines of its box from 0
     pub number: u64,
+    /// counts the lines of all boxes from 1
+    #[serde(skip)]
+    pub order: u64,
     pub at: Nanos,
     pub level: Level,
     pub text: String,
@@ -55,7 +69,8 @@ impl Log {
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
-        let line = Line { number: self.next, at, level, text: one_line(text) };
+        let order = WRITTEN.fetch_add(1, Relaxed) + 1;
+        let line = Line { number: self.next, order, at, level, text: one_line(text) };
         self.next += 1;
         self.lines.push_back(line.clone());
         line

@@ -4,7 +4,6 @@ use super::{BoxHandle, Budget, Charge, Stage, footprint};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Task, Timer},
-    node::Upload,
     platform::{Nanos, Platform},
     wasi,
 };
@@ -24,8 +23,6 @@ pub struct State {
     pub timer: Arc<Timer>,
     /// what its faces of WASI keep
     pub wasi: wasi::Context,
-    /// the image that the box brings to the node
-    pub upload: Option<Upload>,
     memory: MemoryLimit,
     calls: Calls,
     /// of one instance of a pool; others have the task for themselves
@@ -88,7 +85,6 @@ impl State {
             handle: handle.clone(),
             platform,
             timer: timer.clone(),
-            upload: None,
             wasi: wasi::Context::new(budget),
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },
             calls: Calls::new(HANDLES, budget),

@@ -87,8 +87,9 @@ pub async fn supervise(
             handle.live(|life| life.reason = Some(reason.clone()));
             continue;
         }
+        let level = if matches!(ended, Ended::Asked(_)) { Level::Info } else { Level::Error };
         for line in reason.lines() {
-            handle.note(Level::Error, line);
+            handle.note(level, line);
         }
         handle.live(|life| {
             life.restarts += 1;

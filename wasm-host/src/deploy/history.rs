@@ -101,6 +101,11 @@ impl Deployments {
         self.0.lock().first
     }
 
+    /// The one of that number, since the node's boot.
+    pub fn find(&self, number: u64) -> Option<Arc<Deployment>> {
+        self.0.lock().past.iter().find(|it| it.record.lock().number == number).cloned()
+    }
+
     /// Whether one is under way.
     pub fn is_busy(&self) -> bool {
         self.0.lock().past.back().is_some_and(|last| last.outcome().is_none())
@@ -147,6 +152,11 @@ impl Deployment {
             Step::Over(outcome) => Some(outcome.clone()),
             _ => None,
         }
+    }
+
+    /// Rings at each step.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// Waits until it is over.

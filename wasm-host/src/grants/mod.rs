@@ -12,6 +12,7 @@ mod nic;
 mod ports;
 
 pub use block::Blocks;
+pub use control::Control;
 pub use net::Known;
 pub use nic::Tap;
 
@@ -26,9 +27,4 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     assets::link(linker)?;
     entropy::link(linker)?;
     heir::link(linker)
-}
-
-/// The power over the node.
-pub fn control(linker: &mut Linker<State>) -> Result<()> {
-    control::link(linker)
 }

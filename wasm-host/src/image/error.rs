@@ -1,6 +1,6 @@
 //! Why an image is refused.
 
-use super::KeyId;
+use super::{Hash, KeyId};
 use crate::plan::PlanError;
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -55,6 +55,15 @@ pub enum ImageError {
     NoComponent {
         name: String,
     },
+    /// A blob that by its own hash is not one of those that are missing.
+    Unwanted {
+        hash: Hash,
+        length: u64,
+    },
+    /// So many of its blobs are missing.
+    Incomplete {
+        missing: usize,
+    },
     /// The component's code is not for the node's engine.
     OtherEngine {
         name: String,
@@ -101,6 +110,10 @@ impl fmt::Display for ImageError {
             ImageError::NoSystem => f.write_str("the image declares no system"),
             ImageError::Plan(error) => write!(f, "{error}"),
             ImageError::NoComponent { name } => write!(f, "the image has no code for component `{name}`"),
+            ImageError::Unwanted { hash, length } => {
+                write!(f, "{length} bytes of hash {hash} are no blob that the image lacks")
+            }
+            ImageError::Incomplete { missing } => write!(f, "the image lacks {missing} of its blobs"),
             ImageError::OtherEngine { name, differences } => {
                 write!(f, "the artifact for component `{name}` was compiled for other engine settings: {differences}")
             }

@@ -25,7 +25,7 @@ mod key;
 mod secret;
 mod stream;
 
-pub use assembly::{AddError, Assembly, Incomplete};
+pub use assembly::Assembly;
 pub use assets::{Asset, Assets};
 pub use blob::Blob;
 #[cfg(feature = "build")]

@@ -1,7 +1,7 @@
 //! The operator's line: commands typed on the console. Whoever holds the console holds the machine.
 
 use super::{
-    Node,
+    Answer, Node,
     history::{self, Deployed},
     status,
 };
@@ -69,7 +69,8 @@ fn obey(node: &Arc<Node>, line: &str) -> String {
         "reboot" => node.platform.power(Power::Reboot),
         _ => return format!("`{command}` is no command; {HELP}"),
     };
-    match node.answer("the operator", "", &mut None, &request) {
+    let Answer::Now(response) = node.answer("the operator", "", &mut None, &request) else { return done };
+    match response {
         Response::Done => done,
         Response::Number(number) => format!("deployment {number} has begun; `history` says how it goes"),
         Response::Text(text) | Response::Refused(text) => text,

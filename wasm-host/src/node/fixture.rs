@@ -15,8 +15,13 @@ use std::sync::Mutex;
 
 /// A component whose `run` is this core code. It has a memory of one page and may wait.
 pub fn component(run: &str) -> Vec<u8> {
+    component_with("", run)
+}
+
+/// The same, with that import.
+pub fn component_with(import: &str, run: &str) -> Vec<u8> {
     let text = format!(
-        r#"(component
+        r#"(component {import}
             (import "pearwood:box/ports@0.2.0" (instance $ports
                 (type $notices' (flags "deadline" "room" "retire"))
                 (export "notices" (type $notices (eq $notices')))

@@ -11,7 +11,7 @@ use alloc::{
 };
 use serde::Serialize;
 
-/// See `history` in `wit/control/control.wit`.
+/// See [`manage::Request::History`].
 #[derive(Serialize)]
 pub struct Deployed {
     pub number: u64,
@@ -98,6 +98,12 @@ pub fn history(node: &Node) -> Vec<Deployed> {
         Deployed::of(record, kept)
     });
     past.chain(now).collect()
+}
+
+/// The record of that number as JSON.
+pub fn one(node: &Node, number: u64) -> Option<String> {
+    let found = history(node).into_iter().rfind(|deployed| deployed.number == number)?;
+    serde_json::to_string(&found).ok()
 }
 
 pub fn json(node: &Node) -> String {

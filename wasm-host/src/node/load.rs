@@ -130,9 +130,6 @@ impl Loaded {
         }
         let has_wasi = wasi::link(&mut linker, &component.component_type())?;
         handle.will_take(Footprint { instance: spec.instance, has_wasi });
-        if spec.controls.is_some() {
-            grants::control(&mut linker)?;
-        }
         let arrows = spec.calls.iter().map(|call| {
             let callee = self.queues.get(usize::from(call.callee)).and_then(Option::as_ref);
             let callee = callee.ok_or_else(|| Error::msg("the box that it calls does not run here"))?;

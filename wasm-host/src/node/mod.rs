@@ -16,6 +16,7 @@ pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
+pub(crate) use manage::{Answer, Follow};
 pub(crate) use start::watch;
 pub use upload::Upload;
 
@@ -23,7 +24,7 @@ use crate::{
     boxes::{BoxHandle, Budget},
     deploy::Deployments,
     engine::{self, Engines},
-    executor::Executor,
+    executor::{Bell, Executor},
     image::{Assembly, EngineSettings, Image, ImageError, PublicKey},
     plan::{BoxPlan, Plan},
     platform::Platform,
@@ -56,6 +57,8 @@ pub struct Node {
     /// the machine is about to be switched off, or to boot again
     ending: AtomicBool,
     pub(crate) deployments: Deployments,
+    /// rings when a box has a line more in its log
+    pub(crate) said: Bell,
     /// bytes of images that are being brought
     pub(crate) uploads: Arc<Budget>,
 }

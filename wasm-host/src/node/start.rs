@@ -6,7 +6,7 @@ use crate::{
     boxes::{BoxHandle, Budget, Parts, supervise},
     deploy::Deployments,
     engine::{Configure, Engines},
-    executor::{Executor, NORMAL_WEIGHT},
+    executor::{Bell, Executor, NORMAL_WEIGHT},
     image::{Image, ImageError, PublicKey},
     plan::BoxPlan,
     platform::Platform,
@@ -109,6 +109,7 @@ impl Node {
             boot_secret,
             ending: AtomicBool::new(false),
             deployments: Deployments::after(platform.slots().map_or(0, |store| store.last_deploy())),
+            said: Bell::default(),
             // each upload has a bound of its own
             uploads: Budget::new(u64::MAX),
         });

@@ -6,7 +6,7 @@
 
 use crate::{
     boxes::{Budget, Charge},
-    image::{Assembly, Hash, Image, Pieces},
+    image::{Assembly, Hash, Image, ImageError, Pieces},
     plan::Plan,
 };
 use alloc::{
@@ -150,13 +150,13 @@ impl Upload {
     pub(super) fn check_complete(&self) -> Result<(), String> {
         match self.assembly.missing().len() {
             0 => Ok(()),
-            lacking => Err(format!("the image lacks {lacking} of its blobs")),
+            missing => Err(ImageError::Incomplete { missing }.to_string()),
         }
     }
 
     /// The image, if nothing is lacking.
     pub(super) fn finish(self) -> Result<Image<'static>, String> {
-        self.assembly.finish().map_err(|incomplete| incomplete.to_string())
+        self.assembly.finish().map_err(|error| error.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
         measure::Meter,
     },
     boxes::{BoxHandle, Parts},
-    grants::{self, Blocks, Tap},
+    grants::{self, Blocks, Control, Tap},
     plan::{
         self, Plan,
         grant::{BlockGrant, Grant, NetGrant},
@@ -33,8 +33,17 @@ pub fn parts(
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
         let arrows = plan.arrows_of(place).filter(|arrow| arrow.client.port == number && !is_stand_in);
         for arrow in arrows {
-            let plan::Service::Device(device) = &arrow.service else { continue };
             let ready = Ready::port(number);
+            let device = match &arrow.service {
+                plan::Service::Port(_) => continue,
+                plan::Service::Device(device) => device,
+                plan::Service::Node => {
+                    let control = Control::new(spec.memory, &parts.signal, ready);
+                    services.push(control.clone());
+                    parts.control = Some(control);
+                    continue;
+                }
+            };
             if let Grant::Block(grant) = arrow.grant {
                 let blocks = Blocks::new(extent(platform, device, grant)?, device, &parts.signal, ready);
                 services.push(blocks.clone());

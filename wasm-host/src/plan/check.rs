@@ -2,7 +2,10 @@
 
 use super::{ArrowPlan, BoxPlan, Plan, PlanError, PortOf, Service, grant::Grant};
 use crate::{
-    arrows::channel::{End, MAX_PORTS},
+    arrows::{
+        CONTROL,
+        channel::{End, MAX_PORTS},
+    },
     image::MAX_ENDORSEMENTS,
     interface::InterfaceName,
     slots::MIN_RESERVE,
@@ -86,7 +89,7 @@ impl Plan {
         }
         let memory = self.boxes.iter().try_fold(0_u64, |sum, spec| sum.checked_add(spec.memory));
         require(memory.is_some(), || "the boxes' memory".into())?;
-        let controlling = self.boxes.iter().filter(|spec| spec.controls.is_some()).count();
+        let controlling = self.arrows.iter().filter(|arrow| arrow.service == Service::Node).count();
         require(controlling <= 1, || "several boxes have the power over the node".into())?;
         self.check_circles()?;
         self.check_arrows()
@@ -104,7 +107,6 @@ impl Plan {
         let keys: BTreeSet<&str> = spec.config.iter().map(|(key, _)| key.as_str()).collect();
         ok(keys.len() == spec.config.len() && keys.len() <= MAX_CONFIG, "its config")?;
         ok(spec.nobody.iter().all(|name| is_interface(name)), "what it asks nobody for")?;
-        ok(spec.controls.is_none_or(|upload| (1 << 20..=4 << 30).contains(&upload)), "its upload")?;
 
         ok(spec.ports.len() <= MAX_PORTS, "it has too many ports")?;
         let mut seen = BTreeSet::new();
@@ -197,6 +199,11 @@ impl Plan {
             }
             (Service::Device(device), Grant::None | Grant::Block(_)) => {
                 label(device).map_err(|_| "its device")?;
+            }
+            (Service::Node, Grant::Control { .. }) => {
+                if self.declared_of(client).path() != CONTROL {
+                    return Err("it leads to the node, which does not speak its protocol");
+                }
             }
             _ => return Err("its grant does not belong to it"),
         }

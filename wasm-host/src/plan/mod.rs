@@ -24,7 +24,7 @@ use grant::{BlockGrant, Grant};
 use serde::{Deserialize, Serialize};
 
 /// The version of the encoding. A node runs plans of this one only.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// The most bytes of an encoded plan.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -87,8 +87,6 @@ pub struct BoxPlan {
     pub calls: Vec<CallPlan>,
     /// What others may call.
     pub exports: Vec<ExportPlan>,
-    /// It has the power over the node, and may bring images of so many bytes.
-    pub controls: Option<u64>,
     /// What it may import and ask nobody for.
     pub nobody: Vec<String>,
 }
@@ -171,6 +169,8 @@ pub enum Service {
     Port(PortOf),
     /// A device, as the platform names it.
     Device(String),
+    /// The node itself: the power over it.
+    Node,
 }
 
 /// Why a plan is not run.
@@ -248,7 +248,7 @@ impl Plan {
         self.arrows_of(place).filter_map(|arrow| match (&arrow.service, &arrow.grant) {
             (Service::Device(device), Grant::Block(grant)) => Some((device.as_str(), Some(*grant))),
             (Service::Device(device), _) => Some((device.as_str(), None)),
-            (Service::Port(_), _) => None,
+            (Service::Port(_) | Service::Node, _) => None,
         })
     }
 
@@ -271,7 +271,16 @@ impl Plan {
 
     /// The box that has the power over its node.
     pub fn controlling(&self) -> Option<&BoxPlan> {
-        self.boxes.iter().find(|spec| spec.controls.is_some())
+        let place = self.arrows.iter().find(|arrow| arrow.service == Service::Node)?.client.place;
+        self.boxes.get(usize::from(place))
+    }
+
+    /// The most bytes of an image that the box at that position may bring, if it has the power over the node.
+    pub fn upload_of(&self, place: usize) -> Option<u64> {
+        self.arrows_of(place).find_map(|arrow| match arrow.grant {
+            Grant::Control { upload } => Some(upload),
+            _ => None,
+        })
     }
 
     /// Whether they differ in nothing but their versions.
@@ -311,7 +320,6 @@ impl BoxPlan {
             ports: Vec::new(),
             calls: Vec::new(),
             exports: Vec::new(),
-            controls: None,
             nobody: Vec::new(),
         }
     }

@@ -33,9 +33,9 @@ fn sound() -> Plan {
         ports: vec![
             port("pearwood:net/tcp@0.2.0", End::Client, 0),
             port("pearwood:http/handler@0.2.0", End::Client, 1),
+            port("pearwood:control/node@0.2.0", End::Client, 4),
         ],
         config: vec![("a".into(), "b".into())],
-        controls: Some(64 << 20),
         ..BoxPlan::new("http", "http")
     };
     let site = BoxPlan {
@@ -72,6 +72,7 @@ fn sound() -> Plan {
             protocol("pearwood:http/handler@0.2"),
             protocol("pearwood:hardware/nic@0.2"),
             protocol("pearwood:hardware/block@0.2"),
+            protocol("pearwood:control/node@0.2"),
         ],
         boxes: vec![net, http, site, store],
         arrows: vec![
@@ -79,6 +80,7 @@ fn sound() -> Plan {
             arrow((1, 0), to(0, 1), Grant::Net(tcp)),
             arrow((1, 1), to(2, 0), Grant::Said("example.org/a".into())),
             arrow((3, 0), device("disk0"), Grant::Block(block)),
+            arrow((1, 2), Service::Node, Grant::Control { upload: 64 << 20 }),
         ],
     }
 }
@@ -134,13 +136,12 @@ fn what_is_not_sound_is_named() {
         ("box `net`: its restart", |p| p.boxes[0].restart.min = Duration::ZERO),
         ("box `net`: its restart", |p| p.boxes[0].restart.max = Duration::MAX),
         ("box `http`: its config", |p| p.boxes[1].config.push(("a".into(), "c".into()))),
-        ("box `http`: its upload", |p| p.boxes[1].controls = Some(u64::MAX)),
         ("box `site`: what it asks nobody for", |p| p.boxes[2].nobody[0].clear()),
         ("box `net`: it has too many ports", |p| {
             let port = p.boxes[0].ports[1].clone();
             p.boxes[0].ports.resize(MAX_PORTS + 1, port);
         }),
-        ("box `net`: a port of no protocol", |p| p.boxes[0].ports[0].protocol = 4),
+        ("box `net`: a port of no protocol", |p| p.boxes[0].ports[0].protocol = 5),
         ("box `net`: a port of no interface", |p| p.boxes[0].ports[0].interface = "tcp".into()),
         ("box `http`: two ports of one protocol", |p| p.boxes[1].ports[0].protocol = 1),
         ("box `net`: a client's port comes after", |p| p.boxes[0].ports.reverse()),
@@ -154,7 +155,7 @@ fn what_is_not_sound_is_named() {
         ("box `site`: it calls itself", |p| p.boxes[2].calls[0].callee = 2),
         ("box `site`: it calls what is not exported", |p| p.boxes[2].calls[0].callee = 1),
         ("box `site`: it calls functions that are not exported so", |p| p.boxes[2].calls[0].functions.push(2)),
-        ("several boxes have the power", |p| p.boxes[0].controls = Some(1 << 20)),
+        ("several boxes have the power", |p| double(&mut p.arrows)),
         ("box `site` waits for a box that waits for it", |p| {
             let export = ExportPlan { interface: "a:b/c".into(), functions: vec![] };
             p.boxes[2].exports.push(export);
@@ -162,7 +163,7 @@ fn what_is_not_sound_is_named() {
             p.boxes[3].calls.push(CallPlan { interface, callee: 2, export, functions: vec![] });
         }),
         ("arrow 1, of box ``: it joins a port that is not there", |p| p.arrows[1].client.place = 9),
-        ("arrow 1, of box `http`: it joins a port that is not there", |p| p.arrows[1].client.port = 2),
+        ("arrow 1, of box `http`: it joins a port that is not there", |p| p.arrows[1].client.port = 3),
         ("arrow 1, of box `http`: it joins a port that is not there", |p| {
             p.arrows[1].service = Service::Port(PortOf { place: 4, port: 0 });
         }),
@@ -199,6 +200,9 @@ fn what_is_not_sound_is_named() {
         ("arrow 2, of box `http`: its grant", |p| {
             p.arrows[2].grant = Grant::Said("a\nb".into());
         }),
+        ("arrow 4, of box `http`: its grant", |p| p.arrows[4].grant = Grant::Control { upload: u64::MAX }),
+        ("arrow 4, of box `http`: its grant does not belong", |p| p.arrows[4].grant = Grant::None),
+        ("arrow 4, of box `http`: it leads to the node, which", |p| p.arrows[4].client.port = 1),
         ("arrow 3, of box `store`: its grant", |p| sectors_of(p).last = Some(1)),
         ("arrow 3, of box `store`: its grant", |p| sectors_of(p).first = u64::MAX),
     ];
@@ -217,9 +221,9 @@ fn what_is_not_sound_is_named() {
         ("10000-*", false, false, true),
     ] {
         let mut plan = sound();
-        double(&mut plan.arrows);
+        plan.arrows.push(plan.arrows[3].clone());
         let sectors = Sectors::parse(first).unwrap();
-        plan.arrows[4].grant = Grant::Block(BlockGrant { sectors, read_only });
+        plan.arrows[5].grant = Grant::Block(BlockGrant { sectors, read_only });
         if let Grant::Block(grant) = &mut plan.arrows[3].grant {
             grant.read_only = other_read_only;
         }
@@ -316,7 +320,7 @@ fn mutate(random: &mut Random, plan: &mut Plan) {
                 9 => shuffle(random, &mut spec.ports),
                 10 => shuffle(random, &mut spec.calls),
                 11 => shuffle(random, &mut spec.exports),
-                12 => spec.controls = Some(number),
+                12 => spec.instance = number,
                 13 => {
                     if let Some(port) = random.one(&mut spec.ports) {
                         *port = PortPlan { interface: text, side: port.side.other(), protocol: number as u16 };
@@ -337,7 +341,7 @@ fn mutate(random: &mut Random, plan: &mut Plan) {
         _ => {
             let Some(arrow) = random.one(&mut plan.arrows) else { return };
             let at = PortOf { place: number as u16, port: random.number() as u8 };
-            match random.below(6) {
+            match random.below(7) {
                 0 => arrow.client = at,
                 1 => arrow.service = Service::Port(at),
                 2 => arrow.service = Service::Device(text),
@@ -346,6 +350,7 @@ fn mutate(random: &mut Random, plan: &mut Plan) {
                     arrow.grant =
                         Grant::Block(BlockGrant { sectors: Sectors { first: number, last: None }, read_only: false })
                 }
+                5 => (arrow.service, arrow.grant) = (Service::Node, Grant::Control { upload: number }),
                 _ => arrow.grant = Grant::Said(text),
             }
         }
@@ -358,6 +363,7 @@ fn use_all(plan: &Plan) {
         assert_eq!(plan.position(&spec.name), Some(place));
         assert!(!plan.is_called(place) || plan.boxes.iter().any(|other| !other.calls.is_empty()));
         plan.devices_of(place).for_each(drop);
+        assert!(plan.upload_of(place).is_none() || plan.controlling() == Some(spec));
         spec.ports.iter().for_each(|port| assert!(!plan.protocol_of(port).path().is_empty()));
     }
     for arrow in &plan.arrows {

@@ -26,13 +26,14 @@ pub enum Role {
 /// Names and bytes lie in the message that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request<'a> {
-    /// Nothing: the client is still there. Answered by the control box, as are all down to `Cancel`.
+    /// Nothing: the client is still there. Answered by the control box, as are `Page`, `Metrics` and `Cancel`.
     Ping,
     /// The web console: HTML that asks for `Describe`, `Logs` and so on beside it.
     Page,
     /// What has been measured, in Prometheus' text format.
     Metrics,
-    /// Lines of the log of a box, or of all: [`LogLines`] as JSON in each response. The last 64 of each box are there.
+    /// Lines of the log of a box, or of all: an array of [`LogLines`] as JSON in each response, of which there may be
+    /// several. The last 64 of each box are there; if they are followed, others come as they are written.
     Logs {
         name: Option<&'a str>,
         follow: bool,
@@ -111,6 +112,10 @@ pub enum Request<'a> {
     Successor {
         begun: bool,
     },
+
+    /// A token by which programs that cannot sign read the metrics in the place of the key that asks, over HTTP. Answered
+    /// by the control box.
+    Token,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +194,7 @@ impl Request<'_> {
             Request::Ping
             | Request::Page
             | Request::Metrics
+            | Request::Token
             | Request::Logs { .. }
             | Request::Watch { .. }
             | Request::Cancel { .. }

@@ -1,21 +1,24 @@
-//! What is asked: looked at, and passed on to the node.
+//! What is asked: looked at, and passed on to the node; and what the node answers.
 
 use super::{
+    Control,
     connection::{Around, Open},
     lockout::judge,
+    node::{Answer, Next, Noted, Then, Whose},
 };
 use crate::{
-    message::{Request, Response, Role, Settings},
+    message::{self, Request, Response, Role, Settings},
     metrics,
     page::PAGE,
     power::{Level, Outside},
 };
+use wit::Record;
 
-/// The longest answer. A system whose description is longer is beyond what this protocol is for.
-const MAX_ANSWER: usize = 4 << 20;
+/// What one client may follow at once.
+const MOST_FOLLOWED: usize = 8;
 
 impl Open {
-    /// None: what is asked is answered later, or not at all.
+    /// None: what is asked is answered later.
     pub fn answer(
         &mut self,
         id: u32,
@@ -31,92 +34,177 @@ impl Open {
             let why = format!("{name} may not {what}: this needs the role `{needs}`, and the key has `{role}`");
             return Some(Response::Refused(why));
         }
-        // what changes something has a line in the log, with who wants it
-        if let Some(what) = request.changes() {
-            outside.log(Level::Info, &format!("{} {what}", self.name));
-        }
-        let response = self.obey(id, request, around, outside)?;
-        Some(match response {
-            Response::Text(text) if text.len() > MAX_ANSWER => {
-                Response::Refused(format!("the answer has {} bytes, more than {MAX_ANSWER}", text.len()))
-            }
-            response => response,
-        })
+        self.obey(id, &request, around).unwrap_or_else(|why| Some(Response::Refused(why)))
     }
 
-    fn obey(
-        &mut self,
-        id: u32,
-        request: Request<'_>,
-        around: &mut Around<'_>,
-        outside: &mut impl Outside,
-    ) -> Option<Response> {
-        let by = self.name.clone();
+    fn obey(&mut self, id: u32, asked: &Request<'_>, around: &mut Around<'_>) -> Result<Option<Response>, String> {
         let (place, now) = (around.place, around.now);
-        let request = match request {
-            Request::Ping => return Some(Response::Done),
-            Request::Page => return Some(Response::Text(PAGE.into())),
-            Request::Metrics => {
-                let described = outside.text(&Request::Describe);
-                let text = described.and_then(|text| {
-                    metrics::metrics(&text).ok_or_else(|| "the node's description is not understood".into())
-                });
-                return Some(text.into());
-            }
-            Request::Logs { name, follow } => return self.streams.logs(id, name, follow, outside),
-            Request::Watch { number } => return self.streams.watch(id, number, outside),
+        let mut judged = None;
+        let then = match asked {
+            Request::Ping => return Ok(Some(Response::Done)),
+            Request::Page => return Ok(Some(Response::Text(PAGE.into()))),
+            Request::Token => return Ok(Some(Response::Text(around.identity.token(&self.key).to_hex().to_string()))),
             Request::Cancel { request } => {
-                self.streams.cancel(request);
-                return Some(Response::Done);
-            }
-            Request::System => return Some(self.system(around, outside)),
-            Request::Begin { manifest } => return Some(around.uploads.begin(place, &by, manifest, now, outside)),
-            Request::RollBack(settings) => {
-                if let Err(why) = self.judge(false, &settings, outside) {
-                    return Some(Response::Refused(why));
+                if let Some(ticket) = self.follows.remove(request) {
+                    around.node.cancel(ticket);
                 }
-                Request::RollBack(Settings { same_authority: self.role < Role::Deploy, ..settings })
+                return Ok(Some(Response::Done));
+            }
+            Request::Logs { .. } | Request::Watch { .. } => {
+                if self.follows.contains_key(&id) {
+                    return Err(format!("request {id} is still under way"));
+                }
+                if self.follows.len() >= MOST_FOLLOWED {
+                    return Err(format!("{MOST_FOLLOWED} logs and deployments are followed already"));
+                }
+                if !around.node.may_follow() {
+                    return Err("others follow as many logs and deployments as the node can tell of".into());
+                }
+                Then::Follow
+            }
+            Request::Metrics => Then::Metrics,
+            Request::System => Then::System,
+            Request::Begin { .. } => {
+                around.uploads.begin(place, &self.name, now)?;
+                Then::Begun
+            }
+            Request::RollBack(settings) => {
+                let settings = Settings { same_authority: self.role < Role::Deploy, ..settings.clone() };
+                judged = Some(Request::Successor { begun: false });
+                Then::Judge(Next::RollBack(settings))
             }
             Request::Lacks | Request::Put { .. } | Request::Deploy(_) | Request::Forget => {
-                let goes_on = around.uploads.goes_on(place, now);
-                let judged = goes_on.and_then(|()| match &request {
-                    Request::Deploy(settings) => self.judge(true, settings, outside),
-                    _ => Ok(()),
-                });
-                if let Err(why) = judged {
-                    return Some(Response::Refused(why));
+                around.uploads.goes_on(place, now)?;
+                match asked {
+                    Request::Deploy(settings) => {
+                        judged = Some(Request::Successor { begun: true });
+                        Then::Judge(Next::Deploy(settings.clone()))
+                    }
+                    Request::Forget => Then::Taken,
+                    Request::Put { .. } => Then::PassShort,
+                    _ => Then::Pass,
                 }
-                request
             }
-            request => request,
+            _ => Then::Pass,
         };
-        let response = outside.ask(&by, &request);
-        let is_over = matches!((&request, &response), (Request::Deploy(_), Response::Number(_)) | (Request::Forget, _));
-        if is_over {
-            around.uploads.end();
+        let request = match &then {
+            Then::Metrics => Request::Describe,
+            _ => judged.unwrap_or_else(|| asked.clone()),
+        };
+        let noted = asked.changes().map(|what| Noted {
+            done: format!("{} {what}", self.name),
+            refused: format!("{} was refused to {}", self.name, asked.what()),
+        });
+        let whose = Whose { place, session: around.session, id };
+        let follows = then == Then::Follow;
+        self.in_turn |= !follows && then != Then::PassShort;
+        let ticket = around.node.ask(Some(whose), &self.name, &request, then, noted);
+        match follows {
+            true => drop(self.follows.insert(id, ticket)),
+            false => self.pending += 1,
         }
-        Some(response)
-    }
-
-    fn judge(&self, begun: bool, settings: &Settings, outside: &mut impl Outside) -> Result<(), String> {
-        match outside.successor(begun)? {
-            Some(authority) => judge(&authority, &self.key, self.role, settings.allow_lockout),
-            None => Ok(()),
-        }
+        Ok(None)
     }
 
     /// The declaration. What the node's key is derived from is for those who may write it.
-    fn system(&self, around: &Around<'_>, outside: &mut impl Outside) -> Response {
-        let text = match outside.text(&Request::System) {
-            Ok(text) => text,
-            Err(why) => return Response::Refused(why),
-        };
-        match &around.config.secret {
+    fn system(&self, text: String, secret: Option<&str>) -> Response {
+        match secret {
             Some(secret) if self.role < Role::Deploy => match text.contains(secret) {
                 true => Response::Text(text.replace(secret, "…")),
                 false => Response::Refused("there is a secret in the declaration that cannot be left out".into()),
             },
             _ => Response::Text(text),
         }
+    }
+}
+
+impl Control {
+    /// Takes in an event of the node.
+    pub(super) fn heard(&mut self, record: &Record<'_>, outside: &mut impl Outside) {
+        match self.node.heard(record) {
+            Ok(None) => {}
+            Ok(Some(answer)) => self.answered(answer, outside),
+            Err(_) => outside.log(Level::Error, "what the node answers is not understood"),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer, outside: &mut impl Outside) {
+        let Some((whose, then, noted)) = self.node.take(&answer) else { return };
+        if then == Then::Scraped {
+            return self.scrapes.told(measured(&answer.bytes));
+        }
+        let Some(whose) = whose else { return };
+        let there = self.connections.get_mut(&whose.place).filter(|connection| connection.session == whose.session);
+        let mut response = match then {
+            Then::Pass | Then::PassShort | Then::Follow if noted.is_none() => None,
+            _ => Some(
+                message::decode(&answer.bytes)
+                    .unwrap_or_else(|| Response::Refused("the node's answer is not understood".into())),
+            ),
+        };
+        let is_refused = matches!(response, Some(Response::Refused(_)));
+        if matches!((&then, is_refused), (Then::Begun, true) | (Then::Taken, false)) {
+            self.uploads.end(whose.place);
+        }
+        let mut note = |response: &Option<Response>| match (&noted, response) {
+            (Some(noted), Some(Response::Refused(why))) => {
+                outside.log(Level::Warn, &format!("{}: {why}", noted.refused));
+            }
+            (Some(noted), _) => outside.log(Level::Info, &noted.done),
+            (None, _) => {}
+        };
+        let is_judged = matches!((&then, &response), (Then::Judge(_), Some(Response::Successor(_))));
+        if !is_judged {
+            note(&response);
+        }
+        let Some(connection) = there else { return };
+        let Some(open) = connection.open() else { return };
+        match (then, &mut response) {
+            (Then::Metrics, Some(_)) => response = Some(measured(&answer.bytes).into()),
+            (Then::System, Some(Response::Text(text))) => {
+                let text = std::mem::take(text);
+                response = Some(open.system(text, self.config.secret.as_deref()));
+            }
+            (Then::Judge(next), Some(Response::Successor(authority))) => {
+                let (Next::Deploy(settings) | Next::RollBack(settings)) = &next;
+                let judged = authority
+                    .as_ref()
+                    .map_or(Ok(()), |authority| judge(authority, &open.key, open.role, settings.allow_lockout));
+                match judged {
+                    Err(why) => {
+                        response = Some(Response::Refused(why));
+                        note(&response);
+                    }
+                    Ok(()) => {
+                        let (request, then) = match next {
+                            Next::Deploy(settings) => (Request::Deploy(settings), Then::Taken),
+                            Next::RollBack(settings) => (Request::RollBack(settings), Then::Pass),
+                        };
+                        self.node.ask(Some(whose), &open.name, &request, then, noted);
+                        return;
+                    }
+                }
+            }
+            _ => {}
+        }
+        let is_followed = open.follows.get(&whose.id) == Some(&answer.ticket);
+        if is_followed && answer.is_last {
+            open.follows.remove(&whose.id);
+        } else if !is_followed {
+            open.pending = open.pending.saturating_sub(1);
+            open.in_turn &= open.pending > 0;
+        }
+        let bytes = response.map_or(answer.bytes, |response| message::encode(&response));
+        connection.respond(whose.id, &bytes, self.now);
+    }
+}
+
+/// The metrics that follow from the node's description.
+fn measured(response: &[u8]) -> Result<String, String> {
+    let misunderstood = || "the node's description is not understood".into();
+    match message::decode(response) {
+        Some(Response::Text(text)) => metrics::metrics(&text).ok_or_else(misunderstood),
+        Some(Response::Refused(why)) => Err(why),
+        _ => Err(misunderstood()),
     }
 }

@@ -1,15 +1,15 @@
 //! One connection: the handshake, the proof of a key, and then requests.
 
-use super::{SECOND, streams::Streams, uploads::Uploads};
+use super::{SECOND, node::Node, uploads::Uploads};
 use crate::{
     channel::{Channel, ChannelError, Handshake, Identity, MAX_HANDSHAKE},
     config::{Config, hex},
     frames::{self, Assembled, Inbox, MAX_FRAME},
-    message::{self, Greeting, Hello, Request, Response, Role, VERSION},
+    message::{self, Greeting, Hello, Request, Role, VERSION},
     power::{Level, Outside},
 };
 use ed25519_dalek::{Signature, VerifyingKey};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use wit::{
     Batch, INITIAL_CREDIT,
     tcp::{Command, Endpoint},
@@ -40,10 +40,15 @@ const MAX_INBOX: usize = 2 * INITIAL_CREDIT as usize;
 /// With this much to send, nothing more is asked of the node.
 const MUCH: usize = 256 << 10;
 
+/// Requests of one client that are under way at the node, if their answers are short.
+const MOST_PENDING: usize = 16;
+
 /// The most bytes held for all connections: beyond it, answers have to wait for others to be taken.
 const MAX_HELD: usize = 8 << 20;
 
 pub struct Connection {
+    /// which of all it is
+    pub session: u64,
     pub remote: Endpoint,
     pub since: u64,
     /// bytes that may be sent
@@ -93,14 +98,22 @@ pub struct Open {
     pub key: [u8; 32],
     pub role: Role,
     pub name: Arc<str>,
-    pub streams: Streams,
+    /// tickets of what is followed, by the client's number of the request
+    pub follows: BTreeMap<u32, u32>,
+    /// other requests that the node has not answered yet
+    pub pending: usize,
+    /// Nothing else is asked before those are answered.
+    pub in_turn: bool,
 }
 
 /// What a connection has to do with beside itself.
 pub struct Around<'a> {
     pub now: u64,
     pub config: &'a Config,
+    pub identity: &'a Identity,
     pub uploads: &'a mut Uploads,
+    pub node: &'a mut Node,
+    pub session: u64,
     /// the peer and the number of the connection
     pub place: (u32, u32),
     /// bytes held for other connections
@@ -128,8 +141,9 @@ impl State {
 }
 
 impl Connection {
-    pub fn new(remote: Endpoint, state: State, now: u64) -> Self {
+    pub fn new(session: u64, remote: Endpoint, state: State, now: u64) -> Self {
         Connection {
+            session,
             remote,
             since: now,
             credit: INITIAL_CREDIT,
@@ -173,7 +187,27 @@ impl Connection {
     }
 
     pub fn follows(&self) -> bool {
-        matches!(&self.state, State::Open(open) if !open.streams.is_empty())
+        matches!(&self.state, State::Open(open) if !open.follows.is_empty())
+    }
+
+    pub fn open(&mut self) -> Option<&mut Open> {
+        match &mut self.state {
+            State::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    /// The node has not answered yet.
+    fn is_pending(&self) -> bool {
+        matches!(&self.state, State::Open(open) if open.pending > 0)
+    }
+
+    /// Whether another request may be looked at. Most have to wait for the answer to the one before.
+    fn may_ask(&self, around: &Around<'_>) -> bool {
+        match &self.state {
+            State::Open(open) => around.node.has_room() && !open.in_turn && open.pending < MOST_PENDING,
+            _ => true,
+        }
     }
 
     pub fn held(&self) -> usize {
@@ -198,11 +232,17 @@ impl Connection {
         }
     }
 
+    /// When the client counts as having nothing to ask for now.
+    pub fn rests_at(&self, now: u64) -> u64 {
+        let waits = self.has_proved() && self.ends_at.is_none();
+        if waits { (self.heard_at + PAUSE).max(now + 1) } else { u64::MAX }
+    }
+
     /// Whether it is to end now.
     pub fn ending(&self, now: u64) -> Ending {
         match () {
             () if self.broken || now >= self.deadline() => Ending::Abort,
-            () if self.unsent() > 0 || self.finishing => Ending::NotYet,
+            () if self.unsent() > 0 || self.is_pending() || self.finishing => Ending::NotYet,
             () if self.is_over() => Ending::Finish,
             () if matches!(self.state, State::Over) => Ending::Abort,
             () => Ending::NotYet,
@@ -252,7 +292,7 @@ impl Connection {
     /// Takes in what has come, as far as there is room for what follows.
     pub fn advance(&mut self, around: &mut Around<'_>, outside: &mut impl Outside) {
         let now = around.now;
-        while self.ends_at.is_none() && self.unsent() < MUCH && around.held + self.held() < MAX_HELD + MUCH {
+        while self.ends_at.is_none() && self.takes_more(around.held) && self.may_ask(around) {
             match self.step(around, outside) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -297,7 +337,7 @@ impl Connection {
                     let request: Request<'_> = message::decode(&bytes).ok_or(ChannelError)?;
                     let response = open.answer(id, request, around, outside);
                     if let Some(response) = response {
-                        open.respond(id, &response, &mut self.out)?;
+                        frames::seal(&mut open.channel, id, &message::encode(&response), &mut self.out)?;
                     }
                 }
                 self.state = State::Open(open);
@@ -338,7 +378,8 @@ impl Connection {
                 let name: Arc<str> = name.into();
                 self.name = Some(name.clone());
                 around.sessions.push(key);
-                self.state = State::Open(Box::new(Open { channel, key, role, name, streams: Streams::default() }));
+                let (follows, pending, in_turn) = (BTreeMap::new(), 0, false);
+                self.state = State::Open(Box::new(Open { channel, key, role, name, follows, pending, in_turn }));
                 outside.log(Level::Info, &format!("{} may {role}", self.who()));
             }
             Greeting::Refused(why) => {
@@ -349,18 +390,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks at what the client follows.
-    pub fn look(&mut self, now: u64, held: usize, outside: &mut impl Outside) {
-        let full = self.unsent() >= MUCH || held + self.held() >= MAX_HELD;
+    /// Whether there is room for an answer. `held`: bytes held for other connections.
+    pub fn takes_more(&self, held: usize) -> bool {
+        self.unsent() < MUCH && held + self.held() < MAX_HELD + MUCH
+    }
+
+    /// Passes on a response, encoded.
+    pub fn respond(&mut self, id: u32, response: &[u8], now: u64) {
         let State::Open(open) = &mut self.state else { return };
-        if full || self.ends_at.is_some() {
-            return;
-        }
-        let Open { channel, streams, .. } = &mut **open;
-        for (id, response) in streams.look(outside) {
-            if respond(channel, id, &response, &mut self.out).is_err() {
-                self.ends_at = Some(now);
-            }
+        if frames::seal(&mut open.channel, id, response, &mut self.out).is_err() {
+            self.ends_at = Some(now);
         }
     }
 
@@ -382,14 +421,4 @@ impl Connection {
             self.out = Vec::new();
         }
     }
-}
-
-impl Open {
-    fn respond(&mut self, id: u32, response: &Response, out: &mut Vec<u8>) -> Result<(), ChannelError> {
-        respond(&mut self.channel, id, response, out)
-    }
-}
-
-fn respond(channel: &mut Channel, id: u32, response: &Response, out: &mut Vec<u8>) -> Result<(), ChannelError> {
-    frames::seal(channel, id, &message::encode(response), out)
 }

@@ -4,7 +4,8 @@ mod answer;
 mod connection;
 mod limits;
 mod lockout;
-mod streams;
+mod node;
+mod scrapes;
 mod uploads;
 
 pub use lockout::lockout;
@@ -12,21 +13,22 @@ pub use lockout::lockout;
 use crate::{
     channel::Identity,
     config::Config,
+    message::Request,
     power::{Level, Outside},
 };
 use connection::{Around, Connection, Ending, State};
 use limits::Failures;
+use node::{Node, Then};
+use scrapes::{Admission, Scrapes};
 use std::collections::BTreeMap;
 use uploads::Uploads;
 use wit::{
     Incoming, Peers, Record,
+    control::Attach,
     tcp::{Command, Endpoint, Event},
 };
 
 const SECOND: u64 = 1_000_000_000;
-
-/// How often what is followed is looked at.
-const POLL: u64 = SECOND / 4;
 
 /// Pauses before a port that was refused is asked for again.
 const AGAIN: u64 = 5 * SECOND;
@@ -44,8 +46,14 @@ pub struct Control {
     connections: BTreeMap<(u32, u32), Connection>,
     failures: Failures,
     uploads: Uploads,
-    /// when what is followed is looked at next
-    look_at: u64,
+    node: Node,
+    scrapes: Scrapes,
+    /// by which metrics are read: one for each key
+    tokens: Vec<blake3::Hash>,
+    /// connections so far
+    sessions: u64,
+    /// turns so far
+    turns: usize,
     retiring: bool,
 }
 
@@ -56,31 +64,43 @@ pub struct Wake<'a> {
     pub now: u64,
     /// events of `pearwood:net/tcp`
     pub tcp: &'a [u8],
+    /// events of `pearwood:control/node`
+    pub node: &'a [u8],
+    /// commands of `pearwood:http/handler`
+    pub http: &'a [u8],
     /// A peer that had no room may have room again.
     pub room: bool,
 }
 
 impl Control {
     pub fn new(config: Config, identity: Identity) -> Self {
+        let tokens = config.keys.iter().map(|grantee| identity.token(&grantee.key)).collect();
         Control {
             config,
             identity,
+            tokens,
+            scrapes: Scrapes::default(),
             now: 0,
             peers: Peers::default(),
             connections: BTreeMap::new(),
             failures: Failures::default(),
             uploads: Uploads::default(),
-            look_at: u64::MAX,
+            node: Node::default(),
+            sessions: 0,
+            turns: 0,
             retiring: false,
         }
     }
 
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
-        let connections = self.connections.values().map(Connection::deadline);
-        let look_at = if self.peers.any_retiring() { self.look_at.min(self.now + POLL) } else { self.look_at };
-        let others = [look_at, self.uploads.deadline()];
-        connections.chain(self.peers.iter().filter_map(|(_, again, _)| *again)).chain(others).min().unwrap_or(u64::MAX)
+        let connections = self.connections.iter().map(|(key, connection)| {
+            let retires = self.peers.is_retiring(key.0);
+            connection.deadline().min(if retires { connection.rests_at(self.now) } else { u64::MAX })
+        });
+        let more = if self.scrapes.has_more() { self.now } else { u64::MAX };
+        let asks = self.peers.iter().filter_map(|(_, again, _)| *again);
+        connections.chain(asks).chain([self.uploads.deadline(), more]).min().unwrap_or(u64::MAX)
     }
 
     /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.
@@ -97,7 +117,7 @@ impl Control {
     }
 
     pub fn is_done(&self) -> bool {
-        self.retiring && self.connections.is_empty()
+        self.retiring && self.connections.is_empty() && self.scrapes.is_done()
     }
 
     /// The number of connections, for tests.
@@ -107,7 +127,7 @@ impl Control {
 
     /// Bytes that are held for connections.
     pub fn held(&self) -> usize {
-        self.connections.values().map(Connection::held).sum()
+        self.connections.values().map(Connection::held).sum::<usize>() + self.node.held()
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -130,6 +150,21 @@ impl Control {
                 Incoming::Record(peer, record) => self.event(peer, &record, outside),
             }
         }
+        for incoming in wit::incoming(wake.node).flatten() {
+            match incoming {
+                Incoming::Attach(_, attach) => {
+                    if let Ok(attach) = Attach::decode(attach) {
+                        self.node.attached(&attach);
+                    }
+                }
+                Incoming::Detach(..) | Incoming::Retire(_) => {}
+                Incoming::Record(_, record) => self.heard(&record, outside),
+            }
+        }
+        self.scrapes.turn(wake.http, &Admission { config: &self.config, tokens: &self.tokens });
+        if self.scrapes.take_wish() {
+            self.node.ask(None, "", &Request::Describe, Then::Scraped, None);
+        }
         self.listen_again();
         self.serve(outside);
         self.send(outside);
@@ -140,15 +175,22 @@ impl Control {
             peers.flush(|peer, batch| outside.send(peer, batch));
         }
         let there = |place| self.connections.get(&place).is_some_and(|it| !it.is_over());
-        if let Some(name) = self.uploads.drop_stale(self.now, there, outside) {
+        if let Some(name) = self.uploads.take_stale(self.now, there) {
+            self.node.ask(None, &name, &Request::Forget, Then::PassShort, None);
             outside.log(Level::Warn, &format!("the image that {name} was bringing is dropped"));
         }
+        let connections = &self.connections;
+        self.node.sweep(|whose| {
+            connections.get(&whose.place).is_some_and(|it| it.session == whose.session && !it.is_over())
+        });
+        self.node.flush(wake.room, |batch| outside.ask(batch));
+        self.scrapes.flush(wake.room, |peer, batch| outside.answer(peer, batch));
     }
 
     fn attached(&mut self, peer: u32) {
         self.forget(peer);
         self.peers.attach(peer, None);
-        if !self.retiring {
+        if !self.retiring && !self.config.keys.is_empty() {
             self.listen(peer);
         }
     }
@@ -237,7 +279,8 @@ impl Control {
             }
         }
         let state = State::begin(&self.identity, outside.random());
-        self.connections.insert((peer, number), Connection::new(remote, state, self.now));
+        self.sessions += 1;
+        self.connections.insert((peer, number), Connection::new(self.sessions, remote, state, self.now));
     }
 
     /// Which of those that have proved nothing makes room: one of whoever has most of them, rather one that has said
@@ -255,9 +298,12 @@ impl Control {
 
     /// Lets each connection do what it can.
     fn serve(&mut self, outside: &mut impl Outside) {
-        let look = self.now >= self.look_at;
         let mut held = self.held();
-        let keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        let mut keys: Vec<(u32, u32)> = self.connections.keys().copied().collect();
+        // somebody else is first each time, since the node takes only so many requests at once
+        let count = keys.len().max(1);
+        keys.rotate_left(self.turns % count);
+        self.turns = self.turns.wrapping_add(1);
         let mut sessions = self.connections.values().filter_map(Connection::key).collect();
         for key in keys {
             let Some(connection) = self.connections.get_mut(&key) else { continue };
@@ -265,15 +311,15 @@ impl Control {
             let mut around = Around {
                 now: self.now,
                 config: &self.config,
+                identity: &self.identity,
                 uploads: &mut self.uploads,
+                node: &mut self.node,
+                session: connection.session,
                 place: key,
                 held,
                 sessions: &mut sessions,
             };
             connection.advance(&mut around, outside);
-            if look {
-                connection.look(self.now, held, outside);
-            }
             if self.retiring {
                 connection.retire(self.now);
             } else if self.peers.is_retiring(key.0) {
@@ -281,12 +327,12 @@ impl Control {
             }
             held += connection.held();
         }
-        let follows = self.connections.values().any(Connection::follows);
-        self.look_at = match follows {
-            true if look || self.look_at == u64::MAX => self.now + POLL,
-            true => self.look_at,
-            false => u64::MAX,
-        };
+        for (ticket, whose) in self.node.owing() {
+            let Some(connection) = self.connections.get(&whose.place) else { continue };
+            if connection.takes_more(held - connection.held()) {
+                self.node.go_on(ticket);
+            }
+        }
     }
 
     /// Sends what there is, and ends what is over.

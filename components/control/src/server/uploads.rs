@@ -1,10 +1,6 @@
 //! Whose image is being brought: one at a time, for as long as its connection lasts and something comes.
 
 use super::SECOND;
-use crate::{
-    message::{Request, Response},
-    power::Power,
-};
 use std::sync::Arc;
 
 /// Without a part. What has come is dropped then.
@@ -26,24 +22,13 @@ struct Bringing {
 
 impl Uploads {
     /// Somebody begins an image.
-    pub fn begin(
-        &mut self,
-        place: Place,
-        name: &Arc<str>,
-        manifest: &[u8],
-        now: u64,
-        power: &mut impl Power,
-    ) -> Response {
+    pub fn begin(&mut self, place: Place, name: &Arc<str>, now: u64) -> Result<(), String> {
         if let Some(other) = self.0.as_ref().filter(|other| other.place != place) {
             let why = format!("{} is bringing an image; it is dropped when nothing came for a minute", other.name);
-            return Response::Refused(why);
+            return Err(why);
         }
-        self.0 = None;
-        let response = power.ask(name, &Request::Begin { manifest });
-        if !matches!(response, Response::Refused(_)) {
-            self.0 = Some(Bringing { place, name: name.clone(), heard: now });
-        }
-        response
+        self.0 = Some(Bringing { place, name: name.clone(), heard: now });
+        Ok(())
     }
 
     /// Somebody goes on with the image.
@@ -54,24 +39,18 @@ impl Uploads {
         Ok(())
     }
 
-    /// It was taken.
-    pub fn end(&mut self) {
-        self.0 = None;
+    /// It was taken, or has not begun.
+    pub fn end(&mut self, place: Place) {
+        self.0.take_if(|bringing| bringing.place == place);
     }
 
     pub fn deadline(&self) -> u64 {
         self.0.as_ref().map_or(u64::MAX, |bringing| bringing.heard + STALE)
     }
 
-    /// Drops what is stale, or comes from nobody any more. Yields who brought it.
-    pub fn drop_stale(
-        &mut self,
-        now: u64,
-        is_there: impl FnOnce(Place) -> bool,
-        power: &mut impl Power,
-    ) -> Option<Arc<str>> {
-        let bringing = self.0.take_if(|bringing| bringing.heard + STALE <= now || !is_there(bringing.place))?;
-        power.ask(&bringing.name, &Request::Forget);
-        Some(bringing.name)
+    /// Lets go of what is stale, or comes from nobody any more. Yields who brought it.
+    pub fn take_stale(&mut self, now: u64, is_there: impl FnOnce(Place) -> bool) -> Option<Arc<str>> {
+        let stale = self.0.take_if(|bringing| bringing.heard + STALE <= now || !is_there(bringing.place));
+        stale.map(|bringing| bringing.name)
     }
 }

@@ -4,9 +4,10 @@
 use ed25519_dalek::{Signer, SigningKey};
 use manage::{Authority, Request, Response, Role};
 use pearwood_control::message::Greeting;
-use pearwood_control::{Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Power, Wake};
+use pearwood_control::{Client, Config, Control, Grantee, Heard, Identity, Level, Outside, Wake, message};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use wit::control::{Attach as NodeAttach, Command as NodeCommand, Event as NodeEvent};
 use wit::tcp::{Command, Endpoint, Event};
 use wit::{Batch, Peer, Records};
 
@@ -38,6 +39,23 @@ pub struct FakeNode {
     pub asked_for: Option<bool>,
     /// the declaration, if it is another than usual
     pub declaration: Option<String>,
+    /// The node takes nothing.
+    pub is_busy: bool,
+    /// how it describes itself, if otherwise than usual, and how often it did
+    pub description: Option<String>,
+    pub described: usize,
+    /// batches to peers of the port of HTTP
+    pub answered: Vec<(u32, Vec<u8>)>,
+    /// what it has to say to the box
+    events: Batch,
+    begun: Vec<u8>,
+    follows: BTreeMap<u32, Follow>,
+}
+
+/// The request of which more is to be said, and whether that was asked for.
+enum Follow {
+    Logs { name: Option<String>, next: BTreeMap<String, usize>, is_wanted: bool },
+    Watch { number: u64, said: String, is_wanted: bool },
 }
 
 impl FakeNode {
@@ -50,24 +68,144 @@ impl FakeNode {
     }
 }
 
-impl Power for FakeNode {
-    fn ask(&mut self, by: &str, request: &Request<'_>) -> Response {
+impl FakeNode {
+    fn say(&mut self, ticket: u32, response: &Response, is_last: bool) {
+        let bytes = message::encode(response);
+        let mut parts = bytes.chunks(60_000).peekable();
+        while let Some(data) = parts.next() {
+            let event = match () {
+                () if parts.peek().is_some() => NodeEvent::Part { ticket, data },
+                () if is_last => NodeEvent::Last { ticket, data },
+                () => NodeEvent::More { ticket, data },
+            };
+            event.encode(&mut self.events);
+        }
+    }
+
+    fn lines(&self, name: &str, first: usize) -> Option<String> {
+        let line = |(number, text): (usize, &String)| {
+            format!("{{\"number\":{number},\"at\":{number},\"level\":\"info\",\"text\":\"{text}\"}}")
+        };
+        let lines: Vec<String> = self.logs.get(name)?.iter().enumerate().skip(first).map(line).collect();
+        Some(format!("[{}]", lines.join(",")))
+    }
+
+    /// The lines that are not told yet.
+    fn all_lines(&self, name: Option<&str>, next: &mut BTreeMap<String, usize>) -> Vec<String> {
+        let mut all = Vec::new();
+        for (of, lines) in &self.logs {
+            let first = next.insert(of.clone(), lines.len()).unwrap_or_default();
+            if name.is_none_or(|name| name == of) && first < lines.len() {
+                all.push(format!("{{\"name\":\"{of}\",\"lines\":{}}}", self.lines(of, first).unwrap()));
+            }
+        }
+        all
+    }
+
+    fn record(&self, number: u64) -> Option<(String, bool)> {
+        let history: serde_json::Value = serde_json::from_str(&self.history).unwrap();
+        let record = history.as_array().unwrap().iter().find(|record| record["number"] == number)?;
+        Some((record.to_string(), !record["ended"].is_null()))
+    }
+
+    /// What has come of what is followed.
+    fn look(&mut self) {
+        for (ticket, mut follow) in std::mem::take(&mut self.follows) {
+            let mut is_last = false;
+            let said = match &mut follow {
+                Follow::Logs { name, next, is_wanted } if *is_wanted => {
+                    let lines = self.all_lines(name.as_deref(), next);
+                    *is_wanted = lines.is_empty();
+                    (!lines.is_empty()).then(|| Response::More(format!("[{}]", lines.join(","))))
+                }
+                Follow::Watch { number, said, is_wanted } if *is_wanted => {
+                    let (record, is_over) = self.record(*number).unwrap();
+                    is_last = is_over;
+                    *is_wanted = record == *said;
+                    (record != *said).then(|| match is_over {
+                        true => Response::Text(record),
+                        false => {
+                            said.clone_from(&record);
+                            Response::More(record)
+                        }
+                    })
+                }
+                _ => None,
+            };
+            if let Some(response) = said {
+                self.say(ticket, &response, is_last);
+            }
+            if !is_last {
+                self.follows.insert(ticket, follow);
+            }
+        }
+    }
+
+    fn command(&mut self, command: NodeCommand<'_>) {
+        match command {
+            NodeCommand::Part { data, .. } => self.begun.extend_from_slice(data),
+            NodeCommand::Ask { ticket, by, data } => {
+                let bytes = [std::mem::take(&mut self.begun), data.to_vec()].concat();
+                match message::decode(&bytes).expect("a request") {
+                    Request::Logs { name: Some(name), .. } if !self.logs.contains_key(name) => {
+                        self.say(ticket, &Response::Refused(format!("there is no box `{name}`")), true);
+                    }
+                    Request::Logs { name, follow: true } => {
+                        let (name, next) = (name.map(Into::into), BTreeMap::new());
+                        self.follows.insert(ticket, Follow::Logs { name, next, is_wanted: true });
+                    }
+                    Request::Logs { name, follow: false } => {
+                        let lines = self.all_lines(name, &mut BTreeMap::new());
+                        self.say(ticket, &Response::Text(format!("[{}]", lines.join(","))), true);
+                    }
+                    Request::Watch { number } => match self.record(number) {
+                        Some((_, false)) => {
+                            let said = String::new();
+                            self.follows.insert(ticket, Follow::Watch { number, said, is_wanted: true });
+                        }
+                        Some((record, true)) => self.say(ticket, &Response::Text(record), true),
+                        None => {
+                            self.say(ticket, &Response::Refused(format!("there was no deployment {number}")), true);
+                        }
+                    },
+                    request => {
+                        let response = self.answer(by, &request);
+                        self.say(ticket, &response, true);
+                    }
+                }
+            }
+            NodeCommand::Next { ticket } => match self.follows.get_mut(&ticket) {
+                Some(Follow::Logs { is_wanted, .. } | Follow::Watch { is_wanted, .. }) => *is_wanted = true,
+                None => {}
+            },
+            NodeCommand::Cancel { ticket } => {
+                if self.follows.remove(&ticket).is_some() {
+                    self.say(ticket, &Response::Done, true);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How much is followed.
+    pub fn followed(&self) -> usize {
+        self.follows.len()
+    }
+
+    fn answer(&mut self, by: &str, request: &Request<'_>) -> Response {
         match request {
             Request::Describe => {
+                self.described += 1;
+                if let Some(text) = &self.description {
+                    return Response::Text(text.clone());
+                }
                 let boxes: Vec<String> = self.logs.keys().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
                 Response::Text(format!("{{\"boxes\":[{}]}}", boxes.join(",")))
             }
             Request::System => Response::Text(self.declaration.clone().unwrap_or_else(|| "[system]\n".repeat(20_000))),
             Request::Lines { name, first } => {
-                let Some(lines) = self.logs.get(*name) else {
-                    return Response::Refused(format!("there is no box `{name}`"));
-                };
-                let line = |(number, text): (usize, &String)| {
-                    format!("{{\"number\":{number},\"at\":{number},\"level\":\"info\",\"text\":\"{text}\"}}")
-                };
                 let first = usize::try_from(*first).unwrap_or(usize::MAX);
-                let lines: Vec<String> = lines.iter().enumerate().skip(first).map(line).collect();
-                Response::Text(format!("[{}]", lines.join(",")))
+                self.lines(name, first).ok_or_else(|| format!("there is no box `{name}`")).into()
             }
             Request::Restart { name } => self.act("restart", name, by),
             Request::Stop { name } => self.act("stop", name, by),
@@ -134,6 +272,17 @@ impl Outside for FakeNode {
         }
         true
     }
+    fn ask(&mut self, batch: &[u8]) -> bool {
+        if !self.is_busy {
+            let records = Records::new(batch).map(Result::unwrap);
+            records.for_each(|record| self.command(NodeCommand::decode(&record).unwrap()));
+        }
+        !self.is_busy
+    }
+    fn answer(&mut self, peer: u32, batch: &[u8]) -> bool {
+        self.answered.push((peer, batch.to_vec()));
+        true
+    }
     fn random(&mut self) -> [u8; 32] {
         // no two are the same
         self.random += 1;
@@ -186,10 +335,13 @@ impl World {
             grantee(OPERATE, Role::Operate, "ole"),
             grantee(VIEW, Role::View, "vera"),
         ];
-        let config = Config { port: 7327, keys, secret, connections: 32 };
+        let metrics = Config::read([("metrics", "192.0.2.0/28")]).unwrap().metrics;
+        let config = Config { port: 7327, keys, secret, connections: 32, metrics };
         let mut node = FakeNode { history: "[]".into(), ..FakeNode::default() };
         node.logs.insert("http".into(), vec!["one".into(), "two".into()]);
         let control = Control::new(config, identity());
+        let attach = NodeAttach { boot_secret: &[7; 32], depth: 256, longest: 4 << 20 };
+        Peer::Attach(0, &attach.encode()).encode(&mut node.events);
         let mut world = World { control, node, now: SECOND, next: 1, events: Batch::new(), room: false };
         Peer::Attach(TCP, &[]).encode(&mut world.events);
         Peer::Is(TCP).encode(&mut world.events);
@@ -201,7 +353,18 @@ impl World {
     pub fn turn(&mut self) {
         let batch = std::mem::take(&mut self.events);
         let room = std::mem::take(&mut self.room);
-        self.control.turn(Wake { now: self.now, tcp: batch.as_bytes(), room }, &mut self.node);
+        self.node.look();
+        let node = std::mem::take(&mut self.node.events);
+        let wake = Wake { now: self.now, tcp: batch.as_bytes(), node: node.as_bytes(), room };
+        self.control.turn(wake, &mut self.node);
+        loop {
+            self.node.look();
+            let node = std::mem::take(&mut self.node.events);
+            if node.is_empty() {
+                break;
+            }
+            self.control.turn(Wake { now: self.now, node: node.as_bytes(), ..Wake::default() }, &mut self.node);
+        }
         Peer::Is(TCP).encode(&mut self.events);
     }
 
@@ -233,6 +396,19 @@ impl World {
             Event::Data { connection, data }.encode(&mut self.events);
             self.turn();
         }
+    }
+
+    /// Commands of `pearwood:http/handler`.
+    pub fn http(&mut self, batch: &Batch) {
+        self.control.turn(Wake { now: self.now, http: batch.as_bytes(), ..Wake::default() }, &mut self.node);
+        self.turn();
+    }
+
+    /// Lets the node take what it is asked again.
+    pub fn ready(&mut self) {
+        self.node.is_busy = false;
+        self.room = true;
+        self.turn();
     }
 
     /// Another TCP takes the place of this one.

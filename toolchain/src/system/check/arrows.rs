@@ -28,8 +28,12 @@ impl Check<'_> {
         };
         match &arrow.target {
             Target::Node => {
-                let controls = Kind::of(&arrow.interface) == Kind::Control && !imports.is_empty();
-                self.routes.boxes[index].controls |= controls;
+                let Grant::Control(grant) = &arrow.grant else { return };
+                for import in imports {
+                    let Some(declared) = import.protocol.as_ref().filter(|declared| declared.client) else { continue };
+                    let protocol = Protocol::new(import.track(), declared.kinds);
+                    self.client(index, import, protocol).node = Some(grant.upload);
+                }
             }
             Target::Device(device) => {
                 for import in imports {

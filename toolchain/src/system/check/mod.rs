@@ -78,7 +78,7 @@ impl<'a> Check<'a> {
             () if exports(COMMAND) => Run::Command,
             () => Run::Called,
         };
-        let end = |protocol, interface| End { protocol, interface, devices: Vec::new(), peers: Vec::new() };
+        let end = |protocol, interface| End { protocol, interface, devices: Vec::new(), node: None, peers: Vec::new() };
         let mut services = Vec::new();
         for import in description.into_iter().flat_map(|description| &description.imports) {
             if let Some(declared) = import.protocol.as_ref().filter(|declared| declared.service) {
@@ -90,7 +90,7 @@ impl<'a> Check<'a> {
             let provider = Provider::Export(export.name.clone());
             services.push(Service { end: end(known::handler(), export.name.clone()), provider });
         }
-        BoxRoutes { run, clients: Vec::new(), services, calls: Vec::new(), controls: false }
+        BoxRoutes { run, clients: Vec::new(), services, calls: Vec::new() }
     }
 
     /// The port of a client for an import, which is made when its first arrow is found to fit.
@@ -98,7 +98,7 @@ impl<'a> Check<'a> {
         let clients = &mut self.routes.boxes[index].clients;
         let at = clients.iter().position(|end| end.protocol == protocol).unwrap_or_else(|| {
             let interface = import.name.clone();
-            clients.push(End { protocol, interface, devices: Vec::new(), peers: Vec::new() });
+            clients.push(End { protocol, interface, devices: Vec::new(), node: None, peers: Vec::new() });
             clients.len() - 1
         });
         &mut clients[at]

@@ -298,7 +298,7 @@ fn the_power_over_the_node_is_given_once() {
         format!("[box.{name}]\ncomponent = \"control\"\narrows.\"pearwood:control/node\" = {target}\n")
     };
     let one = control("one", "{ node = true }");
-    assert!(routes(&one).boxes[0].controls);
+    assert_eq!(routes(&one).boxes[0].client(known::CONTROL).unwrap().node, Some(64 << 20));
     let twice = fault(&[one.as_str(), &control("two", "{ node = true }")].concat());
     assert_eq!(twice.message, "the power over the node is granted twice: to box `one` and to box `two`");
     assert_eq!((twice.place.line, twice.notes[0].as_str()), (8, "line 5 grants it first"));

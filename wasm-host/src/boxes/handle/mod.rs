@@ -7,7 +7,7 @@ pub use life::{Life, Phase};
 
 use super::{
     Birth, Footprint,
-    log::{Level, Log, console_line},
+    log::{Level, Line, Log, console_line},
 };
 use crate::{
     arrows::{
@@ -15,7 +15,7 @@ use crate::{
         measure::Meter,
     },
     executor::{Bell, CpuTime, Task},
-    grants::{Blocks, Known, Tap},
+    grants::{Blocks, Control, Known, Tap},
     image::Assets,
     node::Node,
     plan::BoxPlan,
@@ -36,6 +36,8 @@ pub struct BoxHandle {
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<Tap>>,
     pub disks: Vec<Arc<Blocks>>,
+    /// its power over the node
+    pub(crate) control: Option<Arc<Control>>,
     /// what the gates of its arrows have learned
     pub known: Arc<Known>,
     pub birth: Birth,
@@ -107,6 +109,7 @@ impl BoxHandle {
             ports: parts.ports,
             nics: parts.nics,
             disks: parts.disks,
+            control: parts.control,
             known: parts.known,
             birth,
             assets: Mutex::new(parts.assets),
@@ -181,8 +184,11 @@ impl BoxHandle {
     }
 
     /// The node that the box belongs to, told once.
-    pub(crate) fn belongs_to(&self, node: &Weak<Node>) {
+    pub(crate) fn belongs_to(self: &Arc<Self>, node: &Weak<Node>) {
         self.node.call_once(|| node.clone());
+        if let (Some(control), Some(node)) = (&self.control, node.upgrade()) {
+            control.serve(&node, self);
+        }
     }
 
     pub(crate) fn node(&self) -> Option<Arc<Node>> {
@@ -239,20 +245,32 @@ impl BoxHandle {
     /// What the node says of the box.
     pub fn note(&self, level: Level, text: &str) {
         let line = self.log.lock().note(self.platform.now(), level, text);
-        self.platform.write_console(&console_line(line.at, &self.name, level, &line.text));
+        self.said(&line);
     }
 
     /// What the box says.
     pub fn write(&self, level: Level, text: &str) {
         let line = self.log.lock().write(self.platform.now(), level, text);
         if let Some(line) = line {
-            self.platform.write_console(&console_line(line.at, &self.name, level, &line.text));
+            self.said(&line);
+        }
+    }
+
+    fn said(&self, line: &Line) {
+        self.platform.write_console(&console_line(line.at, &self.name, line.level, &line.text));
+        if let Some(node) = self.node() {
+            node.said.ring();
         }
     }
 
     /// Its last lines.
-    pub fn log(&self) -> Vec<super::log::Line> {
-        self.log.lock().lines().cloned().collect()
+    pub fn log(&self) -> Vec<Line> {
+        self.log_after(0)
+    }
+
+    /// Those of its last lines that have a higher order.
+    pub(crate) fn log_after(&self, order: u64) -> Vec<Line> {
+        self.log.lock().lines().filter(|line| line.order > order).cloned().collect()
     }
 }
 
@@ -270,6 +288,7 @@ pub struct Parts {
     pub ports: Vec<Arc<Port>>,
     pub nics: Vec<Arc<Tap>>,
     pub disks: Vec<Arc<Blocks>>,
+    pub control: Option<Arc<Control>>,
     pub known: Arc<Known>,
     pub assets: Assets<'static>,
 }

@@ -137,7 +137,7 @@ fn fixed(plan: &Plan, place: usize) -> Fixed<'_> {
     let spec = &plan.boxes[place];
     let callee = |place: u16| plan.boxes[usize::from(place)].name.as_str();
     let calls = spec.calls.iter().map(|call| (call.interface.as_str(), callee(call.callee)));
-    (plan.devices_of(place).collect(), calls.collect(), spec.controls, &spec.nobody)
+    (plan.devices_of(place).collect(), calls.collect(), plan.upload_of(place), &spec.nobody)
 }
 
 /// Whether a new version of a box has all that the callers of the old one are linked to.

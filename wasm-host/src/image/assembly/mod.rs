@@ -12,7 +12,7 @@ use super::{
 };
 use crate::plan::Plan;
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
-use core::{fmt, sync::atomic::AtomicBool};
+use core::sync::atomic::AtomicBool;
 use once_cell::race::OnceBox;
 
 /// An image in the making. Its signature has been verified.
@@ -39,21 +39,6 @@ struct Found<'a> {
     /// It was held against its hash.
     verified: bool,
 }
-
-/// Blobs are missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incomplete {
-    pub missing: Vec<Hash>,
-}
-
-impl fmt::Display for Incomplete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the image lacks {} of its blobs", self.missing.len())?;
-        self.missing.first().map_or(Ok(()), |first| write!(f, ", {first} first"))
-    }
-}
-
-impl core::error::Error for Incomplete {}
 
 impl<'a> Assembly<'a> {
     /// Begins an image with its manifest, if one of the `trusted` keys has signed it. It will have the code for
@@ -140,18 +125,18 @@ impl<'a> Assembly<'a> {
     }
 
     /// Adds a blob that is missing; which one, its hash says.
-    pub fn add(&mut self, bytes: Vec<u8>) -> Result<(), AddError> {
+    pub fn add(&mut self, bytes: Vec<u8>) -> Result<(), ImageError> {
         let hash = (self.hasher)(&bytes);
         self.add_hashed(hash, bytes)
     }
 
     /// The same, of bytes whose hash this is: the caller has made it while they came.
-    pub(crate) fn add_hashed(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), AddError> {
+    pub(crate) fn add_hashed(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), ImageError> {
         let length = bytes.len() as u64;
         if self.missing.get(&hash) != Some(&length) {
-            return Err(AddError::Unwanted { hash, length });
+            return Err(ImageError::Unwanted { hash, length });
         }
-        self.put(hash, Blob::from(bytes), true).map_err(AddError::Image)
+        self.put(hash, Blob::from(bytes), true)
     }
 
     fn want(&mut self, hash: Hash, length: u64) {
@@ -208,9 +193,9 @@ impl<'a> Assembly<'a> {
     }
 
     /// The image, if nothing is missing.
-    pub fn finish(self) -> Result<Image<'a>, Incomplete> {
+    pub fn finish(self) -> Result<Image<'a>, ImageError> {
         if !self.missing.is_empty() {
-            return Err(Incomplete { missing: self.missing.into_keys().collect() });
+            return Err(ImageError::Incomplete { missing: self.missing.len() });
         }
         let Assembly { manifest, header, entries, others, hasher, found, tables, .. } = self;
         let blob_of = |hash: &Hash| found.get(hash).map(|found| found.blob.clone()).unwrap_or_default();
@@ -229,28 +214,6 @@ impl<'a> Assembly<'a> {
         Ok(Image { manifest, signer: header.key_id, entries, others, hasher })
     }
 }
-
-/// Why a blob was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AddError {
-    /// By its own hash it is not one of those that are missing.
-    Unwanted { hash: Hash, length: u64 },
-    /// It shows that the image is not sound.
-    Image(ImageError),
-}
-
-impl fmt::Display for AddError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AddError::Unwanted { hash, length } => {
-                write!(f, "{length} bytes of hash {hash} are no blob that the image lacks")
-            }
-            AddError::Image(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for AddError {}
 
 #[cfg(all(test, feature = "build"))]
 mod tests;

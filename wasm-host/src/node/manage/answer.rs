@@ -1,10 +1,19 @@
 //! What the node answers to a request, whoever passes it on.
 
-use super::super::{Node, Upload, history, status};
+use super::{
+    super::{Node, Upload, history, status},
+    Follow,
+};
 use crate::{deploy::Options, platform::Power};
-use alloc::{string::ToString, sync::Arc};
+use alloc::{format, string::ToString, sync::Arc};
 use core::sync::atomic::Ordering::Relaxed;
 use manage::{Request, Response, Settings};
+
+pub enum Answer {
+    Now(Response),
+    /// Answers that come when they are there.
+    Follow(Follow),
+}
 
 /// So long does a node wait that is to end, for the answer to reach whoever asked. Nanoseconds.
 const FAREWELL: u64 = 1_000_000_000;
@@ -18,8 +27,19 @@ impl Node {
         asker: &str,
         upload: &mut Option<Upload>,
         request: &Request<'_>,
-    ) -> Response {
-        match request {
+    ) -> Answer {
+        Answer::Now(match request {
+            Request::Logs { name, follow } => match name.map_or(Ok(()), |name| self.managed(name).map(drop)) {
+                Ok(()) => return Answer::Follow(Follow::logs(*name, *follow)),
+                Err(why) => Response::Refused(why),
+            },
+            Request::Watch { number } => match (self.deployments.find(*number), history::one(self, *number)) {
+                (Some(deployment), _) if deployment.outcome().is_none() => {
+                    return Answer::Follow(Follow::watch(deployment));
+                }
+                (_, Some(record)) => Response::Text(record),
+                (_, None) => Response::Refused(format!("there was no deployment {number}")),
+            },
             Request::Describe => Response::Text(status::json(self)),
             Request::System => Response::Text(self.source()),
             Request::Lines { name, first } => self.log_json(name, *first).into(),
@@ -55,13 +75,10 @@ impl Node {
                     Err(why) => Response::Refused(why),
                 },
             },
-            Request::Ping
-            | Request::Page
-            | Request::Metrics
-            | Request::Logs { .. }
-            | Request::Watch { .. }
-            | Request::Cancel { .. } => Response::Refused("the control box answers this, and not the node".into()),
-        }
+            Request::Ping | Request::Page | Request::Metrics | Request::Token | Request::Cancel { .. } => {
+                Response::Refused("the control box answers this, and not the node".into())
+            }
+        })
     }
 
     /// Ends the machine's work, a little later. What is asked for first counts.

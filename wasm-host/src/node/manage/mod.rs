@@ -1,7 +1,11 @@
 //! What whoever has the power over the node can do to the system that runs.
 
 mod answer;
+mod follow;
 mod successor;
+
+pub(crate) use answer::Answer;
+pub(crate) use follow::Follow;
 
 use super::{
     Node, Previous, Upload,
@@ -99,7 +103,8 @@ impl Node {
     /// Begins an image that is to take the place of the running one. `asker`: the box that brings it.
     pub fn begin_upload(&self, manifest: Vec<u8>, asker: &str) -> Result<Upload, String> {
         let running = self.running();
-        let granted = running.plan.find(asker).and_then(|spec| spec.controls).unwrap_or(DEFAULT_UPLOAD);
+        let granted =
+            running.plan.position(asker).and_then(|place| running.plan.upload_of(place)).unwrap_or(DEFAULT_UPLOAD);
         let room = self.room();
         let bound = if room < granted { Bound::Free(room) } else { Bound::Granted(granted) };
         let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;

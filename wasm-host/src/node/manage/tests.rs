@@ -1,21 +1,29 @@
 //! A node under somebody's hands, and a box that has the power over it.
 
 mod authority;
+mod service;
 mod uploads;
 
+use crate::platform::Platform as _;
 use crate::{
-    boxes::{Life, Phase},
+    arrows::channel::{Refused, Service as _},
+    boxes::{BoxHandle, Life, Phase},
     deploy::{Options, Outcome, Step},
     engine,
+    grants::Control,
     image::{Builder, Image, SecretKey},
     node::{
         Node, Upload,
-        fixture::{Running, component, declared, key, start},
+        fixture::{Running, component, component_with, declared, key, protocol, start},
         upload::Bound,
     },
 };
-use alloc::{format, string::String, vec, vec::Vec};
-use manage::Request;
+use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
+use manage::{Request, Response};
+use wit::{
+    Batch,
+    control::{Command, Event},
+};
 
 const FOREVER: &str = "(call $forever)";
 
@@ -148,34 +156,85 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
     assert_eq!((&history[0]["by"], &history[1]["step"]), (&"anna".into(), &"done".into()));
 }
 
-/// A box that asks for the power over the node, to restart box `two` by it.
-fn powerful() -> Vec<u8> {
-    let request: String =
-        manage::encode(&Request::Restart { name: "two" }).iter().map(|byte| format!("\\{byte:02x}")).collect();
-    wat::parse_str(format!(
-        r#"(component
-            (import "pearwood:control/node@0.2.0" (instance $node
-                (export "ask" (func (param "by" string) (param "request" (list u8)) (result (list u8))))))
-            (core module $memory
-                (memory (export "memory") 1)
-                (data (i32.const 0) "anna\0aforged")
-                (data (i32.const 64) "{request}")
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
-            (core instance $memory (instantiate $memory))
-            (core func $ask (canon lower (func $node "ask")
-                (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
-            (core module $code
-                (import "node" "ask" (func $ask (param i32 i32 i32 i32 i32)))
-                (func (export "run")
-                    (call $ask (i32.const 0) (i32.const 11) (i32.const 64) (i32.const {}) (i32.const 512))))
-            (core instance $node (export "ask" (func $ask)))
-            (core instance $code (instantiate $code (with "node" (instance $node))))
-            (func $run (canon lift (core func $code "run")))
-            (instance $service (export "run" (func $run)))
-            (export "pearwood:box/service@0.2.0" (instance $service)))"#,
-        request.len() / 3
-    ))
-    .unwrap()
+/// A box that has the power over the node, and waits for ever. Tests speak in its place.
+pub fn powerful() -> Vec<u8> {
+    let protocol = protocol(
+        "pearwood:control/node@0.2.0",
+        &["part", "ask", "next", "cancel"],
+        &["part", "more", "last"],
+        "client",
+    );
+    component_with(&protocol, FOREVER)
+}
+
+/// What a box asks at its port to the node, and is answered.
+pub struct Asking<'a> {
+    running: &'a Running,
+    pub handle: Arc<BoxHandle>,
+    pub heard: Batch,
+}
+
+impl<'a> Asking<'a> {
+    pub fn new(running: &'a Running, handle: Arc<BoxHandle>) -> Self {
+        Asking { running, handle, heard: Batch::new() }
+    }
+
+    pub fn of_control(running: &'a Running) -> Self {
+        running.until("control", runs);
+        Self::new(running, running.node.find("control").unwrap())
+    }
+
+    pub fn send(&self, commands: &[Command<'_>]) -> Result<bool, Refused> {
+        let mut batch = Batch::new();
+        commands.iter().for_each(|command| command.encode(&mut batch));
+        self.control().send(batch.as_bytes())
+    }
+
+    pub fn control(&self) -> &Arc<Control> {
+        self.handle.control.as_ref().unwrap()
+    }
+
+    /// Runs the node until it has nothing more to do, and receives what has come.
+    pub fn receive(&mut self) {
+        for _ in 0..10 {
+            // each turn of the clock lets every task run that is ready
+            let until = self.running.platform.now() + 1_000_000;
+            self.running.node.executor().run_until(self.running.platform, || self.running.platform.now() > until);
+            self.handle.control.as_ref().unwrap().receive(&mut self.heard, usize::MAX);
+        }
+    }
+
+    /// The whole answers that have come: a ticket, the answer, and whether it is the last.
+    pub fn answers(&mut self) -> Vec<(u32, Response, bool)> {
+        self.receive();
+        let heard = core::mem::take(&mut self.heard);
+        let (mut answers, mut parts) = (Vec::new(), Vec::new());
+        for record in heard.records() {
+            let (ticket, data, is_last) = match Event::decode(&record.unwrap()).unwrap() {
+                Event::Part { ticket, data } => {
+                    parts.push((ticket, data.to_vec()));
+                    continue;
+                }
+                Event::More { ticket, data } => (ticket, data, false),
+                Event::Last { ticket, data } => (ticket, data, true),
+                other => panic!("{other:?}"),
+            };
+            assert!(parts.iter().all(|part| part.0 == ticket), "parts of two answers do not mix");
+            parts.push((ticket, data.to_vec()));
+            let bytes: Vec<u8> = parts.drain(..).flat_map(|part| part.1).collect();
+            answers.push((ticket, manage::decode(&bytes).unwrap(), is_last));
+        }
+        assert!(parts.is_empty());
+        answers
+    }
+
+    pub fn ask(&mut self, by: &str, request: &Request<'_>) -> Response {
+        assert!(self.send(&[Command::Ask { ticket: 7, by, data: &manage::encode(request) }]).unwrap());
+        match &mut self.answers()[..] {
+            [(7, response, true)] => response.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 fn with_power(arrow: &str) -> Result<Running, String> {
@@ -188,7 +247,8 @@ fn with_power(arrow: &str) -> Result<Running, String> {
 #[test]
 fn a_box_with_the_arrow_has_the_power() {
     let running = with_power("arrows.\"pearwood:control/node\" = { node = true }").unwrap();
-    running.until("control", |life| life.phase == Phase::Ended);
+    let mut asking = Asking::of_control(&running);
+    assert_eq!(asking.ask("anna\nforged", &Request::Restart { name: "two" }), Response::Done);
     let life = running.until("two", |life| life.restarts == 1);
     assert_eq!(life.reason.as_deref(), Some("restarted: by anna forged"), "on one line");
 }

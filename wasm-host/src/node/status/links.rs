@@ -39,6 +39,7 @@ pub fn of(plan: &Plan) -> Vec<Link<'_>> {
                 Service::Port(at) => {
                     granted(plain(&plan.boxes.get(usize::from(at.place))?.name, "box", interface), arrow)
                 }
+                Service::Node => plain("the node", "node", interface),
                 Service::Device(device) => granted(plain(device, "device", interface), arrow),
             })
         }));
@@ -46,16 +47,13 @@ pub fn of(plan: &Plan) -> Vec<Link<'_>> {
             let interface = call.interface.split('@').next().unwrap_or_default();
             Some(plain(&plan.boxes.get(usize::from(call.callee))?.name, "box", interface))
         }));
-        if spec.controls.is_some() {
-            links.push(plain("the node", "node", "pearwood:control/node"));
-        }
     }
     links
 }
 
 fn granted<'a>(link: Link<'a>, arrow: &ArrowPlan) -> Link<'a> {
     match &arrow.grant {
-        Grant::None => link,
+        Grant::None | Grant::Control { .. } => link,
         Grant::Net(net) => Link { listen: texts(&net.listen), connect: texts(&net.connect), ..link },
         Grant::Said(words) => Link { grant: words.clone(), ..link },
         Grant::Block(block) => Link { grant: block.to_string(), ..link },

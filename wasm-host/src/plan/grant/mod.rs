@@ -22,6 +22,8 @@ pub enum Grant {
     Net(NetGrant),
     /// For `pearwood:hardware/block`: which sectors.
     Block(BlockGrant),
+    /// For `pearwood:control/node`: bytes of an image that the box may bring, from 1 MiB to 4 GiB.
+    Control { upload: u64 },
     /// The service looks after it, and is told by `attach`. These are the words of the declaration, to be shown.
     Said(String),
 }
@@ -37,6 +39,7 @@ impl Grant {
                     && connect.iter().all(Remote::is_sound)
             }
             Grant::Block(grant) => grant.sectors.is_sound(),
+            Grant::Control { upload } => (1 << 20..=4 << 30).contains(upload),
             Grant::Said(words) => words.len() <= MAX_ATTACH && !words.chars().any(char::is_control),
         }
     }

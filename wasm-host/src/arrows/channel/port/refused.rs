@@ -22,6 +22,8 @@ pub enum Refused {
         peer: u32,
         peers: u32,
     },
+    /// Against what its protocol says.
+    Unfit(&'static str),
     /// The node cannot hold it for the receiver.
     NoMemory,
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Refused {
             Refused::Reserved { kind } => write!(f, "sent a record of kind {kind}, which its peer does not take"),
             Refused::NoPort { port } => write!(f, "has no port {port}"),
             Refused::NoPeer { peer, peers } => write!(f, "sent to peer {peer}, but has {peers}"),
+            Refused::Unfit(what) => write!(f, "sent {what}"),
             Refused::NoMemory => f.write_str("sent a batch that the node has no memory for"),
         }
     }

@@ -6,7 +6,6 @@ use crate::{
     platform::fake::{FakeDisk, FakePlatform, block_on},
     slots::Store,
 };
-use alloc::sync::Arc;
 
 fn next_key() -> SecretKey {
     SecretKey::from_seed(&[9; 32])
@@ -131,27 +130,23 @@ fn who_would_have_the_power_is_known_before() {
 
 #[test]
 fn the_power_goes_with_the_place() {
-    // one whose run asks for the restart of `two`, and returns
     let running = with_power("arrows.\"pearwood:control/node\" = { node = true }").unwrap();
     let node = running.node.clone();
+    let mut old = Asking::of_control(&running);
+    assert_eq!(old.ask("anna", &Request::Restart { name: "two" }), Response::Done);
     running.until("two", |life| life.restarts == 1 && runs(life));
-    let old = node.find("two").unwrap();
-    assert!(node.has_place(&old));
-    // beside what runs, before it has a place, it asks again
     let source = node.source().replace("[box.control]\n", "[box.control]\nconfig.new = \"1\"\n");
     let image = crate::node::fixture::image(&source, &[("two", component(FOREVER)), ("control", powerful())]);
     node.deploy(image, options()).unwrap();
-    let record = over(&running);
-    assert!(format!("{}", record.step).contains("box `control` does not start: returned"), "{record:?}");
-    assert_eq!(node.find("two").unwrap().life().restarts, 1);
-    // and one that another has taken the place of has it no more
-    let source = source
-        .replace("[box.two]\n", "[box.two]\nconfig.new = \"1\"\n")
-        .replace("\nconfig.new = \"1\"\ncomponent = \"control\"", "\ncomponent = \"control\"");
-    let image = crate::node::fixture::image(&source, &[("two", component(FOREVER)), ("control", powerful())]);
-    node.deploy(image, options()).unwrap();
     assert_eq!(over(&running).step, Step::Over(Outcome::Done));
-    assert!(!node.has_place(&old) && node.has_place(&node.find("two").unwrap()));
+    assert!(!node.has_place(&old.handle) && node.has_place(&node.find("two").unwrap()));
+    // what another has taken the place of may still look, and no more
+    assert!(matches!(old.ask("anna", &Request::History), Response::Text(_)));
+    let refused = old.ask("anna", &Request::Restart { name: "two" });
+    assert!(matches!(&refused, Response::Refused(why) if why.contains("another box has the power")), "{refused:?}");
+    let mut new = Asking::of_control(&running);
+    assert_eq!(new.ask("anna", &Request::Restart { name: "two" }), Response::Done);
+    running.until("two", |life| life.restarts == 2);
 }
 
 #[test]

@@ -122,8 +122,9 @@ fn no_more_is_brought_than_is_granted() {
 fn the_arrow_says_how_much() {
     let running = with_power("arrows.\"pearwood:control/node\" = { node = true, upload = \"2 MiB\" }").unwrap();
     let node = &running.node;
-    assert_eq!(node.running().plan.find("control").unwrap().controls, Some(2 << 20));
-    assert_eq!(node.running().plan.find("two").unwrap().controls, None);
+    let plan = &node.running().plan;
+    let upload = |name| plan.upload_of(plan.position(name).unwrap());
+    assert_eq!((upload("control"), upload("two")), (Some(2 << 20), None));
     let bytes = other(&key(), b"x");
     let manifest = Image::open(&bytes[..], &[key().public()]).unwrap().manifest().to_vec();
     assert_eq!(node.begin_upload(manifest, "control").unwrap().bound, Bound::Granted(2 << 20));
