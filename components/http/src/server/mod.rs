@@ -17,8 +17,8 @@ use crate::exchange::Exchanges;
 use crate::peers::Peers;
 use crate::reader::Reader;
 use crate::response::Heads;
-use crate::route::Routes;
 use limits::Limits;
+use message::Routes;
 use wit::{Peer, Records};
 
 /// An HTTP server between the services of TCP and the handlers.
