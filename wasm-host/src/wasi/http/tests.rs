@@ -67,6 +67,10 @@ const HEAD: Head<'static> = Head {
     upgrade: "",
 };
 
+fn get<'a>(target: &'a str, authority: &'a str) -> Asks<'a> {
+    Asks { method: "GET", target, authority, scheme: Scheme::Http }
+}
+
 fn request(request: u32) -> Command<'static> {
     Command::Request { request, head: HEAD }
 }
@@ -290,9 +294,7 @@ fn a_box_asks_and_reads_the_answer() {
     let budget = Budget::new(1 << 20);
     let client = Client::new(&held, &budget);
     let fields = Fields::new(&budget);
-    let ask = |target: &str| {
-        client.send(Asks { method: "GET", target, authority: "any.host:80", scheme: Scheme::Https }, &fields)
-    };
+    let ask = |target: &str| client.send(Asks { scheme: Scheme::Https, ..get(target, "any.host:80") }, &fields);
     assert_eq!(ask("/api/x").unwrap_err(), Denied::Down, "nobody is there yet");
     client.receive();
     assert_eq!(ask("/apix").unwrap_err(), Denied::NoArrow);
@@ -328,7 +330,7 @@ fn an_answer_that_nobody_reads_is_cancelled() {
     let budget = Budget::new(1 << 20);
     let client = Client::new(&held, &budget);
     client.receive();
-    let (exchange, reader) = client.send("GET", "/api", "x", &Fields::new(&budget)).unwrap();
+    let (exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
     drop(reader);
     client.flush().unwrap();
     assert_eq!(heard(&service).last().unwrap(), "Cancel { request: 0 }");
@@ -346,7 +348,7 @@ fn services_that_break_the_rules_are_not_believed() {
         let budget = Budget::new(1 << 20);
         let client = Client::new(&held, &budget);
         client.receive();
-        let (exchange, reader) = client.send("GET", "/api", "x", &Fields::new(&budget)).unwrap();
+        let (exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
         tell(&service, events);
         client.receive();
         assert!(exchange.is_over(), "{events:?}");
@@ -361,11 +363,11 @@ fn a_service_that_goes_takes_its_answers_with_it() {
     let budget = Budget::new(1 << 20);
     let client = Client::new(&held, &budget);
     client.receive();
-    let (_exchange, reader) = client.send("GET", "/api", "x", &Fields::new(&budget)).unwrap();
+    let (_exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
     service.detach("trapped");
     client.receive();
     assert_eq!(reader.take_response().unwrap().unwrap_err(), Fault::Gone("trapped".into()));
-    let again = client.send("GET", "/api", "x", &Fields::new(&budget));
+    let again = client.send(get("/api", "x"), &Fields::new(&budget));
     assert_eq!(again.unwrap_err(), Denied::Down);
 }
 
@@ -415,7 +417,7 @@ fn a_service_that_retires_is_let_go() {
     let client = Client::new(&held, &Budget::new(1 << 20));
     client.receive();
     let fields = Fields::from_lines(&Budget::new(1 << 20), b"").unwrap();
-    let (_exchange, _reader) = client.send("GET", "/api", "h", &fields).unwrap();
+    let (_exchange, _reader) = client.send(get("/api", "h"), &fields).unwrap();
     client.flush().unwrap();
     heard(&service);
     let arrow = held.arrows().remove(0);
@@ -423,7 +425,7 @@ fn a_service_that_retires_is_let_go() {
     client.receive();
     client.flush().unwrap();
     assert!(arrow.is_joined(), "a request is open");
-    assert!(client.send("GET", "/api", "h", &fields).is_err(), "nothing new is begun");
+    assert!(client.send(get("/api", "h"), &fields).is_err(), "nothing new is begun");
     tell(&service, &[Event::Failed { request: 0, why: "for the test" }]);
     client.receive();
     client.flush().unwrap();
