@@ -1,6 +1,6 @@
 //! HTTP end to end: what curl and less polite clients get from the boxes of `examples/boxes`.
 
-use std::time::Duration;
+use std::{io::Read, time::Duration};
 use tests::{
     On, TestNode,
     client::{Raw, curl, status_of},
@@ -9,6 +9,7 @@ use tests::{
 
 on_each!(
     bodies_go_both_ways,
+    another_protocol_on_a_connection,
     connections_are_kept_and_requests_pipelined,
     bad_requests_are_answered_as_such,
     sixty_four_connections,
@@ -30,6 +31,27 @@ fn bodies_go_both_ways(on: On) {
     assert_eq!(generated.body.len(), 1_000_000);
     let old = curl(&["--http1.0"], &node.url("/echo/bytes?n=1000"));
     assert_eq!(old.body.len(), 1_000);
+    node.power_off();
+}
+
+fn another_protocol_on_a_connection(on: On) {
+    let node = TestNode::start("boxes", on);
+    let mut raw = Raw::connect(&node.authority());
+    let ask = b"GET /echo/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    let head = raw.say(ask).say(b"early").hear_until(b"\r\n\r\nearly");
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 ") && head.contains("upgrade: echo\r\n"), "{head}");
+    for size in [1, 70_000, 3] {
+        let piece: Vec<u8> = (0..size).map(|n| n as u8).collect();
+        let mut came = vec![0; size];
+        raw.say(&piece).0.read_exact(&mut came).expect("it comes back");
+        assert!(came == piece, "other bytes");
+    }
+    // a handler without this protocol answers as always
+    let curl = curl(&["--header", "Connection: Upgrade", "--header", "Upgrade: h2c"], &node.url("/echo/status/200"));
+    assert_eq!(curl.status, 200);
+    raw.0.shutdown(std::net::Shutdown::Write).expect("it is open");
+    assert!(raw.hear_all().is_empty(), "the end comes back as well");
     node.power_off();
 }
 

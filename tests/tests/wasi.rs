@@ -11,6 +11,7 @@ use tests::{
 on_each!(
     requests_are_answered,
     bodies_are_streamed_both_ways,
+    trailers_pass_both_ways,
     a_slow_reader_holds_nobody_up,
     failures_stay_with_their_request,
     clients_that_leave_are_no_failures,
@@ -53,6 +54,27 @@ fn bodies_are_streamed_both_ways(on: On) {
     }
     let memory = node.box_status("front")["memory"].as_u64().expect("a number");
     assert!(memory <= 16 << 20, "{memory}");
+    node.power_off();
+}
+
+/// From the client to the handler and back, through WASI 0.2, twice 0.2, and 0.3.
+fn trailers_pass_both_ways(on: On) {
+    let node = TestNode::start("wasi", on);
+    for path in ["/echo", "/front/echo", "/relay/echo"] {
+        for takes in ["", "TE: trailers\r\n"] {
+            let mut raw = Raw::connect(&node.authority());
+            raw.say(format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{takes}").as_bytes());
+            raw.say(b"Trailer: Digest\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+            raw.say(b"0\r\nDigest: abc\r\nContent-Length: 9\r\n\r\n");
+            let heard = String::from_utf8_lossy(&raw.hear_all()).into_owned();
+            assert!(heard.starts_with("HTTP/1.1 200 ") && heard.contains("hello"), "{path}: {heard}");
+            let trailers = if takes.is_empty() { "" } else { "Digest: abc\r\n" };
+            assert!(heard.ends_with(&format!("\r\n0\r\n{trailers}\r\n")), "{path}: {heard}");
+        }
+    }
+    for name in ["hello", "front", "relay"] {
+        assert_eq!(node.box_status(name)["restarts"], 0, "{name}");
+    }
     node.power_off();
 }
 

@@ -22,8 +22,9 @@ pub struct Answer {
 /// Where the body comes from.
 #[derive(Debug)]
 enum Source {
-    /// What came of the request's body and is not answered yet; whether that is all.
-    Request { held: Buffer, ended: bool },
+    /// What came of the request's body and is not answered yet; whether that is all. An end before, that of the request
+    /// itself, may not count.
+    Request { held: Buffer, ended: bool, ends_twice: bool },
     /// That many bytes, of a pattern.
     Pattern { at: u64, end: u64 },
     /// Nothing until then.
@@ -46,7 +47,13 @@ impl Answer {
             }
         }
         Event::Response { request, status: 200, headers: &headers }.encode(out.batch());
-        Answer::new(request, Source::Request { held: Buffer::new(), ended: false })
+        Answer::new(request, Source::Request { held: Buffer::new(), ended: false, ends_twice: false })
+    }
+
+    /// The head of the answer that changes to the protocol `echo`, in which everything comes back.
+    pub fn stream(request: u32, out: &mut Outbox) -> Self {
+        Event::Response { request, status: 101, headers: b"upgrade: echo\r\n" }.encode(out.batch());
+        Answer::new(request, Source::Request { held: Buffer::new(), ended: false, ends_twice: true })
     }
 
     pub fn bytes(request: u32, length: u64, is_head: bool, out: &mut Outbox) -> Self {
@@ -80,8 +87,8 @@ impl Answer {
     }
 
     pub fn request_end(&mut self) {
-        if let Source::Request { ended, .. } = &mut self.source {
-            *ended = true;
+        if let Source::Request { ended, ends_twice, .. } = &mut self.source {
+            *ended = !core::mem::take(ends_twice);
         }
     }
 
@@ -89,7 +96,7 @@ impl Answer {
     pub fn advance(&mut self, now: u64, out: &mut Outbox) -> bool {
         let request = self.request;
         let done = match &mut self.source {
-            Source::Request { held, ended } => {
+            Source::Request { held, ended, .. } => {
                 let length = held.len().min(self.credit as usize);
                 if length > 0 && !out.is_full() && out.len() < MUCH {
                     out.stream(BODY, request, [&held.as_slice()[..length]]);

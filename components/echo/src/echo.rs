@@ -157,6 +157,7 @@ impl Echo {
                 Answer::later(request, due, milliseconds)
             }
             Asked::Bytes(length) => Answer::bytes(request, length, is_head, out),
+            Asked::Echo if head.upgrade == "echo" => Answer::stream(request, out),
             Asked::Echo => Answer::echo(request, head, out),
         };
         self.answers.insert((peer, request), answer);

@@ -56,6 +56,10 @@ impl Bench {
     }
 
     fn ask(&mut self, request: u32, method: &str, target: &str, headers: &str) {
+        self.ask_to_change(request, method, target, headers, "");
+    }
+
+    fn ask_to_change(&mut self, request: u32, method: &str, target: &str, headers: &str, upgrade: &str) {
         let remote = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0102, 0x0304);
         let head = Head {
             method,
@@ -64,7 +68,7 @@ impl Bench {
             remote,
             headers: headers.as_bytes(),
             scheme: Scheme::Http,
-            upgrade: "",
+            upgrade,
         };
         self.command(Command::Request { request, head });
     }
@@ -98,6 +102,24 @@ impl Bench {
         };
         self.sides.got.iter().filter_map(credit).sum()
     }
+}
+
+#[test]
+fn another_protocol_goes_on_behind_the_request() {
+    let mut bench = Bench::new();
+    bench.ask_to_change(7, "GET", "/echo/", "", "echo");
+    bench.command(Command::End { request: 7 });
+    bench.turn();
+    assert_eq!(bench.answer(7), (101, "upgrade: echo\r\n".into(), vec![], false));
+    bench.command(Command::Body { request: 7, data: b"hello" });
+    bench.command(Command::End { request: 7 });
+    bench.turn();
+    assert_eq!(bench.answer(7).2, b"hello");
+    assert!(bench.answer(7).3);
+    bench.ask_to_change(8, "GET", "/echo/", "", "websocket");
+    bench.command(Command::End { request: 8 });
+    bench.turn();
+    assert_eq!((bench.answer(8).0, bench.answer(8).3), (200, true));
 }
 
 #[test]

@@ -7,12 +7,10 @@
 //! config.handler-timeout = "60 s"
 //! ```
 
+use message::Limits;
 use std::collections::HashSet;
 
 const SECOND: u64 = 1_000_000_000;
-
-/// The most headers that `headers` can be set to.
-pub const MAX_HEADERS: usize = 256;
 
 /// Sizes are in bytes, times in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +25,9 @@ pub struct Config {
     pub connections: usize,
     /// `pipeline`, 16: requests of one connection that handlers have at once
     pub pipeline: usize,
-    /// `header-bytes`, 16 KiB: size of a request's head
-    pub header_bytes: usize,
-    /// `headers`, 100: number of a request's header lines
-    pub headers: usize,
+    /// `header-bytes`, 16 KiB: size of a request's head, and of its trailers; `headers`, 100: number of lines of either;
     /// `target-bytes`, 8 KiB: length of a request's target
-    pub target_bytes: usize,
+    pub limits: Limits,
     /// `body-bytes`, 64 MiB: size of a request's body
     pub body_bytes: u64,
     /// `held-bytes`, as many as the box's memory has room for: data of all connections that may wait for a slow client
@@ -49,6 +44,8 @@ pub struct Config {
     pub write_timeout: u64,
     /// `handler-timeout`, 30 s: during which the handler makes no progress
     pub handler_timeout: u64,
+    /// `upgrade-timeout`, 10 min: during which neither side sends anything, after an answer 101
+    pub upgrade_timeout: u64,
     /// `server`, `Pearwood`: the value of the `Server` header; empty for none
     pub server: String,
     /// `access-log`, false: a line in the log for each request
@@ -62,9 +59,7 @@ impl Default for Config {
             backlog: 128,
             connections: 800,
             pipeline: 16,
-            header_bytes: 16 << 10,
-            headers: 100,
-            target_bytes: 8 << 10,
+            limits: Limits::default(),
             body_bytes: 64 << 20,
             held_bytes: usize::MAX,
             header_timeout: 10 * SECOND,
@@ -72,6 +67,7 @@ impl Default for Config {
             idle_timeout: 60 * SECOND,
             write_timeout: 30 * SECOND,
             handler_timeout: 30 * SECOND,
+            upgrade_timeout: 600 * SECOND,
             server: "Pearwood".into(),
             access_log: false,
         }
@@ -112,9 +108,9 @@ impl Config {
             "backlog" => self.backlog = count(value, 1, 65_535)? as u16,
             "connections" => self.connections = count(value, 1, 2_048)? as usize,
             "pipeline" => self.pipeline = count(value, 1, 16)? as usize,
-            "headers" => self.headers = count(value, 1, MAX_HEADERS as u64)? as usize,
-            "header-bytes" => self.header_bytes = size(value, 256, 60 << 10)? as usize,
-            "target-bytes" => self.target_bytes = size(value, 64, 60 << 10)? as usize,
+            "headers" => self.limits.fields = count(value, 1, Limits::MOST_FIELDS as u64)? as usize,
+            "header-bytes" => self.limits.head_bytes = size(value, 256, 60 << 10)? as usize,
+            "target-bytes" => self.limits.target_bytes = size(value, 64, 60 << 10)? as usize,
             "body-bytes" => self.body_bytes = size(value, 0, u64::MAX)?,
             "held-bytes" => self.held_bytes = size(value, 1 << 20, 1 << 31)? as usize,
             "header-timeout" => self.header_timeout = duration(value)?,
@@ -122,6 +118,7 @@ impl Config {
             "idle-timeout" => self.idle_timeout = duration(value)?,
             "write-timeout" => self.write_timeout = duration(value)?,
             "handler-timeout" => self.handler_timeout = duration(value)?,
+            "upgrade-timeout" => self.upgrade_timeout = duration(value)?,
             "server" if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) => self.server = value.into(),
             "server" => return Err("a header's value"),
             "access-log" => self.access_log = value.parse().map_err(|_| "true or false")?,

@@ -1,8 +1,8 @@
 //! A client's connection.
 
-use crate::chunked;
 use core::net::Ipv6Addr;
 use hashbrown::HashMap;
+use message::chunked;
 use slab::Slab;
 use std::collections::VecDeque;
 use support::Buffer;
@@ -14,11 +14,13 @@ pub struct Connection {
     pub peer: u32,
     pub number: u32,
     pub remote: Endpoint,
+    /// TLS, or the like, is between the client and this.
+    pub is_secured: bool,
 
     pub reading: Reading,
     /// What came and could not be used yet: part of a head, or what waits for a handler.
     pub input: Buffer,
-    /// That much of `input` is known not to hold the end of a head.
+    /// That much of `input` is known not to hold the end of a head, or of a trailer section.
     pub scanned: usize,
     /// where the headers of the last request were kept
     pub known: u8,
@@ -69,6 +71,10 @@ pub enum Reading {
     /// In a body of which this much is left.
     Length(u64),
     Chunked(chunked::Decoder),
+    /// In what follows a chunked body.
+    Trailers,
+    /// After an answer 101: until the client finishes.
+    Stream,
     /// What comes is dropped.
     Nothing,
 }

@@ -1,5 +1,6 @@
 //! Exchanges: a request that was read, and what there is of its response.
 
+use message::{Method, response::Body};
 use support::Buffer;
 use wit::INITIAL_CREDIT;
 
@@ -16,6 +17,10 @@ pub struct Exchange {
     pub method: Method,
     /// HTTP/1.1, not 1.0
     pub is_11: bool,
+    /// The client takes trailers.
+    pub takes_trailers: bool,
+    /// The client would change to another protocol.
+    pub wants_upgrade: bool,
     /// The request's body goes to the handler still.
     pub request_open: bool,
     /// bytes of the request's body that the handler has room for
@@ -48,22 +53,6 @@ pub struct Record {
     pub body_bytes: u64,
 }
 
-/// What of a method matters here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Method {
-    /// The response has no body.
-    pub is_head: bool,
-    /// Requests of safe methods may be under way together (RFC 9112, section 9.3.2).
-    pub is_safe: bool,
-}
-
-impl Method {
-    pub fn of(method: &str) -> Self {
-        let is_head = method == "HEAD";
-        Method { is_head, is_safe: is_head || matches!(method, "GET" | "OPTIONS" | "TRACE") }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Response {
     /// no head yet
@@ -75,21 +64,14 @@ pub enum Response {
     Done,
 }
 
-/// How the end of a response's body is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// By its length; this much is left.
-    Length(u64),
-    Chunked,
-    /// By the end of the connection.
-    UntilClose,
-    /// There is none: what the handler sends is dropped.
-    None,
-}
-
 impl Exchange {
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// After an answer 101: both sides send what they like, until they end.
+    pub fn is_stream(&self) -> bool {
+        self.wants_upgrade && self.response == Response::Body(Body::UntilClose)
     }
 }
 
@@ -135,6 +117,8 @@ impl Exchanges {
         exchange.request_credit = INITIAL_CREDIT;
         exchange.allowance = INITIAL_CREDIT;
         exchange.uncredited = 0;
+        exchange.takes_trailers = false;
+        exchange.wants_upgrade = false;
         exchange.continue_at = None;
         exchange.close = false;
         exchange.reset = false;

@@ -4,21 +4,15 @@
 //! [`Http`] does no I/O: it is fed batches and the time, and leaves batches. `shim` joins it to the box's arrows.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
-mod chunked;
 mod config;
 mod connection;
 mod date;
 mod exchange;
-mod head;
-mod lines;
 mod reader;
 mod response;
-mod route;
 mod server;
 #[cfg(target_arch = "wasm32")]
 mod shim;
-mod status;
-mod target;
 
 pub use config::Config;
 pub use server::{Http, Level, Outside, To, Wake};

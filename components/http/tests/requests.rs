@@ -80,7 +80,8 @@ fn hop_by_hop_headers_stay_here() {
          Keep-Alive: 5\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nProxy-Authorization: p\r\nTrailer: t\r\nB:2\r\n\
          Proxy-Connection: keep-alive\r\nC: \r\n\r\n",
     );
-    assert_eq!(bench.last().headers, "A: 1\r\nB: 2\r\nC: \r\n");
+    assert_eq!(bench.last().headers, "A: 1\r\nTrailer: t\r\nB: 2\r\nC: \r\n");
+    assert_eq!(bench.last().upgrade, "", "`Connection` does not name it");
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn a_chunked_body_is_passed_on_without_its_framing() {
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n6;x\r\n world\r\n0\r\nX-T: 1\r\n\r\n",
     );
     assert_eq!((bench.last().body.as_slice(), bench.last().ended), (&b"hello world"[..], true));
-    assert_eq!(bench.last().headers, "");
+    assert_eq!((bench.last().headers.as_str(), bench.last().trailers.as_str()), ("", "X-T: 1\r\n"));
 }
 
 #[test]
@@ -305,4 +306,33 @@ fn what_follows_a_last_request_is_not_read() {
     bench.respond_text(bench.last().id, "x");
     assert!(bench.client(client).finished);
     assert_eq!(responses::read(bench.take(client).as_bytes(), &[]).unwrap().len(), 1);
+}
+
+#[test]
+fn a_later_1_x_is_served_as_1_1() {
+    for version in ["1.2", "1.9"] {
+        let mut bench = Bench::new();
+        let client = bench.connect();
+        bench.send(client, format!("GET /v HTTP/{version}\r\nHost: h\r\n\r\n"));
+        bench.respond_text(bench.last().id, "x");
+        assert_eq!(bench.take(client), "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx");
+    }
+}
+
+#[test]
+fn an_empty_path_before_a_query_is_a_slash() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.send(client, "GET http://a?x HTTP/1.1\r\nHost: b\r\n\r\n");
+    assert_eq!((bench.last().target.as_str(), bench.last().authority.as_str()), ("/?x", "a"));
+}
+
+#[test]
+fn chunk_sizes_may_have_leading_zeros() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let zeros = "0".repeat(500);
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    bench.send(client, format!("{head}{zeros}5\r\nhello\r\n{zeros}\r\n\r\n"));
+    assert_eq!((bench.last().body.as_slice(), bench.last().ended), (&b"hello"[..], true));
 }

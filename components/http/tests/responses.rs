@@ -169,7 +169,6 @@ fn what_is_not_known_is_passed_over() {
 fn what_a_later_version_of_the_protocol_says_is_skipped() {
     let (mut bench, client, id) = asked(GET);
     bench.handler_record(0, 77, id, b"");
-    bench.event(Event::Trailers { request: id, lines: b"a: b\r\n" });
     bench.handler_record(0, 4, id, b"\0\0\0\0 and another field");
     bench.turn();
     assert_eq!(bench.client(client).text(), "");

@@ -15,6 +15,7 @@
 //!
 //! All of it may be left out; these are the defaults, but for the last three.
 
+use message::fields::{is_settable, is_token};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,12 +140,11 @@ fn field_value(value: &str) -> Result<String, String> {
 }
 
 fn header(name: &str, value: &str) -> Result<String, String> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !is_token(name) {
         return Err("not a header's name".into());
     }
     let name = name.to_ascii_lowercase();
-    if WRITTEN_BY_THE_BOX.contains(&name.as_str()) {
+    if !is_settable(&name) || WRITTEN_BY_THE_BOX.contains(&name.as_str()) {
         return Err("the box or the protocol itself writes this header".into());
     }
     Ok(format!("{name}: {}\r\n", field_value(value)?))
@@ -154,20 +154,15 @@ const WRITTEN_BY_THE_BOX: &[&str] = &[
     "accept-ranges",
     "allow",
     "cache-control",
-    "connection",
     "content-encoding",
     "content-length",
     "content-range",
     "content-type",
     "date",
     "etag",
-    "keep-alive",
     "last-modified",
     "location",
-    "te",
     "trailer",
-    "transfer-encoding",
-    "upgrade",
     "vary",
     "x-content-type-options",
 ];

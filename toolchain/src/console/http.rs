@@ -1,6 +1,7 @@
 //! As much HTTP/1.1 as a browser needs of a server on the same machine: one request for each connection.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, bail};
+use message::{Framing, Limits, Refusal, fields, request, status::reason};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -53,26 +54,28 @@ impl Asked {
 
     /// None: the head has not ended yet.
     fn read(bytes: &[u8]) -> Result<Option<Self>> {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut headers);
-        let httparse::Status::Complete(head) = request.parse(bytes)? else { return Ok(None) };
-        let target = request.path.context("no target")?;
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let limits = Limits { head_bytes: MAX_HEAD, ..Limits::default() };
+        let mut scratch = Vec::new();
+        let refused = |refusal: Refusal| Error::msg(refusal.why);
+        let Some((head, _)) = request::parse(bytes, &mut scratch, &limits).map_err(refused)? else { return Ok(None) };
+        let (path, query) = head.target.as_str().split_once('?').unwrap_or((head.target.as_str(), ""));
         let mut asked = Asked {
-            method: request.method.context("no method")?.into(),
+            method: head.method.into(),
             path: path.into(),
             name: query.split('&').find_map(|part| part.strip_prefix("name=")).map(decoded),
-            head,
+            host: head.authority.into(),
+            length: match head.says.framing {
+                Framing::None => 0,
+                Framing::Length(length) => length,
+                Framing::Chunked => bail!("a body without a length"),
+            },
+            head: head.length,
             ..Asked::default()
         };
-        for header in request.headers.iter() {
-            let text = || String::from_utf8_lossy(header.value).into_owned();
-            match header.name.to_ascii_lowercase().as_str() {
-                "host" => asked.host = text(),
-                "origin" => asked.origin = Some(text()),
+        for (name, value) in fields::valid(head.headers).flatten() {
+            match name.to_ascii_lowercase().as_str() {
+                "origin" => asked.origin = Some(String::from_utf8_lossy(value).into_owned()),
                 "x-pearwood" => asked.is_ours = true,
-                "content-length" => asked.length = text().trim().parse().context("no length")?,
-                "transfer-encoding" => bail!("a body without a length"),
                 _ => {}
             }
         }
@@ -171,7 +174,7 @@ fn write_head(stream: &mut TcpStream, status: u16, kind: &str, length: Option<us
         "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\n{length}connection: close\r\n\
          cache-control: no-store\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
          cross-origin-resource-policy: same-origin\r\ncontent-security-policy: {POLICY}\r\n\r\n",
-        if status == 200 { "OK" } else { "Refused" }
+        reason(status)
     );
     stream.write_all(head.as_bytes())?;
     Ok(())

@@ -1,8 +1,10 @@
 //! Bodies of requests, on their way to the handlers that have the requests.
 
+use super::input::ends_head;
 use super::{Http, input::Next};
-use crate::chunked::{Decoder, Step};
 use crate::connection::{PATIENCE, Reading};
+use message::chunked::{Decoder, Step};
+use message::{Refusal, trailers};
 use wit::http::Command;
 
 /// The kind of `wit::http::Command::Body`.
@@ -35,7 +37,8 @@ impl Http {
         match step {
             Ok((used, Step::Pause)) => Next::Wait(used),
             Ok((used, Step::End)) => {
-                self.end_of_body(key);
+                connection.reading = Reading::Trailers;
+                connection.scanned = 0;
                 Next::On(used)
             }
             Ok((used, Step::Data(data))) => {
@@ -52,6 +55,53 @@ impl Http {
                 Next::On(input.len())
             }
         }
+    }
+
+    /// Reads what follows a chunked body, as a whole: until then it is kept as the start of a head is.
+    pub(super) fn read_trailers(&mut self, key: usize, input: &[u8]) -> Next {
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        let ends = input.starts_with(b"\r\n") || ends_head(input, connection.scanned);
+        if !ends && input.len() <= self.config.limits.head_bytes {
+            connection.scanned = input.len();
+            return Next::Wait(0);
+        }
+        connection.scanned = 0;
+        let exchange = connection.body_of.and_then(|id| self.exchanges.get(id));
+        let to = exchange.and_then(|exchange| Some((exchange.handler?, exchange.id())));
+        if to.is_some_and(|(peer, _)| self.handlers.out_for_data(peer).is_none()) {
+            return Next::Wait(0);
+        }
+        let mut lines = core::mem::take(&mut self.head);
+        lines.clear();
+        let next = match trailers::parse(input, &mut lines, &self.config.limits) {
+            Ok(Some(length)) => {
+                if let (Some((peer, id)), false) = (to, lines.is_empty())
+                    && let Some(out) = self.handlers.out(peer)
+                {
+                    Command::Trailers { request: id, lines: &lines }.encode(out.batch());
+                }
+                self.end_of_body(key);
+                Next::On(length)
+            }
+            Ok(None) => Next::Wait(0),
+            Err(Refusal { status, why }) => {
+                self.refuse_body(key, status, why);
+                Next::On(input.len())
+            }
+        };
+        self.head = lines;
+        next
+    }
+
+    /// After an answer 101: whatever the client sends is for the handler.
+    pub(super) fn read_stream(&mut self, key: usize, input: &[u8]) -> Next {
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        let body_of = connection.body_of;
+        let length = input.len().min(self.room_for_body(body_of));
+        if length == 0 || !self.body(key, &input[..length]) {
+            return Next::Wait(length);
+        }
+        Next::On(length)
     }
 
     /// Bytes of the body being read that can go on now.
@@ -124,12 +174,20 @@ impl Http {
         }
     }
 
-    /// The client has finished in the middle of a body. True: that changed something.
+    /// The client has finished in the middle of a body, or of a stream, which that ends. True: that changed something.
     pub(super) fn lacks_body(&mut self, key: usize) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
-        let in_body = matches!(connection.reading, Reading::Length(_) | Reading::Chunked(_));
-        if !connection.client_finished || !in_body || !connection.input.is_empty() {
+        let is_read = match connection.reading {
+            Reading::Length(_) | Reading::Chunked(_) | Reading::Stream => connection.input.is_empty(),
+            Reading::Trailers => connection.input.is_empty() || connection.scanned > 0,
+            Reading::Head | Reading::Nothing => false,
+        };
+        if !connection.client_finished || !is_read {
             return false;
+        }
+        if matches!(connection.reading, Reading::Stream) {
+            self.end_of_body(key);
+            return true;
         }
         self.refuse_body(key, 400, "the body is not whole");
         true

@@ -1,10 +1,12 @@
 //! What handlers say.
 
 use super::{Http, Level, in_words};
-use crate::chunked::{LAST_CHUNK, size_line};
-use crate::connection::CREDIT_STEP;
-use crate::exchange::{Body, Response};
+use crate::connection::{CREDIT_STEP, Reading};
+use crate::exchange::Response;
 use crate::server::output::put;
+use message::chunked::{self, LAST_CHUNK, size_line};
+use message::response::{Body, MOST_BYTES};
+use message::{status::is_interim, trailers};
 use wit::Record;
 use wit::http::{Attach, Command, Event};
 
@@ -16,7 +18,7 @@ impl Http {
         match Attach::decode(grant) {
             Ok(route) => {
                 self.handlers.attach(peer, ());
-                self.routes.set(peer, route);
+                self.routes.set(peer, route.host, route.path);
                 self.carry_on();
             }
             Err(_) => self.say(Level::Error, format!("handler {peer}: its route is malformed")),
@@ -79,7 +81,8 @@ impl Http {
                 self.fail(id, 502, "the handler failed");
                 self.advance(key);
             }
-            Ok(Event::Trailers { .. } | Event::Unknown { .. }) => {}
+            Ok(Event::Trailers { lines, .. }) => self.response_trailers(peer, id, lines),
+            Ok(Event::Unknown { .. }) => {}
             Err(_) => self.misbehaves(peer, id, "a malformed record"),
         }
     }
@@ -100,6 +103,9 @@ impl Http {
         if exchange.response != Response::Awaited {
             return self.misbehaves(peer, id, "a second response to one request");
         }
+        if is_interim(status) {
+            return self.interim_head(peer, id, status, headers);
+        }
         // Who refuses a request will not read the rest of its body: the client is told that the connection ends with it.
         let unread = exchange.request_open && connection.body_of == Some(id) && connection.is_too_much_to_drop();
         exchange.close |= unread && (exchange.continue_at.take().is_some() || status >= 400);
@@ -111,9 +117,65 @@ impl Http {
                 let [common, end] = self.common.end(head.has_date, head.has_server);
                 let parts = [head.bytes(), common, end];
                 self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
+                if status == 101 {
+                    self.begin_stream(id);
+                }
             }
             Err(why) => self.misbehaves(peer, id, why),
         }
+    }
+
+    /// An answer that another follows. A client of HTTP/1.0 knows of none (RFC 9110, section 15.2).
+    #[cold]
+    fn interim_head(&mut self, peer: u32, id: u32, status: u16, headers: &[u8]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
+        match self.heads.head(exchange, status, headers) {
+            Ok(head) if exchange.is_11 => {
+                let parts = [head.bytes(), b"\r\n"];
+                self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
+            }
+            Ok(_) => {}
+            Err(why) => self.misbehaves(peer, id, why),
+        }
+    }
+
+    /// The head of an answer 101 is sent: what the client has sent behind its request, and sends from now on, is for the
+    /// handler.
+    #[cold]
+    fn begin_stream(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let key = exchange.connection;
+        exchange.request_open = true;
+        let Some(connection) = self.connections.get(key) else { return };
+        connection.reading = Reading::Stream;
+        connection.body_of = Some(id);
+        connection.scanned = 0;
+        connection.closing = true;
+        self.advance(key);
+    }
+
+    /// Trailers are for clients that take them, behind a chunked body; for others they are left out, which RFC 9110, section
+    /// 6.5.1, has every sender expect.
+    #[cold]
+    fn response_trailers(&mut self, peer: u32, id: u32, lines: &[u8]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        match exchange.response {
+            Response::Awaited => return self.misbehaves(peer, id, "trailers without a response"),
+            Response::Body(Body::Trailers) => return self.misbehaves(peer, id, "trailers twice"),
+            Response::Body(Body::Chunked) if exchange.takes_trailers => {}
+            Response::Body(_) | Response::Done => return,
+        }
+        let mut out = core::mem::take(&mut self.head);
+        out.clear();
+        out.extend_from_slice(LAST_CHUNK);
+        if lines.len() > MOST_BYTES || trailers::pass(lines, &mut out).is_err() {
+            self.misbehaves(peer, id, "trailers that are too large, or no lines");
+        } else {
+            exchange.response = Response::Body(Body::Trailers);
+            self.put(id, &out);
+        }
+        self.head = out;
     }
 
     fn response_body(&mut self, peer: u32, id: u32, data: &[u8]) {
@@ -136,7 +198,8 @@ impl Http {
                 exchange.response = Response::Body(Body::Length(left - length as u64));
                 (&data[..length], b"", b"")
             }
-            Body::None | Body::Chunked => (b"", b"", b""),
+            Body::Trailers if !data.is_empty() => return self.misbehaves(peer, id, "a body after its trailers"),
+            Body::None | Body::Chunked | Body::Trailers => (b"", b"", b""),
         };
         exchange.record.body_bytes += taken.len() as u64;
         self.batched += taken.len();
@@ -163,7 +226,8 @@ impl Http {
             Response::Body(Body::Length(1..)) => {
                 return self.misbehaves(peer, id, "a body shorter than its content-length");
             }
-            Response::Body(Body::Chunked) => self.put(id, LAST_CHUNK),
+            Response::Body(Body::Chunked) => self.put(id, chunked::END),
+            Response::Body(Body::Trailers) => self.put(id, b"\r\n"),
             Response::Body(_) | Response::Done => {}
         }
         let Some(exchange) = self.exchanges.get(id) else { return };

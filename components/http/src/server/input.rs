@@ -2,8 +2,8 @@
 
 use super::{Http, Level};
 use crate::connection::{Reading, paced};
-use crate::head;
 use core::mem;
+use message::request;
 use wit::INITIAL_CREDIT;
 
 /// Bytes of input that were used, and whether there may be more to do with what follows.
@@ -62,6 +62,8 @@ impl Http {
                 Reading::Head => self.read_head(key, rest),
                 Reading::Length(left) => self.read_length(key, rest, left),
                 Reading::Chunked(decoder) => self.read_chunked(key, rest, decoder),
+                Reading::Trailers => self.read_trailers(key, rest),
+                Reading::Stream => self.read_stream(key, rest),
                 Reading::Nothing => Next::Wait(rest.len()),
             };
             match next {
@@ -96,14 +98,14 @@ impl Http {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         if connection.scanned > 0 && !ends_head(input, connection.scanned) {
             connection.scanned = input.len();
-            if let Err(refusal) = head::within_limits(input, &self.config) {
+            if let Err(refusal) = request::unfinished(input, &self.config.limits) {
                 self.refuse(key, refusal);
                 return Next::On(input.len());
             }
             return Next::Wait(0);
         }
         let Some(mut reader) = self.reader.take() else { return Next::Wait(0) };
-        let next = match reader.read(input, &mut connection.known, &self.config) {
+        let next = match reader.read(input, &mut connection.known, &self.config.limits) {
             Ok(Some(head)) => self.request(key, &head, input.len() > head.length),
             Ok(None) => {
                 if connection.scanned == 0 {
@@ -123,6 +125,6 @@ impl Http {
 }
 
 /// Whether an empty line ends in `input` at or after `from`.
-fn ends_head(input: &[u8], from: usize) -> bool {
+pub(super) fn ends_head(input: &[u8], from: usize) -> bool {
     (from..input.len()).any(|at| input[at] == b'\n' && (input[..at].ends_with(b"\n") || input[..at].ends_with(b"\n\r")))
 }

@@ -100,7 +100,7 @@ impl Http {
             let may_go = match wait {
                 Wait::Request | Wait::Head => true,
                 Wait::Close => !connection.is_surplus,
-                Wait::Body | Wait::Write => late >= WHOLE / PART,
+                Wait::Body | Wait::Write | Wait::Stream => late >= WHOLE / PART,
                 Wait::Handler | Wait::Continue => false,
             };
             let client = connection.client();

@@ -16,8 +16,8 @@ use crate::date::Common;
 use crate::exchange::Exchanges;
 use crate::reader::Reader;
 use crate::response::Heads;
-use crate::route::Routes;
 use limits::Limits;
+use message::Routes;
 use wit::{MAX_BATCH, Peer, Peers, Records};
 
 /// An HTTP server between the services of TCP and the handlers.

@@ -2,9 +2,10 @@
 
 use super::{Http, Level, RetiresAt};
 use crate::connection::{CREDIT_STEP, Connection, paced};
-use crate::exchange::{Body, Exchange, Response};
+use crate::exchange::{Exchange, Response};
 use crate::response;
 use core::net::IpAddr;
+use message::response::Body;
 use wit::Peers;
 use wit::tcp::Command;
 
@@ -88,7 +89,7 @@ impl Http {
             // The client has all of it.
             Response::Body(Body::None | Body::Length(0)) | Response::Done => exchange.response = Response::Done,
             // The client sees that there is an end missing.
-            Response::Body(Body::Length(_) | Body::Chunked) => {
+            Response::Body(Body::Length(_) | Body::Chunked | Body::Trailers) => {
                 exchange.close = true;
                 exchange.response = Response::Done;
             }

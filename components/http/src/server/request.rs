@@ -1,11 +1,10 @@
 //! Heads become requests for handlers, or are answered here.
 
 use super::{Http, input::Next};
-use crate::chunked::Decoder;
 use crate::connection::Reading;
-use crate::exchange::{Method, Response};
-use crate::head::{Framing, Head, Refusal};
-use crate::target::Target;
+use crate::exchange::Response;
+use message::chunked::Decoder;
+use message::{Framing, Head, Method, Refusal, Target};
 use std::fmt::Write;
 use wit::http::{self, Command};
 
@@ -32,13 +31,15 @@ impl Http {
     pub(super) fn request(&mut self, key: usize, head: &Head<'_>, more: bool) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let method = Method::of(head.method);
-        let has_body = head.framing != Framing::None;
-        let waits_for_continue = has_body && head.expects_continue && !more;
-        let exclusive = !method.is_safe || waits_for_continue;
+        let has_body = head.says.framing != Framing::None;
+        let waits_for_continue = has_body && head.says.expects_continue && !more;
+        let wants_upgrade = !head.says.upgrade.is_empty();
+        let exclusive = !method.is_safe || waits_for_continue || wants_upgrade;
         if exclusive && !connection.exchanges.is_empty() {
             return Next::Wait(0);
         }
         let (remote, peer) = (connection.remote, connection.peer);
+        let scheme = if connection.is_secured { http::Scheme::Https } else { http::Scheme::Http };
         connection.awaits_room = false;
         let choice = self.choose(head);
         if matches!(choice, Choice::Later) {
@@ -52,21 +53,20 @@ impl Http {
             return Next::Wait(0);
         };
         // When this box retires, or TCP, the connection ends with this request unless the client has sent the next already.
-        let keep_alive = head.keep_alive && (leaves.is_none() || (more && !has_body));
+        let keep_alive = head.says.keep_alive && (leaves.is_none() || (more && !has_body));
         let id = exchange.id();
         exchange.connection = key;
         exchange.method = method;
         exchange.is_11 = head.is_11;
+        exchange.takes_trailers = head.says.takes_trailers;
+        exchange.wants_upgrade = wants_upgrade;
         exchange.request_open = has_body;
         exchange.close = !keep_alive;
         exchange.progress_at = self.now;
         exchange.handler = None;
         exchange.record.started_at = self.now;
         if self.config.access_log {
-            let target = match head.target {
-                Target::Path { target, .. } => target,
-                Target::Server => "*",
-            };
+            let target = head.target.as_str();
             let version = if head.is_11 { 1 } else { 0 };
             let target = target.get(..LOGGED).unwrap_or(target);
             let _ = write!(exchange.record.request, "{} {} HTTP/1.{version}", head.method, target.replace('"', "%22"));
@@ -76,17 +76,18 @@ impl Http {
         connection.exclusive = exclusive;
         connection.scanned = 0;
         connection.closing = !keep_alive;
-        connection.reading = match head.framing {
+        connection.reading = match head.says.framing {
             Framing::Length(length) => Reading::Length(length),
             Framing::Chunked => Reading::Chunked(Decoder::new()),
-            Framing::None if connection.closing => Reading::Nothing,
+            // What comes may be of the protocol to change to.
+            Framing::None if connection.closing && !wants_upgrade => Reading::Nothing,
             Framing::None => Reading::Head,
         };
         connection.read_at = self.now;
         connection.body_of = has_body.then_some(id);
         connection.body_bytes = 0;
 
-        match (choice, head.target) {
+        match (choice, &head.target) {
             (Choice::Handler(peer), Target::Path { target, .. }) => {
                 exchange.handler = Some(peer);
                 if let Some(out) = self.handlers.out(peer) {
@@ -96,8 +97,8 @@ impl Http {
                         authority: head.authority.as_bytes(),
                         remote: remote.address,
                         headers: head.headers,
-                        scheme: http::Scheme::Http,
-                        upgrade: "",
+                        scheme,
+                        upgrade: head.says.upgrade,
                     };
                     Command::Request { request: id, head }.encode(out.batch());
                     if !has_body {
@@ -123,10 +124,10 @@ impl Http {
 
     fn choose(&mut self, head: &Head<'_>) -> Choice {
         let answer = |status, extra, text| Choice::Answer { status, extra, text };
-        let Target::Path { target, .. } = head.target else {
+        let Target::Path { target, .. } = &head.target else {
             return answer(204, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "");
         };
-        if matches!(head.framing, Framing::Length(length) if length > self.config.body_bytes) {
+        if matches!(head.says.framing, Framing::Length(length) if length > self.config.body_bytes) {
             return answer(413, "", "the body is too large");
         }
         let again = "Retry-After: 2\r\n";

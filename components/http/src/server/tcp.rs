@@ -112,7 +112,9 @@ impl Http {
                     self.advance(key);
                 }
             }
-            Event::Accepted { connection, remote, .. } => self.accepted(peer, connection, remote),
+            Event::Accepted { connection, remote, secured, .. } => {
+                self.accepted(peer, connection, remote, secured.is_some());
+            }
             Event::Finished { connection } => {
                 let Some(key) = self.connections.key(peer, connection) else { return };
                 let Some(connection) = self.connections.get(key) else { return };
@@ -134,7 +136,7 @@ impl Http {
         }
     }
 
-    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint) {
+    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, is_secured: bool) {
         if let Some(key) = self.connections.key(peer, number) {
             self.remove(key);
         }
@@ -145,6 +147,7 @@ impl Http {
             peer,
             number,
             remote,
+            is_secured,
             reading: Reading::Head,
             input: Buffer::new(),
             scanned: 0,

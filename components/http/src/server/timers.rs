@@ -2,8 +2,8 @@
 
 use super::{Http, Level, retire};
 use crate::connection::Reading;
-use crate::head::Refusal;
 use crate::response::CONTINUE;
+use message::Refusal;
 
 /// How long a connection that this side has finished may take to close (RFC 9112, section 9.6).
 const LINGER: u64 = 5_000_000_000;
@@ -21,6 +21,8 @@ pub(super) enum Wait {
     Continue,
     /// The handler is to do something.
     Handler,
+    /// Either side is to send something, after an answer 101.
+    Stream,
     /// The client is to send the rest of a head.
     Head,
     /// There is nothing to do.
@@ -37,11 +39,15 @@ impl Http {
             (Wait::Close, connection.since, LINGER)
         } else if let Some(&id) = connection.exchanges.front() {
             let exchange = self.exchanges.get(id)?;
-            let reads = connection.body_of == Some(id) && connection.input.is_empty() && exchange.request_credit > 0;
+            let is_cut = matches!(connection.reading, Reading::Trailers) && connection.scanned > 0;
+            let has_none = connection.input.is_empty() && exchange.request_credit > 0;
+            let reads = connection.body_of == Some(id) && (has_none || is_cut);
             if let Some(at) = exchange.continue_at {
                 (Wait::Continue, at, 0)
             } else if !exchange.held.is_empty() {
                 (Wait::Write, connection.wrote_at, config.write_timeout)
+            } else if exchange.is_stream() {
+                (Wait::Stream, exchange.progress_at, config.upgrade_timeout)
             } else if reads {
                 (Wait::Body, connection.read_at, config.body_timeout)
             } else {
@@ -102,7 +108,7 @@ impl Http {
         let Some(connection) = self.connections.get(key) else { return };
         let front = connection.exchanges.front().copied();
         match (wait, front) {
-            (Wait::Close | Wait::Write, _) => return self.abort(key),
+            (Wait::Close | Wait::Write | Wait::Stream, _) => return self.abort(key),
             (Wait::Request, _) => return self.finish(key),
             (Wait::Head, _) => self.refuse(key, Refusal { status: 408, why: "the headers took too long" }),
             (Wait::Continue, Some(id)) => self.tell_to_continue(id),

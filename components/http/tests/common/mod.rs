@@ -13,6 +13,10 @@ use wit::http::{Attach, Event as FromHandler};
 use wit::tcp::{Endpoint, Event as FromTcp};
 use wit::{Batch, INITIAL_CREDIT, Peer};
 
+pub const fn handler(peer: u32) -> pearwood_http::To {
+    pearwood_http::To::Handler(peer)
+}
+
 pub const SECOND: u64 = 1_000_000_000;
 
 /// What a box with 16 MiB can allocate, less what is there at its start.
@@ -231,6 +235,7 @@ impl Bench {
             FromHandler::End { .. } | FromHandler::Failed { .. } => r.over = true,
             FromHandler::Credit { bytes, .. } => r.credit += bytes,
             FromHandler::Body { data, .. } => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
+            FromHandler::Response { status: 101, .. } => r.is_stream = true,
             FromHandler::Response { .. } | FromHandler::Trailers { .. } | FromHandler::Unknown { .. } => {}
         }
         Peer::Is(r.peer).encode(&mut self.handler);

@@ -18,11 +18,17 @@ pub struct Request {
     pub headers: String,
     pub body: Vec<u8>,
     pub ended: bool,
+    pub trailers: String,
+    pub upgrade: String,
+    pub is_https: bool,
     pub cancelled: bool,
     /// bytes of the request's body that the server may still send
     pub credit: u32,
     /// bytes of the response's body that the handler may still send
     pub response_credit: u32,
+    /// It has been answered with 101, so more comes after its end, and then another end.
+    pub is_stream: bool,
+    pub finished: bool,
     /// The handler has ended or failed it.
     pub over: bool,
 }
@@ -158,6 +164,8 @@ impl Sides {
                         target: head.target.into(),
                         authority: String::from_utf8_lossy(head.authority).into(),
                         headers: String::from_utf8_lossy(head.headers).into_owned(),
+                        upgrade: head.upgrade.into(),
+                        is_https: head.scheme == wit::http::Scheme::Https,
                         credit: INITIAL_CREDIT,
                         response_credit: INITIAL_CREDIT,
                         ..Request::default()
@@ -167,14 +175,20 @@ impl Sides {
                 }
                 ToHandler::Body { request, data } => {
                     let r = self.requests.get_mut(&request).expect("a body for no request");
-                    assert!(!r.ended && !r.cancelled && r.peer == peer);
+                    assert!((!r.ended || r.is_stream) && !r.cancelled && r.peer == peer);
                     r.credit = r.credit.checked_sub(data.len() as u32).expect("a body beyond the credit");
                     r.body.extend_from_slice(data);
                 }
                 ToHandler::End { request } => {
                     let r = self.requests.get_mut(&request).expect("an end of no request");
-                    assert!(!r.ended && !r.cancelled && r.peer == peer);
+                    assert!((!r.ended || r.is_stream) && !r.cancelled && r.peer == peer);
+                    r.finished = r.ended;
                     r.ended = true;
+                }
+                ToHandler::Trailers { request, lines } => {
+                    let r = self.requests.get_mut(&request).expect("trailers of no request");
+                    assert!(!r.ended && !r.cancelled && r.peer == peer && r.trailers.is_empty());
+                    r.trailers = String::from_utf8_lossy(lines).into_owned();
                 }
                 ToHandler::Credit { request, bytes } => {
                     let r = self.requests.get_mut(&request).expect("credit for no request");

@@ -118,32 +118,34 @@ fn begin(response: ResponseOutparam, like: &IncomingResponse) -> OutgoingBody {
 /// A body on its way from one stream to another.
 struct Copy {
     // streams are dropped before what they are of
-    from: InputStream,
-    to: Option<OutputStream>,
-    _incoming: IncomingBody,
-    body: Option<OutgoingBody>,
+    streams: Option<(InputStream, OutputStream)>,
+    bodies: Option<(IncomingBody, OutgoingBody)>,
     waits_for_room: bool,
 }
 
 impl Copy {
     fn new(incoming: IncomingBody, body: OutgoingBody) -> Self {
-        let (from, to) = (incoming.stream().expect("it is the first"), body.write().expect("it is the first"));
-        Copy { from, to: Some(to), _incoming: incoming, body: Some(body), waits_for_room: false }
+        let streams = (incoming.stream().expect("it is the first"), body.write().expect("it is the first"));
+        Copy { streams: Some(streams), bodies: Some((incoming, body)), waits_for_room: false }
     }
 
     /// Copies what can be copied now. True: that was all.
     fn step(&mut self) -> bool {
-        let Some(to) = &self.to else { return true };
+        let Some((from, to)) = &self.streams else { return true };
         loop {
             self.waits_for_room = matches!(to.check_write(), Ok(0));
-            match to.splice(&self.from, 65_536) {
+            match to.splice(from, 65_536) {
                 Ok(0) => return false,
                 Ok(_) => {}
                 Err(error) => {
-                    self.to = None;
+                    self.streams = None;
                     // not finished, it fails
-                    if let (StreamError::Closed, Some(body)) = (error, self.body.take()) {
-                        let _ = OutgoingBody::finish(body, None);
+                    if let (StreamError::Closed, Some((incoming, body))) = (error, self.bodies.take()) {
+                        let trailers = IncomingBody::finish(incoming);
+                        trailers.subscribe().block();
+                        if let Some(Ok(Ok(trailers))) = trailers.get() {
+                            let _ = OutgoingBody::finish(body, trailers);
+                        }
                     }
                     return true;
                 }
@@ -153,10 +155,8 @@ impl Copy {
 
     /// What is to happen before more can be copied.
     fn next(&self) -> bindings::wasi::io::poll::Pollable {
-        match &self.to {
-            Some(to) if self.waits_for_room => to.subscribe(),
-            _ => self.from.subscribe(),
-        }
+        let (from, to) = self.streams.as_ref().expect("there is more to copy");
+        if self.waits_for_room { to.subscribe() } else { from.subscribe() }
     }
 }
 

@@ -1,11 +1,13 @@
 //! A box that is an ordinary WASI HTTP component: `GET /Ada` is answered with `Hello, Ada!`, and what is sent to
-//! `/echo` comes back.
+//! `/echo` comes back, trailers and all.
 
 use bindings::{
     exports::wasi::http::incoming_handler::Guest,
     wasi::{
         cli::environment::get_environment,
-        http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam},
+        http::types::{
+            Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
+        },
         io::streams::{InputStream, OutputStream, StreamError},
     },
 };
@@ -72,8 +74,12 @@ fn echo(request: &IncomingRequest, response: ResponseOutparam) {
     let input = incoming.stream().expect("nobody else has");
     let (body, output) = begin(response, &[("content-type", "application/octet-stream")]);
     if copy(&input, &output).is_ok() {
-        drop(output);
-        OutgoingBody::finish(body, None).expect("of any length");
+        drop((input, output));
+        let trailers = IncomingBody::finish(incoming);
+        trailers.subscribe().block();
+        if let Some(Ok(Ok(trailers))) = trailers.get() {
+            OutgoingBody::finish(body, trailers).expect("of any length");
+        }
     }
 }
 

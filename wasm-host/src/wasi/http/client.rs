@@ -8,12 +8,13 @@ use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     net::Ipv6Addr,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
+use message::{Routes, status::is_interim};
 use spin::Mutex;
 use wit::{
     INITIAL_CREDIT, Incoming,
@@ -23,7 +24,7 @@ use wit::{
 pub struct Client {
     hub: Arc<Hub>,
     budget: Arc<Budget>,
-    routes: Mutex<Routes>,
+    services: Mutex<Services>,
     next: AtomicU32,
 }
 
@@ -32,14 +33,20 @@ const HEAD: usize = 64;
 
 /// Which box is for which requests. One that is gone keeps its place.
 #[derive(Debug, Default)]
-struct Routes(Vec<Entry>);
+struct Services {
+    routes: Routes,
+    /// those that are there
+    there: BTreeSet<u32>,
+}
 
-#[derive(Debug)]
-struct Entry {
-    host: String,
-    path: String,
-    peer: u32,
-    is_there: bool,
+/// What a box asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asks<'a> {
+    pub method: &'a str,
+    /// path and query
+    pub target: &'a str,
+    pub authority: &'a str,
+    pub scheme: Scheme,
 }
 
 /// Why a request is not sent.
@@ -68,7 +75,7 @@ impl fmt::Display for Denied {
 impl Client {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
         let (hub, budget) = (Hub::new(port, budget), budget.clone());
-        Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0) })
+        Arc::new(Client { hub, budget, services: Mutex::default(), next: AtomicU32::new(0) })
     }
 
     /// Takes in what services have said.
@@ -78,14 +85,17 @@ impl Client {
             match incoming {
                 Incoming::Attach(peer, grant) => {
                     self.hub.attach(peer);
-                    self.routes.lock().attach(peer, Attach::decode(grant).unwrap_or(Attach { host: "", path: "" }));
+                    let route = Attach::decode(grant).unwrap_or(Attach { host: "", path: "" });
+                    let mut services = self.services.lock();
+                    services.routes.set(peer, route.host, route.path);
+                    services.there.insert(peer);
                 }
                 Incoming::Retire(peer) => {
-                    self.routes.lock().remove(peer);
+                    self.services.lock().routes.remove(peer);
                     self.hub.retire(peer);
                 }
                 Incoming::Detach(peer, why) => {
-                    self.routes.lock().detach(peer);
+                    self.services.lock().there.remove(&peer);
                     self.hub.detach(peer, why);
                 }
                 Incoming::Record(peer, record) => {
@@ -102,12 +112,15 @@ impl Client {
         | Event::Body { request: id, .. }
         | Event::End { request: id }
         | Event::Credit { request: id, .. }
+        | Event::Trailers { request: id, .. }
         | Event::Failed { request: id, .. }) = event
         else {
             return;
         };
         let Some(exchange) = self.hub.get(peer, id) else { return };
         match event {
+            // another follows, and boxes have no word for this one
+            Event::Response { status, .. } if is_interim(status) => {}
             Event::Response { status, headers, .. } => match Fields::from_lines(&self.budget, headers) {
                 Ok(fields) => exchange.heard_response(status, fields),
                 Err(_) => {
@@ -117,7 +130,8 @@ impl Client {
             Event::Body { data, .. } => exchange.heard_body(data),
             Event::End { .. } => exchange.heard_end(),
             Event::Credit { bytes, .. } => exchange.heard_credit(bytes),
-            Event::Trailers { .. } | Event::Unknown { .. } => {}
+            Event::Trailers { lines, .. } => exchange.heard_trailers(Fields::from_trailers(&self.budget, lines)),
+            Event::Unknown { .. } => {}
             Event::Failed { why, .. } => exchange.broken(Fault::Failed(cut(why).into())),
         }
     }
@@ -125,16 +139,14 @@ impl Client {
     /// Sends a request's head to the box that it is for. What is read is the response.
     pub fn send(
         &self,
-        method: &str,
-        target: &str,
-        authority: &str,
+        Asks { method, target, authority, scheme }: Asks<'_>,
         fields: &Fields,
     ) -> Result<(Arc<Exchange>, Arc<Reader>), Denied> {
         let fits = u8::try_from(method.len()).is_ok() && [target, authority].iter().all(|s| s.len() <= 0xffff);
         if !fits {
             return Err(Denied::TooLong);
         }
-        let peer = self.routes.lock().find(authority, target)?;
+        let peer = self.services.lock().find(authority, target)?;
         let charge = Charge::new(&self.budget, Exchange::SIZE + INITIAL_CREDIT as usize).ok_or(Denied::NoMemory)?;
         let id = self.next.fetch_add(1, Relaxed);
         let paid = (Exchange::SIZE, charge);
@@ -147,7 +159,7 @@ impl Client {
             authority: authority.as_bytes(),
             remote: Ipv6Addr::UNSPECIFIED,
             headers,
-            scheme: Scheme::Http,
+            scheme,
             upgrade: "",
         };
         let bytes = method.len() + target.len() + authority.len() + headers.len() + HEAD;
@@ -171,49 +183,14 @@ impl Drop for Client {
     }
 }
 
-impl Routes {
-    fn attach(&mut self, peer: u32, route: Attach<'_>) {
-        self.0.retain(|entry| entry.peer != peer);
-        let (host, path) = (route.host.to_ascii_lowercase(), route.path.trim_end_matches('/').into());
-        self.0.push(Entry { host, path, peer, is_there: true });
-        // As the http box orders them: those for a host first, then the longest path.
-        self.0.sort_by_key(|entry| (entry.host.is_empty(), core::cmp::Reverse(entry.path.len()), entry.peer));
-    }
-
-    /// It is for no request any more.
-    fn remove(&mut self, peer: u32) {
-        self.0.retain(|entry| entry.peer != peer);
-    }
-
-    fn detach(&mut self, peer: u32) {
-        self.0.iter_mut().filter(|entry| entry.peer == peer).for_each(|entry| entry.is_there = false);
-    }
-
+impl Services {
     fn find(&self, authority: &str, target: &str) -> Result<u32, Denied> {
-        let host = host_of(authority);
-        let fits = |entry: &&Entry| {
-            (entry.host.is_empty() || host.eq_ignore_ascii_case(&entry.host)) && within(target, &entry.path)
-        };
-        match self.0.iter().find(fits) {
-            Some(entry) if entry.is_there => Ok(entry.peer),
+        match self.routes.find(authority, target) {
+            Some(peer) if self.there.contains(&peer) => Ok(peer),
             Some(_) => Err(Denied::Down),
             // those that have never been there are not known yet
-            None if self.0.is_empty() => Err(Denied::Down),
+            None if self.routes.is_empty() => Err(Denied::Down),
             None => Err(Denied::NoArrow),
         }
     }
-}
-
-/// An authority without its port.
-fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    }
-}
-
-/// Whether a target's path starts with the whole segments of `prefix`.
-fn within(target: &str, prefix: &str) -> bool {
-    let after = target.strip_prefix(prefix);
-    prefix.is_empty() || after.is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')))
 }

@@ -1,27 +1,15 @@
 //! Header and trailer fields, within limits.
 
 use crate::boxes::{Budget, Charge};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec::Vec};
+use core::net::{IpAddr, Ipv6Addr};
+use message::fields::{content_length, first, is_settable, is_token, is_value, may_trail, push, valid};
 
 /// The most that one `fields` may hold: bytes of names and values, and [`ENTRY`] more for each.
 pub const MAX_FIELDS: usize = 128 << 10;
 
 /// What an entry costs beside its bytes.
 const ENTRY: usize = 64;
-
-/// Fields that belong to the connection, or that the channel carries elsewhere: no box may set them.
-const FORBIDDEN: [&str; 10] = [
-    "connection",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Copies share what they hold until one of them changes.
 #[derive(Debug, Clone)]
@@ -56,21 +44,38 @@ impl Fields {
 
     /// From lines `name: value\r\n`, as channels carry them. What comes of it cannot be changed.
     pub fn from_lines(budget: &Arc<Budget>, lines: &[u8]) -> Result<Self, FieldsError> {
+        Self::of_those(budget, lines, |_| true)
+    }
+
+    /// From the lines of a request that came from the address. What they say of that themselves, which any client can write,
+    /// gives way to what is known (RFC 7239, section 4). Requests of other boxes come from no address.
+    pub fn of_request(budget: &Arc<Budget>, lines: &[u8], remote: Ipv6Addr) -> Result<Self, FieldsError> {
+        if remote.is_unspecified() {
+            return Self::from_lines(budget, lines);
+        }
+        let mut fields = Self::of_those(budget, lines, |name| !is_forwarding(name))?;
+        let remote = IpAddr::V6(remote).to_canonical();
+        let node = if remote.is_ipv6() { format!("for=\"[{remote}]\"") } else { format!("for={remote}") };
+        let data = fields.change()?;
+        data.push("forwarded", node.as_bytes())?;
+        data.push("x-forwarded-for", format!("{remote}").as_bytes())?;
+        Ok(fields)
+    }
+
+    /// From the lines of a trailer section, of which those are left out that may not be there.
+    pub fn from_trailers(budget: &Arc<Budget>, lines: &[u8]) -> Result<Self, FieldsError> {
+        Self::of_those(budget, lines, may_trail)
+    }
+
+    fn of_those(budget: &Arc<Budget>, lines: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Self, FieldsError> {
         let mut fields = Fields::new(budget);
         let data = Arc::get_mut(&mut fields.data).ok_or(FieldsError::Syntax)?;
         data.make_room(lines.len(), 0)?;
-        let mut rest = lines;
-        while !rest.is_empty() {
-            let end = rest.windows(2).position(|pair| pair == b"\r\n").ok_or(FieldsError::Syntax)?;
-            let (line, after) = (&rest[..end], &rest[end + 2..]);
-            let colon = line.iter().position(|byte| *byte == b':').ok_or(FieldsError::Syntax)?;
-            let name = core::str::from_utf8(&line[..colon]).map_err(|_| FieldsError::Syntax)?;
-            let value = line[colon + 1..].trim_ascii();
-            if !is_name(name) || !is_value(value) {
-                return Err(FieldsError::Syntax);
+        for line in valid(lines) {
+            let (name, value) = line.map_err(|_| FieldsError::Syntax)?;
+            if wanted(name) {
+                data.push(name, value)?;
             }
-            data.push(name, value)?;
-            rest = after;
         }
         fields.immutable = true;
         Ok(fields)
@@ -127,8 +132,7 @@ impl Fields {
     pub fn content_length(&self) -> Result<Option<u64>, FieldsError> {
         let mut length = None;
         for value in self.get("content-length") {
-            let digits = core::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
-            let value = digits.and_then(|digits| digits.parse().ok()).ok_or(FieldsError::Syntax)?;
+            let value = content_length(value).ok_or(FieldsError::Syntax)?;
             if length.replace(value).is_some_and(|before| before != value) {
                 return Err(FieldsError::Syntax);
             }
@@ -140,13 +144,10 @@ impl Fields {
         if self.immutable {
             return Err(FieldsError::Immutable);
         }
-        if !is_name(name) || !values.iter().all(|value| is_value(value.as_ref())) {
+        if !is_token(name) || !values.iter().all(|value| is_value(value.as_ref())) {
             return Err(FieldsError::Syntax);
         }
-        match FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
-            true => Err(FieldsError::Forbidden),
-            false => Ok(()),
-        }
+        if is_settable(name) { Ok(()) } else { Err(FieldsError::Forbidden) }
     }
 
     /// What is held, for nobody else.
@@ -165,21 +166,17 @@ impl Fields {
 /// `: ` and the line's end.
 const BETWEEN: usize = 4;
 
-/// The first of some lines: its name, its value, and the lines after it.
-fn first(lines: &[u8]) -> Option<(&str, &[u8], &[u8])> {
-    let colon = lines.iter().position(|byte| *byte == b':')?;
-    let (name, rest) = (&lines[..colon], lines.get(colon + 2..)?);
-    let end = rest.iter().position(|byte| *byte == b'\r')?;
-    Some((core::str::from_utf8(name).ok()?, &rest[..end], rest.get(end + 2..)?))
+/// Whether a field says where a request came from before it came here.
+fn is_forwarding(name: &str) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    name.len() >= 9 && (is("forwarded") || is("x-forwarded-for") || is("x-real-ip"))
 }
 
 impl Data {
     fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
         let more = name.len().saturating_add(value.len()).saturating_add(BETWEEN);
         self.make_room(self.lines.len().saturating_add(more), self.entries + 1)?;
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.lines.extend_from_slice(part);
-        }
+        push(&mut self.lines, name, value);
         self.entries += 1;
         Ok(())
     }
@@ -217,17 +214,6 @@ impl Data {
     }
 }
 
-/// RFC 9110, section 5.1: a token.
-pub fn is_name(name: &str) -> bool {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !name.is_empty() && name.bytes().all(token)
-}
-
-/// RFC 9110, section 5.5: what is visible, spaces and tabs, and bytes beyond ASCII.
-fn is_value(value: &[u8]) -> bool {
-    value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +233,16 @@ mod tests {
         for bad in [&b"a"[..], b"a: b", b": b\r\n", b"a b: c\r\n", b"a: \x01\r\n", b"\xff: a\r\n"] {
             assert!(Fields::from_lines(&budget(), bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_client_cannot_forge_where_it_is() {
+        let lines = b"X-Forwarded-For: 9.9.9.9\r\na: b\r\nForwarded: for=9.9.9.9\r\n";
+        let of = |address: &str| Fields::of_request(&budget(), lines, address.parse().unwrap()).unwrap();
+        assert_eq!(of("::ffff:1.2.3.4").lines(), b"a: b\r\nforwarded: for=1.2.3.4\r\nx-forwarded-for: 1.2.3.4\r\n");
+        let six = b"a: b\r\nforwarded: for=\"[2001:db8::1]\"\r\nx-forwarded-for: 2001:db8::1\r\n";
+        assert_eq!(of("2001:db8::1").lines(), six);
+        assert_eq!(of("::").lines(), lines, "a box's own request");
     }
 
     #[test]

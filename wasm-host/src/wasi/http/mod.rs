@@ -1,23 +1,21 @@
-//! What the HTTP faces of all versions share: fields, bodies within credit, and both sides of `pearwood:http/handler`.
-//!
-//! The channel carries no trailers, so those that a box sends are discarded, as RFC 9110, section 6.5.1, permits, and
-//! none ever come.
+//! What the HTTP faces of all versions share: fields, bodies within credit, trailers, and both sides of
+//! `pearwood:http/handler`.
 
 mod client;
 mod exchange;
+mod face;
 mod fields;
 mod hub;
 mod outgoing;
 mod server;
-mod target;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use client::{Client, Denied};
+pub use client::{Asks, Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
-pub use fields::{Fields, FieldsError, MAX_FIELDS, is_name};
+pub(super) use face::face;
+pub use fields::{Fields, FieldsError, MAX_FIELDS};
 pub use outgoing::{HELD, OutBody, Unfinished};
 pub use server::{Asked, Server, busy};
-pub use target::{is_authority, is_final, is_target};
 pub use words::in_place;

@@ -1,6 +1,6 @@
 //! A body that a box writes, before and after it is known where it goes.
 
-use super::Exchange;
+use super::{Exchange, Fields};
 use crate::boxes::{Budget, Charge};
 use alloc::{sync::Arc, vec::Vec};
 use core::task::{Context, Waker};
@@ -19,6 +19,7 @@ struct State {
     length: Option<u64>,
     written: u64,
     phase: Phase,
+    trailers: Option<Fields>,
     /// Somebody was told that it waits for its head.
     told: bool,
 }
@@ -45,7 +46,14 @@ impl OutBody {
     /// None: there is no memory for it.
     pub fn new(budget: &Arc<Budget>, length: Option<u64>) -> Option<Arc<Self>> {
         let to = To::Nowhere { held: Vec::new(), waker: None, _charge: Charge::new(budget, HELD)? };
-        Some(Arc::new(OutBody(Mutex::new(State { to, length, written: 0, phase: Phase::Open, told: false }))))
+        Some(Arc::new(OutBody(Mutex::new(State {
+            to,
+            length,
+            written: 0,
+            phase: Phase::Open,
+            trailers: None,
+            told: false,
+        }))))
     }
 
     /// It goes there. What was written so far is sent. `exempt`: it is a response that has no body, whatever its
@@ -142,13 +150,14 @@ impl OutBody {
         true
     }
 
-    /// No more of it comes.
-    pub fn finish(&self) -> Result<(), Unfinished> {
+    /// No more of it comes but trailers.
+    pub fn finish(&self, trailers: Option<Fields>) -> Result<(), Unfinished> {
         let mut state = self.0.lock();
         if state.phase != Phase::Open {
             return if state.phase == Phase::Finished { Ok(()) } else { Err(Unfinished(state.written)) };
         }
         state.phase = Phase::Finished;
+        state.trailers = trailers;
         let To::Exchange(exchange) = &state.to else { return Ok(()) };
         let exchange = exchange.clone();
         state.end(&exchange).inspect_err(|_| {
@@ -173,7 +182,7 @@ impl State {
         if self.length.is_some_and(|length| length != self.written) {
             return Err(Unfinished(self.written));
         }
-        exchange.finish();
+        exchange.finish(self.trailers.as_ref());
         Ok(())
     }
 }

@@ -72,6 +72,7 @@ impl Server {
         | Command::Body { request: id, .. }
         | Command::End { request: id }
         | Command::Credit { request: id, .. }
+        | Command::Trailers { request: id, .. }
         | Command::Cancel { request: id }) = command
         else {
             return;
@@ -91,9 +92,12 @@ impl Server {
             (Command::Body { data, .. }, Some(exchange)) => exchange.heard_body(data),
             (Command::End { .. }, Some(exchange)) => exchange.heard_end(),
             (Command::Credit { bytes, .. }, Some(exchange)) => exchange.heard_credit(bytes),
+            (Command::Trailers { lines, .. }, Some(exchange)) => {
+                exchange.heard_trailers(Fields::from_trailers(&self.budget, lines));
+            }
             (Command::Cancel { .. }, Some(exchange)) => exchange.broken(Fault::Cancelled),
             // it is over, which the client has not heard yet
-            (_, None) | (Command::Trailers { .. } | Command::Unknown { .. }, _) => {}
+            (_, None) | (Command::Unknown { .. }, _) => {}
         }
     }
 
@@ -102,7 +106,7 @@ impl Server {
         if queue.len() >= WAITING {
             return Err(Why::Busy);
         }
-        let fields = Fields::from_lines(&self.budget, head.headers).map_err(|error| match error {
+        let fields = Fields::of_request(&self.budget, head.headers, head.remote).map_err(|error| match error {
             FieldsError::TooLarge => Why::TooLarge,
             _ => Why::Malformed,
         })?;
@@ -115,6 +119,7 @@ impl Server {
             method: head.method.into(),
             target: head.target.into(),
             authority: String::from_utf8_lossy(head.authority).into(),
+            scheme: head.scheme,
             fields,
         };
         queue.push_back(Asked { exchange: exchange.ok_or(Why::Busy)?, head });

@@ -67,6 +67,10 @@ const HEAD: Head<'static> = Head {
     upgrade: "",
 };
 
+fn get<'a>(target: &'a str, authority: &'a str) -> Asks<'a> {
+    Asks { method: "GET", target, authority, scheme: Scheme::Http }
+}
+
 fn request(request: u32) -> Command<'static> {
     Command::Request { request, head: HEAD }
 }
@@ -120,8 +124,8 @@ fn nothing_is_written_beyond_the_credit() {
     say(&client, &[Command::Credit { request: 7, bytes: 5 }]);
     server.receive();
     assert_eq!(exchange.permit(), Some(5));
-    exchange.finish();
-    exchange.finish();
+    exchange.finish(None);
+    exchange.finish(None);
     server.flush().unwrap();
     assert_eq!(heard(&client).last().unwrap(), "End { request: 7 }");
     assert!(exchange.is_over() && exchange.permit().is_none());
@@ -227,18 +231,76 @@ fn what_requests_carry_is_charged() {
 }
 
 #[test]
+fn trailers_of_a_request_and_of_its_answer() {
+    let (server, client, Asked { exchange, .. }, budget) = asked();
+    say(&client, &[Command::Body { request: 7, data: b"x" }]);
+    say(&client, &[Command::Trailers { request: 7, lines: b"a: b\r\nHost: evil\r\n" }, Command::End { request: 7 }]);
+    server.receive();
+    assert_eq!((exchange.read(9), exchange.ended()), (Read::Some(b"x".to_vec()), Some(Ok(()))));
+    assert_eq!(exchange.take_trailers().unwrap().lines(), b"a: b\r\n");
+    let mut trailers = Fields::new(&budget);
+    trailers.append("c", b"d").unwrap();
+    exchange.respond(200, b"");
+    exchange.finish(Some(&trailers));
+    server.flush().unwrap();
+    let said = format!("Trailers {{ request: 7, lines: {:?} }}", b"c: d\r\n");
+    assert_eq!(heard(&client)[1..], [said, "End { request: 7 }".into()]);
+    drop((exchange, trailers, server));
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn trailers_where_there_can_be_none() {
+    let once = Command::Trailers { request: 7, lines: b"a: b\r\n" };
+    for wrong in
+        [&[once, once][..], &[Command::End { request: 7 }, once], &[Command::Trailers { request: 7, lines: b"a" }]]
+    {
+        let (server, client, Asked { exchange, .. }, _) = asked();
+        say(&client, wrong);
+        server.receive();
+        server.flush().unwrap();
+        assert!(heard(&client).iter().any(|event| event.starts_with("Failed")), "{wrong:?}");
+        assert!(exchange.is_over());
+    }
+    let (server, client, Asked { exchange, .. }, _) = asked();
+    let much = b"a: b\r\n".repeat(10_000);
+    say(&client, &[Command::Trailers { request: 7, lines: &much }]);
+    server.receive();
+    assert!(exchange.is_over(), "within the limit of fields");
+}
+
+/// Who wants to know how a body ends, and not what is in it.
+#[test]
+fn a_body_that_is_skipped_comes_to_its_end() {
+    let (server, client, Asked { exchange, .. }, _) = asked();
+    say(&client, &[Command::Body { request: 7, data: &[1; 20_000] }]);
+    server.receive();
+    exchange.skip();
+    for _ in 0..5 {
+        say(&client, &[Command::Body { request: 7, data: &[1; 16_384] }]);
+        server.receive();
+    }
+    server.flush().unwrap();
+    assert_eq!(heard(&client).len(), 6, "credit goes back");
+    assert!(!exchange.has_ended(None));
+    say(&client, &[Command::End { request: 7 }]);
+    server.receive();
+    assert!(exchange.has_ended(None) && exchange.read(9) == Read::End);
+}
+
+#[test]
 fn a_box_asks_and_reads_the_answer() {
     let (held, service) = ports(End::Client);
     let budget = Budget::new(1 << 20);
     let client = Client::new(&held, &budget);
     let fields = Fields::new(&budget);
-    let ask = |target: &str| client.send("GET", target, "any.host:80", &fields);
+    let ask = |target: &str| client.send(Asks { scheme: Scheme::Https, ..get(target, "any.host:80") }, &fields);
     assert_eq!(ask("/api/x").unwrap_err(), Denied::Down, "nobody is there yet");
     client.receive();
     assert_eq!(ask("/apix").unwrap_err(), Denied::NoArrow);
     assert_eq!(ask(&"/api".repeat(20_000)).unwrap_err(), Denied::TooLong);
     let (exchange, reader) = ask("/api/x").unwrap();
-    exchange.finish();
+    exchange.finish(None);
     client.flush().unwrap();
     let asked = heard(&service);
     let authority = format!("target: \"/api/x\", authority: {:?}", b"any.host:80");
@@ -246,12 +308,15 @@ fn a_box_asks_and_reads_the_answer() {
     assert_eq!(asked[1], "End { request: 0 }");
     assert!(!reader.has_response(None) && reader.take_response().is_none());
     let headers = b"content-length: 2\r\n";
+    assert!(asked[0].contains("scheme: Https"), "{asked:?}");
+    tell(&service, &[Event::Response { request: 0, status: 103, headers: b"link: x\r\n" }]);
     tell(&service, &[Event::Response { request: 0, status: 200, headers }, Event::Body { request: 0, data: b"ok" }]);
-    tell(&service, &[Event::End { request: 0 }]);
+    tell(&service, &[Event::Trailers { request: 0, lines: b"t: u\r\n" }, Event::End { request: 0 }]);
     client.receive();
     let (status, fields) = reader.take_response().unwrap().unwrap();
     assert_eq!((status, fields.content_length()), (200, Ok(Some(2))));
     assert_eq!((reader.read(9), reader.read(9)), (Read::Some(b"ok".to_vec()), Read::End));
+    assert_eq!(reader.take_trailers().unwrap().lines(), b"t: u\r\n");
     drop((exchange, reader, fields));
     client.flush().unwrap();
     assert!(heard(&service).is_empty(), "it was over, so there is nothing to cancel");
@@ -265,7 +330,7 @@ fn an_answer_that_nobody_reads_is_cancelled() {
     let budget = Budget::new(1 << 20);
     let client = Client::new(&held, &budget);
     client.receive();
-    let (exchange, reader) = client.send("GET", "/api", "x", &Fields::new(&budget)).unwrap();
+    let (exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
     drop(reader);
     client.flush().unwrap();
     assert_eq!(heard(&service).last().unwrap(), "Cancel { request: 0 }");
@@ -283,7 +348,7 @@ fn services_that_break_the_rules_are_not_believed() {
         let budget = Budget::new(1 << 20);
         let client = Client::new(&held, &budget);
         client.receive();
-        let (exchange, reader) = client.send("GET", "/api", "x", &Fields::new(&budget)).unwrap();
+        let (exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
         tell(&service, events);
         client.receive();
         assert!(exchange.is_over(), "{events:?}");
@@ -298,11 +363,11 @@ fn a_service_that_goes_takes_its_answers_with_it() {
     let budget = Budget::new(1 << 20);
     let client = Client::new(&held, &budget);
     client.receive();
-    let (_exchange, reader) = client.send("GET", "/api", "x", &Fields::new(&budget)).unwrap();
+    let (_exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
     service.detach("trapped");
     client.receive();
     assert_eq!(reader.take_response().unwrap().unwrap_err(), Fault::Gone("trapped".into()));
-    let again = client.send("GET", "/api", "x", &Fields::new(&budget));
+    let again = client.send(get("/api", "x"), &Fields::new(&budget));
     assert_eq!(again.unwrap_err(), Denied::Down);
 }
 
@@ -314,8 +379,8 @@ fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
     assert!(body.write(b"he") && exchange.respond(200, b""));
     body.attach(&exchange, false);
     assert!(body.write(b"llo"));
-    assert_eq!(body.finish(), Ok(()));
-    assert_eq!((body.finish(), body.permit()), (Ok(()), None));
+    assert_eq!(body.finish(None), Ok(()));
+    assert_eq!((body.finish(None), body.permit()), (Ok(()), None));
     body.give_up();
     server.flush().unwrap();
     let heard = heard(&client);
@@ -323,12 +388,12 @@ fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
 
     type Fail = fn(&OutBody);
     let failing: [(&str, Fail); 4] = [
-        ("shorter", |body| assert_eq!(body.finish(), Err(Unfinished(2)))),
+        ("shorter", |body| assert_eq!(body.finish(None), Err(Unfinished(2)))),
         ("longer", |body| assert!(!body.write(b"llo!"))),
         ("given up", |body| body.give_up()),
         ("given up", |body| {
             body.give_up();
-            assert!(body.finish().is_err());
+            assert!(body.finish(None).is_err());
         }),
     ];
     for (why, fail) in failing {
@@ -352,7 +417,7 @@ fn a_service_that_retires_is_let_go() {
     let client = Client::new(&held, &Budget::new(1 << 20));
     client.receive();
     let fields = Fields::from_lines(&Budget::new(1 << 20), b"").unwrap();
-    let (_exchange, _reader) = client.send("GET", "/api", "h", &fields).unwrap();
+    let (_exchange, _reader) = client.send(get("/api", "h"), &fields).unwrap();
     client.flush().unwrap();
     heard(&service);
     let arrow = held.arrows().remove(0);
@@ -360,7 +425,7 @@ fn a_service_that_retires_is_let_go() {
     client.receive();
     client.flush().unwrap();
     assert!(arrow.is_joined(), "a request is open");
-    assert!(client.send("GET", "/api", "h", &fields).is_err(), "nothing new is begun");
+    assert!(client.send(get("/api", "h"), &fields).is_err(), "nothing new is begun");
     tell(&service, &[Event::Failed { request: 0, why: "for the test" }]);
     client.receive();
     client.flush().unwrap();

@@ -18,6 +18,8 @@ pub enum Pollable {
     Ready,
     Timer(Nanos),
     Readable(Arc<Reader>),
+    /// The whole body has come, and its trailers.
+    Ended(Arc<Reader>),
     Writable(Arc<OutBody>),
     /// The response's head, or the time at which it is no longer waited for.
     Response(Arc<Reader>, Nanos),
@@ -30,6 +32,7 @@ impl Pollable {
             Pollable::Ready => true,
             Pollable::Timer(when) => *when <= now,
             Pollable::Readable(reader) => reader.readable(cx),
+            Pollable::Ended(reader) => reader.has_ended(cx),
             Pollable::Writable(body) => body.writable(cx),
             Pollable::Response(reader, until) => *until <= now || reader.has_response(cx),
         }

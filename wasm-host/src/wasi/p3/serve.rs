@@ -23,6 +23,7 @@ use core::{
     task::{Poll, Waker},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use message::status::has_body;
 use spin::Mutex;
 use wasmtime::{
     Error, Result,
@@ -167,7 +168,7 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
         let request = Request {
             method: types::Method::of(&head.method),
             target: Some(head.target),
-            scheme: Some(types::Scheme::Http),
+            scheme: Some(types::Scheme::of(head.scheme)),
             authority: Some(head.authority).filter(|authority| !authority.is_empty()),
             fields: head.fields,
             options: None,
@@ -192,8 +193,7 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
             return Ok(());
         }
     };
-    // responses that have no body, whatever they say of its length (RFC 9110, section 6.4.1)
-    let exempt = exchange.is_head || matches!(response.status, 204 | 304);
+    let exempt = !has_body(response.status, exchange.is_head);
     accessor.with(|mut access| {
         let begun = match response.fields.content_length() {
             Ok(length) => OutBody::new(&access.get().wasi.budget, length).ok_or("there is no memory for its body"),

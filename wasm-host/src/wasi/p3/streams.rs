@@ -1,6 +1,6 @@
 //! The host's ends of the component model's streams and futures.
 
-use super::http::Trailers;
+use super::http::{Trailers, of_fault};
 use crate::{
     boxes::State,
     wasi::{
@@ -16,7 +16,9 @@ use core::{
 };
 use wasmtime::{
     Result, StoreContextMut,
-    component::{Destination, FutureConsumer, Source, StreamConsumer, StreamProducer, StreamResult, VecBuffer},
+    component::{
+        Destination, FutureConsumer, FutureProducer, Source, StreamConsumer, StreamProducer, StreamResult, VecBuffer,
+    },
 };
 
 /// Bytes that are moved at once.
@@ -60,6 +62,32 @@ impl<D> StreamProducer<D> for FromBody {
                 self.0.readable(Some(cx));
                 Poll::Pending
             }
+        }
+    }
+}
+
+/// How a body that comes ends, for a box to read.
+pub struct FromTrailers(pub Arc<Reader>);
+
+impl FutureProducer<State> for FromTrailers {
+    type Item = Trailers;
+
+    fn poll_produce(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'_, State>,
+        finish: bool,
+    ) -> Poll<Result<Option<Trailers>>> {
+        self.0.has_ended(Some(cx));
+        match self.0.ended() {
+            Some(Ok(())) => {
+                let trailers = self.0.take_trailers();
+                let trailers = trailers.map(|trailers| store.data_mut().wasi.push(trailers)).transpose();
+                Poll::Ready(trailers.map(|trailers| Some(Ok(trailers))))
+            }
+            Some(Err(fault)) => Poll::Ready(Ok(Some(Err(of_fault(&fault))))),
+            None if finish => Poll::Ready(Ok(None)),
+            None => Poll::Pending,
         }
     }
 }

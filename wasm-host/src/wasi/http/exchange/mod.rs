@@ -6,7 +6,7 @@ mod writing;
 pub use reading::{Read, Reader};
 
 use super::{
-    Fields,
+    Fields, FieldsError,
     hub::{Hub, REASON, cut},
 };
 use crate::boxes::Charge;
@@ -18,7 +18,7 @@ use core::{
 use spin::Mutex;
 use wit::{
     INITIAL_CREDIT,
-    http::{Command, Event},
+    http::{Command, Event, Scheme},
 };
 
 /// Which side of the exchange is this one.
@@ -98,6 +98,9 @@ struct Inflow {
     end: Option<Result<(), Fault>>,
     /// Nobody will read it.
     unread: bool,
+    /// What comes of it is dropped, and credit given for it: only its end matters.
+    skipped: bool,
+    trailers: Option<Fields>,
     waker: Option<Waker>,
     /// woken only when it ends
     end_waker: Option<Waker>,
@@ -131,6 +134,8 @@ impl Exchange {
             uncredited: 0,
             end: None,
             unread: false,
+            skipped: false,
+            trailers: None,
             waker: None,
             end_waker: None,
         };
@@ -158,6 +163,7 @@ impl Exchange {
     pub fn heard_body(&self, data: &[u8]) {
         let mut state = self.state.lock();
         let fault = match state.take_body(self.side, data) {
+            Ok(()) if state.inflow.skipped => return self.give_credit(&mut state.inflow),
             Ok(()) => return wake(&mut state.inflow.waker),
             Err(fault) => fault,
         };
@@ -166,6 +172,24 @@ impl Exchange {
             Some(what) => self.misheard(what),
             None => {
                 self.fail("there is no memory for its body");
+            }
+        }
+    }
+
+    pub fn heard_trailers(&self, trailers: Result<Fields, FieldsError>) {
+        let mut state = self.state.lock();
+        let is_early = self.side == Side::Client && !state.responded;
+        match trailers {
+            Ok(trailers) if !is_early && state.inflow.end.is_none() && state.inflow.trailers.is_none() => {
+                state.inflow.trailers = Some(trailers);
+            }
+            Ok(_) => {
+                drop(state);
+                self.misheard("trailers where there can be none");
+            }
+            Err(_) => {
+                drop(state);
+                self.fail("its trailers are malformed or too large");
             }
         }
     }
@@ -251,6 +275,7 @@ pub struct RequestHead {
     /// path and query
     pub target: String,
     pub authority: String,
+    pub scheme: Scheme,
     pub fields: Fields,
 }
 
@@ -275,6 +300,10 @@ impl State {
         let allowance = inflow.allowance.checked_sub(u32::try_from(data.len()).unwrap_or(u32::MAX));
         inflow.allowance = allowance.ok_or(Some("more of a body than it had credit for"))?;
         if inflow.unread {
+            return Ok(());
+        }
+        if inflow.skipped {
+            inflow.uncredited += data.len() as u32;
             return Ok(());
         }
         let needed = inflow.held.len() + data.len();

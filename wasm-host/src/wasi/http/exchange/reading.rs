@@ -66,12 +66,29 @@ impl Exchange {
         self.state.lock().inflow.end.clone()
     }
 
-    /// The same, when it has.
-    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    /// Whether [`Exchange::ended`] says how.
+    pub fn has_ended(&self, cx: Option<&mut Context<'_>>) -> bool {
         let mut state = self.state.lock();
         let inflow = &mut state.inflow;
-        register(inflow.end.is_some(), &mut inflow.end_waker, Some(cx));
-        inflow.end.clone().map_or(Poll::Pending, Poll::Ready)
+        register(inflow.end.is_some(), &mut inflow.end_waker, cx)
+    }
+
+    /// The trailers that came before the end, once.
+    pub fn take_trailers(&self) -> Option<Fields> {
+        self.state.lock().inflow.trailers.take()
+    }
+
+    /// What is left of the body is of no interest, only how it ends.
+    pub fn skip(&self) {
+        let mut state = self.state.lock();
+        let over = state.over;
+        let inflow = &mut state.inflow;
+        inflow.skipped = true;
+        inflow.uncredited += (inflow.held.len() - inflow.start) as u32;
+        (inflow.held, inflow.start) = (Vec::new(), 0);
+        if !over {
+            self.give_credit(inflow);
+        }
     }
 
     /// At the client: whether [`Exchange::take_response`] would yield something.

@@ -2,7 +2,7 @@
 
 use super::{
     super::hub::{WINDOW, cut, whole},
-    Exchange, Fault, Side, register, wake,
+    Exchange, Fault, Fields, Side, register, wake,
 };
 use alloc::sync::Arc;
 use core::task::Context;
@@ -52,11 +52,20 @@ impl Exchange {
         }
     }
 
-    /// The body is complete. At a service, so is the exchange.
-    pub fn finish(&self) {
+    /// The body is complete, with these trailers. At a service, so is the exchange. It fails if the box has no memory for
+    /// the trailers.
+    pub fn finish(&self, trailers: Option<&Fields>) {
         let mut state = self.state.lock();
         if core::mem::replace(&mut state.outflow.ended, true) {
             return;
+        }
+        if let Some(lines) = trailers.map(Fields::lines).filter(|lines| !lines.is_empty()) {
+            let trailers = Event::Trailers { request: self.id, lines };
+            if !self.hub.put(self.peer, lines.len(), |batch| trailers.encode(batch)) {
+                drop(state);
+                self.fail("there is no memory for its trailers");
+                return;
+            }
         }
         // the same record in both directions
         self.hub.put_last(self.peer, |batch| Event::End { request: self.id }.encode(batch));
@@ -87,7 +96,7 @@ impl Exchange {
             if !self.is_head {
                 self.write(text.as_bytes());
             }
-            self.finish();
+            self.finish(None);
         }
     }
 

@@ -20,10 +20,8 @@ impl types::HostIncomingRequest for State {
         Ok(Some(self.wasi.get(&request)?.head.target.clone()))
     }
 
-    /// The http boxes speak without TLS.
     fn scheme(&mut self, request: Resource<IncomingRequest>) -> Result<Option<types::Scheme>> {
-        self.wasi.get(&request)?;
-        Ok(Some(types::Scheme::Http))
+        Ok(Some(types::Scheme::of(self.wasi.get(&request)?.head.scheme)))
     }
 
     fn authority(&mut self, request: Resource<IncomingRequest>) -> Result<Option<String>> {
@@ -61,11 +59,11 @@ impl types::HostIncomingBody for State {
         Ok(Ok(self.wasi.push(stream)?))
     }
 
-    /// What has not been read is not waited for: there are no trailers behind it.
+    /// What has not been read is dropped as it comes: what follows it counts.
     fn finish(&mut self, body: Resource<IncomingBody>) -> Result<Resource<FutureTrailers>> {
         let body = self.wasi.take(body)?;
-        let fault = body.reader.ended().and_then(|end| end.err());
-        self.wasi.push(FutureTrailers { fault, taken: false })
+        body.reader.skip();
+        self.wasi.push(FutureTrailers { reader: Some(body.reader) })
     }
 
     fn drop(&mut self, body: Resource<IncomingBody>) -> Result<()> {
@@ -75,8 +73,11 @@ impl types::HostIncomingBody for State {
 
 impl types::HostFutureTrailers for State {
     fn subscribe(&mut self, trailers: Resource<FutureTrailers>) -> Result<Resource<Pollable>> {
-        self.wasi.get(&trailers)?;
-        self.wasi.push(Pollable::Ready)
+        let pollable = match &self.wasi.get(&trailers)?.reader {
+            Some(reader) => Pollable::Ended(reader.clone()),
+            None => Pollable::Ready,
+        };
+        self.wasi.push(pollable)
     }
 
     fn get(
@@ -84,13 +85,14 @@ impl types::HostFutureTrailers for State {
         trailers: Resource<FutureTrailers>,
     ) -> Result<Option<core::result::Result<core::result::Result<Option<Resource<Fields>>, types::ErrorCode>, ()>>>
     {
-        let trailers = self.wasi.get(&trailers)?;
-        if core::mem::replace(&mut trailers.taken, true) {
-            return Ok(Some(Err(())));
-        }
-        Ok(Some(Ok(match &trailers.fault {
-            Some(fault) => Err(of_fault(fault)),
-            None => Ok(None),
+        let future = self.wasi.get(&trailers)?;
+        let Some(reader) = &future.reader else { return Ok(Some(Err(()))) };
+        let Some(ended) = reader.ended() else { return Ok(None) };
+        let trailers = reader.take_trailers();
+        future.reader = None;
+        Ok(Some(Ok(match ended {
+            Ok(()) => Ok(trailers.map(|trailers| self.wasi.push(trailers)).transpose()?),
+            Err(fault) => Err(of_fault(&fault)),
         })))
     }
 

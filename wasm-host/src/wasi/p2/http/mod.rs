@@ -10,7 +10,7 @@ use super::bindings::wasi::http::types;
 use crate::{
     boxes::{Charge, State},
     wasi::{
-        http::{Denied, Exchange, Fault, Fields, OutBody, Reader, RequestHead},
+        http::{Denied, Exchange, Fault, Fields, OutBody, Reader, RequestHead, face},
         p2::streams::IoError,
     },
 };
@@ -83,8 +83,8 @@ pub struct FutureIncomingResponse {
 }
 
 pub struct FutureTrailers {
-    fault: Option<Fault>,
-    taken: bool,
+    /// until they are taken
+    reader: Option<Arc<Reader>>,
 }
 
 impl types::Host for State {
@@ -96,52 +96,4 @@ impl types::Host for State {
     }
 }
 
-/// What a fault is to the box that waits for a response, or reads a body.
-fn of_fault(fault: &Fault) -> types::ErrorCode {
-    match fault {
-        Fault::Cancelled | Fault::Gone(_) => types::ErrorCode::ConnectionTerminated,
-        Fault::Failed(why) => types::ErrorCode::InternalError(Some(why.to_string())),
-        Fault::Protocol(_) => types::ErrorCode::HttpProtocolError,
-    }
-}
-
-fn of_denied(denied: Denied) -> types::ErrorCode {
-    match denied {
-        Denied::NoArrow => types::ErrorCode::HttpRequestDenied,
-        Denied::Down => types::ErrorCode::DestinationUnavailable,
-        Denied::NoMemory => types::ErrorCode::InternalError(Some(denied.to_string())),
-        Denied::TooLong => types::ErrorCode::HttpRequestUriTooLong,
-    }
-}
-
-impl types::Method {
-    fn of(name: &str) -> Self {
-        match name {
-            "GET" => types::Method::Get,
-            "HEAD" => types::Method::Head,
-            "POST" => types::Method::Post,
-            "PUT" => types::Method::Put,
-            "DELETE" => types::Method::Delete,
-            "CONNECT" => types::Method::Connect,
-            "OPTIONS" => types::Method::Options,
-            "TRACE" => types::Method::Trace,
-            "PATCH" => types::Method::Patch,
-            other => types::Method::Other(other.into()),
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            types::Method::Get => "GET",
-            types::Method::Head => "HEAD",
-            types::Method::Post => "POST",
-            types::Method::Put => "PUT",
-            types::Method::Delete => "DELETE",
-            types::Method::Connect => "CONNECT",
-            types::Method::Options => "OPTIONS",
-            types::Method::Trace => "TRACE",
-            types::Method::Patch => "PATCH",
-            types::Method::Other(other) => other,
-        }
-    }
-}
+face!(types, OutgoingRequest);

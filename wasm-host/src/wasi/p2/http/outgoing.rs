@@ -4,11 +4,12 @@ use super::{OutgoingBody, OutgoingResponse, ResponseOutparam, types};
 use crate::{
     boxes::State,
     wasi::{
-        http::{Fields, OutBody, Unfinished, in_place, is_final},
+        http::{Fields, OutBody, Unfinished, in_place},
         p2::streams::OutputStream,
     },
 };
 use alloc::sync::Arc;
+use message::status::{has_body, is_final};
 use wasmtime::{Result, component::Resource};
 
 impl State {
@@ -100,15 +101,14 @@ impl types::HostResponseOutparam for State {
             exchange.fail("the response's content-length is no number");
             return Ok(());
         };
-        // responses that have no body, whatever they say of its length (RFC 9110, section 6.4.1)
-        let exempt = exchange.is_head || matches!(response.status, 204 | 304);
+        let exempt = !has_body(response.status, exchange.is_head);
         if !exchange.respond(response.status, response.fields.lines()) {
             response.body.iter().for_each(|body| body.give_up());
             return Ok(());
         }
         match &response.body {
             Some(body) => body.attach(&exchange, exempt),
-            None if exempt || length.unwrap_or_default() == 0 => exchange.finish(),
+            None if exempt || length.unwrap_or_default() == 0 => exchange.finish(None),
             None => {
                 exchange.fail("the body is shorter than its content-length");
             }
@@ -136,11 +136,12 @@ impl types::HostOutgoingBody for State {
         body: Resource<OutgoingBody>,
         trailers: Option<Resource<Fields>>,
     ) -> Result<core::result::Result<(), types::ErrorCode>> {
-        if let Some(trailers) = trailers {
-            self.wasi.take(trailers)?;
-        }
+        let trailers = trailers.map(|trailers| self.wasi.take(trailers)).transpose()?;
         let body = self.wasi.take(body)?;
-        Ok(body.body.finish().map_err(|Unfinished(written)| types::ErrorCode::HttpResponseBodySize(Some(written))))
+        Ok(body
+            .body
+            .finish(trailers)
+            .map_err(|Unfinished(written)| types::ErrorCode::HttpResponseBodySize(Some(written))))
     }
 
     fn drop(&mut self, body: Resource<OutgoingBody>) -> Result<()> {

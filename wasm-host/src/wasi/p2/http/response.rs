@@ -7,7 +7,7 @@ use super::{
 use crate::{
     boxes::{Charge, State},
     wasi::{
-        http::{Denied, Fields, is_authority, is_name, is_target},
+        http::{Denied, Fields},
         p2::poll::Pollable,
     },
 };
@@ -30,10 +30,9 @@ impl outgoing_handler::Host for State {
         if request.fields.content_length().is_err() {
             return Ok(Err(types::ErrorCode::HttpProtocolError));
         }
-        let Some(authority) = &request.authority else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
-        let target = request.target.as_deref().filter(|target| !target.is_empty()).unwrap_or("/");
+        let Some(asks) = request.asks() else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
         let sent = match &self.wasi.client {
-            Some(client) => client.send(request.method.name(), target, authority, &request.fields),
+            Some(client) => client.send(asks, &request.fields),
             None => Err(Denied::NoArrow),
         };
         let (exchange, reader) = match sent {
@@ -42,7 +41,7 @@ impl outgoing_handler::Host for State {
         };
         match &request.body {
             Some(body) => body.attach(&exchange, false),
-            None => exchange.finish(),
+            None => exchange.finish(None),
         }
         let until = options.first_byte_timeout.map_or(u64::MAX, |time| self.platform.now().saturating_add(time));
         Ok(Ok(self.wasi.push(FutureIncomingResponse { reader: Some(reader), until })?))
@@ -75,13 +74,7 @@ impl types::HostOutgoingRequest for State {
         request: Resource<OutgoingRequest>,
         method: types::Method,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        // RFC 9110, section 9.1: a token; the channel's length has one byte
-        if !is_name(method.name()) || method.name().len() > 255 {
-            return Ok(Err(()));
-        }
-        request.method = method;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_method(method))
     }
 
     fn path_with_query(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
@@ -93,32 +86,19 @@ impl types::HostOutgoingRequest for State {
         request: Resource<OutgoingRequest>,
         target: Option<String>,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !target.as_deref().is_none_or(|target| target.is_empty() || is_target(target)) {
-            return Ok(Err(()));
-        }
-        request.target = target;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_target(target))
     }
 
     fn scheme(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<types::Scheme>> {
         Ok(self.wasi.get(&request)?.scheme.clone())
     }
 
-    /// Any: between boxes there is none.
     fn set_scheme(
         &mut self,
         request: Resource<OutgoingRequest>,
         scheme: Option<types::Scheme>,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if let Some(types::Scheme::Other(other)) = &scheme
-            && !is_name(other)
-        {
-            return Ok(Err(()));
-        }
-        request.scheme = scheme;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_scheme(scheme))
     }
 
     fn authority(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
@@ -130,12 +110,7 @@ impl types::HostOutgoingRequest for State {
         request: Resource<OutgoingRequest>,
         authority: Option<String>,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !authority.as_deref().is_none_or(is_authority) {
-            return Ok(Err(()));
-        }
-        request.authority = authority;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_authority(authority))
     }
 
     fn headers(&mut self, request: Resource<OutgoingRequest>) -> Result<Resource<Fields>> {
@@ -145,23 +120,6 @@ impl types::HostOutgoingRequest for State {
 
     fn drop(&mut self, request: Resource<OutgoingRequest>) -> Result<()> {
         self.wasi.take(request).map(drop)
-    }
-}
-
-impl OutgoingRequest {
-    /// Charges for the text that is kept, or keeps none of it.
-    fn charged(&mut self) -> core::result::Result<(), ()> {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let scheme = match &self.scheme {
-            Some(types::Scheme::Other(other)) => other.len(),
-            _ => 0,
-        };
-        let bytes = self.method.name().len() + length(&self.target) + length(&self.authority) + scheme;
-        if self.charge.resize(bytes) {
-            return Ok(());
-        }
-        (self.method, self.target, self.scheme, self.authority) = (types::Method::Get, None, None, None);
-        Err(())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Bodies between boxes and channels.
 
 use super::{
-    super::streams::{FromBody, PASSED, ToBody, ToTrailers},
-    Body, ErrorCode, Outcome, Trailers, of_fault,
+    super::streams::{FromBody, FromTrailers, PASSED, ToBody, ToTrailers},
+    Body, ErrorCode, Outcome, Trailers,
 };
 use crate::{
     boxes::{Charge, State},
@@ -47,10 +47,7 @@ impl Body {
             }
             Body::Host(reader) => {
                 let stream = StreamReader::new(&mut *access, FromBody(reader.clone()))?;
-                let trailers = FutureReader::new(access, async move {
-                    let ended = core::future::poll_fn(|cx| reader.poll_ended(cx)).await;
-                    Ok::<_, Error>(ended.map(|()| None).map_err(|fault| of_fault(&fault)))
-                })?;
+                let trailers = FutureReader::new(access, FromTrailers(reader))?;
                 Ok((stream, trailers))
             }
         }
@@ -108,11 +105,8 @@ impl AccessorTask<State> for Sending {
         self.ended.await;
         let outcome = match self.last.await {
             Some(Ok(trailers)) => {
-                // the channel carries none
-                if let Some(trailers) = trailers {
-                    accessor.with(|mut access| access.get().wasi.take(trailers).map(drop))?;
-                }
-                let finished = self.to.finish();
+                let take = |trailers| accessor.with(|mut access| access.get().wasi.take(trailers));
+                let finished = self.to.finish(trailers.map(take).transpose()?);
                 finished.map_err(|Unfinished(written)| ErrorCode::HttpResponseBodySize(Some(written)))
             }
             Some(Err(code)) => {
@@ -141,7 +135,7 @@ impl AccessorTask<State> for Passing {
     async fn run(self, _: &Accessor<State>) -> Result<()> {
         self.ended.await;
         match self.reader.ended() {
-            Some(Ok(())) => drop(self.to.finish()),
+            Some(Ok(())) => drop(self.to.finish(self.reader.take_trailers())),
             _ => self.to.give_up(),
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::{
     boxes::{Charge, State},
     wasi::{
         Promise,
-        http::{Denied, Fault, Fields, Reader},
+        http::{Denied, Fault, Fields, Reader, face},
     },
 };
 use alloc::{
@@ -69,52 +69,4 @@ pub struct RequestOptions {
 
 impl types::Host for State {}
 
-impl types::Method {
-    pub fn of(name: &str) -> Self {
-        match name {
-            "GET" => types::Method::Get,
-            "HEAD" => types::Method::Head,
-            "POST" => types::Method::Post,
-            "PUT" => types::Method::Put,
-            "DELETE" => types::Method::Delete,
-            "CONNECT" => types::Method::Connect,
-            "OPTIONS" => types::Method::Options,
-            "TRACE" => types::Method::Trace,
-            "PATCH" => types::Method::Patch,
-            other => types::Method::Other(other.into()),
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            types::Method::Get => "GET",
-            types::Method::Head => "HEAD",
-            types::Method::Post => "POST",
-            types::Method::Put => "PUT",
-            types::Method::Delete => "DELETE",
-            types::Method::Connect => "CONNECT",
-            types::Method::Options => "OPTIONS",
-            types::Method::Trace => "TRACE",
-            types::Method::Patch => "PATCH",
-            types::Method::Other(other) => other,
-        }
-    }
-}
-
-/// What a fault is to the box that waits for a response, or reads a body.
-fn of_fault(fault: &Fault) -> ErrorCode {
-    match fault {
-        Fault::Cancelled | Fault::Gone(_) => ErrorCode::ConnectionTerminated,
-        Fault::Failed(why) => ErrorCode::InternalError(Some(why.to_string())),
-        Fault::Protocol(_) => ErrorCode::HttpProtocolError,
-    }
-}
-
-fn of_denied(denied: Denied) -> ErrorCode {
-    match denied {
-        Denied::NoArrow => ErrorCode::HttpRequestDenied,
-        Denied::Down => ErrorCode::DestinationUnavailable,
-        Denied::NoMemory => ErrorCode::InternalError(Some(denied.to_string())),
-        Denied::TooLong => ErrorCode::HttpRequestUriTooLong,
-    }
-}
+face!(types, Request);

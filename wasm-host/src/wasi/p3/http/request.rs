@@ -3,7 +3,7 @@
 use super::{Outcome, Request, RequestOptions, Trailers, body::written, types};
 use crate::{
     boxes::{Charge, State},
-    wasi::http::{Fields, is_authority, is_name, is_target},
+    wasi::http::Fields,
 };
 use alloc::string::String;
 use wasmtime::{
@@ -54,13 +54,7 @@ impl types::HostRequest for State {
         request: Resource<Request>,
         method: types::Method,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        // RFC 9110, section 9.1: a token; the channel's length has one byte
-        if !is_name(method.name()) || method.name().len() > 255 {
-            return Ok(Err(()));
-        }
-        request.method = method;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_method(method))
     }
 
     fn get_path_with_query(&mut self, request: Resource<Request>) -> Result<Option<String>> {
@@ -72,32 +66,19 @@ impl types::HostRequest for State {
         request: Resource<Request>,
         target: Option<String>,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !target.as_deref().is_none_or(|target| target.is_empty() || is_target(target)) {
-            return Ok(Err(()));
-        }
-        request.target = target;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_target(target))
     }
 
     fn get_scheme(&mut self, request: Resource<Request>) -> Result<Option<types::Scheme>> {
         Ok(self.wasi.get(&request)?.scheme.clone())
     }
 
-    /// Any: between boxes there is none.
     fn set_scheme(
         &mut self,
         request: Resource<Request>,
         scheme: Option<types::Scheme>,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if let Some(types::Scheme::Other(other)) = &scheme
-            && !is_name(other)
-        {
-            return Ok(Err(()));
-        }
-        request.scheme = scheme;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_scheme(scheme))
     }
 
     fn get_authority(&mut self, request: Resource<Request>) -> Result<Option<String>> {
@@ -109,12 +90,7 @@ impl types::HostRequest for State {
         request: Resource<Request>,
         authority: Option<String>,
     ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !authority.as_deref().is_none_or(is_authority) {
-            return Ok(Err(()));
-        }
-        request.authority = authority;
-        Ok(request.charged())
+        Ok(self.wasi.get(&request)?.set_authority(authority))
     }
 
     fn get_options(&mut self, request: Resource<Request>) -> Result<Option<Resource<RequestOptions>>> {
@@ -125,22 +101,5 @@ impl types::HostRequest for State {
     fn get_headers(&mut self, request: Resource<Request>) -> Result<Resource<Fields>> {
         let fields = self.wasi.get(&request)?.fields.frozen();
         self.wasi.push(fields)
-    }
-}
-
-impl Request {
-    /// Charges for the text that is kept, or keeps none of it.
-    fn charged(&mut self) -> core::result::Result<(), ()> {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let scheme = match &self.scheme {
-            Some(types::Scheme::Other(other)) => other.len(),
-            _ => 0,
-        };
-        let bytes = self.method.name().len() + length(&self.target) + length(&self.authority) + scheme;
-        if self.charge.resize(bytes) {
-            return Ok(());
-        }
-        (self.method, self.target, self.scheme, self.authority) = (types::Method::Get, None, None, None);
-        Err(())
     }
 }

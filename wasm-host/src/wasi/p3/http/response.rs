@@ -1,10 +1,8 @@
 //! `response`.
 
 use super::{Outcome, Response, Trailers, body::written, types};
-use crate::{
-    boxes::State,
-    wasi::http::{Fields, is_final},
-};
+use crate::{boxes::State, wasi::http::Fields};
+use message::status::is_final;
 use wasmtime::{
     Result,
     component::{Access, FutureReader, HasSelf, Resource, StreamReader},

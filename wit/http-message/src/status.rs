@@ -1,4 +1,22 @@
-//! Status lines and reason phrases.
+//! Status codes (RFC 9110, section 15): lines and reason phrases.
+
+use alloc::vec::Vec;
+
+/// A status after which no other follows.
+pub const fn is_final(status: u16) -> bool {
+    matches!(status, 200..=599)
+}
+
+/// A status after which another follows, but for 100, which each server says for itself, and 101.
+pub const fn is_interim(status: u16) -> bool {
+    matches!(status, 102..=199)
+}
+
+/// Whether a response has a body, which it may have even if it is empty (RFC 9110, section 6.4.1). One without may say how
+/// long it would be.
+pub const fn has_body(status: u16, to_head: bool) -> bool {
+    !to_head && !matches!(status, 100..=199 | 204 | 304)
+}
 
 pub fn status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
@@ -14,6 +32,10 @@ pub fn status_line(out: &mut Vec<u8>, status: u16) {
 /// The phrases of RFC 9110, section 15, and of the other RFCs in IANA's registry.
 pub fn reason(status: u16) -> &'static str {
     match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
         200 => "OK",
         201 => "Created",
         202 => "Accepted",

@@ -1,9 +1,10 @@
-//! Which handler a request is for.
+//! Which service a request is for, by host and path.
 
-use wit::http::Attach;
+use crate::target::host_of;
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
-/// The handlers that have attached, and what each is for. A handler that is gone keeps its route, so that its
-/// requests are told to come back and do not end up with another.
+/// The services that have attached, and what each is for. A service that is gone keeps its route, so that its requests are
+/// told to come back and do not end up with another.
 #[derive(Debug, Default)]
 pub struct Routes {
     /// most specific first
@@ -21,13 +22,10 @@ struct Entry {
 
 impl Routes {
     /// `peer` is for this route, and for no other.
-    pub fn set(&mut self, peer: u32, route: Attach<'_>) {
-        self.entries.retain(|entry| entry.peer != peer);
-        self.entries.push(Entry {
-            host: route.host.to_ascii_lowercase(),
-            path: route.path.trim_end_matches('/').to_owned(),
-            peer,
-        });
+    pub fn set(&mut self, peer: u32, host: &str, path: &str) {
+        self.remove(peer);
+        let (host, path) = (host.to_ascii_lowercase(), path.trim_end_matches('/').to_owned());
+        self.entries.push(Entry { host, path, peer });
         // Of two for the same, the lower number comes first.
         self.entries.sort_by_key(|entry| (entry.host.is_empty(), core::cmp::Reverse(entry.path.len()), entry.peer));
     }
@@ -53,14 +51,6 @@ impl Routes {
     }
 }
 
-/// An authority without its port.
-fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    }
-}
-
 /// Whether a target's path starts with the whole segments of `prefix`.
 fn within(target: &str, prefix: &str) -> bool {
     target.strip_prefix(prefix).is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')))
@@ -73,7 +63,7 @@ mod tests {
     fn routes(list: &[(u32, &str, &str)]) -> Routes {
         let mut routes = Routes::default();
         for &(peer, host, path) in list {
-            routes.set(peer, Attach { host, path });
+            routes.set(peer, host, path);
         }
         routes
     }
@@ -113,7 +103,7 @@ mod tests {
     #[test]
     fn a_peer_has_one_route() {
         let mut routes = routes(&[(0, "", "/a")]);
-        routes.set(0, Attach { host: "", path: "/b" });
+        routes.set(0, "", "/b");
         assert_eq!(routes.find("", "/a"), None);
         assert_eq!(routes.find("", "/b"), Some(0));
     }
