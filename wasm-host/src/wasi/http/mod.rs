@@ -3,6 +3,7 @@
 //! The channel carries no trailers, so those that a box sends are discarded, as RFC 9110, section 6.5.1, permits, and
 //! none ever come.
 
+mod asking;
 mod client;
 mod exchange;
 mod fields;
@@ -14,6 +15,8 @@ mod target;
 mod tests;
 mod words;
 
+pub use asking::Asking;
+pub(in crate::wasi) use asking::words;
 pub use client::{Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
 pub use fields::{Fields, FieldsError, MAX_FIELDS, is_name};

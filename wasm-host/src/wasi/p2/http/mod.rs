@@ -8,16 +8,13 @@ mod response;
 
 use super::bindings::wasi::http::types;
 use crate::{
-    boxes::{Charge, State},
+    boxes::State,
     wasi::{
-        http::{Denied, Exchange, Fault, Fields, OutBody, Reader, RequestHead},
+        http::{Asking, Exchange, Fault, Fields, OutBody, Reader, RequestHead, words},
         p2::streams::IoError,
     },
 };
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-};
+use alloc::sync::Arc;
 use wasmtime::{Result, component::Resource};
 
 pub struct IncomingRequest {
@@ -35,14 +32,9 @@ pub struct OutgoingResponse {
 }
 
 pub struct OutgoingRequest {
-    method: types::Method,
-    target: Option<String>,
-    scheme: Option<types::Scheme>,
-    authority: Option<String>,
+    line: Asking,
     fields: Fields,
     body: Option<Arc<OutBody>>,
-    /// for the text
-    charge: Charge,
 }
 
 /// Dropped before it is finished, it fails.
@@ -96,52 +88,4 @@ impl types::Host for State {
     }
 }
 
-/// What a fault is to the box that waits for a response, or reads a body.
-fn of_fault(fault: &Fault) -> types::ErrorCode {
-    match fault {
-        Fault::Cancelled | Fault::Gone(_) => types::ErrorCode::ConnectionTerminated,
-        Fault::Failed(why) => types::ErrorCode::InternalError(Some(why.to_string())),
-        Fault::Protocol(_) => types::ErrorCode::HttpProtocolError,
-    }
-}
-
-fn of_denied(denied: Denied) -> types::ErrorCode {
-    match denied {
-        Denied::NoArrow => types::ErrorCode::HttpRequestDenied,
-        Denied::Down => types::ErrorCode::DestinationUnavailable,
-        Denied::NoMemory => types::ErrorCode::InternalError(Some(denied.to_string())),
-        Denied::TooLong => types::ErrorCode::HttpRequestUriTooLong,
-    }
-}
-
-impl types::Method {
-    fn of(name: &str) -> Self {
-        match name {
-            "GET" => types::Method::Get,
-            "HEAD" => types::Method::Head,
-            "POST" => types::Method::Post,
-            "PUT" => types::Method::Put,
-            "DELETE" => types::Method::Delete,
-            "CONNECT" => types::Method::Connect,
-            "OPTIONS" => types::Method::Options,
-            "TRACE" => types::Method::Trace,
-            "PATCH" => types::Method::Patch,
-            other => types::Method::Other(other.into()),
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            types::Method::Get => "GET",
-            types::Method::Head => "HEAD",
-            types::Method::Post => "POST",
-            types::Method::Put => "PUT",
-            types::Method::Delete => "DELETE",
-            types::Method::Connect => "CONNECT",
-            types::Method::Options => "OPTIONS",
-            types::Method::Trace => "TRACE",
-            types::Method::Patch => "PATCH",
-            types::Method::Other(other) => other,
-        }
-    }
-}
+words!(types);

@@ -5,9 +5,9 @@ use super::{
     OutgoingBody, OutgoingRequest, RequestOptions, of_denied, of_fault, types,
 };
 use crate::{
-    boxes::{Charge, State},
+    boxes::State,
     wasi::{
-        http::{Denied, Fields, is_authority, is_name, is_target},
+        http::{Asking, Denied, Fields},
         p2::poll::Pollable,
     },
 };
@@ -15,6 +15,7 @@ use alloc::string::String;
 use wasmtime::{Result, component::Resource};
 
 type Answer<T> = core::result::Result<T, types::ErrorCode>;
+type Set = core::result::Result<(), ()>;
 
 impl outgoing_handler::Host for State {
     fn handle(
@@ -30,10 +31,10 @@ impl outgoing_handler::Host for State {
         if request.fields.content_length().is_err() {
             return Ok(Err(types::ErrorCode::HttpProtocolError));
         }
-        let Some(authority) = &request.authority else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
-        let target = request.target.as_deref().filter(|target| !target.is_empty()).unwrap_or("/");
+        let line = &request.line;
+        let Some(authority) = &line.authority else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
         let sent = match &self.wasi.client {
-            Some(client) => client.send(request.method.name(), target, authority, &request.fields),
+            Some(client) => client.send(&line.method, line.target(), authority, &request.fields),
             None => Err(Denied::NoArrow),
         };
         let (exchange, reader) = match sent {
@@ -52,10 +53,8 @@ impl outgoing_handler::Host for State {
 impl types::HostOutgoingRequest for State {
     fn new(&mut self, headers: Resource<Fields>) -> Result<Resource<OutgoingRequest>> {
         let fields = self.wasi.take(headers)?.frozen();
-        let method = types::Method::Get;
-        let charge = Charge::none(&self.wasi.budget);
-        let (target, scheme, authority, body) = (None, None, None, None);
-        self.wasi.push(OutgoingRequest { method, target, scheme, authority, fields, body, charge })
+        let line = Asking::new(&self.wasi.budget);
+        self.wasi.push(OutgoingRequest { line, fields, body: None })
     }
 
     fn body(&mut self, request: Resource<OutgoingRequest>) -> Result<core::result::Result<Resource<OutgoingBody>, ()>> {
@@ -67,75 +66,35 @@ impl types::HostOutgoingRequest for State {
     }
 
     fn method(&mut self, request: Resource<OutgoingRequest>) -> Result<types::Method> {
-        Ok(self.wasi.get(&request)?.method.clone())
+        Ok(types::Method::of(&self.wasi.get(&request)?.line.method))
     }
 
-    fn set_method(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        method: types::Method,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        // RFC 9110, section 9.1: a token; the channel's length has one byte
-        if !is_name(method.name()) || method.name().len() > 255 {
-            return Ok(Err(()));
-        }
-        request.method = method;
-        Ok(request.charged())
+    fn set_method(&mut self, request: Resource<OutgoingRequest>, method: types::Method) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_method(method.name()))
     }
 
     fn path_with_query(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.target.clone())
+        Ok(self.wasi.get(&request)?.line.target.clone())
     }
 
-    fn set_path_with_query(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        target: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !target.as_deref().is_none_or(|target| target.is_empty() || is_target(target)) {
-            return Ok(Err(()));
-        }
-        request.target = target;
-        Ok(request.charged())
+    fn set_path_with_query(&mut self, request: Resource<OutgoingRequest>, target: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_target(target))
     }
 
     fn scheme(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<types::Scheme>> {
-        Ok(self.wasi.get(&request)?.scheme.clone())
+        Ok(self.wasi.get(&request)?.line.scheme.as_deref().map(types::Scheme::of))
     }
 
-    /// Any: between boxes there is none.
-    fn set_scheme(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        scheme: Option<types::Scheme>,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if let Some(types::Scheme::Other(other)) = &scheme
-            && !is_name(other)
-        {
-            return Ok(Err(()));
-        }
-        request.scheme = scheme;
-        Ok(request.charged())
+    fn set_scheme(&mut self, request: Resource<OutgoingRequest>, scheme: Option<types::Scheme>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_scheme(scheme.as_ref().map(types::Scheme::name)))
     }
 
     fn authority(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.authority.clone())
+        Ok(self.wasi.get(&request)?.line.authority.clone())
     }
 
-    fn set_authority(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        authority: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !authority.as_deref().is_none_or(is_authority) {
-            return Ok(Err(()));
-        }
-        request.authority = authority;
-        Ok(request.charged())
+    fn set_authority(&mut self, request: Resource<OutgoingRequest>, authority: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_authority(authority))
     }
 
     fn headers(&mut self, request: Resource<OutgoingRequest>) -> Result<Resource<Fields>> {
@@ -145,23 +104,6 @@ impl types::HostOutgoingRequest for State {
 
     fn drop(&mut self, request: Resource<OutgoingRequest>) -> Result<()> {
         self.wasi.take(request).map(drop)
-    }
-}
-
-impl OutgoingRequest {
-    /// Charges for the text that is kept, or keeps none of it.
-    fn charged(&mut self) -> core::result::Result<(), ()> {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let scheme = match &self.scheme {
-            Some(types::Scheme::Other(other)) => other.len(),
-            _ => 0,
-        };
-        let bytes = self.method.name().len() + length(&self.target) + length(&self.authority) + scheme;
-        if self.charge.resize(bytes) {
-            return Ok(());
-        }
-        (self.method, self.target, self.scheme, self.authority) = (types::Method::Get, None, None, None);
-        Err(())
     }
 }
 

@@ -79,24 +79,21 @@ fn begin(
     request: Resource<Request>,
 ) -> Result<core::result::Result<Sent, ErrorCode>> {
     let state = access.get();
-    let Request { method, target, authority, fields, options, body, .. } = state.wasi.take(request)?;
-    let sent = match (&state.wasi.client, fields.content_length(), &authority) {
+    let Request { line, fields, options, body } = state.wasi.take(request)?;
+    let sent = match (&state.wasi.client, fields.content_length(), &line.authority) {
         (_, Err(_), _) => Err(ErrorCode::HttpProtocolError),
         (_, _, None) => Err(ErrorCode::HttpRequestUriInvalid),
         (None, ..) => Err(of_denied(Denied::NoArrow)),
-        (Some(client), Ok(length), Some(authority)) => {
-            let target = target.as_deref().filter(|target| !target.is_empty()).unwrap_or("/");
-            match OutBody::new(&state.wasi.budget, length) {
-                Some(out) => client
-                    .send(method.name(), target, authority, &fields)
-                    .map(|(exchange, reader)| {
-                        out.attach(&exchange, false);
-                        (out, reader)
-                    })
-                    .map_err(of_denied),
-                None => Err(of_denied(Denied::NoMemory)),
-            }
-        }
+        (Some(client), Ok(length), Some(authority)) => match OutBody::new(&state.wasi.budget, length) {
+            Some(out) => client
+                .send(&line.method, line.target(), authority, &fields)
+                .map(|(exchange, reader)| {
+                    out.attach(&exchange, false);
+                    (out, reader)
+                })
+                .map_err(of_denied),
+            None => Err(of_denied(Denied::NoMemory)),
+        },
     };
     match sent {
         Ok((out, reader)) => {

@@ -2,14 +2,16 @@
 
 use super::{Outcome, Request, RequestOptions, Trailers, body::written, types};
 use crate::{
-    boxes::{Charge, State},
-    wasi::http::{Fields, is_authority, is_name, is_target},
+    boxes::State,
+    wasi::http::{Asking, Fields},
 };
 use alloc::string::String;
 use wasmtime::{
     Result,
     component::{Access, FutureReader, HasSelf, Resource, StreamReader},
 };
+
+type Set = core::result::Result<(), ()>;
 
 impl types::HostRequestWithStore<State> for HasSelf<State> {
     fn new(
@@ -23,9 +25,8 @@ impl types::HostRequestWithStore<State> for HasSelf<State> {
         let wasi = &mut access.get().wasi;
         let fields = wasi.take(headers)?.frozen();
         let options = options.map(|options| wasi.take(options)).transpose()?;
-        let charge = Charge::none(&wasi.budget);
-        let (method, target, scheme, authority) = (types::Method::Get, None, None, None);
-        let request = wasi.push(Request { method, target, scheme, authority, fields, options, body, charge })?;
+        let line = Asking::new(&wasi.budget);
+        let request = wasi.push(Request { line, fields, options, body })?;
         Ok((request, outcome))
     }
 
@@ -46,75 +47,35 @@ impl types::HostRequestWithStore<State> for HasSelf<State> {
 
 impl types::HostRequest for State {
     fn get_method(&mut self, request: Resource<Request>) -> Result<types::Method> {
-        Ok(self.wasi.get(&request)?.method.clone())
+        Ok(types::Method::of(&self.wasi.get(&request)?.line.method))
     }
 
-    fn set_method(
-        &mut self,
-        request: Resource<Request>,
-        method: types::Method,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        // RFC 9110, section 9.1: a token; the channel's length has one byte
-        if !is_name(method.name()) || method.name().len() > 255 {
-            return Ok(Err(()));
-        }
-        request.method = method;
-        Ok(request.charged())
+    fn set_method(&mut self, request: Resource<Request>, method: types::Method) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_method(method.name()))
     }
 
     fn get_path_with_query(&mut self, request: Resource<Request>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.target.clone())
+        Ok(self.wasi.get(&request)?.line.target.clone())
     }
 
-    fn set_path_with_query(
-        &mut self,
-        request: Resource<Request>,
-        target: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !target.as_deref().is_none_or(|target| target.is_empty() || is_target(target)) {
-            return Ok(Err(()));
-        }
-        request.target = target;
-        Ok(request.charged())
+    fn set_path_with_query(&mut self, request: Resource<Request>, target: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_target(target))
     }
 
     fn get_scheme(&mut self, request: Resource<Request>) -> Result<Option<types::Scheme>> {
-        Ok(self.wasi.get(&request)?.scheme.clone())
+        Ok(self.wasi.get(&request)?.line.scheme.as_deref().map(types::Scheme::of))
     }
 
-    /// Any: between boxes there is none.
-    fn set_scheme(
-        &mut self,
-        request: Resource<Request>,
-        scheme: Option<types::Scheme>,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if let Some(types::Scheme::Other(other)) = &scheme
-            && !is_name(other)
-        {
-            return Ok(Err(()));
-        }
-        request.scheme = scheme;
-        Ok(request.charged())
+    fn set_scheme(&mut self, request: Resource<Request>, scheme: Option<types::Scheme>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_scheme(scheme.as_ref().map(types::Scheme::name)))
     }
 
     fn get_authority(&mut self, request: Resource<Request>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.authority.clone())
+        Ok(self.wasi.get(&request)?.line.authority.clone())
     }
 
-    fn set_authority(
-        &mut self,
-        request: Resource<Request>,
-        authority: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        let request = self.wasi.get(&request)?;
-        if !authority.as_deref().is_none_or(is_authority) {
-            return Ok(Err(()));
-        }
-        request.authority = authority;
-        Ok(request.charged())
+    fn set_authority(&mut self, request: Resource<Request>, authority: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_authority(authority))
     }
 
     fn get_options(&mut self, request: Resource<Request>) -> Result<Option<Resource<RequestOptions>>> {
@@ -125,22 +86,5 @@ impl types::HostRequest for State {
     fn get_headers(&mut self, request: Resource<Request>) -> Result<Resource<Fields>> {
         let fields = self.wasi.get(&request)?.fields.frozen();
         self.wasi.push(fields)
-    }
-}
-
-impl Request {
-    /// Charges for the text that is kept, or keeps none of it.
-    fn charged(&mut self) -> core::result::Result<(), ()> {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let scheme = match &self.scheme {
-            Some(types::Scheme::Other(other)) => other.len(),
-            _ => 0,
-        };
-        let bytes = self.method.name().len() + length(&self.target) + length(&self.authority) + scheme;
-        if self.charge.resize(bytes) {
-            return Ok(());
-        }
-        (self.method, self.target, self.scheme, self.authority) = (types::Method::Get, None, None, None);
-        Err(())
     }
 }

@@ -1,0 +1,149 @@
+//! What a box asks for: the line of a request, as the faces of all versions let it be set.
+
+use super::{Fields, RequestHead, is_authority, is_name, is_target};
+use crate::boxes::{Budget, Charge};
+use alloc::{string::String, sync::Arc};
+
+/// A request without its fields and its body. The texts are charged.
+#[derive(Debug)]
+pub struct Asking {
+    pub method: String,
+    /// path and query
+    pub target: Option<String>,
+    pub scheme: Option<String>,
+    pub authority: Option<String>,
+    charge: Charge,
+}
+
+type Set = Result<(), ()>;
+
+impl Asking {
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        let (target, scheme, authority, charge) = (None, None, None, Charge::none(budget));
+        Asking { method: "GET".into(), target, scheme, authority, charge }
+    }
+
+    /// The line of a request that has come, and its fields. What its texts hold is charged to the exchange.
+    pub fn of(head: RequestHead, budget: &Arc<Budget>) -> (Self, Fields) {
+        let RequestHead { method, target, authority, fields } = head;
+        let authority = Some(authority).filter(|authority| !authority.is_empty());
+        let (target, scheme, charge) = (Some(target), Some("http".into()), Charge::none(budget));
+        (Asking { method, target, scheme, authority, charge }, fields)
+    }
+
+    /// RFC 9110, section 9.1: a token. The channel's length has one byte.
+    pub fn set_method(&mut self, method: &str) -> Set {
+        self.set(is_name(method) && method.len() <= 255, |line| line.method = method.into())
+    }
+
+    pub fn set_target(&mut self, target: Option<String>) -> Set {
+        let fits = target.as_deref().is_none_or(|target| target.is_empty() || is_target(target));
+        self.set(fits, |line| line.target = target)
+    }
+
+    /// Any: between boxes there is none.
+    pub fn set_scheme(&mut self, scheme: Option<&str>) -> Set {
+        self.set(scheme.is_none_or(is_name), |line| line.scheme = scheme.map(String::from))
+    }
+
+    pub fn set_authority(&mut self, authority: Option<String>) -> Set {
+        self.set(authority.as_deref().is_none_or(is_authority), |line| line.authority = authority)
+    }
+
+    /// What it is for, as the channel says it.
+    pub fn target(&self) -> &str {
+        self.target.as_deref().filter(|target| !target.is_empty()).unwrap_or("/")
+    }
+
+    /// Charges for the texts that are kept, or keeps none of them.
+    fn set(&mut self, fits: bool, set: impl FnOnce(&mut Self)) -> Set {
+        if !fits {
+            return Err(());
+        }
+        set(self);
+        let texts = [&self.target, &self.scheme, &self.authority];
+        let bytes = self.method.len() + texts.into_iter().flatten().map(String::len).sum::<usize>();
+        if self.charge.resize(bytes) {
+            return Ok(());
+        }
+        *self = Asking::new(self.charge.budget());
+        Err(())
+    }
+}
+
+/// The words of a face of `wasi:http`, in its own types: methods, schemes, and what went wrong.
+macro_rules! words {
+    ($types:ident) => {
+        impl $types::Method {
+            fn of(name: &str) -> Self {
+                match name {
+                    "GET" => Self::Get,
+                    "HEAD" => Self::Head,
+                    "POST" => Self::Post,
+                    "PUT" => Self::Put,
+                    "DELETE" => Self::Delete,
+                    "CONNECT" => Self::Connect,
+                    "OPTIONS" => Self::Options,
+                    "TRACE" => Self::Trace,
+                    "PATCH" => Self::Patch,
+                    other => Self::Other(other.into()),
+                }
+            }
+
+            fn name(&self) -> &str {
+                match self {
+                    Self::Get => "GET",
+                    Self::Head => "HEAD",
+                    Self::Post => "POST",
+                    Self::Put => "PUT",
+                    Self::Delete => "DELETE",
+                    Self::Connect => "CONNECT",
+                    Self::Options => "OPTIONS",
+                    Self::Trace => "TRACE",
+                    Self::Patch => "PATCH",
+                    Self::Other(other) => other,
+                }
+            }
+        }
+
+        impl $types::Scheme {
+            fn of(name: &str) -> Self {
+                match name {
+                    "http" => Self::Http,
+                    "https" => Self::Https,
+                    other => Self::Other(other.into()),
+                }
+            }
+
+            fn name(&self) -> &str {
+                match self {
+                    Self::Http => "http",
+                    Self::Https => "https",
+                    Self::Other(other) => other,
+                }
+            }
+        }
+
+        /// What a fault is to the box that waits for a response, or reads a body.
+        fn of_fault(fault: &$crate::wasi::http::Fault) -> $types::ErrorCode {
+            use $crate::wasi::http::Fault;
+            match fault {
+                Fault::Cancelled | Fault::Gone(_) => $types::ErrorCode::ConnectionTerminated,
+                Fault::Failed(why) => $types::ErrorCode::InternalError(Some(why.as_ref().into())),
+                Fault::Protocol(_) => $types::ErrorCode::HttpProtocolError,
+            }
+        }
+
+        fn of_denied(denied: $crate::wasi::http::Denied) -> $types::ErrorCode {
+            use $crate::wasi::http::Denied;
+            match denied {
+                Denied::NoArrow => $types::ErrorCode::HttpRequestDenied,
+                Denied::Down => $types::ErrorCode::DestinationUnavailable,
+                Denied::NoMemory => $types::ErrorCode::InternalError(Some(alloc::format!("{denied}"))),
+                Denied::TooLong => $types::ErrorCode::HttpRequestUriTooLong,
+            }
+        }
+    };
+}
+
+pub(in crate::wasi) use words;
