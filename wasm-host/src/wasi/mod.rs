@@ -22,7 +22,7 @@ pub use context::Context;
 pub use exit::{Exit, has_exited_well};
 pub use link::link;
 
-use promise::{Promise, Promised};
+use promise::Promise;
 
 use crate::{
     boxes::{BoxHandle, State},

@@ -6,6 +6,7 @@
 mod asking;
 mod client;
 mod exchange;
+mod faces;
 mod fields;
 mod hub;
 mod outgoing;
@@ -16,9 +17,9 @@ mod tests;
 mod words;
 
 pub use asking::Asking;
-pub(in crate::wasi) use asking::words;
 pub use client::{Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
+pub(in crate::wasi) use faces::{fields, words};
 pub use fields::{Fields, FieldsError, MAX_FIELDS, is_name};
 pub use outgoing::{HELD, OutBody, Unfinished};
 pub use server::{Asked, Server, busy};

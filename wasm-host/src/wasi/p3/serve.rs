@@ -20,7 +20,7 @@ use crate::{
     wasi::{
         has_exited_well,
         http::{Asked, Asking, Client, Exchange, OutBody, Reader, Server, in_place},
-        instance::LINGER,
+        instance::{LINGER, handler},
     },
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
@@ -34,7 +34,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use spin::Mutex;
 use wasmtime::{
     AsContextMut, Error, Result,
-    component::{Accessor, InstancePre, Resource, TypedFunc},
+    component::{Accessor, ComponentExportIndex, InstancePre, Resource, TypedFunc},
     error::Context as _,
 };
 
@@ -67,7 +67,8 @@ pub async fn serve(
     let budget = footprint::budget(handle);
     let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let server = Server::new(port, &budget);
-    let maker = Maker { handle, platform, timer, component, export, budget, client, server };
+    let function = handler(component.component(), export)?;
+    let maker = Maker { handle, platform, timer, component, function, budget, client, server };
     let mut lives = Work::new();
     let mut newest: Option<Arc<Turn>> = None;
     // not while another instance has to wait for the memory of an earlier one
@@ -116,7 +117,7 @@ struct Maker<'a> {
     platform: &'static dyn Platform,
     timer: &'a Arc<Timer>,
     component: &'a InstancePre<State>,
-    export: &'a str,
+    function: ComponentExportIndex,
     budget: Arc<Budget>,
     client: Option<Arc<Client>>,
     server: Server,
@@ -168,7 +169,7 @@ impl Begun {
 
 /// Makes an instance and has it answer requests until its turn is over, and all of them are.
 async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
-    let &Maker { handle, platform, timer, component, export, ref budget, ref client, ref server } = maker;
+    let &Maker { handle, platform, timer, component, ref function, ref budget, ref client, ref server } = maker;
     let turns = Arc::<Turns>::default();
     // what earlier instances have used is not this one's
     turns.waits(handle);
@@ -184,10 +185,7 @@ async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
     let instance = component.instantiate_async(&mut store).await;
     let refused = |error| if store.data().was_refused() { footprint::no_room(handle) } else { error };
     let instance = instance.map_err(refused)?;
-    let interface = instance.get_export_index(&mut store, None, export);
-    let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
-    let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))?;
-    let function: Handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{export}#handle"))?;
+    let function: Handle = instance.get_typed_func(&mut store, function).context("its `handle`")?;
     if handle.life().phase != Phase::Running {
         handle.live(|life| life.phase = Phase::Running);
         handle.ports.iter().for_each(|port| port.attach());

@@ -258,7 +258,7 @@ impl RequestHead {
     /// The request as lines of a log name it.
     pub fn in_words(&self) -> String {
         let method = &self.method[..self.method.floor_char_boundary(32)];
-        alloc::format!("{method} {}", cut(&self.target))
+        [method, " ", cut(&self.target)].concat()
     }
 }
 

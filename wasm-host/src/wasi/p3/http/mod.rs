@@ -18,7 +18,7 @@ use crate::{
 use alloc::sync::Arc;
 use wasmtime::component::{FutureReader, Resource, StreamReader};
 
-pub use body::send;
+pub use body::{Sending, send};
 pub use types::ErrorCode;
 
 /// How a body ends.
