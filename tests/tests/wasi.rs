@@ -20,6 +20,7 @@ on_each!(
     an_instance_answers_as_many_requests_as_its_box_says,
     one_instance_of_0_3_works_on_many_requests,
     a_trap_in_0_3_ends_the_instance,
+    an_instance_that_holds_too_much_is_replaced,
     a_handler_that_says_it_is_done_has_not_failed,
     a_body_before_its_head_is_named,
     what_the_node_gives,
@@ -239,6 +240,23 @@ fn a_trap_in_0_3_ends_the_instance(on: On) {
     let status = node.box_status("relay");
     assert_eq!(status["restarts"], 2, "{status}\n{}", node.node.console().end());
     assert_eq!(node.box_status("hello")["restarts"], 0);
+    node.power_off();
+}
+
+/// Each request leaves a stream behind. None fails for that, and none that is under way when an instance is replaced.
+fn an_instance_that_holds_too_much_is_replaced(on: On) {
+    let node = TestNode::start("wasi", on);
+    let mut slow = Raw::connect(&node.authority());
+    slow.say(b"GET /relay/sleep?3000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut raw = Raw::connect(&node.authority());
+    for count in 0..800 {
+        raw.say(b"GET /relay/leak HTTP/1.1\r\nHost: x\r\n\r\n");
+        let heard = String::from_utf8_lossy(&raw.hear_until(b"leaked")).into_owned();
+        assert!(heard.starts_with("HTTP/1.1 200 "), "{count}: {heard}");
+    }
+    let heard = String::from_utf8_lossy(&slow.hear_until(b"slept")).into_owned();
+    assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
+    assert_eq!(node.box_status("relay")["restarts"], 0);
     node.power_off();
 }
 

@@ -241,8 +241,9 @@ impl Mappings {
             self.discard(range, owner);
             return Ok(());
         };
-        self.touch(&range)?;
-        let fresh = self.count_empty(range.clone())?;
+        // most memories are opened once, when they are made: then nothing of them has to be looked at
+        let is_first = self.touch(&range)?;
+        let fresh = if is_first { self.make_tables(&range)? } else { self.count_empty(range.clone())? };
         if access == Access::ReadExecute {
             self.prepare_code(range.clone())?;
         }
@@ -252,6 +253,9 @@ impl Mappings {
         // what shows an image or is zero yet holds no code
         let otherwise = if access == Access::ReadExecute { Access::Read } else { access };
         self.for_each_table(range, |entries, address| {
+            if is_first {
+                return entries.fill_with(|| Entry::absent(otherwise.flags() | LAZY));
+            }
             for (entry, page) in entries.iter_mut().zip((address..).step_by(PAGE)) {
                 if entry.has(SHARED) {
                     // SAFETY: a frame of an image is shown as its others are: not writable, nor executable.
@@ -308,15 +312,22 @@ impl Mappings {
         Ok(())
     }
 
-    /// Notes that pages of `range` become accessible.
-    fn touch(&mut self, range: &Range<usize>) -> Result<(), OutOfMemory> {
+    /// Notes that pages of `range` become accessible. True: nothing of the mapping ever was.
+    fn touch(&mut self, range: &Range<usize>) -> Result<bool, OutOfMemory> {
         let touched = &mut self.mapping(range)?.touched;
-        *touched = if Range::is_empty(touched) {
-            range.clone()
-        } else {
-            touched.start.min(range.start)..touched.end.max(range.end)
-        };
-        Ok(())
+        let is_first = Range::is_empty(touched);
+        *touched = if is_first { range.clone() } else { touched.start.min(range.start)..touched.end.max(range.end) };
+        Ok(is_first)
+    }
+
+    /// Makes all tables of `range`, and says how many pages it has.
+    fn make_tables(&mut self, range: &Range<usize>) -> Result<usize, OutOfMemory> {
+        let mut address = range.start;
+        while address < range.end {
+            self.arena.make_entries(address..range.end)?;
+            address = next_table(address);
+        }
+        Ok(range.len() / PAGE)
     }
 
     /// Makes all tables of `range` and counts the pages in it that are nothing yet.
@@ -336,10 +347,12 @@ impl Mappings {
         let mut promised = 0;
         self.for_each_table(range, |entries, address| {
             for (entry, page) in entries.iter_mut().zip((address..).step_by(PAGE)) {
-                if entry.is_empty() {
+                if !entry.is_present() {
+                    promised += usize::from(!entry.is_empty());
+                    *entry = Entry::EMPTY;
                     continue;
                 }
-                if entry.is_present() && !entry.has(SHARED) {
+                if !entry.has(SHARED) {
                     // code first becomes what can be written again
                     change(entry, page, Access::Read);
                     let frame = core::mem::replace(entry, Entry::EMPTY).frame();
@@ -348,9 +361,8 @@ impl Mappings {
                     continue;
                 }
                 promised += 1;
-                if core::mem::replace(entry, Entry::EMPTY).is_present() {
-                    invalidate(page);
-                }
+                *entry = Entry::EMPTY;
+                invalidate(page);
             }
         });
         frames::withdraw(promised);

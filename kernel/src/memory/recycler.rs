@@ -1,7 +1,8 @@
 //! Freed blocks of the heap, kept for the next who wants one of their size.
 //!
 //! Each call from wasm that may wait is a future in a block of its own, which lives no longer than the call. To find a
-//! place for it, and to give it back, costs talc some 180 instructions; a block that is kept costs fewer.
+//! place for it, and to give it back, costs talc some 180 instructions; a block that is kept costs fewer. An instance that
+//! is made for one request has some dozens of blocks of a few sizes, all at once.
 
 use core::{alloc::Layout, ptr::null_mut};
 
@@ -9,8 +10,12 @@ use core::{alloc::Layout, ptr::null_mut};
 const STEP: usize = 32;
 /// Blocks up to 1 KiB are kept,
 const CLASSES: usize = 32;
-/// and at most so many of each size.
-const KEPT: usize = 4;
+/// and at most so many of each size: of the smaller ones more, which hold less.
+const KEPT: usize = 24;
+
+const fn kept(class: usize) -> usize {
+    if class < CLASSES / 4 { KEPT } else { 4 }
+}
 
 pub struct Recycler {
     kept: [[*mut u8; KEPT]; CLASSES],
@@ -68,6 +73,9 @@ impl Recycler {
     #[inline]
     pub fn put(&mut self, Class(class): Class, block: *mut u8) -> bool {
         let count = &mut self.count[class];
+        if usize::from(*count) >= kept(class) {
+            return false;
+        }
         let Some(place) = self.kept[class].get_mut(usize::from(*count)) else { return false };
         *place = block;
         *count += 1;

@@ -8,6 +8,7 @@ pub mod calls;
 mod client;
 pub mod counters;
 pub mod swap;
+pub mod wasi;
 
 use crate::{
     Launch,

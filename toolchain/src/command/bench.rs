@@ -5,7 +5,7 @@ use clap::Parser;
 use pearwood::Launch;
 use pearwood::bench::baseline::Baseline;
 use pearwood::bench::swap::{Managed, Swap, What};
-use pearwood::bench::{self, CASES, Counted, PerRequest, calls};
+use pearwood::bench::{self, CASES, Counted, PerRequest, calls, wasi};
 use pearwood::workspace::Workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,12 +29,20 @@ pub struct Bench {
     /// Only what a typed call from box to box costs
     #[arg(long)]
     calls: bool,
+    /// Only what a request to a WASI component costs
+    #[arg(long)]
+    wasi: bool,
 }
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
-        if self.calls {
-            typed_calls()?;
+        if self.calls || self.wasi {
+            if self.calls {
+                typed_calls()?;
+            }
+            if self.wasi {
+                self.wasi()?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let baseline = self
@@ -61,6 +69,7 @@ impl Bench {
             }
         }
         typed_calls()?;
+        self.wasi()?;
         let sizes = bench::size(&launch.kernel)? + bench::size(&launch.image)?;
         row("bytes of kernel and image", sizes as f64, beside("image bytes", 1.0));
         memory(&node.status()?);
@@ -86,6 +95,18 @@ impl Bench {
             row("smallest memory that serves, MiB", smallest.into(), beside("smallest -m MiB", 1.0));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn wasi(&self) -> Result<()> {
+        let node = wasi::start()?;
+        for case in wasi::CASES {
+            let measured = node.measure(case)?;
+            row(&format!("instructions per request, {}", case.name), measured.instructions as f64, None);
+            if self.detail {
+                detail(&measured);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::arrows::call::Save;
 use alloc::{format, string::String, vec::Vec};
 use wasmtime::{
     Error, Result, Store,
-    component::{ComponentNamedList, Instance, Lift, Lower, TypedFunc},
+    component::{Component, ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, TypedFunc},
 };
 
 const HEALTH: &str = "pearwood:box/health@0.2.0";
@@ -14,21 +14,41 @@ const HANDOVER: &str = "pearwood:box/handover@0.2.0";
 /// `result<_, string>`
 type Said = (Result<(), String>,);
 
+/// Where a component exports them.
+pub struct Exports {
+    check: Option<ComponentExportIndex>,
+    save: Option<ComponentExportIndex>,
+    restore: Option<ComponentExportIndex>,
+}
+
+/// Those of an instance.
 pub struct Hooks {
     check: Option<TypedFunc<(), Said>>,
     pub save: Option<Save>,
     restore: Option<TypedFunc<(Vec<u8>,), Said>>,
 }
 
-impl Hooks {
-    pub fn find(store: &mut Store<State>, instance: &Instance) -> Result<Self> {
-        Ok(Hooks {
-            check: function(store, instance, HEALTH, "check")?,
-            save: function(store, instance, HANDOVER, "save")?,
-            restore: function(store, instance, HANDOVER, "restore")?,
-        })
+impl Exports {
+    pub fn find(component: &Component) -> Result<Self> {
+        let find = |interface: &str, name: &str| -> Result<_> {
+            let Some(index) = component.get_export_index(None, interface) else { return Ok(None) };
+            let function = component.get_export_index(Some(&index), name);
+            function.map(Some).ok_or_else(|| Error::msg(format!("exports {interface} without `{name}`")))
+        };
+        let (check, save) = (find(HEALTH, "check")?, find(HANDOVER, "save")?);
+        Ok(Exports { check, save, restore: find(HANDOVER, "restore")? })
     }
 
+    pub fn of(&self, store: &mut Store<State>, instance: &Instance) -> Result<Hooks> {
+        Ok(Hooks {
+            check: function(store, instance, &self.check)?,
+            save: function(store, instance, &self.save)?,
+            restore: function(store, instance, &self.restore)?,
+        })
+    }
+}
+
+impl Hooks {
     pub fn hands_over(&self) -> bool {
         self.save.is_some()
     }
@@ -61,18 +81,13 @@ pub fn within(state: Vec<u8>, memory: u64) -> Result<Vec<u8>> {
 fn function<P, R>(
     store: &mut Store<State>,
     instance: &Instance,
-    interface: &str,
-    name: &str,
+    index: &Option<ComponentExportIndex>,
 ) -> Result<Option<TypedFunc<P, R>>>
 where
     P: ComponentNamedList + Lower,
     R: ComponentNamedList + Lift,
 {
-    let Some(index) = instance.get_export_index(&mut *store, None, interface) else { return Ok(None) };
-    let function = instance.get_export_index(&mut *store, Some(&index), name);
-    let function = function.ok_or_else(|| Error::msg(format!("exports {interface} without `{name}`")))?;
-    let typed = instance.get_typed_func(&mut *store, function);
-    typed.map(Some).map_err(|error| error.context(format!("{interface}#{name}")))
+    index.as_ref().map(|index| instance.get_typed_func(store, index)).transpose()
 }
 
 /// The first line, and not much of it.

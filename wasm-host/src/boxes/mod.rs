@@ -14,7 +14,7 @@ pub use birth::{Birth, Order, Stage};
 pub use footprint::Footprint;
 pub use handle::{BoxHandle, Called, Life, Parts, Phase};
 #[cfg(feature = "wasi")]
-pub(crate) use hooks::Hooks;
+pub(crate) use hooks::Exports;
 pub use hooks::within;
 pub use state::{State, Turns};
 pub use supervise::{Duty, SERVICE, reason, supervise};

@@ -2,7 +2,7 @@
 
 use super::{
     BoxHandle, Order, Phase, Stage, State, footprint,
-    hooks::{self, Hooks},
+    hooks::{self, Exports, Hooks},
     log::Level,
 };
 use crate::{
@@ -135,7 +135,7 @@ async fn live(
     }
     let mut store = State::new(handle, platform, timer)?.into_store(component.engine());
     let instance = component.instantiate_async(&mut store).await?;
-    let hooks = Hooks::find(&mut store, &instance)?;
+    let hooks = Exports::find(component.component())?.of(&mut store, &instance)?;
     hooks.check(&mut store).await?;
     let run = match duty {
         Duty::Serve(_) | Duty::Handle(_) => None,

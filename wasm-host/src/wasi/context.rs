@@ -82,6 +82,11 @@ impl Context {
         self.table.get_mut().iter_mut().nth(KEPT).is_some()
     }
 
+    /// How many resources there are.
+    pub fn resources(&mut self) -> usize {
+        self.table.get_mut().iter_mut().count()
+    }
+
     /// Takes text of a box, and writes the lines that it completes to the box's log.
     pub fn text(&mut self, handle: &BoxHandle, to: Text, bytes: &[u8]) {
         let line = &mut self.lines[to as usize];

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     boxes::{
-        BoxHandle, Budget, Hooks, State,
+        BoxHandle, Budget, Exports, State,
         footprint::{self, NoRoom},
         log::Level,
     },
@@ -18,7 +18,7 @@ use alloc::{boxed::Box, format, string::String, sync::Arc};
 use core::{future::Future, pin::pin, task::Poll};
 use wasmtime::{
     Error, Result, Store,
-    component::{InstancePre, Resource, TypedFunc},
+    component::{Component, ComponentExportIndex, InstancePre, Resource, TypedFunc},
     error::Context as _,
 };
 
@@ -31,8 +31,9 @@ pub struct Maker<'a> {
     pub platform: &'static dyn Platform,
     pub timer: &'a Arc<Timer>,
     pub component: &'a InstancePre<State>,
-    /// the interface that is called, as the component names it
-    pub export: &'a str,
+    /// the function that is called
+    pub function: ComponentExportIndex,
+    pub hooks: Exports,
     /// of all instances together
     pub budget: Arc<Budget>,
     pub client: Option<Arc<Client>>,
@@ -60,6 +61,13 @@ pub enum Outcome {
     Unmade { request: Asked, error: Error, full: bool },
 }
 
+/// The `handle` of an interface that a component exports.
+pub fn handler(component: &Component, export: &str) -> Result<ComponentExportIndex> {
+    let interface = component.get_export_index(None, export);
+    let function = interface.and_then(|interface| component.get_export_index(Some(&interface), "handle"));
+    function.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))
+}
+
 impl Maker<'_> {
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
     /// not even until it is found that they are not there: others may run meanwhile.
@@ -73,17 +81,14 @@ impl Maker<'_> {
         let refused = |error| if store.data().was_refused() { footprint::no_room(self.handle) } else { error };
         let instance = made.map_err(refused)?;
         store.data_mut().leave(0);
-        let interface = instance.get_export_index(&mut store, None, self.export);
-        let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
-        let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {}", self.export)))?;
-        let handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{}#handle", self.export))?;
+        let handle = instance.get_typed_func(&mut store, self.function).context("its `handle`")?;
         Ok(Instance { store, handle, meter, linger: self.timer.another() })
     }
 
     /// One that says that it is not well is not used.
     async fn instantiate(&self, store: &mut Store<State>) -> Result<wasmtime::component::Instance> {
         let instance = self.component.instantiate_async(&mut *store).await?;
-        Hooks::find(store, &instance)?.check(store).await?;
+        self.hooks.of(store, &instance)?.check(store).await?;
         Ok(instance)
     }
 

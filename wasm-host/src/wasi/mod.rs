@@ -3,6 +3,7 @@
 //! `http` is what the versions share; `p2` and `p3` are the faces themselves. A box that exports a handler is served by
 //! `pool`. What a box makes at the node is counted and charged against its memory limit.
 
+mod cli;
 mod context;
 mod denied;
 mod exit;
@@ -15,12 +16,13 @@ mod p2;
 mod p3;
 mod pool;
 mod promise;
+mod random;
 
 pub use context::Context;
 pub use exit::{Exit, has_exited_well};
 pub use link::link;
 
-use promise::{Promise, Promised};
+use promise::Promise;
 
 use crate::{
     boxes::{BoxHandle, State},

@@ -11,12 +11,12 @@
 
 use super::{
     http::{Asked, Client, Server, busy},
-    instance::{Instance, Maker, Outcome, work},
+    instance::{Instance, Maker, Outcome, handler, work},
 };
 use crate::{
     arrows::HANDLER,
     arrows::channel::End,
-    boxes::{BoxHandle, Phase, Stage, State, footprint, log::Level, reason},
+    boxes::{BoxHandle, Exports, Phase, Stage, State, footprint, log::Level, reason},
     executor::Timer,
     platform::{Nanos, Platform},
 };
@@ -46,7 +46,9 @@ pub async fn serve(
     let port = port.ok_or_else(|| Error::msg("has no port for requests"))?;
     let budget = footprint::budget(handle);
     let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
-    let maker = Maker { handle, platform, timer, component, export, budget, client };
+    let function = handler(component.component(), export)?;
+    let hooks = Exports::find(component.component())?;
+    let maker = Maker { handle, platform, timer, component, function, hooks, budget, client };
     let concurrency = handle.spec.concurrency.max(1) as usize;
     let mut pool = Pool {
         server: Server::new(port, &maker.budget),

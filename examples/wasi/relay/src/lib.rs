@@ -68,6 +68,10 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
             Ok(say("slept"))
         }
         "/relay/most" => Ok(say(&format!("{}", AT_ONCE.get().1))),
+        "/relay/leak" => {
+            core::mem::forget(wit_stream::new::<u8>());
+            Ok(say("leaked"))
+        }
         "/relay/error" => Err(ErrorCode::LoopDetected),
         "/relay/trap" => core::arch::wasm32::unreachable(),
         "/relay/spin" => loop {

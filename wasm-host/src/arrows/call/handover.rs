@@ -43,17 +43,10 @@ impl CallQueue {
         saved
     }
 
-    /// The instances that serve begin no other call. Calls wait for another, which is to come soon.
+    /// The instance that serves begins no other call. Calls wait for another, which is to come soon.
     pub fn retire(&self) {
-        let mut state = self.0.state.lock();
-        let serving = state.servers.iter_mut().filter(|server| !server.retired);
-        let retire = |server: &mut super::state::Server| {
-            server.retired = true;
-            server.waker.take()
-        };
-        let wakers: Vec<Waker> = serving.filter_map(retire).collect();
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        let waker = self.0.state.lock().retire();
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// The old instance goes on.

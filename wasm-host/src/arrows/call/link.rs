@@ -12,7 +12,7 @@ use crate::{arrows::measure::Meter, interface::InterfaceName};
 use alloc::{boxed::Box, format, string::ToString, sync::Arc};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasmtime::{
-    Engine, Error, Result, StoreContextMut, bail,
+    Error, Result, StoreContextMut,
     component::{
         Linker, LinkerInstance,
         types::{self, ComponentFunc, ComponentItem, ResourceType, Type},
@@ -47,7 +47,6 @@ pub fn link<T: Host>(
         let interfaces = interfaces.map(|(interface, _)| interface.to_string()).collect();
         let link =
             Link { caller: caller.clone(), alive: Arc::downgrade(&alive), importer: component.clone(), interfaces };
-        refuse_pool(&engine, &link, queue)?;
         let mut functions = queue.0.functions.lock();
         link.check(&engine, functions.next.as_ref().unwrap_or(&functions.exporter), queue.name())?;
         functions.links.retain(|known| known.alive.strong_count() > 0);
@@ -78,28 +77,6 @@ pub fn link<T: Host>(
                     define(&mut instance, item, &ty, import)?;
                 }
                 _ => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A resource lives in one instance, and a call goes to whichever is free.
-fn refuse_pool(engine: &Engine, link: &Link, queue: &CallQueue) -> Result<()> {
-    let instances = queue.limits().concurrency;
-    if instances <= 1 {
-        return Ok(());
-    }
-    for interface in &link.interfaces {
-        let import = fit::imported(engine, &link.importer, interface)?;
-        for (name, item) in import.exports(engine) {
-            if let ComponentItem::Resource(_) = item.ty {
-                bail!(
-                    "box {} imports resource `{name}` of {interface} from box {}, a pool of {instances} instances: a \
-                     resource lives in one of them, so the box must have a single one",
-                    link.caller,
-                    queue.name()
-                );
             }
         }
     }

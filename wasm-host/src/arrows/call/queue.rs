@@ -21,8 +21,6 @@ use wasmtime::{Engine, Result, component::types};
 /// How a box may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// calls that the box works on at a time: one for each of its instances that serve
-    pub concurrency: usize,
     /// calls that may wait
     pub queue: usize,
     /// bytes of the parameters or of the result of one call, as encoded; at most [`MAX_CALL_BYTES`]
@@ -40,7 +38,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            concurrency: 1,
             queue: 128,
             bytes: MAX_CALL_BYTES,
             deadline: 30_000_000_000,
@@ -224,7 +221,7 @@ impl CallQueue {
             }
             _ => {}
         }
-        if limits.concurrency <= 1 && calls.path.has(self.0.id) {
+        if calls.path.has(self.0.id) {
             return Some(CallError::Cycle);
         }
         if too_deep {

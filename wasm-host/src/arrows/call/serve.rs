@@ -59,9 +59,8 @@ pub type Save = TypedFunc<(), (Bounded<MAX_STATE>,)>;
 /// everything of a store must be. Dropped, it ends the call in progress; its caller is told, and the store is not to be
 /// called again.
 ///
-/// An instance works on one call at a time. As many may serve a queue as [`super::Limits::concurrency`] says; one more
-/// takes the place of the oldest, which finishes its call first, and serves on those that hold resources of it: that is
-/// how a box is swapped.
+/// An instance works on one call at a time. Another takes the place of the one that serves, which finishes its call first,
+/// and serves on those that hold resources of it: that is how a box is swapped.
 ///
 /// `save` is the box's own, for [`CallQueue::save`].
 pub async fn serve<T: Host>(

@@ -35,7 +35,7 @@ pub(super) enum Work {
 }
 
 impl Seat {
-    /// Takes calls from now on. Where that makes more instances than may serve, the oldest takes no more.
+    /// Takes calls from now on. The instance that did so before takes no more.
     pub fn join(queue: &CallQueue, task: Option<Arc<Task>>) -> Self {
         let mut state = queue.0.state.lock();
         let id = state.next_server;
@@ -43,16 +43,12 @@ impl Seat {
         if !matches!(state.life, Life::Closed { .. }) {
             state.life = Life::Up;
         }
+        let retired = state.retire();
         let server = Server { id, work: None, retired: false, stuck: false, drops: Vec::new(), waker: None, task };
         state.servers.push(server);
-        let serving = state.servers.iter().filter(|server| !server.retired).count();
-        let mut wakers = Vec::new();
-        if serving > queue.limits().concurrency.max(1) {
-            wakers.extend(state.retire_oldest());
-        }
         state.handover = Handover::No;
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        retired.into_iter().for_each(Waker::wake);
         Seat { queue: queue.clone(), id, left: false }
     }
 
@@ -203,7 +199,8 @@ impl State {
         call.waker.take()
     }
 
-    fn retire_oldest(&mut self) -> Option<Waker> {
+    /// The instance that serves begins no other call.
+    pub fn retire(&mut self) -> Option<Waker> {
         let server = self.servers.iter_mut().find(|server| !server.retired)?;
         server.retired = true;
         server.waker.take()

@@ -260,10 +260,6 @@ impl Hub {
         self.exchanges.lock().range((peer, 0)..=(peer, u32::MAX)).map(|(_, exchange)| exchange.clone()).collect()
     }
 
-    pub fn all(&self) -> Vec<Arc<Exchange>> {
-        self.exchanges.lock().values().cloned().collect()
-    }
-
     /// Nothing more is to be heard of an exchange.
     pub fn remove(&self, peer: u32, id: u32) {
         if self.exchanges.lock().remove(&(peer, id)).is_some()

@@ -1,9 +1,10 @@
 //! What the HTTP faces of all versions share: fields, bodies within credit, trailers, and both sides of
 //! `pearwood:http/handler`.
 
+mod asking;
 mod client;
 mod exchange;
-mod face;
+mod faces;
 mod fields;
 mod hub;
 mod outgoing;
@@ -12,9 +13,10 @@ mod server;
 mod tests;
 mod words;
 
+pub use asking::Asking;
 pub use client::{Asks, Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
-pub(super) use face::face;
+pub(in crate::wasi) use faces::{fields, words};
 pub use fields::{Fields, FieldsError, MAX_FIELDS};
 pub use outgoing::{HELD, OutBody, Unfinished};
 pub use server::{Asked, Server, busy};

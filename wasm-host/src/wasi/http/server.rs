@@ -132,17 +132,6 @@ impl Server {
         core::iter::from_fn(|| queue.pop_front()).find(|request| !request.exchange.is_over())
     }
 
-    /// The instance that has begun requests is no more: those fail which it has not finished.
-    pub fn fail_begun(&self, why: &str) {
-        self.hub.all().into_iter().filter(|exchange| !self.has_waiting(exchange)).for_each(|exchange| {
-            exchange.fail(why);
-        });
-    }
-
-    fn has_waiting(&self, exchange: &Arc<Exchange>) -> bool {
-        self.queue.lock().iter().any(|asked| Arc::ptr_eq(&asked.exchange, exchange))
-    }
-
     /// It was not its turn after all.
     pub fn put_back(&self, request: Asked) {
         self.queue.lock().push_front(request);

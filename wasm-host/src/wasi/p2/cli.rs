@@ -1,47 +1,14 @@
-//! `wasi:cli`: the environment is the box's config, what is printed goes to its log, and there is nothing to read.
+//! `wasi:cli` 0.2: what is printed goes to the box's log, and there is nothing to read.
 
 use super::{
-    bindings::wasi::cli::{
-        environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
-        terminal_stdout,
-    },
+    bindings::wasi::cli::{stderr, stdin, stdout},
     streams::{InputStream, OutputStream},
 };
-use crate::{
-    boxes::State,
-    wasi::{Exit, context::Text},
-};
+use crate::{boxes::State, wasi::context::Text};
 use alloc::{string::String, vec, vec::Vec};
 use wasmtime::{Error, Result, component::Resource};
 
-/// A terminal, of which there is never one.
-pub enum NoTerminal {}
-
-impl environment::Host for State {
-    /// The box's config: `config.greeting = "Hello"` is `greeting=Hello`, and nested keys are joined by dots.
-    fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
-        Ok(self.handle.spec.config.clone())
-    }
-
-    /// The box's name, which is its program's.
-    fn get_arguments(&mut self) -> Result<Vec<String>> {
-        Ok(vec![self.handle.spec.name.clone()])
-    }
-
-    fn initial_cwd(&mut self) -> Result<Option<String>> {
-        Ok(None)
-    }
-}
-
-impl exit::Host for State {
-    fn exit(&mut self, status: core::result::Result<(), ()>) -> Result<()> {
-        Err(Error::new(Exit(status.is_err().into())))
-    }
-
-    fn exit_with_code(&mut self, code: u8) -> Result<()> {
-        Err(Error::new(Exit(code)))
-    }
-}
+crate::wasi::cli::face!(initial_cwd);
 
 impl stdin::Host for State {
     fn get_stdin(&mut self) -> Result<Resource<InputStream>> {
@@ -58,37 +25,5 @@ impl stdout::Host for State {
 impl stderr::Host for State {
     fn get_stderr(&mut self) -> Result<Resource<OutputStream>> {
         self.wasi.push(OutputStream::Log(Text::Err))
-    }
-}
-
-impl terminal_input::Host for State {}
-impl terminal_input::HostTerminalInput for State {
-    fn drop(&mut self, terminal: Resource<NoTerminal>) -> Result<()> {
-        self.wasi.take(terminal).map(drop)
-    }
-}
-
-impl terminal_output::Host for State {}
-impl terminal_output::HostTerminalOutput for State {
-    fn drop(&mut self, terminal: Resource<NoTerminal>) -> Result<()> {
-        self.wasi.take(terminal).map(drop)
-    }
-}
-
-impl terminal_stdin::Host for State {
-    fn get_terminal_stdin(&mut self) -> Result<Option<Resource<NoTerminal>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stdout::Host for State {
-    fn get_terminal_stdout(&mut self) -> Result<Option<Resource<NoTerminal>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stderr::Host for State {
-    fn get_terminal_stderr(&mut self) -> Result<Option<Resource<NoTerminal>>> {
-        Ok(None)
     }
 }

@@ -1,15 +1,12 @@
-//! `wasi:cli`: the environment is the box's config, what is printed goes to its log, and there is nothing to read.
+//! `wasi:cli` 0.3: what is printed goes to the box's log, and there is nothing to read.
 
 use super::{
-    bindings::wasi::cli::{
-        environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
-        terminal_stdout, types,
-    },
+    bindings::wasi::cli::{stderr, stdin, stdout, types},
     streams::ToLog,
 };
 use crate::{
     boxes::State,
-    wasi::{Exit, Promise, context::Text},
+    wasi::{Promise, context::Text},
 };
 use alloc::{string::String, vec, vec::Vec};
 use wasmtime::{
@@ -17,38 +14,11 @@ use wasmtime::{
     component::{Access, FutureReader, HasSelf, Resource, StreamReader},
 };
 
+crate::wasi::cli::face!(get_initial_cwd);
+
 type Outcome = core::result::Result<(), types::ErrorCode>;
 
-/// A terminal, of which there is never one.
-pub enum NoTerminal {}
-
 impl types::Host for State {}
-
-impl environment::Host for State {
-    /// The box's config: `config.greeting = "Hello"` is `greeting=Hello`, and nested keys are joined by dots.
-    fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
-        Ok(self.handle.spec.config.clone())
-    }
-
-    /// The box's name, which is its program's.
-    fn get_arguments(&mut self) -> Result<Vec<String>> {
-        Ok(vec![self.handle.spec.name.clone()])
-    }
-
-    fn get_initial_cwd(&mut self) -> Result<Option<String>> {
-        Ok(None)
-    }
-}
-
-impl exit::Host for State {
-    fn exit(&mut self, status: core::result::Result<(), ()>) -> Result<()> {
-        Err(Error::new(Exit(status.is_err().into())))
-    }
-
-    fn exit_with_code(&mut self, code: u8) -> Result<()> {
-        Err(Error::new(Exit(code)))
-    }
-}
 
 impl stdin::Host for State {}
 impl stdin::HostWithStore<State> for HasSelf<State> {
@@ -85,37 +55,5 @@ impl stderr::Host for State {}
 impl stderr::HostWithStore<State> for HasSelf<State> {
     fn write_via_stream(access: Access<'_, State, Self>, data: StreamReader<u8>) -> Result<FutureReader<Outcome>> {
         print(access, data, Text::Err)
-    }
-}
-
-impl terminal_input::Host for State {}
-impl terminal_input::HostTerminalInput for State {
-    fn drop(&mut self, terminal: Resource<NoTerminal>) -> Result<()> {
-        self.wasi.take(terminal).map(drop)
-    }
-}
-
-impl terminal_output::Host for State {}
-impl terminal_output::HostTerminalOutput for State {
-    fn drop(&mut self, terminal: Resource<NoTerminal>) -> Result<()> {
-        self.wasi.take(terminal).map(drop)
-    }
-}
-
-impl terminal_stdin::Host for State {
-    fn get_terminal_stdin(&mut self) -> Result<Option<Resource<NoTerminal>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stdout::Host for State {
-    fn get_terminal_stdout(&mut self) -> Result<Option<Resource<NoTerminal>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stderr::Host for State {
-    fn get_terminal_stderr(&mut self) -> Result<Option<Resource<NoTerminal>>> {
-        Ok(None)
     }
 }

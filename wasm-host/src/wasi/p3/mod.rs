@@ -69,8 +69,8 @@ mod bindings {
             default: trappable,
         },
         with: {
-            "wasi:cli/terminal-input.terminal-input": crate::wasi::p3::cli::NoTerminal,
-            "wasi:cli/terminal-output.terminal-output": crate::wasi::p3::cli::NoTerminal,
+            "wasi:cli/terminal-input.terminal-input": crate::wasi::cli::NoTerminal,
+            "wasi:cli/terminal-output.terminal-output": crate::wasi::cli::NoTerminal,
             "wasi:http/types.fields": crate::wasi::http::Fields,
             "wasi:http/types.request": crate::wasi::p3::http::Request,
             "wasi:http/types.request-options": crate::wasi::p3::http::RequestOptions,

@@ -2,32 +2,40 @@
 //!
 //! What it does between requests is its own affair: tasks that it has started go on. A trap ends the instance and with
 //! it all its requests, and the box starts again as any other.
+//!
+//! Some guests, or their languages' runtimes, do not drop all handles that requests bring. An instance that holds too
+//! many is replaced before it runs out of them: it gets no more requests, and ends with the last of those that it has.
 
-use super::http::{Body, ErrorCode, Request, Response, send, types};
+use super::http::{Body, ErrorCode, Request, Response, send};
 use crate::{
     arrows::HANDLER,
     arrows::channel::End,
-    boxes::{BoxHandle, Budget, Charge, Phase, State, Turns, footprint, log::Level},
+    boxes::{
+        BoxHandle, Budget, Charge, Phase, Stage, State, Turns,
+        footprint::{self, NoRoom},
+        log::Level,
+    },
     executor::Timer,
     platform::Platform,
     wasi::{
         has_exited_well,
-        http::{Asked, Client, Exchange, OutBody, Reader, Server, in_place},
-        instance::LINGER,
+        http::{Asked, Asking, Client, Exchange, OutBody, Reader, Server, in_place},
+        instance::{LINGER, handler},
     },
 };
-use alloc::{boxed::Box, format, sync::Arc};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use core::{
     future::Future,
     pin::{Pin, pin},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Poll, Waker},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use message::status::has_body;
 use spin::Mutex;
 use wasmtime::{
-    Error, Result,
-    component::{Accessor, InstancePre, Resource, TypedFunc},
+    AsContextMut, Error, Result,
+    component::{Accessor, ComponentExportIndex, InstancePre, Resource, TypedFunc},
     error::Context as _,
 };
 
@@ -37,10 +45,17 @@ const CONCURRENT: usize = 16_384;
 /// What one of them takes of the node's memory, in bytes.
 const TASK: usize = 768;
 
+/// Requests between two looks at how many handles an instance holds.
+const LOOK: usize = 128;
+
+/// Handles that an instance may hold for each request that it works on, and as many beside: with more it is replaced.
+const HANDLES: usize = 64;
+
 type Answer = core::result::Result<Resource<Response>, ErrorCode>;
 type Handle = TypedFunc<(Resource<Request>,), (Answer,)>;
+type Work<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>>;
 
-/// Serves requests until the instance ends.
+/// Serves requests until an instance fails, or another box has this one's place.
 pub async fn serve(
     handle: &Arc<BoxHandle>,
     platform: &'static dyn Platform,
@@ -53,39 +68,109 @@ pub async fn serve(
     let budget = footprint::budget(handle);
     let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
     let server = Server::new(port, &budget);
-    let mut is_first = true;
-    loop {
-        let mut served = 0;
-        let joined = Joined { server: &server, client: client.as_ref(), is_first, served: &mut served };
-        let ended = live(handle, platform, timer, component, export, &budget, joined).await;
-        // the runtimes of some languages say at the end of their work that they are done
-        match ended {
-            Err(error) if has_exited_well(&error) && served > 0 => server.fail_begun("its instance called exit"),
-            ended => return ended,
+    let function = handler(component.component(), export)?;
+    let maker = Maker { handle, platform, timer, component, function, budget, client, server };
+    let mut lives = Work::new();
+    let mut newest: Option<Arc<Turn>> = None;
+    // not while another instance has to wait for the memory of an earlier one
+    let mut has_room = true;
+    core::future::poll_fn(|cx| {
+        while handle.signal.poll(cx).is_ready() {
+            maker.server.receive();
+            maker.client.iter().for_each(|client| client.receive());
+            maker.server.tell_cut_off(handle);
         }
-        is_first = false;
-    }
+        loop {
+            if has_room && newest.as_ref().is_none_or(|turn| turn.is_over.load(Relaxed)) {
+                let turn = Arc::<Turn>::default();
+                newest = Some(turn.clone());
+                lives.push(Box::pin(live(&maker, turn)));
+            }
+            if maker.server.is_waited_for()
+                && let Some(turn) = &newest
+            {
+                turn.giver.lock().take().into_iter().for_each(Waker::wake);
+            }
+            match lives.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(()))) => has_room = true,
+                Poll::Ready(Some(Err(error))) if error.is::<NoRoom>() && !lives.is_empty() => has_room = false,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) | Poll::Pending => {
+                    if !has_room || newest.as_ref().is_some_and(|turn| !turn.is_over.load(Relaxed)) {
+                        break;
+                    }
+                }
+            }
+        }
+        handle.memory_is(maker.budget.used());
+        if handle.is_retiring() && !maker.server.has_peers() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = maker.server.flush().and_then(|()| maker.client.as_ref().map_or(Ok(()), |client| client.flush()));
+        flushed.map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
+    })
+    .await
 }
 
-/// What instances share, one after the other.
-struct Joined<'a> {
-    server: &'a Server,
-    client: Option<&'a Arc<Client>>,
-    is_first: bool,
-    /// counts the requests that were begun
-    served: &'a mut usize,
+/// What instances are made of, and what they share.
+struct Maker<'a> {
+    handle: &'a Arc<BoxHandle>,
+    platform: &'static dyn Platform,
+    timer: &'a Arc<Timer>,
+    component: &'a InstancePre<State>,
+    function: ComponentExportIndex,
+    budget: Arc<Budget>,
+    client: Option<Arc<Client>>,
+    server: Server,
+}
+
+/// The time in which an instance is given requests.
+#[derive(Default)]
+struct Turn {
+    /// It is given no more.
+    is_over: AtomicBool,
+    /// whoever gives them to the instance sleeps here
+    giver: Mutex<Option<Waker>>,
 }
 
 /// One instance, from its making to its end.
-async fn live(
-    handle: &Arc<BoxHandle>,
-    platform: &'static dyn Platform,
-    timer: &Arc<Timer>,
-    component: &InstancePre<State>,
-    export: &str,
-    budget: &Arc<Budget>,
-    Joined { server, client, is_first, served }: Joined<'_>,
-) -> Result<()> {
+async fn live(maker: &Maker<'_>, turn: Arc<Turn>) -> Result<()> {
+    let mut begun = Begun::default();
+    let ended = work(maker, &turn, &mut begun).await;
+    turn.is_over.store(true, Relaxed);
+    match ended {
+        // the runtimes of some languages say at the end of their work that they are done
+        Err(error) if has_exited_well(&error) && begun.count > 0 => {
+            begun.exchanges.iter().for_each(|exchange| {
+                exchange.fail("its instance called exit");
+            });
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+/// The requests that an instance has been given.
+#[derive(Default)]
+struct Begun {
+    count: usize,
+    /// those that were not over yet when this was last full
+    exchanges: Vec<Arc<Exchange>>,
+}
+
+impl Begun {
+    fn push(&mut self, exchange: &Arc<Exchange>) {
+        if self.exchanges.len() == self.exchanges.capacity() {
+            self.exchanges.retain(|exchange| !exchange.is_over());
+        }
+        self.exchanges.push(exchange.clone());
+        self.count += 1;
+    }
+}
+
+/// Makes an instance and has it answer requests until its turn is over, and all of them are.
+async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
+    let &Maker { handle, platform, timer, component, ref function, ref budget, ref client, ref server } = maker;
     let turns = Arc::<Turns>::default();
     // what earlier instances have used is not this one's
     turns.waits(handle);
@@ -94,68 +179,70 @@ async fn live(
     let _tasks = Charge::new(budget, tasks * TASK).ok_or_else(|| footprint::no_room(handle))?;
     let state = State::within(footprint::pay(handle, budget, 0)?, handle, platform, timer).turning(&turns);
     let mut store = state.into_store(component.engine());
-    store.data_mut().wasi.client = client.cloned();
+    store.data_mut().wasi.client.clone_from(client);
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(tasks);
     }
-    let instance = component.instantiate_async(&mut store).await?;
-    let interface = instance.get_export_index(&mut store, None, export);
-    let index = interface.and_then(|interface| instance.get_export_index(&mut store, Some(&interface), "handle"));
-    let index = index.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))?;
-    let function: Handle = instance.get_typed_func(&mut store, index).with_context(|| format!("{export}#handle"))?;
-    if is_first {
+    let instance = component.instantiate_async(&mut store).await;
+    let refused = |error| if store.data().was_refused() { footprint::no_room(handle) } else { error };
+    let instance = instance.map_err(refused)?;
+    let function: Handle = instance.get_typed_func(&mut store, function).context("its `handle`")?;
+    if handle.life().phase != Phase::Running {
         handle.live(|life| life.phase = Phase::Running);
         handle.ports.iter().for_each(|port| port.attach());
+        handle.birth.reach(Stage::Ready);
     }
 
     let concurrency = handle.spec.concurrency.max(1) as usize;
-    // whoever gives requests to the instance sleeps here
-    let giver = Mutex::new(None::<Waker>);
     let mut life = pin!(store.run_concurrent(async |accessor| {
-        let mut working: FuturesUnordered<Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>> =
-            FuturesUnordered::new();
+        let mut working = Work::new();
         core::future::poll_fn(|cx| {
             loop {
                 while working.len() < concurrency
+                    && !turn.is_over.load(Relaxed)
                     && let Some(request) = server.next()
                 {
-                    *served += 1;
+                    begun.push(&request.exchange);
                     working.push(Box::pin(answer(accessor, function, request, handle)));
+                    if begun.count.is_multiple_of(LOOK) && handles(accessor) > HANDLES * (1 + working.len()) {
+                        turn.is_over.store(true, Relaxed);
+                    }
                 }
                 match working.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(()))) => {}
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(error),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) | Poll::Pending => break,
                 }
             }
-            *giver.lock() = Some(cx.waker().clone());
+            *turn.giver.lock() = Some(cx.waker().clone());
+            if turn.is_over.load(Relaxed) && working.is_empty() {
+                // bodies may still be under way
+                begun.exchanges.retain(|exchange| !exchange.over(cx));
+                if begun.exchanges.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
             Poll::Pending
         })
         .await
     }));
     core::future::poll_fn(|cx| {
-        while handle.signal.poll(cx).is_ready() {
-            server.receive();
-            client.iter().for_each(|client| client.receive());
-            server.tell_cut_off(handle);
-        }
-        if server.is_waited_for() {
-            giver.lock().take().into_iter().for_each(Waker::wake);
-        }
         // it has come to where it waits, unless it was made to
         if !turns.take_preempted() {
             turns.waits(handle);
         }
-        let ended = life.as_mut().poll(cx);
-        handle.memory_is(budget.used());
-        let flushed = server.flush().and_then(|()| client.map_or(Ok(()), |client| client.flush()));
-        match (ended, flushed) {
-            (Poll::Ready(Ok(error) | Err(error)), _) => Poll::Ready(Err(error)),
-            (Poll::Pending, Err(refused)) => Poll::Ready(Err(Error::new(refused))),
-            (Poll::Pending, Ok(())) => Poll::Pending,
-        }
+        life.as_mut().poll(cx).map(|ended| ended.and_then(|ended| ended))
     })
     .await
+}
+
+/// How many handles an instance holds: resources, and tasks, streams, futures and the like.
+fn handles(accessor: &Accessor<State>) -> usize {
+    accessor.with(|mut access| {
+        let resources = access.get().wasi.resources();
+        let mut store = access.as_context_mut();
+        resources + store.concurrent_resource_table().map_or(0, |table| table.iter_mut().count())
+    })
 }
 
 /// Lets the instance answer a request. Its body goes on when this has returned.
@@ -164,18 +251,9 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
     let what = head.in_words();
     let request = accessor.with(|mut access| {
         let wasi = &mut access.get().wasi;
-        let charge = Charge::none(&wasi.budget);
-        let request = Request {
-            method: types::Method::of(&head.method),
-            target: Some(head.target),
-            scheme: Some(types::Scheme::of(head.scheme)),
-            authority: Some(head.authority).filter(|authority| !authority.is_empty()),
-            fields: head.fields,
-            options: None,
-            body: Body::Host(Reader::new(&exchange)),
-            charge,
-        };
-        wasi.push(request)
+        let (line, fields) = Asking::of(head, &wasi.budget);
+        let body = Body::Host(Reader::new(&exchange));
+        wasi.push(Request { line, fields, options: None, body })
     })?;
     let call = pin!(function.call_concurrent(accessor, (request,)));
     let Some(called) = while_wanted(accessor, &exchange, call).await else {

@@ -1,6 +1,6 @@
 //! The host's ends of the component model's streams and futures.
 
-use super::http::{Trailers, of_fault};
+use super::http::{Sending, Trailers, of_fault};
 use crate::{
     boxes::State,
     wasi::{
@@ -92,14 +92,13 @@ impl FutureProducer<State> for FromTrailers {
     }
 }
 
-/// A body that a box writes. When the stream ends, so does this.
-pub struct ToBody {
+/// A body that a box writes. When the stream ends, this is dropped.
+pub struct ToBody<E> {
     pub body: Arc<OutBody>,
-    /// settled by being dropped
-    pub _done: Promise<()>,
+    pub _end: E,
 }
 
-impl<D> StreamConsumer<D> for ToBody {
+impl<D, E: Send + Unpin + 'static> StreamConsumer<D> for ToBody<E> {
     type Item = u8;
 
     fn poll_consume(
@@ -157,7 +156,7 @@ impl StreamConsumer<State> for ToLog {
 }
 
 /// How a body ends, as a box says it.
-pub struct ToTrailers(pub Promise<Trailers>);
+pub struct ToTrailers(pub Arc<Sending>);
 
 impl FutureConsumer<State> for ToTrailers {
     type Item = Trailers;
@@ -165,13 +164,20 @@ impl FutureConsumer<State> for ToTrailers {
     fn poll_consume(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, State>,
         mut source: Source<'_, Trailers>,
         _: bool,
     ) -> Poll<Result<()>> {
         let mut trailers = None;
-        source.read(store, &mut trailers)?;
-        self.0.settle(trailers);
+        source.read(&mut store, &mut trailers)?;
+        match trailers {
+            Some(Ok(trailers)) => {
+                let take = |trailers| store.data_mut().wasi.take(trailers);
+                self.0.ends(Ok(trailers.map(take).transpose()?));
+            }
+            Some(Err(code)) => self.0.ends(Err(code)),
+            None => {}
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -122,17 +122,6 @@ fn resources_of_others_do_not_pass() {
 }
 
 #[test]
-fn a_pool_has_no_resources() {
-    let wit = "interface api { resource file; open: func() -> file; }";
-    let import = caller("0.1.0", wit, "(import \"NAME\" \"open\" (func (result i32)))");
-    let export = callee("0.1.0", wit, "(func (export \"NAME#open\") (result i32) unreachable)");
-    let limits = || Limits { concurrency: 2, ..Limits::default() };
-    let error = joined(&import, &export, "acme:thing/api@0.1.0", limits()).err().expect("refused");
-    let message = format!("{error:#}");
-    assert!(message.contains("resource `file` of acme:thing/api@0.1.0 from box b, a pool of 2 instances"), "{message}");
-}
-
-#[test]
 fn what_does_not_pass_yet() {
     let wit = "interface api { number: func(n: stream<u8>); }";
     let import = caller("0.1.0", wit, "(import \"NAME\" \"number\" (func (param i32)))");

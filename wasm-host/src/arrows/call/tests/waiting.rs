@@ -1,4 +1,4 @@
-//! Queues, pools, deadlines, and boxes that wait for each other.
+//! Queues, deadlines, and boxes that wait for each other.
 
 use super::{Caller, Guest, Limits, MS, Node, Outcome, guests, text};
 use crate::{arrows::call::Ended, boxes::Budget};
@@ -67,21 +67,6 @@ fn what_waits_is_paid_for_by_the_caller() {
 }
 
 #[test]
-fn a_pool_works_on_several_at_once() {
-    let (mut node, b, ended, a) = boxes(Limits { concurrency: 3, ..Limits::default() }, 3, 5);
-    let calls: Vec<_> = a.iter().map(|a| number(&mut node, a, 7)).collect();
-    assert_eq!((node.gate.waiting(), b.queue.stats().running, b.queue.stats().waiting), (3, 3, 2));
-    node.gate.open(5);
-    node.run();
-    assert!(calls.iter().all(|call| call.take() == Some(Ok(Some(Val::U32(8))))));
-    // One of them fails; the others go on.
-    assert!(text(node.call(&a[0], "number", &[Val::U32(6)])).contains("unreachable"));
-    assert_eq!(ended.iter().filter(|ended| ended.take().is_some()).count(), 1);
-    assert!(b.queue.is_up());
-    assert_eq!(node.call(&a[1], "number", &[Val::U32(1)]), Ok(Some(Val::U32(2))));
-}
-
-#[test]
 fn deadlines() {
     let (mut node, _b, ended, a) = boxes(Limits::default(), 1, 3);
     let running = number(&mut node, &a[0], 7);
@@ -137,7 +122,7 @@ const ROUND: &str = r#"
     world starts { import left; export go: func(n: u32) -> u32; }
     world lefty { import right; export left; }
     world righty { import left; export right; }
-    world selfish { import left; export left; }
+    world between { import left; export left; }
 "#;
 const LEFT: &str = "acme:round/left@1.0.0";
 const RIGHT: &str = "acme:round/right@1.0.0";
@@ -170,10 +155,10 @@ fn a_call_that_would_wait_for_itself_fails_at_once() {
 #[test]
 fn calls_within_calls_go_so_deep_and_no_deeper() {
     let mut node = Node::new();
-    let limits = Limits { concurrency: 12, ..Limits::default() };
-    let pool = node.guest("pool", &turns("selfish", LEFT, &format!("{LEFT}#turn")), limits);
-    let _pool: Vec<_> = (0..12).map(|_| node.serve(&pool, &[(LEFT, &pool.queue)])).collect();
-    let a = node.caller("a", &turns("starts", LEFT, "go"), &[(LEFT, &pool.queue)]);
+    let component = turns("between", LEFT, &format!("{LEFT}#turn"));
+    let row: Vec<_> = (0..12).map(|n| node.guest(&format!("b{n}"), &component, Limits::default())).collect();
+    let _row: Vec<_> = row.windows(2).map(|two| node.serve(&two[0], &[(LEFT, &two[1].queue)])).collect();
+    let a = node.caller("a", &turns("starts", LEFT, "go"), &[(LEFT, &row[0].queue)]);
     assert_eq!(node.call(&a, "go", &[Val::U32(8)]), Ok(Some(Val::U32(8))));
     assert!(text(node.call(&a, "go", &[Val::U32(9)])).contains("a call within a call, 8 deep"));
 }

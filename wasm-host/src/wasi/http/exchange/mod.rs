@@ -280,10 +280,18 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// The scheme's name, as URIs have it.
+    pub const fn scheme(&self) -> &'static str {
+        match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
     /// The request as lines of a log name it.
     pub fn in_words(&self) -> String {
         let method = &self.method[..self.method.floor_char_boundary(32)];
-        alloc::format!("{method} {}", cut(&self.target))
+        [method, " ", cut(&self.target)].concat()
     }
 }
 

@@ -21,7 +21,7 @@ impl types::HostIncomingRequest for State {
     }
 
     fn scheme(&mut self, request: Resource<IncomingRequest>) -> Result<Option<types::Scheme>> {
-        Ok(Some(types::Scheme::of(self.wasi.get(&request)?.head.scheme)))
+        Ok(Some(types::Scheme::of(self.wasi.get(&request)?.head.scheme())))
     }
 
     fn authority(&mut self, request: Resource<IncomingRequest>) -> Result<Option<String>> {

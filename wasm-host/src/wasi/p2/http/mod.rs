@@ -8,16 +8,13 @@ mod response;
 
 use super::bindings::wasi::http::types;
 use crate::{
-    boxes::{Charge, State},
+    boxes::State,
     wasi::{
-        http::{Denied, Exchange, Fault, Fields, OutBody, Reader, RequestHead, face},
+        http::{Asking, Exchange, Fault, Fields, OutBody, Reader, RequestHead, words},
         p2::streams::IoError,
     },
 };
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-};
+use alloc::sync::Arc;
 use wasmtime::{Result, component::Resource};
 
 pub struct IncomingRequest {
@@ -35,14 +32,9 @@ pub struct OutgoingResponse {
 }
 
 pub struct OutgoingRequest {
-    method: types::Method,
-    target: Option<String>,
-    scheme: Option<types::Scheme>,
-    authority: Option<String>,
+    line: Asking,
     fields: Fields,
     body: Option<Arc<OutBody>>,
-    /// for the text
-    charge: Charge,
 }
 
 /// Dropped before it is finished, it fails.
@@ -96,4 +88,4 @@ impl types::Host for State {
     }
 }
 
-face!(types, OutgoingRequest);
+words!(types);

@@ -5,9 +5,9 @@ use super::{
     OutgoingBody, OutgoingRequest, RequestOptions, of_denied, of_fault, types,
 };
 use crate::{
-    boxes::{Charge, State},
+    boxes::State,
     wasi::{
-        http::{Denied, Fields},
+        http::{Asking, Denied, Fields},
         p2::poll::Pollable,
     },
 };
@@ -15,6 +15,7 @@ use alloc::string::String;
 use wasmtime::{Result, component::Resource};
 
 type Answer<T> = core::result::Result<T, types::ErrorCode>;
+type Set = core::result::Result<(), ()>;
 
 impl outgoing_handler::Host for State {
     fn handle(
@@ -30,7 +31,7 @@ impl outgoing_handler::Host for State {
         if request.fields.content_length().is_err() {
             return Ok(Err(types::ErrorCode::HttpProtocolError));
         }
-        let Some(asks) = request.asks() else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
+        let Some(asks) = request.line.asks() else { return Ok(Err(types::ErrorCode::HttpRequestUriInvalid)) };
         let sent = match &self.wasi.client {
             Some(client) => client.send(asks, &request.fields),
             None => Err(Denied::NoArrow),
@@ -51,10 +52,8 @@ impl outgoing_handler::Host for State {
 impl types::HostOutgoingRequest for State {
     fn new(&mut self, headers: Resource<Fields>) -> Result<Resource<OutgoingRequest>> {
         let fields = self.wasi.take(headers)?.frozen();
-        let method = types::Method::Get;
-        let charge = Charge::none(&self.wasi.budget);
-        let (target, scheme, authority, body) = (None, None, None, None);
-        self.wasi.push(OutgoingRequest { method, target, scheme, authority, fields, body, charge })
+        let line = Asking::new(&self.wasi.budget);
+        self.wasi.push(OutgoingRequest { line, fields, body: None })
     }
 
     fn body(&mut self, request: Resource<OutgoingRequest>) -> Result<core::result::Result<Resource<OutgoingBody>, ()>> {
@@ -66,51 +65,35 @@ impl types::HostOutgoingRequest for State {
     }
 
     fn method(&mut self, request: Resource<OutgoingRequest>) -> Result<types::Method> {
-        Ok(self.wasi.get(&request)?.method.clone())
+        Ok(types::Method::of(&self.wasi.get(&request)?.line.method))
     }
 
-    fn set_method(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        method: types::Method,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_method(method))
+    fn set_method(&mut self, request: Resource<OutgoingRequest>, method: types::Method) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_method(method.name()))
     }
 
     fn path_with_query(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.target.clone())
+        Ok(self.wasi.get(&request)?.line.target.clone())
     }
 
-    fn set_path_with_query(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        target: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_target(target))
+    fn set_path_with_query(&mut self, request: Resource<OutgoingRequest>, target: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_target(target))
     }
 
     fn scheme(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<types::Scheme>> {
-        Ok(self.wasi.get(&request)?.scheme.clone())
+        Ok(self.wasi.get(&request)?.line.scheme.as_deref().map(types::Scheme::of))
     }
 
-    fn set_scheme(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        scheme: Option<types::Scheme>,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_scheme(scheme))
+    fn set_scheme(&mut self, request: Resource<OutgoingRequest>, scheme: Option<types::Scheme>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_scheme(scheme.as_ref().map(types::Scheme::name)))
     }
 
     fn authority(&mut self, request: Resource<OutgoingRequest>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.authority.clone())
+        Ok(self.wasi.get(&request)?.line.authority.clone())
     }
 
-    fn set_authority(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        authority: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_authority(authority))
+    fn set_authority(&mut self, request: Resource<OutgoingRequest>, authority: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_authority(authority))
     }
 
     fn headers(&mut self, request: Resource<OutgoingRequest>) -> Result<Resource<Fields>> {

@@ -7,14 +7,15 @@ use super::{
 use crate::{
     boxes::{Charge, State},
     wasi::{
-        Promise, Promised,
-        http::{OutBody, Reader, Unfinished},
+        Promise,
+        http::{Fields, OutBody, Reader, Unfinished},
     },
 };
 use alloc::{sync::Arc, vec::Vec};
+use spin::Mutex;
 use wasmtime::{
     AsContextMut, Error, Result,
-    component::{Access, Accessor, AccessorTask, FutureReader, HasSelf, StreamReader},
+    component::{Access, FutureReader, HasSelf, StreamReader},
 };
 
 /// A body that a box is to write, and what it will be told of it.
@@ -68,14 +69,11 @@ impl Body {
 pub fn send(mut access: Access<'_, State, HasSelf<State>>, body: Body, to: Arc<OutBody>) -> Result<()> {
     match body {
         Body::Guest { contents, trailers, sent } => {
-            let (done, ended) = Promise::new();
-            match contents {
-                Some(contents) => contents.pipe(&mut access, ToBody { body: to.clone(), _done: done })?,
-                None => drop(done),
+            let end = Arc::new(Sending { to: to.clone(), last: Mutex::default(), sent });
+            if let Some(contents) = contents {
+                contents.pipe(&mut access, ToBody { body: to, _end: end.clone() })?;
             }
-            let (promise, last) = Promise::new();
-            trailers.pipe(&mut access, ToTrailers(promise))?;
-            access.spawn(Sending { to, ended, last, sent })?;
+            trailers.pipe(&mut access, ToTrailers(end))?;
         }
         Body::Host(reader) => {
             // what came over one channel goes on over another
@@ -83,61 +81,60 @@ pub fn send(mut access: Access<'_, State, HasSelf<State>>, body: Body, to: Arc<O
                 to.give_up();
                 return Ok(());
             };
-            let (done, ended) = Promise::new();
             let contents = StreamReader::new(&mut access, FromBody(reader.clone()))?;
-            contents.pipe(&mut access, ToBody { body: to.clone(), _done: done })?;
-            access.spawn(Passing { reader, to, ended, _paid: paid })?;
+            let _end = Passing { reader, to: to.clone(), _paid: paid };
+            contents.pipe(&mut access, ToBody { body: to, _end })?;
         }
     }
     Ok(())
 }
 
-/// The end of a body that a box writes.
-struct Sending {
+/// What a box says after a body's contents: its trailers, or why it is not complete.
+type Last = core::result::Result<Option<Fields>, ErrorCode>;
+
+/// A body that a box writes. It ends when neither its contents nor what follows them are waited for any more.
+pub struct Sending {
     to: Arc<OutBody>,
-    ended: Promised<()>,
-    last: Promised<Trailers>,
+    /// what followed the contents
+    last: Mutex<Option<Last>>,
     sent: Promise<Outcome>,
 }
 
-impl AccessorTask<State> for Sending {
-    async fn run(self, accessor: &Accessor<State>) -> Result<()> {
-        self.ended.await;
-        let outcome = match self.last.await {
-            Some(Ok(trailers)) => {
-                let take = |trailers| accessor.with(|mut access| access.get().wasi.take(trailers));
-                let finished = self.to.finish(trailers.map(take).transpose()?);
-                finished.map_err(|Unfinished(written)| ErrorCode::HttpResponseBodySize(Some(written)))
-            }
-            Some(Err(code)) => {
-                self.to.give_up();
-                Err(code)
-            }
-            None => {
-                self.to.give_up();
-                Err(ErrorCode::HttpResponseIncomplete)
-            }
-        };
-        self.sent.settle(Some(outcome));
-        Ok(())
+impl Sending {
+    pub fn ends(&self, last: Last) {
+        *self.last.lock() = Some(last);
     }
 }
 
-/// The end of a body that is only passed on.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let last = self.last.get_mut().take().unwrap_or(Err(ErrorCode::HttpResponseIncomplete));
+        let outcome = match last {
+            Ok(trailers) => {
+                let finished = self.to.finish(trailers);
+                finished.map_err(|Unfinished(written)| ErrorCode::HttpResponseBodySize(Some(written)))
+            }
+            Err(code) => {
+                self.to.give_up();
+                Err(code)
+            }
+        };
+        self.sent.settle(Some(outcome));
+    }
+}
+
+/// A body that is only passed on.
 struct Passing {
     reader: Arc<Reader>,
     to: Arc<OutBody>,
-    ended: Promised<()>,
     _paid: Charge,
 }
 
-impl AccessorTask<State> for Passing {
-    async fn run(self, _: &Accessor<State>) -> Result<()> {
-        self.ended.await;
+impl Drop for Passing {
+    fn drop(&mut self) {
         match self.reader.ended() {
             Some(Ok(())) => drop(self.to.finish(self.reader.take_trailers())),
             _ => self.to.give_up(),
         }
-        Ok(())
     }
 }

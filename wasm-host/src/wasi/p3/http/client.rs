@@ -79,15 +79,14 @@ fn begin(
     request: Resource<Request>,
 ) -> Result<core::result::Result<Sent, ErrorCode>> {
     let state = access.get();
-    let request = state.wasi.take(request)?;
-    let fields = &request.fields;
-    let sent = match (&state.wasi.client, fields.content_length(), request.asks()) {
+    let Request { line, fields, options, body } = state.wasi.take(request)?;
+    let sent = match (&state.wasi.client, fields.content_length(), line.asks()) {
         (_, Err(_), _) => Err(ErrorCode::HttpProtocolError),
         (_, _, None) => Err(ErrorCode::HttpRequestUriInvalid),
         (None, ..) => Err(of_denied(Denied::NoArrow)),
         (Some(client), Ok(length), Some(asks)) => match OutBody::new(&state.wasi.budget, length) {
             Some(out) => client
-                .send(asks, fields)
+                .send(asks, &fields)
                 .map(|(exchange, reader)| {
                     out.attach(&exchange, false);
                     (out, reader)
@@ -96,7 +95,6 @@ fn begin(
             None => Err(of_denied(Denied::NoMemory)),
         },
     };
-    let Request { options, body, .. } = request;
     match sent {
         Ok((out, reader)) => {
             send(access, body, out)?;

@@ -9,19 +9,16 @@ mod response;
 
 pub use super::bindings::wasi::http::types;
 use crate::{
-    boxes::{Charge, State},
+    boxes::State,
     wasi::{
         Promise,
-        http::{Denied, Fault, Fields, Reader, face},
+        http::{Asking, Fields, Reader, words},
     },
 };
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-};
+use alloc::sync::Arc;
 use wasmtime::component::{FutureReader, Resource, StreamReader};
 
-pub use body::send;
+pub use body::{Sending, send};
 pub use types::ErrorCode;
 
 /// How a body ends.
@@ -31,15 +28,10 @@ pub type Trailers = core::result::Result<Option<Resource<Fields>>, ErrorCode>;
 pub type Outcome = core::result::Result<(), ErrorCode>;
 
 pub struct Request {
-    pub method: types::Method,
-    pub target: Option<String>,
-    pub scheme: Option<types::Scheme>,
-    pub authority: Option<String>,
+    pub line: Asking,
     pub fields: Fields,
     pub options: Option<RequestOptions>,
     pub body: Body,
-    /// for the text
-    pub charge: Charge,
 }
 
 pub struct Response {
@@ -69,4 +61,4 @@ pub struct RequestOptions {
 
 impl types::Host for State {}
 
-face!(types, Request);
+words!(types);

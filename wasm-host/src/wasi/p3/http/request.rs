@@ -2,14 +2,16 @@
 
 use super::{Outcome, Request, RequestOptions, Trailers, body::written, types};
 use crate::{
-    boxes::{Charge, State},
-    wasi::http::Fields,
+    boxes::State,
+    wasi::http::{Asking, Fields},
 };
 use alloc::string::String;
 use wasmtime::{
     Result,
     component::{Access, FutureReader, HasSelf, Resource, StreamReader},
 };
+
+type Set = core::result::Result<(), ()>;
 
 impl types::HostRequestWithStore<State> for HasSelf<State> {
     fn new(
@@ -23,9 +25,8 @@ impl types::HostRequestWithStore<State> for HasSelf<State> {
         let wasi = &mut access.get().wasi;
         let fields = wasi.take(headers)?.frozen();
         let options = options.map(|options| wasi.take(options)).transpose()?;
-        let charge = Charge::none(&wasi.budget);
-        let (method, target, scheme, authority) = (types::Method::Get, None, None, None);
-        let request = wasi.push(Request { method, target, scheme, authority, fields, options, body, charge })?;
+        let line = Asking::new(&wasi.budget);
+        let request = wasi.push(Request { line, fields, options, body })?;
         Ok((request, outcome))
     }
 
@@ -46,51 +47,35 @@ impl types::HostRequestWithStore<State> for HasSelf<State> {
 
 impl types::HostRequest for State {
     fn get_method(&mut self, request: Resource<Request>) -> Result<types::Method> {
-        Ok(self.wasi.get(&request)?.method.clone())
+        Ok(types::Method::of(&self.wasi.get(&request)?.line.method))
     }
 
-    fn set_method(
-        &mut self,
-        request: Resource<Request>,
-        method: types::Method,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_method(method))
+    fn set_method(&mut self, request: Resource<Request>, method: types::Method) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_method(method.name()))
     }
 
     fn get_path_with_query(&mut self, request: Resource<Request>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.target.clone())
+        Ok(self.wasi.get(&request)?.line.target.clone())
     }
 
-    fn set_path_with_query(
-        &mut self,
-        request: Resource<Request>,
-        target: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_target(target))
+    fn set_path_with_query(&mut self, request: Resource<Request>, target: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_target(target))
     }
 
     fn get_scheme(&mut self, request: Resource<Request>) -> Result<Option<types::Scheme>> {
-        Ok(self.wasi.get(&request)?.scheme.clone())
+        Ok(self.wasi.get(&request)?.line.scheme.as_deref().map(types::Scheme::of))
     }
 
-    fn set_scheme(
-        &mut self,
-        request: Resource<Request>,
-        scheme: Option<types::Scheme>,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_scheme(scheme))
+    fn set_scheme(&mut self, request: Resource<Request>, scheme: Option<types::Scheme>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_scheme(scheme.as_ref().map(types::Scheme::name)))
     }
 
     fn get_authority(&mut self, request: Resource<Request>) -> Result<Option<String>> {
-        Ok(self.wasi.get(&request)?.authority.clone())
+        Ok(self.wasi.get(&request)?.line.authority.clone())
     }
 
-    fn set_authority(
-        &mut self,
-        request: Resource<Request>,
-        authority: Option<String>,
-    ) -> Result<core::result::Result<(), ()>> {
-        Ok(self.wasi.get(&request)?.set_authority(authority))
+    fn set_authority(&mut self, request: Resource<Request>, authority: Option<String>) -> Result<Set> {
+        Ok(self.wasi.get(&request)?.line.set_authority(authority))
     }
 
     fn get_options(&mut self, request: Resource<Request>) -> Result<Option<Resource<RequestOptions>>> {
