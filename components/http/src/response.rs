@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn a_known_head_is_the_same_and_of_its_request() {
         let mut heads = Heads::default();
-        let mut exchange = Exchange { is_11: true, ..Exchange::default() };
+        let mut exchange = Exchange::default();
+        exchange.is_11 = true;
         let written = |heads: &mut Heads, exchange: &Exchange| {
             let head = heads.head(exchange, 200, b"a: b\r\ntrailer: t\r\n").unwrap();
             (String::from_utf8(head.bytes().to_vec()).unwrap(), head.body)

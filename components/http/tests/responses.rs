@@ -227,7 +227,7 @@ fn an_answer_before_the_end_of_the_request() {
 fn the_access_log_has_a_line_for_each_request() {
     let mut bench = Bench::with(&[("access-log", "true")]);
     let client = bench.connect();
-    bench.send(client, "GET /a\"b?c HTTP/1.1\r\nHost: h\r\n\r\n");
+    bench.send(client, "GET /a%22b?c HTTP/1.1\r\nHost: h\r\n\r\n");
     bench.now += 5_000_000;
     bench.respond_text(bench.last().id, "hello");
     assert!(bench.logged("::1 \"GET /a%22b?c HTTP/1.1\" 200 5 5 ms"), "{:?}", bench.outside.log);

@@ -87,6 +87,9 @@ impl Http {
             connection.scanned = 0;
             return Next::On(2);
         }
+        if input == b"\r" {
+            return Next::Wait(0);
+        }
         let has_others = !connection.exchanges.is_empty();
         if input.is_empty() || connection.exclusive || connection.exchanges.len() >= self.config.pipeline {
             return Next::Wait(0);

@@ -69,7 +69,7 @@ impl Http {
             let target = head.target.as_str();
             let version = if head.is_11 { 1 } else { 0 };
             let target = target.get(..LOGGED).unwrap_or(target);
-            let _ = write!(exchange.record.request, "{} {} HTTP/1.{version}", head.method, target.replace('"', "%22"));
+            let _ = write!(exchange.record.request, "{} {target} HTTP/1.{version}", head.method);
             self.buffered += exchange.record.request.capacity();
         }
         connection.exchanges.push_back(id);

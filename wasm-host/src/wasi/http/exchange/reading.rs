@@ -2,7 +2,7 @@
 
 use super::{Exchange, Fault, Fields, Inflow, Side, register};
 use alloc::{sync::Arc, vec::Vec};
-use core::task::{Context, Poll};
+use core::task::Context;
 
 /// Credit is given back in steps of at least this many bytes.
 const CREDIT_STEP: u32 = 16 << 10;
