@@ -234,6 +234,11 @@ impl<T> Peers<T> {
         self.peers.get(number as usize)?.as_ref().map(|entry| entry.out.len())
     }
 
+    /// Whether anything waits for anybody. Looks at all that have something waiting.
+    pub fn any_waiting(&self) -> bool {
+        self.waiting_bytes().0 > 0
+    }
+
     /// Bytes that wait for all, and for whom most of them do. Looks at all that have something waiting.
     pub fn waiting_bytes(&self) -> (usize, Option<u32>) {
         let bytes = |&number: &u32| self.waiting_for(number).unwrap_or_default();

@@ -15,9 +15,8 @@ use bindings::{
         http::handler,
     },
 };
-use std::collections::BTreeMap;
 use wit::{
-    Batch, Outbox, Peer, Records, block as disk,
+    Batch, Incoming, Outbox, Peer, Peers, Records, block as disk,
     http::{Command, Event},
 };
 
@@ -57,16 +56,17 @@ impl Guest for Visits {
         };
         log(Level::Info, &format!("counts on from {count}"));
         // those who may ask, and what is for them
-        let mut answers: BTreeMap<u32, Outbox> = BTreeMap::new();
+        let mut peers = Peers::default();
         loop {
             disk.sleep();
             // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
-            answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
-            if answers.values().all(Outbox::is_empty) {
-                count = answer(count, &mut disk, &receive(port), &mut answers);
-                answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
+            peers.retry();
+            peers.flush(|peer, batch| send(port, peer, batch));
+            if !peers.any_waiting() {
+                count = answer(count, &mut disk, &receive(port), &mut peers);
+                peers.flush(|peer, batch| send(port, peer, batch));
             }
-            if disk.retiring && answers.is_empty() {
+            if disk.retiring && !peers.any_attached() {
                 return;
             }
         }
@@ -146,20 +146,19 @@ struct Asked {
 }
 
 /// Counts and answers the requests of a batch, and returns the count that is stored then.
-fn answer(before: u64, disk: &mut Disk, batch: &[u8], answers: &mut BTreeMap<u32, Outbox>) -> u64 {
-    let (mut peer, mut count, mut asked) = (0, before, Vec::new());
-    for record in Records::new(batch).flatten() {
-        if let Some(event) = Peer::decode(&record) {
-            match event {
-                Peer::Is(number) => peer = number,
-                Peer::Attach(number, _) => drop(answers.insert(number, Outbox::new())),
-                Peer::Detach(number, _) => drop(answers.remove(&number)),
-                Peer::Retire(_) | Peer::Release(_) => {}
+fn answer(before: u64, disk: &mut Disk, batch: &[u8], peers: &mut Peers) -> u64 {
+    let (mut count, mut asked) = (before, Vec::new());
+    for incoming in wit::incoming(batch).flatten() {
+        match incoming {
+            Incoming::Attach(peer, _) => drop(peers.attach(peer, ())),
+            Incoming::Detach(peer, _) => drop(peers.detach(peer)),
+            Incoming::Retire(_) => {}
+            Incoming::Record(peer, record) => {
+                let Ok(Command::Request { request, head }) = Command::decode(&record) else { continue };
+                let counts = head.method == "GET" && head.target.split('?').next() == Some("/");
+                count += u64::from(counts);
+                asked.push(Asked { peer, request, visit: counts.then_some(count), body: head.method != "HEAD" });
             }
-        } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
-            let counts = head.method == "GET" && head.target.split('?').next() == Some("/");
-            count += u64::from(counts);
-            asked.push(Asked { peer, request, visit: counts.then_some(count), body: head.method != "HEAD" });
         }
     }
     let stored = if count == before { Ok(()) } else { disk.store(count) };
@@ -174,7 +173,7 @@ fn answer(before: u64, disk: &mut Disk, batch: &[u8], answers: &mut BTreeMap<u32
             (Some(_), Err(error)) => (500, format!("The count cannot be stored: {error}\n")),
         };
         let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
-        let batch = answers.entry(peer).or_default().batch();
+        let Some(batch) = peers.out(peer).map(Outbox::batch) else { continue };
         Event::Response { request, status, headers: headers.as_bytes() }.encode(batch);
         if body {
             Event::Body { request, data: text.as_bytes() }.encode(batch);

@@ -10,9 +10,9 @@ use bindings::{
         http::handler,
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use wit::{
-    Outbox, Peer, Records,
+    Incoming, Outbox, Peers,
     http::{Command, Event, Head},
 };
 
@@ -46,47 +46,44 @@ impl Guest for Greeter {
     fn run() {
         let config: BTreeMap<_, _> = config::get().into_iter().collect();
         let greeting = config.get("greeting").map_or("Hello", String::as_str);
-        // Each box that has an arrow to this one is a peer.
-        let mut peers = BTreeSet::new();
-        // What is to be sent, by peer.
-        let mut answers: BTreeMap<u32, Outbox> = BTreeMap::new();
+        // Each box that has an arrow to this one is a peer: this knows them, and what is to be sent to each.
+        let mut peers = Peers::default();
         let mut retiring = false;
         let port = handler::service(&[]);
         loop {
             retiring |= wait(u64::MAX).notices.contains(Notices::RETIRE);
             // A peer whose queue is full takes nothing; until it has room, no more requests are taken.
-            answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
-            if answers.values().all(Outbox::is_empty) {
-                answer(greeting, &receive(port), &mut peers, &mut answers);
-                answers.iter_mut().for_each(|(peer, batch)| batch.flush(|batch| send(port, *peer, batch)));
+            peers.retry();
+            peers.flush(|peer, batch| send(port, peer, batch));
+            if !peers.any_waiting() {
+                answer(greeting, &receive(port), &mut peers);
+                peers.flush(|peer, batch| send(port, peer, batch));
             }
             // Another instance has taken this one's place, and all peers have turned to that.
-            if retiring && peers.is_empty() {
+            if retiring && !peers.any_attached() {
                 return;
             }
         }
     }
 }
 
-fn answer(greeting: &str, requests: &[u8], peers: &mut BTreeSet<u32>, answers: &mut BTreeMap<u32, Outbox>) {
-    let mut peer = 0;
-    for record in Records::new(requests).flatten() {
-        if let Some(event) = Peer::decode(&record) {
-            match event {
-                Peer::Is(number) => peer = number,
-                Peer::Attach(number, _) => drop((peers.insert(number), answers.remove(&number))),
-                Peer::Detach(number, _) => drop((peers.remove(&number), answers.remove(&number))),
-                _ => {}
+fn answer(greeting: &str, requests: &[u8], peers: &mut Peers) {
+    for incoming in wit::incoming(requests).flatten() {
+        match incoming {
+            Incoming::Attach(peer, _) => drop(peers.attach(peer, ())),
+            Incoming::Detach(peer, _) => drop(peers.detach(peer)),
+            Incoming::Retire(_) => {}
+            Incoming::Record(peer, record) => {
+                let Ok(Command::Request { request, head }) = Command::decode(&record) else { continue };
+                let Some(batch) = peers.out(peer).map(Outbox::batch) else { continue };
+                let (status, text) = greet(greeting, &head);
+                let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
+                Event::Response { request, status, headers: headers.as_bytes() }.encode(batch);
+                if head.method != "HEAD" {
+                    Event::Body { request, data: text.as_bytes() }.encode(batch);
+                }
+                Event::End { request }.encode(batch);
             }
-        } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
-            let (status, text) = greet(greeting, &head);
-            let headers = format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len());
-            let batch = answers.entry(peer).or_default().batch();
-            Event::Response { request, status, headers: headers.as_bytes() }.encode(batch);
-            if head.method != "HEAD" {
-                Event::Body { request, data: text.as_bytes() }.encode(batch);
-            }
-            Event::End { request }.encode(batch);
         }
     }
 }

@@ -18,6 +18,10 @@ use wit::{
     tcp::{Command, Event},
 };
 
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
+
 /// Bytes read from a socket at once.
 const READ: usize = 16 << 10;
 
