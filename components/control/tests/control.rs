@@ -151,6 +151,7 @@ fn logs_are_followed() {
     world.node.logs.get_mut("http").unwrap().push("three".into());
     assert_eq!(next(&mut world), Some(vec!["three".into()]));
     assert_eq!(world.node.followed(), 1);
+    assert!(world.control.deadline() > world.now + SECOND, "nothing is looked at meanwhile");
     assert_eq!(vera.ask(&mut world, &Request::Cancel { request: id }), Response::Done);
     assert_eq!(world.node.followed(), 0);
     assert!(refusal(vera.ask(&mut world, &Request::Logs { name: Some("x"), follow: true })).contains("`x`"));

@@ -119,7 +119,8 @@ fn batches_of_the_node_are_never_trusted_to_make_sense() {
             _ => batch.push_list(kind, id, &bytes),
         }
         let (tcp, node) = if random.below(2) == 0 { (batch.as_bytes(), &[][..]) } else { (&[][..], batch.as_bytes()) };
-        let wake = pearwood_control::Wake { now: world.now, tcp, node, room: random.below(4) == 0 };
+        let wake =
+            pearwood_control::Wake { now: world.now, tcp, node, room: random.below(4) == 0, ..Default::default() };
         world.control.turn(wake, &mut world.node);
         world.now += random.next() % SECOND;
     }

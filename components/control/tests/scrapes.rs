@@ -104,7 +104,7 @@ fn many_who_scrape_are_told_the_same_and_too_many_to_come_again() {
     assert_eq!(answer(&mut world, 19).0, 503);
     assert_eq!(world.node.described, 0);
     world.ready();
-    assert_eq!((world.node.described, world.node.answered.len() > 0), (1, true));
+    assert_eq!((world.node.described, world.node.answered.is_empty()), (1, false));
     assert_eq!(answer(&mut world, 3).0, 200);
     // one that goes is forgotten
     world.node.is_busy = true;

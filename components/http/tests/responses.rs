@@ -233,6 +233,7 @@ fn the_access_log_has_a_line_for_each_request() {
     assert!(bench.logged("::1 \"GET /a%22b?c HTTP/1.1\" 200 5 5 ms"), "{:?}", bench.outside.log);
     bench.send(client, "BAD\r\n\r\n");
     assert!(bench.logged("::1 \"-\" 400 "), "{:?}", bench.outside.log);
+    assert!(!bench.logged("\"-\" 400 0 "), "its own answers have bytes too: {:?}", bench.outside.log);
     let mut quiet = Bench::new();
     let client = quiet.connect();
     quiet.send(client, GET);

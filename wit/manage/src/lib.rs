@@ -1,8 +1,9 @@
 //! What people may ask of a node, and what it answers: postcard, one value a message.
 //!
 //! A [`Request`] goes from a command, or the web console, over the channel to the node's control box, which looks at the role
-//! that it [`needs`](Request::needs) and passes it on to the node; what is typed on the node's serial console is the same
-//! type. To add one: a variant here, the node's answer (`wasm-host/src/node/manage/answer.rs`), and the command.
+//! that it [`needs`](Request::needs) and passes it on to the node (`wit/control`); what is typed on the node's serial console
+//! is the same type. To add one: a variant here, the node's answer (`wasm-host/src/node/manage/answer.rs`), and the command
+//! (`toolchain/src/command/manage.rs`).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -355,7 +355,7 @@ impl World {
         let room = std::mem::take(&mut self.room);
         self.node.look();
         let node = std::mem::take(&mut self.node.events);
-        let wake = Wake { now: self.now, tcp: batch.as_bytes(), node: node.as_bytes(), room };
+        let wake = Wake { now: self.now, tcp: batch.as_bytes(), node: node.as_bytes(), room, http: &[] };
         self.control.turn(wake, &mut self.node);
         loop {
             self.node.look();

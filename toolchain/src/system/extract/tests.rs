@@ -18,19 +18,18 @@ fn package(name: &str, wit: &str) -> Description {
 
 #[test]
 fn what_the_node_is_the_service_of_is_what_its_wit_declares() {
-    use ::wit::{block, http, names, nic, tcp, udp};
+    use ::wit::{block, control, http, names, nic, tcp, udp};
     let find = |path: &str| given().iter().find(|given| given.path() == path).unwrap_or_else(|| panic!("no `{path}`"));
     for given in given().iter().filter(|given| given.path() != "pearwood:net/types") {
-        let is_protocol = ["pearwood:net/", "pearwood:http/", "pearwood:hardware/"];
-        let is_protocol = is_protocol.iter().any(|package| given.path().starts_with(package));
+        let is_protocol = !given.path().starts_with("pearwood:box/");
         assert_eq!(given.protocol.is_some(), is_protocol, "{}", given.name);
     }
     let declared = |path: &str| find(path).protocol.clone().unwrap();
     let handler = declared(known::HANDLER);
     assert_eq!(find(known::HANDLER).track(), format!("{}@{}", known::HANDLER, known::HANDLER_VERSION));
     assert!(handler.client && handler.service);
-    // the devices' services are the node
-    for path in ["pearwood:hardware/nic", "pearwood:hardware/block"] {
+    // the node is the service of its own resources
+    for path in ["pearwood:hardware/nic", "pearwood:hardware/block", known::CONTROL] {
         assert!(declared(path).client && !declared(path).service, "{path}");
     }
     // the numbers by which the node knows kinds are the positions in the WIT files
@@ -47,6 +46,7 @@ fn what_the_node_is_the_service_of_is_what_its_wit_declares() {
         (known::HANDLER, "request", http::Command::REQUEST),
         ("pearwood:hardware/nic", "frame", nic::Command::FRAME),
         ("pearwood:hardware/block", "flush", block::Command::FLUSH),
+        (known::CONTROL, "cancel", control::Command::CANCEL),
     ] {
         assert_eq!(position(&declared(path).commands, name), kind, "{path} {name}");
     }
@@ -56,6 +56,7 @@ fn what_the_node_is_the_service_of_is_what_its_wit_declares() {
         (known::NAMES, "failed", names::Event::FAILED),
         (known::HANDLER, "response", http::Event::RESPONSE),
         ("pearwood:hardware/block", "failed", block::Event::FAILED),
+        (known::CONTROL, "last", control::Event::LAST),
     ] {
         assert_eq!(position(&declared(path).events, name), kind, "{path} {name}");
     }

@@ -4,7 +4,6 @@ mod authority;
 mod service;
 mod uploads;
 
-use crate::platform::Platform as _;
 use crate::{
     arrows::channel::{Refused, Service as _},
     boxes::{BoxHandle, Life, Phase},
@@ -18,7 +17,9 @@ use crate::{
         upload::Bound,
     },
 };
+use crate::{executor::NORMAL_WEIGHT, platform::Platform as _};
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use manage::{Request, Response};
 use wit::{
     Batch,
@@ -197,9 +198,16 @@ impl<'a> Asking<'a> {
     /// Runs the node until it has nothing more to do, and receives what has come.
     pub fn receive(&mut self) {
         for _ in 0..10 {
-            // each turn of the clock lets every task run that is ready
-            let until = self.running.platform.now() + 1_000_000;
-            self.running.node.executor().run_until(self.running.platform, || self.running.platform.now() > until);
+            // all that are ready run before one that sleeps for a while
+            let (executor, platform) = (self.running.node.executor(), self.running.platform);
+            let (timer, until) = (executor.timers().timer(), platform.now() + 5_000_000);
+            let slept = Arc::new(AtomicBool::new(false));
+            let sleeper = slept.clone();
+            executor.spawn(NORMAL_WEIGHT, async move {
+                timer.sleep_until(until).await;
+                sleeper.store(true, Relaxed);
+            });
+            executor.run_until(platform, || slept.load(Relaxed));
             self.handle.control.as_ref().unwrap().receive(&mut self.heard, usize::MAX);
         }
     }
