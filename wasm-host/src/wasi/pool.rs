@@ -157,7 +157,8 @@ impl<'a> Pool<'a> {
             request.exchange.fail("its instance cannot be made");
             return self.failed("made for a request", error);
         }
-        if !self.working.is_empty() {
+        // one may have become idle meanwhile
+        if !self.working.is_empty() || !self.idle.is_empty() {
             self.full = true;
             return self.server.put_back(request);
         }
