@@ -18,6 +18,7 @@ on_each!(
     who_has_no_arrow_asks_nobody,
     requests_are_worked_on_at_once,
     an_instance_answers_as_many_requests_as_its_box_says,
+    more_requests_than_instances_fit_wait_for_one,
     one_instance_of_0_3_works_on_many_requests,
     a_trap_in_0_3_ends_the_instance,
     an_instance_that_holds_too_much_is_replaced,
@@ -198,6 +199,22 @@ fn an_instance_answers_as_many_requests_as_its_box_says(on: On) {
     }
     for name in ["trials", "again"] {
         assert_eq!(node.box_status(name)["restarts"], 0);
+    }
+    node.power_off();
+}
+
+/// Two instances or three fit into the memory of the box, and are used again.
+fn more_requests_than_instances_fit_wait_for_one(on: On) {
+    let node = TestNode::start("wasi", on);
+    let mut clients: Vec<Raw> = (0..16).map(|_| Raw::connect(&node.authority())).collect();
+    for round in 0..20 {
+        for client in &mut clients {
+            client.say(b"GET /again/well HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        for client in &mut clients {
+            let heard = String::from_utf8_lossy(&client.hear_until(b"well")).into_owned();
+            assert!(heard.starts_with("HTTP/1.1 200 "), "round {round}: {heard}");
+        }
     }
     node.power_off();
 }

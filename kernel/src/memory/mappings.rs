@@ -346,12 +346,13 @@ impl Mappings {
     fn discard(&mut self, range: Range<usize>, owner: Owner) {
         let mut promised = 0;
         self.for_each_table(range, |entries, address| {
-            for (entry, page) in entries.iter_mut().zip((address..).step_by(PAGE)) {
+            for (index, entry) in entries.iter_mut().enumerate() {
                 if !entry.is_present() {
                     promised += usize::from(!entry.is_empty());
                     *entry = Entry::EMPTY;
                     continue;
                 }
+                let page = address + index * PAGE;
                 if !entry.has(SHARED) {
                     // code first becomes what can be written again
                     change(entry, page, Access::Read);

@@ -2,12 +2,16 @@
 
 use super::{
     has_exited_well,
-    http::{Asked, Client, Reader},
+    http::{Asked, Client, Reader, Server},
     p2::{IncomingRequest, ResponseOutparam},
 };
 use crate::{
+    arrows::{
+        HANDLER,
+        channel::{End, Refused},
+    },
     boxes::{
-        BoxHandle, Budget, Exports, State,
+        BoxHandle, Budget, Exports, Phase, Stage, State,
         footprint::{self, NoRoom},
         log::Level,
     },
@@ -15,28 +19,33 @@ use crate::{
     platform::{Nanos, Platform},
 };
 use alloc::{boxed::Box, format, string::String, sync::Arc};
-use core::{future::Future, pin::pin, task::Poll};
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll},
+};
 use wasmtime::{
     Error, Result, Store,
-    component::{Component, ComponentExportIndex, InstancePre, Resource, TypedFunc},
+    component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc},
     error::Context as _,
 };
 
 /// How long an instance may go on when nobody wants anything of it any more.
 pub const LINGER: Nanos = 30_000_000_000;
 
-/// What instances are made of.
+/// What instances are made of, and what they share.
 pub struct Maker<'a> {
     pub handle: &'a Arc<BoxHandle>,
     pub platform: &'static dyn Platform,
     pub timer: &'a Arc<Timer>,
-    pub component: &'a InstancePre<State>,
+    component: &'a InstancePre<State>,
     /// the function that is called
-    pub function: ComponentExportIndex,
-    pub hooks: Exports,
+    function: ComponentExportIndex,
+    hooks: Exports,
     /// of all instances together
     pub budget: Arc<Budget>,
     pub client: Option<Arc<Client>>,
+    pub server: Server,
 }
 
 type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
@@ -61,35 +70,84 @@ pub enum Outcome {
     Unmade { request: Asked, error: Error, full: bool },
 }
 
-/// The `handle` of an interface that a component exports.
-pub fn handler(component: &Component, export: &str) -> Result<ComponentExportIndex> {
-    let interface = component.get_export_index(None, export);
-    let function = interface.and_then(|interface| component.get_export_index(Some(&interface), "handle"));
-    function.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))
-}
+impl<'a> Maker<'a> {
+    /// `export`: the handler that the component exports, by its name for it.
+    pub fn new(
+        handle: &'a Arc<BoxHandle>,
+        platform: &'static dyn Platform,
+        timer: &'a Arc<Timer>,
+        component: &'a InstancePre<State>,
+        export: &str,
+    ) -> Result<Self> {
+        let port = handle.port(HANDLER, End::Service);
+        let port = port.ok_or_else(|| Error::msg("has no port for requests"))?;
+        let exports = component.component();
+        let interface = exports.get_export_index(None, export);
+        let function = interface.and_then(|interface| exports.get_export_index(Some(&interface), "handle"));
+        let function = function.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))?;
+        let hooks = Exports::find(exports)?;
+        let budget = footprint::budget(handle);
+        let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
+        let server = Server::new(port, &budget);
+        Ok(Maker { handle, platform, timer, component, function, hooks, budget, client, server })
+    }
 
-impl Maker<'_> {
+    /// The first instance is there: the box takes requests from now on.
+    pub fn begin(&self) {
+        self.handle.live(|life| life.phase = Phase::Running);
+        self.handle.ports.iter().for_each(|port| port.attach());
+        self.handle.birth.reach(Stage::Ready);
+    }
+
+    /// Takes in what has come, of which `cx` is woken.
+    pub fn receive(&self, cx: &mut Context<'_>) {
+        while self.handle.signal.poll(cx).is_ready() {
+            self.server.receive();
+            self.client.iter().for_each(|client| client.receive());
+            self.server.tell_cut_off(self.handle);
+        }
+    }
+
+    /// Sends what has been said.
+    pub fn flush(&self) -> Result<(), Refused> {
+        self.server.flush()?;
+        self.client.as_ref().map_or(Ok(()), |client| client.flush())
+    }
+
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
     /// not even until it is found that they are not there: others may run meanwhile.
     pub async fn make(&self, meter: Arc<CpuTime>, spare: u64) -> Result<Instance> {
         let paid = footprint::pay(self.handle, &self.budget, spare)?;
         let state = State::within(paid, self.handle, self.platform, &self.timer.another());
-        let mut store = state.metered(&meter).into_store(self.component.engine());
-        store.data_mut().wasi.client = self.client.clone();
+        let mut store = self.store(state.metered(&meter));
         store.data_mut().leave(spare);
-        let made = self.instantiate(&mut store).await;
-        let refused = |error| if store.data().was_refused() { footprint::no_room(self.handle) } else { error };
-        let instance = made.map_err(refused)?;
+        let handle = self.instantiate(&mut store).await?;
         store.data_mut().leave(0);
-        let handle = instance.get_typed_func(&mut store, self.function).context("its `handle`")?;
         Ok(Instance { store, handle, meter, linger: self.timer.another() })
     }
 
-    /// One that says that it is not well is not used.
-    async fn instantiate(&self, store: &mut Store<State>) -> Result<wasmtime::component::Instance> {
-        let instance = self.component.instantiate_async(&mut *store).await?;
-        self.hooks.of(store, &instance)?.check(store).await?;
-        Ok(instance)
+    pub fn store(&self, state: State) -> Store<State> {
+        let mut store = state.into_store(self.component.engine());
+        store.data_mut().wasi.client.clone_from(&self.client);
+        store
+    }
+
+    /// The function of a new instance. One that says that it is not well is not used.
+    pub async fn instantiate<P, R>(&self, store: &mut Store<State>) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let made = async {
+            let instance = self.component.instantiate_async(&mut *store).await?;
+            self.hooks.of(store, &instance)?.check(store).await?;
+            Ok(instance)
+        };
+        match made.await {
+            Ok(instance) => instance.get_typed_func(store, self.function).context("its `handle`"),
+            Err(_) if store.data().was_refused() => Err(footprint::no_room(self.handle)),
+            Err(error) => Err(error),
+        }
     }
 
     /// What instances leave to the bodies of requests and responses, all but the only one.

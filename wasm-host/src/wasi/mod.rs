@@ -41,9 +41,10 @@ pub async fn serve(
     component: &InstancePre<State>,
     export: &str,
 ) -> Result<()> {
+    let maker = instance::Maker::new(handle, platform, timer, component, export)?;
     if InterfaceName::parse(export).is_some_and(|name| has_version(&name, "0.3")) {
-        p3::serve(handle, platform, timer, component, export).await
+        p3::serve(&maker).await
     } else {
-        pool::serve(handle, platform, timer, component, export).await
+        pool::serve(&maker).await
     }
 }

@@ -10,15 +10,13 @@
 //! a fresh instance. It counts as a restart all the same.
 
 use super::{
-    http::{Asked, Client, Server, busy},
-    instance::{Instance, Maker, Outcome, handler, work},
+    http::{Asked, busy},
+    instance::{Instance, Maker, Outcome, work},
 };
 use crate::{
-    arrows::HANDLER,
-    arrows::channel::End,
-    boxes::{BoxHandle, Exports, Phase, Stage, State, footprint, log::Level, reason},
+    boxes::{log::Level, reason},
     executor::Timer,
-    platform::{Nanos, Platform},
+    platform::Nanos,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use core::{
@@ -27,7 +25,7 @@ use core::{
     task::{Context, Poll},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use wasmtime::{Error, Result, component::InstancePre};
+use wasmtime::{Error, Result};
 
 /// How long an instance may have nothing to do. The last one is kept.
 const IDLE: Nanos = 10_000_000_000;
@@ -35,40 +33,22 @@ const IDLE: Nanos = 10_000_000_000;
 type Work<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
 /// Serves requests until something is wrong with more than one of them, or another box has this one's place.
-pub async fn serve(
-    handle: &Arc<BoxHandle>,
-    platform: &'static dyn Platform,
-    timer: &Arc<Timer>,
-    component: &InstancePre<State>,
-    export: &str,
-) -> Result<()> {
-    let port = handle.port(HANDLER, End::Service);
-    let port = port.ok_or_else(|| Error::msg("has no port for requests"))?;
-    let budget = footprint::budget(handle);
-    let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
-    let function = handler(component.component(), export)?;
-    let hooks = Exports::find(component.component())?;
-    let maker = Maker { handle, platform, timer, component, function, hooks, budget, client };
-    let concurrency = handle.spec.concurrency.max(1) as usize;
+pub async fn serve(maker: &Maker<'_>) -> Result<()> {
     let mut pool = Pool {
-        server: Server::new(port, &maker.budget),
-        maker: &maker,
-        concurrency,
+        maker,
+        concurrency: maker.handle.spec.concurrency.max(1) as usize,
         // proves that it can be made
-        idle: Vec::from([(maker.make(Arc::default(), 0).await?, platform.now())]),
+        idle: Vec::from([(maker.make(Arc::default(), 0).await?, maker.platform.now())]),
         working: FuturesUnordered::new(),
         full: false,
-        reaper: timer.another(),
+        reaper: maker.timer.another(),
     };
-    handle.live(|life| life.phase = Phase::Running);
-    handle.ports.iter().for_each(|port| port.attach());
-    handle.birth.reach(Stage::Ready);
+    maker.begin();
     core::future::poll_fn(|cx| pool.poll(cx)).await
 }
 
 struct Pool<'a> {
     maker: &'a Maker<'a>,
-    server: Server,
     concurrency: usize,
     /// those without work, and since when; the one that worked last is last
     idle: Vec<(Instance, Nanos)>,
@@ -82,11 +62,7 @@ impl<'a> Pool<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let maker = self.maker;
         loop {
-            while maker.handle.signal.poll(cx).is_ready() {
-                self.server.receive();
-                maker.client.iter().for_each(|client| client.receive());
-                self.server.tell_cut_off(maker.handle);
-            }
+            maker.receive(cx);
             self.start();
             let mut ended = false;
             while let Poll::Ready(Some(outcome)) = self.working.poll_next_unpin(cx) {
@@ -97,10 +73,10 @@ impl<'a> Pool<'a> {
                 break;
             }
         }
-        let flushed = self.server.flush().and_then(|()| maker.client.as_ref().map_or(Ok(()), |client| client.flush()));
+        let flushed = maker.flush();
         self.reap(cx);
         maker.handle.memory_is(maker.budget.used());
-        if maker.handle.is_retiring() && !self.server.has_peers() && self.working.is_empty() {
+        if maker.handle.is_retiring() && !self.maker.server.has_peers() && self.working.is_empty() {
             return Poll::Ready(Ok(()));
         }
         flushed.map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
@@ -108,12 +84,12 @@ impl<'a> Pool<'a> {
 
     /// Gives requests that wait to instances.
     fn start(&mut self) {
-        while self.working.len() < self.concurrency && self.server.is_waited_for() {
+        while self.working.len() < self.concurrency && self.maker.server.is_waited_for() {
             let instance = self.idle.pop().map(|(instance, _)| instance);
             if instance.is_none() && self.full && !self.working.is_empty() {
                 return;
             }
-            match (self.server.next(), instance) {
+            match (self.maker.server.next(), instance) {
                 (Some(request), instance) => {
                     let alone = self.idle.is_empty() && self.working.is_empty();
                     let spare = if alone { 0 } else { self.maker.spare() };
@@ -157,9 +133,10 @@ impl<'a> Pool<'a> {
             request.exchange.fail("its instance cannot be made");
             return self.failed("made for a request", error);
         }
-        if !self.working.is_empty() {
+        // one may have become idle meanwhile
+        if !self.working.is_empty() || !self.idle.is_empty() {
             self.full = true;
-            return self.server.put_back(request);
+            return self.maker.server.put_back(request);
         }
         handle.write(Level::Error, &format!("{}", error.root_cause()));
         busy(&request.exchange);

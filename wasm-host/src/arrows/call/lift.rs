@@ -6,7 +6,7 @@
 use super::{
     MAX_CALL_BYTES, MAX_CALL_HANDLES,
     message::{Encoded, Message, SMALL},
-    shape::{Cases, flat_count, is_block, width},
+    shape::{Cases, MAX_FLAT_PARAMS, flat_count, is_block, width},
 };
 use alloc::vec::Vec;
 use wasmtime::{
@@ -92,18 +92,18 @@ pub fn finish<H>(from: View<'_>, ty: InterfaceType, mut source: Source<'_>, mess
 
 /// Numbers alone, which many calls have, need no check. False: there is something else among them.
 fn numbers(types: &[InterfaceType], slots: &[ValRaw], bytes: &mut Encoded) -> bool {
-    let are_numbers = types.iter().all(|ty| is_block(*ty));
-    if are_numbers {
-        for (ty, slot) in types.iter().zip(slots) {
-            match width(*ty) {
-                Some(1) => bytes.push(slot.get_u32() as u8),
-                Some(2) => bytes.extend_from_slice(&(slot.get_u32() as u16).to_le_bytes()),
-                Some(4) => bytes.extend_from_slice(&slot.get_u32().to_le_bytes()),
-                _ => bytes.extend_from_slice(&slot.get_u64().to_le_bytes()),
-            }
-        }
+    const WIDEST: usize = 8;
+    let mut numbers = [0; WIDEST * MAX_FLAT_PARAMS];
+    let mut length = 0;
+    for (ty, slot) in types.iter().zip(slots) {
+        let width = width(*ty).filter(|_| is_block(*ty));
+        let (Some(width), Some(place)) = (width, numbers.get_mut(length..length + WIDEST)) else { return false };
+        let number = if width == WIDEST { slot.get_u64() } else { slot.get_u32().into() };
+        place.copy_from_slice(&number.to_le_bytes());
+        length += width;
     }
-    are_numbers
+    bytes.extend_from_slice(&numbers[..length]);
+    true
 }
 
 struct Lifter<'a, F> {

@@ -33,7 +33,12 @@ pub fn values<T: 'static, H: LowerHandle>(
     message: &Message<H>,
     mut target: Target<'_>,
 ) -> Result<()> {
-    Lowerer { cx, from: Reader::new(message) }.value(ty, &mut target)
+    let types = cx.types;
+    let mut lowerer = Lowerer { cx, from: Reader::new(message) };
+    match ty {
+        InterfaceType::Tuple(i) => types[i].types.iter().try_for_each(|&ty| lowerer.value(ty, &mut target)),
+        _ => lowerer.value(ty, &mut target),
+    }
 }
 
 struct Lowerer<'a, 'b, 'm, T: 'static, H> {
@@ -43,8 +48,8 @@ struct Lowerer<'a, 'b, 'm, T: 'static, H> {
 
 impl<T: 'static, H: LowerHandle> Lowerer<'_, '_, '_, T, H> {
     /// A value, and the target goes on behind it.
+    #[inline]
     fn value(&mut self, ty: InterfaceType, target: &mut Target<'_>) -> Result<()> {
-        let types = self.cx.types;
         if let (Some(width), Target::Slots(slots)) = (width(ty), &mut *target) {
             let number = self.from.number(width)?;
             // of a signed number, the whole core value
@@ -56,6 +61,12 @@ impl<T: 'static, H: LowerHandle> Lowerer<'_, '_, '_, T, H> {
             slots.split_off_first_mut().ok_or(Misread)?.write(ValRaw::u64(number));
             return Ok(());
         }
+        self.other(ty, target)
+    }
+
+    /// What is no number, or is in memory.
+    fn other(&mut self, ty: InterfaceType, target: &mut Target<'_>) -> Result<()> {
+        let types = self.cx.types;
         let mut offset = match target {
             Target::Slots(_) => 0,
             Target::Memory(at) => types.canonical_abi(&ty).next_field32_size(at),

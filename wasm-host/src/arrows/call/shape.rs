@@ -24,6 +24,7 @@ pub fn width(ty: InterfaceType) -> Option<usize> {
 }
 
 /// Whether a list of these can be copied as one block: every bit pattern is a value, and none is padding.
+#[inline]
 pub fn is_block(element: InterfaceType) -> bool {
     width(element).is_some() && !matches!(element, InterfaceType::Bool | InterfaceType::Char)
 }

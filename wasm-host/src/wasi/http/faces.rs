@@ -141,4 +141,63 @@ macro_rules! fields {
     };
 }
 
-pub(in crate::wasi) use {fields, words};
+/// `request-options`: how long a response is waited for. `$error` is a version's type for what is wrong with a setting,
+/// `$unsupported` its value for one that there is not; then come its names for the functions that read. `changeable` of
+/// the options gives those that may be set, or what is wrong.
+macro_rules! options {
+    ($error:ty, $unsupported:expr, $connect:ident, $first:ident, $between:ident, { $($more:tt)* }) => {
+        type Set = core::result::Result<(), $error>;
+
+        impl types::HostRequestOptions for State {
+            fn new(&mut self) -> Result<Resource<RequestOptions>> {
+                self.wasi.push(RequestOptions::default())
+            }
+
+            /// There is nothing to connect to: boxes are joined before they run. So it is always met.
+            fn $connect(&mut self, options: Resource<RequestOptions>) -> Result<Option<u64>> {
+                Ok(self.wasi.get(&options)?.connect_timeout)
+            }
+
+            fn set_connect_timeout(&mut self, options: Resource<RequestOptions>, timeout: Option<u64>) -> Result<Set> {
+                let options = self.wasi.get(&options)?.changeable();
+                Ok(options.map(|options| options.connect_timeout = timeout))
+            }
+
+            fn $first(&mut self, options: Resource<RequestOptions>) -> Result<Option<u64>> {
+                Ok(self.wasi.get(&options)?.first_byte_timeout)
+            }
+
+            fn set_first_byte_timeout(
+                &mut self,
+                options: Resource<RequestOptions>,
+                timeout: Option<u64>,
+            ) -> Result<Set> {
+                let options = self.wasi.get(&options)?.changeable();
+                Ok(options.map(|options| options.first_byte_timeout = timeout))
+            }
+
+            fn $between(&mut self, options: Resource<RequestOptions>) -> Result<Option<u64>> {
+                self.wasi.get(&options)?;
+                Ok(None)
+            }
+
+            /// Not supported, which the error says.
+            fn set_between_bytes_timeout(
+                &mut self,
+                options: Resource<RequestOptions>,
+                timeout: Option<u64>,
+            ) -> Result<Set> {
+                self.wasi.get(&options)?;
+                Ok(if timeout.is_none() { Ok(()) } else { Err($unsupported) })
+            }
+
+            fn drop(&mut self, options: Resource<RequestOptions>) -> Result<()> {
+                self.wasi.take(options).map(drop)
+            }
+
+            $($more)*
+        }
+    };
+}
+
+pub(in crate::wasi) use {fields, options, words};

@@ -16,7 +16,7 @@ mod words;
 pub use asking::Asking;
 pub use client::{Asks, Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
-pub(in crate::wasi) use faces::{fields, words};
+pub(in crate::wasi) use faces::{fields, options, words};
 pub use fields::{Fields, FieldsError, MAX_FIELDS};
 pub use outgoing::{HELD, OutBody, Unfinished};
 pub use server::{Asked, Server, busy};

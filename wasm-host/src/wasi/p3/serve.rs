@@ -8,19 +8,15 @@
 
 use super::http::{Body, ErrorCode, Request, Response, send};
 use crate::{
-    arrows::HANDLER,
-    arrows::channel::End,
     boxes::{
-        BoxHandle, Budget, Charge, Phase, Stage, State, Turns,
+        BoxHandle, Charge, Phase, State, Turns,
         footprint::{self, NoRoom},
         log::Level,
     },
-    executor::Timer,
-    platform::Platform,
     wasi::{
         has_exited_well,
-        http::{Asked, Asking, Client, Exchange, OutBody, Reader, Server, in_place},
-        instance::{LINGER, handler},
+        http::{Asked, Asking, Exchange, OutBody, Reader, in_place},
+        instance::{LINGER, Maker},
     },
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
@@ -35,8 +31,7 @@ use message::status::has_body;
 use spin::Mutex;
 use wasmtime::{
     AsContextMut, Error, Result,
-    component::{Accessor, ComponentExportIndex, InstancePre, Resource, TypedFunc},
-    error::Context as _,
+    component::{Accessor, Resource, TypedFunc},
 };
 
 /// Tasks, streams, futures and the like that an instance may have at once, at most.
@@ -56,37 +51,21 @@ type Handle = TypedFunc<(Resource<Request>,), (Answer,)>;
 type Work<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>>;
 
 /// Serves requests until an instance fails, or another box has this one's place.
-pub async fn serve(
-    handle: &Arc<BoxHandle>,
-    platform: &'static dyn Platform,
-    timer: &Arc<Timer>,
-    component: &InstancePre<State>,
-    export: &str,
-) -> Result<()> {
-    let port = handle.port(HANDLER, End::Service);
-    let port = port.ok_or_else(|| Error::msg("has no port for requests"))?;
-    let budget = footprint::budget(handle);
-    let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
-    let server = Server::new(port, &budget);
-    let function = handler(component.component(), export)?;
-    let maker = Maker { handle, platform, timer, component, function, budget, client, server };
+pub async fn serve(maker: &Maker<'_>) -> Result<()> {
+    let Maker { handle, budget, server, .. } = maker;
     let mut lives = Work::new();
     let mut newest: Option<Arc<Turn>> = None;
     // not while another instance has to wait for the memory of an earlier one
     let mut has_room = true;
     core::future::poll_fn(|cx| {
-        while handle.signal.poll(cx).is_ready() {
-            maker.server.receive();
-            maker.client.iter().for_each(|client| client.receive());
-            maker.server.tell_cut_off(handle);
-        }
+        maker.receive(cx);
         loop {
             if has_room && newest.as_ref().is_none_or(|turn| turn.is_over.load(Relaxed)) {
                 let turn = Arc::<Turn>::default();
                 newest = Some(turn.clone());
-                lives.push(Box::pin(live(&maker, turn)));
+                lives.push(Box::pin(live(maker, turn)));
             }
-            if maker.server.is_waited_for()
+            if server.is_waited_for()
                 && let Some(turn) = &newest
             {
                 turn.giver.lock().take().into_iter().for_each(Waker::wake);
@@ -102,26 +81,13 @@ pub async fn serve(
                 }
             }
         }
-        handle.memory_is(maker.budget.used());
-        if handle.is_retiring() && !maker.server.has_peers() {
+        handle.memory_is(budget.used());
+        if handle.is_retiring() && !server.has_peers() {
             return Poll::Ready(Ok(()));
         }
-        let flushed = maker.server.flush().and_then(|()| maker.client.as_ref().map_or(Ok(()), |client| client.flush()));
-        flushed.map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
+        maker.flush().map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
     })
     .await
-}
-
-/// What instances are made of, and what they share.
-struct Maker<'a> {
-    handle: &'a Arc<BoxHandle>,
-    platform: &'static dyn Platform,
-    timer: &'a Arc<Timer>,
-    component: &'a InstancePre<State>,
-    function: ComponentExportIndex,
-    budget: Arc<Budget>,
-    client: Option<Arc<Client>>,
-    server: Server,
 }
 
 /// The time in which an instance is given requests.
@@ -170,27 +136,21 @@ impl Begun {
 
 /// Makes an instance and has it answer requests until its turn is over, and all of them are.
 async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
-    let &Maker { handle, platform, timer, component, ref function, ref budget, ref client, ref server } = maker;
+    let Maker { handle, platform, timer, budget, server, .. } = maker;
     let turns = Arc::<Turns>::default();
     // what earlier instances have used is not this one's
     turns.waits(handle);
     // a sixteenth of the memory limit is for tasks
     let tasks = CONCURRENT.min(usize::try_from(handle.spec.memory).unwrap_or(usize::MAX) / 16 / TASK);
     let _tasks = Charge::new(budget, tasks * TASK).ok_or_else(|| footprint::no_room(handle))?;
-    let state = State::within(footprint::pay(handle, budget, 0)?, handle, platform, timer).turning(&turns);
-    let mut store = state.into_store(component.engine());
-    store.data_mut().wasi.client.clone_from(client);
+    let state = State::within(footprint::pay(handle, budget, 0)?, handle, *platform, timer).turning(&turns);
+    let mut store = maker.store(state);
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(tasks);
     }
-    let instance = component.instantiate_async(&mut store).await;
-    let refused = |error| if store.data().was_refused() { footprint::no_room(handle) } else { error };
-    let instance = instance.map_err(refused)?;
-    let function: Handle = instance.get_typed_func(&mut store, function).context("its `handle`")?;
+    let function: Handle = maker.instantiate(&mut store).await?;
     if handle.life().phase != Phase::Running {
-        handle.live(|life| life.phase = Phase::Running);
-        handle.ports.iter().for_each(|port| port.attach());
-        handle.birth.reach(Stage::Ready);
+        maker.begin();
     }
 
     let concurrency = handle.spec.concurrency.max(1) as usize;

@@ -10,7 +10,7 @@ use super::bindings::wasi::http::types;
 use crate::{
     boxes::State,
     wasi::{
-        http::{Asking, Exchange, Fault, Fields, OutBody, Reader, RequestHead, words},
+        http::{Asking, Exchange, Fault, Fields, FieldsError, OutBody, Reader, RequestHead, words},
         p2::streams::IoError,
     },
 };
@@ -28,6 +28,8 @@ pub struct ResponseOutparam(pub Arc<Exchange>);
 pub struct OutgoingResponse {
     status: u16,
     fields: Fields,
+    /// what `content-length` says
+    length: core::result::Result<Option<u64>, FieldsError>,
     body: Option<Arc<OutBody>>,
 }
 

@@ -13,23 +13,19 @@ use message::status::{has_body, is_final};
 use wasmtime::{Result, component::Resource};
 
 impl State {
-    /// The body of a message with these fields; None if it has been taken before, or there is no memory for it.
-    pub(super) fn body_of(&mut self, known: &mut Option<Arc<OutBody>>, fields: &Fields) -> Option<OutgoingBody> {
-        if known.is_some() {
-            return None;
-        }
-        // what is no length is found when the message is sent
-        let length = fields.content_length().unwrap_or_default();
-        let body = OutBody::new(&self.wasi.budget, length)?;
-        *known = Some(body.clone());
-        Some(OutgoingBody { body, has_stream: false })
+    /// A message's body of that length; None if there is no memory for it.
+    pub(super) fn new_body(&mut self, length: Option<u64>) -> Result<Option<(Arc<OutBody>, Resource<OutgoingBody>)>> {
+        let Some(body) = OutBody::new(&self.wasi.budget, length) else { return Ok(None) };
+        let own = self.wasi.push(OutgoingBody { body: body.clone(), has_stream: false })?;
+        Ok(Some((body, own)))
     }
 }
 
 impl types::HostOutgoingResponse for State {
     fn new(&mut self, headers: Resource<Fields>) -> Result<Resource<OutgoingResponse>> {
         let fields = self.wasi.take(headers)?.frozen();
-        self.wasi.push(OutgoingResponse { status: 200, fields, body: None })
+        let length = fields.content_length();
+        self.wasi.push(OutgoingResponse { status: 200, fields, length, body: None })
     }
 
     fn status_code(&mut self, response: Resource<OutgoingResponse>) -> Result<u16> {
@@ -59,10 +55,14 @@ impl types::HostOutgoingResponse for State {
         response: Resource<OutgoingResponse>,
     ) -> Result<core::result::Result<Resource<OutgoingBody>, ()>> {
         let known = self.wasi.get(&response)?;
-        let (mut body, fields) = (known.body.clone(), known.fields.clone());
-        let Some(taken) = self.body_of(&mut body, &fields) else { return Ok(Err(())) };
-        self.wasi.get(&response)?.body = body;
-        Ok(Ok(self.wasi.push(taken)?))
+        if known.body.is_some() {
+            return Ok(Err(()));
+        }
+        // what is no length is found when the message is sent
+        let length = known.length.unwrap_or_default();
+        let Some((body, own)) = self.new_body(length)? else { return Ok(Err(())) };
+        self.wasi.get(&response)?.body = Some(body);
+        Ok(Ok(own))
     }
 
     fn drop(&mut self, response: Resource<OutgoingResponse>) -> Result<()> {
@@ -97,7 +97,7 @@ impl types::HostResponseOutparam for State {
                 return Ok(());
             }
         };
-        let Ok(length) = response.fields.content_length() else {
+        let Ok(length) = response.length else {
             exchange.fail("the response's content-length is no number");
             return Ok(());
         };

@@ -58,10 +58,14 @@ impl types::HostOutgoingRequest for State {
 
     fn body(&mut self, request: Resource<OutgoingRequest>) -> Result<core::result::Result<Resource<OutgoingBody>, ()>> {
         let known = self.wasi.get(&request)?;
-        let (mut body, fields) = (known.body.clone(), known.fields.clone());
-        let Some(taken) = self.body_of(&mut body, &fields) else { return Ok(Err(())) };
-        self.wasi.get(&request)?.body = body;
-        Ok(Ok(self.wasi.push(taken)?))
+        if known.body.is_some() {
+            return Ok(Err(()));
+        }
+        // what is no length is found when the message is sent
+        let length = known.fields.content_length().unwrap_or_default();
+        let Some((body, own)) = self.new_body(length)? else { return Ok(Err(())) };
+        self.wasi.get(&request)?.body = Some(body);
+        Ok(Ok(own))
     }
 
     fn method(&mut self, request: Resource<OutgoingRequest>) -> Result<types::Method> {
