@@ -98,9 +98,8 @@ impl Control {
             let retires = self.peers.is_retiring(key.0);
             connection.deadline().min(if retires { connection.rests_at(self.now) } else { u64::MAX })
         });
-        let more = if self.scrapes.has_more() { self.now } else { u64::MAX };
         let asks = self.peers.iter().filter_map(|(_, again, _)| *again);
-        connections.chain(asks).chain([self.uploads.deadline(), more]).min().unwrap_or(u64::MAX)
+        connections.chain(asks).chain([self.uploads.deadline()]).min().unwrap_or(u64::MAX)
     }
 
     /// Another takes the place of this box: nothing new is begun, and connections end when what was asked is answered.

@@ -4,22 +4,19 @@
 use crate::config::Config;
 use std::{collections::BTreeMap, sync::Arc};
 use wit::{
-    INITIAL_CREDIT, Outbox, Peer, Record, Records,
+    INITIAL_CREDIT, Incoming, Outbox, Peers, Record,
     http::{Command, Event, Head},
 };
 
 /// Answers under way at once.
 const MOST: usize = 16;
 
-/// A batch with this much in it takes no more data until it is sent.
-const MUCH: usize = 64 << 10;
-
 /// Bytes of a body in one record.
 const PART: usize = 16 << 10;
 
 #[derive(Default)]
 pub struct Scrapes {
-    peers: BTreeMap<u32, Outbox>,
+    peers: Peers,
     /// by peer and request
     open: BTreeMap<(u32, u32), Scrape>,
     is_asked: bool,
@@ -44,21 +41,18 @@ pub struct Admission<'a> {
 
 impl Scrapes {
     pub fn turn(&mut self, batch: &[u8], admission: &Admission<'_>) {
-        let mut from = None;
-        for record in Records::new(batch).flatten() {
-            match (Peer::decode(&record), from) {
-                (Some(Peer::Is(peer)), _) => from = Some(peer),
-                (Some(Peer::Attach(peer, _)), _) => {
+        for incoming in wit::incoming(batch).flatten() {
+            match incoming {
+                Incoming::Attach(peer, _) => {
                     self.forget(peer);
-                    self.peers.insert(peer, Outbox::new());
+                    self.peers.attach(peer, ());
                 }
-                (Some(Peer::Detach(peer, _)), _) => {
+                Incoming::Detach(peer, _) => {
                     self.forget(peer);
-                    self.peers.remove(&peer);
+                    self.peers.detach(peer);
                 }
-                (Some(Peer::Retire(_) | Peer::Release(_)), _) => {}
-                (None, Some(peer)) => self.command(peer, &record, admission),
-                (None, None) => {}
+                Incoming::Retire(_) => {}
+                Incoming::Record(peer, record) => self.command(peer, &record, admission),
             }
         }
     }
@@ -69,7 +63,7 @@ impl Scrapes {
 
     /// Nobody may ask any more.
     pub fn is_done(&self) -> bool {
-        self.peers.is_empty()
+        !self.peers.any_attached()
     }
 
     /// Whether the node is to be asked, which is then counted as done.
@@ -84,7 +78,7 @@ impl Scrapes {
         let text: Result<Arc<str>, String> = text.map(Into::into);
         let peers = &mut self.peers;
         self.open.retain(|&(peer, request), scrape| {
-            let Some(out) = peers.get_mut(&peer) else { return false };
+            let Some(out) = peers.out(peer) else { return false };
             match &text {
                 _ if scrape.text.is_some() => true,
                 Err(why) => {
@@ -101,11 +95,11 @@ impl Scrapes {
     }
 
     fn command(&mut self, peer: u32, record: &Record<'_>, admission: &Admission<'_>) {
-        let Some(out) = self.peers.get_mut(&peer) else { return };
         let key = (peer, record.id);
         match Command::decode(record) {
             Ok(Command::Request { request, head }) => {
                 let is_head = head.method == "HEAD";
+                let Some(out) = self.peers.answer(peer) else { return };
                 if let Err((status, header, why)) = admission.admit(&head) {
                     return whole(request, status, header, why, is_head, out);
                 }
@@ -124,48 +118,46 @@ impl Scrapes {
             // a body means nothing, and there is no credit for more of it
             Ok(Command::Body { .. } | Command::End { .. } | Command::Trailers { .. } | Command::Unknown { .. }) => {}
             Err(_) => {
-                if self.open.remove(&key).is_some() {
+                if self.open.remove(&key).is_some()
+                    && let Some(out) = self.peers.answer(peer)
+                {
                     Event::Failed { request: record.id, why: "a malformed command" }.encode(out.batch());
                 }
             }
         }
     }
 
-    /// Sends what there is.
+    /// Sends what there is, as far as there is credit and room.
     pub fn flush(&mut self, room: bool, mut send: impl FnMut(u32, &[u8]) -> bool) {
-        let peers = &mut self.peers;
-        self.open
-            .retain(|&(peer, request), scrape| peers.get_mut(&peer).is_some_and(|out| !scrape.advance(request, out)));
-        for (&number, out) in &mut self.peers {
-            if room || !out.is_full() {
-                out.flush(|batch| send(number, batch));
+        if room {
+            self.peers.retry();
+        }
+        loop {
+            let peers = &mut self.peers;
+            self.open.retain(|&(peer, request), scrape| !scrape.advance(peer, request, peers));
+            if !peers.flush(&mut send) {
+                break;
             }
         }
-    }
-
-    /// There is more to send than went into the last batch.
-    pub fn has_more(&self) -> bool {
-        self.open.iter().any(|((peer, _), scrape)| {
-            let is_full = self.peers.get(peer).is_some_and(Outbox::is_full);
-            !is_full && scrape.text.is_some() && scrape.credit > 0
-        })
     }
 }
 
 impl Scrape {
     /// True: it is complete.
-    fn advance(&mut self, request: u32, out: &mut Outbox) -> bool {
+    fn advance(&mut self, peer: u32, request: u32, peers: &mut Peers) -> bool {
         let Some(text) = &self.text else { return false };
         let length = if self.is_head { 0 } else { text.len() };
-        while self.sent < length && self.credit > 0 && out.len() < MUCH {
+        while self.sent < length && self.credit > 0 {
+            let Some(out) = peers.room(peer) else { return false };
             let part = (length - self.sent).min(self.credit).min(PART);
             Event::Body { request, data: &text.as_bytes()[self.sent..self.sent + part] }.encode(out.batch());
             (self.sent, self.credit) = (self.sent + part, self.credit - part);
         }
-        if self.sent == length {
+        let is_complete = self.sent == length;
+        if is_complete && let Some(out) = peers.out(peer) {
             Event::End { request }.encode(out.batch());
         }
-        self.sent == length
+        is_complete
     }
 }
 
