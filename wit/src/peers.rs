@@ -272,20 +272,26 @@ impl<T> Peers<T> {
     /// [`Peers::retry`]. True: data that was not taken before may be now.
     pub fn flush(&mut self, mut send: impl FnMut(u32, &[u8]) -> bool) -> bool {
         let Peers { peers, pending, released, share, refused, .. } = self;
-        let mut sent = false;
-        pending.retain(|&number| {
-            let Some(Some(entry)) = peers.get_mut(number as usize) else { return false };
+        let (mut sent, mut kept) = (false, 0);
+        for index in 0..pending.len() {
+            let number = pending[index];
+            let Some(Some(entry)) = peers.get_mut(number as usize) else { continue };
             if !entry.out.is_full() {
                 entry.out.flush(|batch| send(number, batch));
-                if entry.out.is_empty() {
-                    sent = true;
-                    entry.pending = false;
-                    entry.out.keep(2 * *share);
-                }
             }
-            entry.pending
-        });
-        released.retain(|&number| !send(number, Peer::release(number).as_bytes()));
+            if entry.out.is_empty() {
+                sent = true;
+                entry.pending = false;
+                entry.out.keep(2 * *share);
+            } else {
+                pending[kept] = number;
+                kept += 1;
+            }
+        }
+        pending.truncate(kept);
+        if !released.is_empty() {
+            released.retain(|&number| !send(number, Peer::release(number).as_bytes()));
+        }
         core::mem::take(refused) && sent
     }
 
