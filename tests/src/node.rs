@@ -82,10 +82,9 @@ impl TestNode {
 
     /// The same, with what has to be connected to the machine before it can answer.
     pub fn start_wired<W>(launch: &'static Launch, machine: Qemu, connect: impl FnOnce() -> W) -> (Self, W) {
-        let turn = turn();
         let node = machine.start().expect("QEMU");
         let wired = connect();
-        (Self { node, launch, _turn: turn }.answering(), wired)
+        (Self { node, launch }.answering(), wired)
     }
 
     fn start_linux(launch: &'static Launch, system: &Path) -> Self {

@@ -68,7 +68,7 @@ impl Http {
         connection.scanned = 0;
         let exchange = connection.body_of.and_then(|id| self.exchanges.get(id));
         let to = exchange.and_then(|exchange| Some((exchange.handler?, exchange.id())));
-        if to.is_some_and(|(peer, _)| self.handlers.out_for_data(peer).is_none()) {
+        if to.is_some_and(|(peer, _)| self.handlers.room(peer).is_none()) {
             return Next::Wait(0);
         }
         let mut lines = core::mem::take(&mut self.head);

@@ -8,7 +8,7 @@ use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
 };
-use alloc::{collections::BTreeSet, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeSet, sync::Arc};
 use core::{
     fmt,
     net::Ipv6Addr,

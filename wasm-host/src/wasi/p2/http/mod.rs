@@ -10,7 +10,7 @@ use super::bindings::wasi::http::types;
 use crate::{
     boxes::State,
     wasi::{
-        http::{Asking, Exchange, Fault, Fields, FieldsError, OutBody, Reader, RequestHead, words},
+        http::{Asking, Exchange, Fields, FieldsError, OutBody, Reader, RequestHead, words},
         p2::streams::IoError,
     },
 };
