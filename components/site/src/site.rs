@@ -83,6 +83,7 @@ impl<A: Assets> Site<A> {
 
     /// Takes a batch of commands. What is malformed is passed over: the node has checked the framing, and the rest
     /// harms only the peer that sent it.
+    #[inline(never)]
     pub fn receive(&mut self, batch: &[u8]) {
         let mut peer = 0;
         for record in Records::new(batch).map_while(Result::ok) {
@@ -215,6 +216,7 @@ impl<A: Assets> Site<A> {
 
     /// Packs what can be sent and hands each peer one batch with `send(peer, batch, last)`, which is false if the peer
     /// is full and nothing was taken. `last`: nothing is to be done after it until there are commands or room.
+    #[inline(never)]
     pub fn transmit(&mut self, mut send: impl FnMut(u32, &[u8], bool) -> bool) -> Progress {
         for peer in 0..self.peers.len() {
             if self.peers[peer].streams.can_go_on() {
