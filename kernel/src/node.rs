@@ -7,13 +7,14 @@ use core::fmt;
 
 use wasm_host::{
     engine::KERNEL_TRIPLE,
-    image::{Image, PublicKey, endorsed, vector_hash},
+    image::{Hasher, Image, PublicKey, endorsed, vector_hash, wide_vector_hash},
     node::{Node, Setup},
 };
 
 use crate::{
     boot::Boot,
     clock::timer,
+    cpu::features,
     platform::{self, Machine},
     power,
 };
@@ -55,7 +56,12 @@ fn open(image: &'static [u8], trusted: &[PublicKey]) -> Result<Arc<Image<'static
     }
     let image =
         Image::open(image, &endorsed(image, trusted)).map_err(|error| explain("the image is refused", error))?;
-    Ok(Arc::new(image.with_hasher(vector_hash)))
+    Ok(Arc::new(image.with_hasher(hasher())))
+}
+
+/// How content is hashed on this processor.
+fn hasher() -> Hasher {
+    if features::detect("avx2") == Some(true) { wide_vector_hash } else { vector_hash }
 }
 
 fn start(machine: &'static Machine, image: Arc<Image<'static>>, trusted: &[PublicKey]) -> Result<Arc<Node>, String> {

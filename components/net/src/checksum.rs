@@ -20,12 +20,8 @@ pub fn sum(bytes: &[u8]) -> u64 {
 #[inline]
 fn sum_rest(mut rest: &[u8]) -> u64 {
     let mut total = 0;
-    let double = |bytes: [u8; 8]| {
-        let bytes = u64::from_ne_bytes(bytes);
-        (bytes & 0xffff_ffff) + (bytes >> 32)
-    };
     if let Some((eight, after)) = rest.split_first_chunk::<8>() {
-        total += double(*eight);
+        total += sum_eight(*eight);
         rest = after;
     }
     if let Some((four, after)) = rest.split_first_chunk::<4>() {
@@ -40,6 +36,12 @@ fn sum_rest(mut rest: &[u8]) -> u64 {
         total += u64::from(u16::from_ne_bytes([*last, 0]));
     }
     total
+}
+
+#[inline]
+fn sum_eight(bytes: [u8; 8]) -> u64 {
+    let bytes = u64::from_ne_bytes(bytes);
+    (bytes & 0xffff_ffff) + (bytes >> 32)
 }
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -120,8 +122,10 @@ pub fn fill_header(header: &mut [u8]) {
 #[inline]
 pub fn pseudo_header(addresses: &[u8], length: usize) -> u64 {
     const TCP: u16 = 6;
+    // Those of IPv4 are not worth the way of longer bytes.
+    let addresses = addresses.as_array().map_or_else(|| sum(addresses), |addresses| sum_eight(*addresses));
     // Segments are shorter than 64 KiB, so the IPv6 pseudo-header's upper length bits are zero and both forms agree.
-    sum(addresses) + u64::from((length as u16).to_be()) + u64::from(TCP.to_be())
+    addresses + u64::from((length as u16).to_be()) + u64::from(TCP.to_be())
 }
 
 /// What a checksum field gets for the sum of the rest.

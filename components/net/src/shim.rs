@@ -140,11 +140,8 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
         if let Some(commands) = take(numbers.tcp) {
             stack.tcp_commands(&commands);
         }
-        if let Some(commands) = take(numbers.udp) {
-            stack.udp_commands(now, &commands);
-        }
-        if let Some(commands) = take(numbers.names) {
-            stack.names_commands(now, &commands);
+        if ready & (1 << numbers.udp | 1 << numbers.names) != 0 {
+            take_others(&mut stack, numbers, now, take);
         }
         if notices.contains(Notices::ROOM) {
             stack.room();
@@ -164,13 +161,34 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
             out.send(numbers.nic, 0, frames);
         });
         stack.deliver_tcp(|peer, events| out.send(numbers.tcp, peer, events));
-        stack.deliver_udp(|peer, events| out.send(numbers.udp, peer, events));
-        stack.deliver_names(|peer, events| out.send(numbers.names, peer, events));
+        if stack.has_more_to_deliver() {
+            deliver_others(&mut stack, numbers, &mut out);
+        }
         if done {
             return;
         }
         turn = out.turn.unwrap_or_else(|| ports::wait_and_receive(stack.deadline()));
     }
+}
+
+// What is seldom there is not on the way of what always is.
+
+#[cold]
+#[inline(never)]
+fn take_others(stack: &mut Stack, numbers: &Numbers, now: u64, mut take: impl FnMut(u32) -> Option<Vec<u8>>) {
+    if let Some(commands) = take(numbers.udp) {
+        stack.udp_commands(now, &commands);
+    }
+    if let Some(commands) = take(numbers.names) {
+        stack.names_commands(now, &commands);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn deliver_others(stack: &mut Stack, numbers: &Numbers, out: &mut Departure) {
+    stack.deliver_udp(|peer, events| out.send(numbers.udp, peer, events));
+    stack.deliver_names(|peer, events| out.send(numbers.names, peer, events));
 }
 
 /// How batches leave. If there is only one, the box sleeps with the same call.

@@ -97,6 +97,9 @@ impl Stack {
     }
 
     /// Takes a batch of received frames.
+    // This and others are functions of their own: in one as large as the box's loop would be with them, every value is kept
+    // on the stack.
+    #[inline(never)]
     pub fn frames(&mut self, now: u64, packed: &[u8]) {
         self.now = now;
         let mut waiting = None;
@@ -179,6 +182,7 @@ impl Stack {
         }
     }
 
+    #[inline(never)]
     pub fn tcp_commands(&mut self, packed: &[u8]) {
         self.tcp.commands(self.now, packed, &mut self.link, &mut self.random);
     }
@@ -204,6 +208,7 @@ impl Stack {
     }
 
     /// Does all there is to do.
+    #[inline(never)]
     pub fn step(&mut self, now: u64) {
         self.now = now;
         if now >= self.others_at || self.udp.peers.any_retiring() {
@@ -258,6 +263,11 @@ impl Stack {
         if self.tcp.peers.flush(send) {
             self.tcp.room_found();
         }
+    }
+
+    /// Whether somebody but the clients of `pearwood:net/tcp` is to get something.
+    pub fn has_more_to_deliver(&self) -> bool {
+        self.udp.peers.waiting() != Some(0) || self.names.peers.waiting() != Some(0)
     }
 
     pub fn deliver_udp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {

@@ -70,6 +70,7 @@ impl<A: Assets> Site<A> {
 
     /// Takes a batch of commands. What is malformed is passed over: the node has checked the framing, and the rest
     /// harms only the peer that sent it.
+    #[inline(never)]
     pub fn receive(&mut self, batch: &[u8]) {
         for incoming in wit::incoming(batch).flatten() {
             match incoming {
@@ -189,6 +190,7 @@ impl<A: Assets> Site<A> {
 
     /// Packs what can be sent and hands each peer one batch with `send(peer, batch, last)`, which is false if the peer
     /// is full and nothing was taken. `last`: nothing is to be done after it until there are commands or room.
+    #[inline(never)]
     pub fn transmit(&mut self, mut send: impl FnMut(u32, &[u8], bool) -> bool) -> Progress {
         for peer in self.peers.numbers() {
             if self.peers.get(peer).is_some_and(Streams::can_go_on) {

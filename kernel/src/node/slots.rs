@@ -15,7 +15,7 @@ use core::{
 };
 
 use wasm_host::{
-    image::{Image, PublicKey, endorsed, vector_hash},
+    image::{Image, PublicKey, endorsed},
     node::Node,
     plan::SystemDisk,
     platform::{Nanos, Platform},
@@ -50,7 +50,7 @@ pub fn start(
         (None, None, _) => return None,
     };
     let store = match open(machine, device, declared.as_ref()) {
-        Ok(Some(store)) => Arc::new(store.with_hasher(vector_hash)),
+        Ok(Some(store)) => Arc::new(store.with_hasher(super::hasher())),
         Ok(None) => {
             log::info!("{device}: it has no slots for systems");
             return None;
@@ -139,7 +139,7 @@ fn start_chosen(
     log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{attempt}", image.len() >> 10);
     let keys = endorsed(&image, trusted);
     let image = Image::open(image, &keys).map_err(|error| error.to_string())?;
-    start_image(machine, Arc::new(image.with_hasher(vector_hash)), trusted)
+    start_image(machine, Arc::new(image.with_hasher(super::hasher())), trusted)
 }
 
 /// Waits for the disk, before there is an executor.

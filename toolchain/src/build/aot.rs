@@ -2,7 +2,11 @@
 
 use crate::files;
 use crate::progress::Step;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use object::LittleEndian;
+use object::elf::{FileHeader64, SHT_SYMTAB};
+use object::pod;
+use object::read::elf::{FileHeader, SectionHeader};
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
@@ -47,6 +51,7 @@ impl Compiler {
         let step = Step::start(format!("Compiling {name} to machine code"));
         let artifact = self.engine.precompile_component(component).map_err(anyhow::Error::from);
         let artifact = artifact.with_context(|| format!("the component of `{name}` cannot be compiled"))?;
+        let artifact = without_symbols(artifact).context("the compiler made what is no ELF file as it should be")?;
         step.done();
         files::replace(&cached, &artifact)?;
         Ok(artifact)
@@ -78,7 +83,54 @@ fn aim(config: &mut Config, target: Target) -> Result<()> {
         // SAFETY: the flags are CPU features, and a node refuses artifacts that need some that its CPU has not.
         unsafe { config.cranelift_flag_enable(flag) };
     }
+    // A node that boots by itself keeps all of an artifact in memory, and has no debugger, which follows this; backtraces
+    // follow frame pointers. The other table says where within a function something failed: a seventh of an artifact.
+    config.native_unwind_info(target == Target::Native);
+    config.generate_address_map(target == Target::Native);
     Ok(())
+}
+
+type Header = FileHeader64<LittleEndian>;
+type Section = <Header as FileHeader>::SectionHeader;
+
+/// The artifact without its table of symbols, which a runtime has no use for: backtraces have names of their own. That table
+/// and its strings are the last of what the compiler writes, but for the names of the sections and the sections' headers.
+fn without_symbols(mut artifact: Vec<u8>) -> Result<Vec<u8>> {
+    let header = Header::parse(&*artifact)?;
+    let sections = header.section_headers(LittleEndian, &*artifact)?;
+    let Some(symbols) = sections.iter().position(|section| section.sh_type(LittleEndian) == SHT_SYMTAB) else {
+        return Ok(artifact);
+    };
+    let names = usize::from(header.e_shstrndx(LittleEndian));
+    let strings = sections[symbols].sh_link(LittleEndian) as usize;
+    let gone = |index: usize| index == symbols || index == strings;
+    let range = |index: usize| sections.get(index).and_then(|section| section.file_range(LittleEndian));
+    let (Some((end, _)), Some((start, length))) = (range(symbols), range(names)) else {
+        return Err(anyhow!("its sections are not in it"));
+    };
+    let mut kept: Vec<Section> = Vec::with_capacity(sections.len());
+    let mut place = 0;
+    for (index, section) in sections.iter().enumerate().filter(|(index, _)| !gone(*index)) {
+        let mut section = *section;
+        if index == names {
+            place = kept.len();
+            section.sh_offset.set(LittleEndian, end);
+        } else if range(index).is_some_and(|(start, length)| start + length > end) {
+            return Err(anyhow!("something follows the symbols"));
+        }
+        kept.push(section);
+    }
+    let names = artifact[start as usize..][..length as usize].to_vec();
+    artifact.truncate(end as usize);
+    artifact.extend(names);
+    artifact.resize(artifact.len().next_multiple_of(align_of::<u64>()), 0);
+    let headers = artifact.len() as u64;
+    artifact.extend_from_slice(pod::bytes_of_slice(&kept));
+    let (header, _) = pod::from_bytes_mut::<Header>(&mut artifact).map_err(|()| anyhow!("its header is cut short"))?;
+    header.e_shoff.set(LittleEndian, headers);
+    header.e_shnum.set(LittleEndian, kept.len() as u16);
+    header.e_shstrndx.set(LittleEndian, place as u16);
+    Ok(artifact)
 }
 
 /// BLAKE3 behind the interface of [`Hash`].
@@ -108,6 +160,35 @@ mod tests {
         assert_ne!(kernel.key(EMPTY), native.key(EMPTY));
         assert_ne!(kernel.key(EMPTY), Compiler::new(Target::Kernel, Kind::Concurrent).unwrap().key(EMPTY));
         assert_ne!(kernel.key(EMPTY), kernel.key(b"\0asm\x0d\0\x01\0\0"));
+    }
+
+    #[test]
+    fn what_is_left_without_symbols_is_whole() {
+        let component = wat::parse_str(
+            r#"(component
+                (core module $code (func (export "run")))
+                (core instance $code (instantiate $code))
+                (func (export "run") (canon lift (core func $code "run"))))"#,
+        );
+        let compiler = Compiler::new(Target::Native, Kind::Lean).unwrap();
+        let whole = compiler.engine.precompile_component(&component.unwrap()).unwrap();
+        let artifact = without_symbols(whole.clone()).unwrap();
+        assert!(artifact.len() < whole.len());
+        let sections = |file: &[u8]| {
+            let header = Header::parse(file).unwrap();
+            let sections = header.sections(LittleEndian, file).unwrap();
+            let named = sections.iter().map(|section| {
+                let name = sections.section_name(LittleEndian, section).unwrap();
+                (String::from_utf8_lossy(name).into_owned(), section.data(LittleEndian, file).unwrap().to_vec())
+            });
+            named.collect::<Vec<_>>()
+        };
+        let mut kept = sections(&whole);
+        kept.retain(|(name, _)| name != ".symtab" && name != ".strtab");
+        assert_eq!(sections(&artifact), kept);
+        assert_eq!(Engine::detect_precompiled(&artifact), Some(wasmtime::Precompiled::Component));
+        assert_eq!(without_symbols(artifact.clone()).unwrap(), artifact);
+        assert!(without_symbols(artifact[..200].to_vec()).is_err());
     }
 
     #[test]

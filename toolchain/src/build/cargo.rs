@@ -49,10 +49,11 @@ pub fn own_command(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// Builds the crate of one box. Each is built by itself: cargo gives crates that are built together the features that any
-/// of them asks for, so that a box would be compiled anew for each system that has other boxes beside it.
+/// of them asks for, so that a box would be compiled anew for each system that has other boxes beside it. And it is built
+/// as nothing but a module: cargo optimises across crates (`lto`) only what is not a library for others, too.
 pub fn component(workspace: &Workspace, toolchain: &Toolchain, folder: &Path) -> Result<PathBuf> {
-    let mut cargo = component_command(workspace, toolchain, "build")?;
-    cargo.current_dir(folder);
+    let mut cargo = component_command(workspace, toolchain, "rustc")?;
+    cargo.current_dir(folder).args(["--lib", "--crate-type", "cdylib"]);
     let shown = folder.strip_prefix(&workspace.root).unwrap_or(folder);
     let artifacts = build(&format!("Building {}", shown.display()), &mut cargo)?;
     module_of(&artifacts, folder)

@@ -270,8 +270,8 @@ pub fn reason(handle: &BoxHandle, error: &Error) -> String {
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         for frame in backtrace.frames().iter().take(16) {
             let function = demangle(frame.func_name().unwrap_or("?"));
-            let offset = frame.module_offset().unwrap_or_default();
-            reason += &format!("\n    at {function} (+{offset:#x})");
+            let offset = frame.module_offset().map(|offset| format!(" (+{offset:#x})")).unwrap_or_default();
+            reason += &format!("\n    at {function}{offset}");
         }
     }
     reason

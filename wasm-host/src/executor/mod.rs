@@ -73,7 +73,7 @@ impl Executor {
 
     /// Runs the next task, or sleeps if there is none.
     fn turn(&self, platform: &dyn Platform, cpu: &mut Cpu) {
-        let now = platform.now();
+        let now = cpu.now.take().unwrap_or_else(|| platform.now());
         if elapsed(cpu.polled, now) >= POLL {
             platform.poll();
             cpu.polled = now;
@@ -84,7 +84,10 @@ impl Executor {
             self.ready.take()
         });
         match task {
-            Some(task) => cpu.floor = task.run(now, cpu.floor, || platform.now()),
+            Some(task) => {
+                let (floor, ended) = task.run(now, cpu.floor, || platform.now());
+                (cpu.floor, cpu.now) = (floor, Some(ended));
+            }
             None => platform.idle(self.timers.next()),
         }
     }
@@ -100,6 +103,8 @@ struct Cpu {
     floor: u64,
     /// when devices were looked at last
     polled: Nanos,
+    /// the time, if a task has just ended its turn
+    now: Option<Nanos>,
 }
 
 impl Ready {

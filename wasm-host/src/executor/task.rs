@@ -118,8 +118,8 @@ impl Task {
         true
     }
 
-    /// Gives the task a turn, and returns its pass after it.
-    pub(super) fn run(self: Arc<Self>, now: Nanos, floor: u64, clock: impl Fn() -> Nanos) -> u64 {
+    /// Gives the task a turn, and returns its pass before it, and when it ended.
+    pub(super) fn run(self: Arc<Self>, now: Nanos, floor: u64, clock: impl Fn() -> Nanos) -> (u64, Nanos) {
         // read as well as written: a plain store would not acquire what those who found it queued have released
         self.queued.swap(false, Acquire);
         self.turn(self.future.lock(), now, floor, clock)
@@ -131,20 +131,21 @@ impl Task {
         now: Nanos,
         floor: u64,
         clock: impl Fn() -> Nanos,
-    ) -> u64 {
+    ) -> (u64, Nanos) {
         if self.ended.load(Relaxed) {
             *future = None;
         }
-        let Some(running) = future.as_mut() else { return floor };
+        let Some(running) = future.as_mut() else { return (floor, now) };
         self.cpu.begin(now);
         let waker = Waker::from(self.clone());
         if running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             *future = None;
         }
-        let used = self.cpu.end(clock());
+        let ended = clock();
+        let used = self.cpu.end(ended);
         let start = self.pass().max(floor);
         self.pass.store(start + used * u64::from(NORMAL_WEIGHT) / self.weight, Relaxed);
-        start
+        (start, ended)
     }
 }
 

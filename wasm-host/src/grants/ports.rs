@@ -32,25 +32,22 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     })?;
     ports.func_wrap_async("wait", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
         Box::new(async move {
-            let state = cx.data_mut();
-            let ready = wait(state, deadline).await;
-            Ok((Wake { now: state.platform.now(), ready },))
+            let ready = wait(&mut cx, deadline).await;
+            Ok((Wake { now: cx.data().platform.now(), ready },))
         })
     })?;
     ports.func_wrap_async("wait-and-receive", |mut cx: StoreContextMut<'_, State>, (deadline,): (u64,)| {
         Box::new(async move {
-            let state = cx.data_mut();
-            let ready = wait(state, deadline).await;
-            Ok((turn(state, ready, true),))
+            let ready = wait(&mut cx, deadline).await;
+            Ok((turn(cx.data(), ready, true),))
         })
     })?;
     ports.func_wrap_async("send-and-wait", |mut cx: StoreContextMut<'_, State>, sent: Sent| {
         Box::new(async move {
             let (port, peer, batch, deadline) = sent;
             let sent = send(cx.data(), port, peer, batch.as_le_slice(&cx))?;
-            let state = cx.data_mut();
-            let ready = wait(state, deadline).await;
-            Ok((turn(state, ready, sent),))
+            let ready = wait(&mut cx, deadline).await;
+            Ok((turn(cx.data(), ready, sent),))
         })
     })
 }
@@ -71,11 +68,11 @@ fn turn(state: &State, ready: Ready, sent: bool) -> Turn {
     Turn { wake: Wake { now: state.platform.now(), ready }, received, sent }
 }
 
-async fn wait(state: &mut State, deadline: u64) -> Ready {
-    state.waits();
-    let state = &*state;
+async fn wait(cx: &mut StoreContextMut<'_, State>, deadline: u64) -> Ready {
+    cx.data_mut().waits();
+    let state = cx.data();
     let signal = &state.handle.signal;
-    let mut timed = false;
+    let (mut timed, mut slept) = (false, false);
     let ready = core::future::poll_fn(|cx| {
         if let Poll::Ready(ready) = signal.poll(cx) {
             return Poll::Ready(ready);
@@ -87,11 +84,16 @@ async fn wait(state: &mut State, deadline: u64) -> Ready {
             timed = true;
             state.timer.set(deadline, cx.waker());
         }
+        slept = true;
         Poll::Pending
     })
     .await;
     if timed {
         state.timer.clear();
+    }
+    // A box that slept has its whole time slice before it. One that did not goes on with the slice that it has.
+    if slept {
+        cx.set_epoch_deadline(1);
     }
     ready
 }

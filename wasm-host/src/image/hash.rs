@@ -4,7 +4,7 @@
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
-pub use vector::{Pieces, vector_hash};
+pub use vector::{Pieces, vector_hash, wide_vector_hash};
 
 #[cfg(not(target_arch = "x86_64"))]
 pub use whole::Pieces;

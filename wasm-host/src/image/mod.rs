@@ -34,9 +34,9 @@ pub use endorsement::{Endorsement, MAX_ENDORSEMENTS, endorsed};
 pub use engine::EngineSettings;
 pub use error::ImageError;
 pub use format::{Header, PAGE};
-#[cfg(target_arch = "x86_64")]
-pub use hash::vector_hash;
 pub use hash::{Hash, Hasher, Pieces, hash};
+#[cfg(target_arch = "x86_64")]
+pub use hash::{vector_hash, wide_vector_hash};
 pub use key::{KeyId, PublicKey};
 #[cfg(feature = "build")]
 pub use secret::{KeyError, SecretKey};

@@ -2,7 +2,7 @@
 
 use super::{
     Node, Setup,
-    fixture::{Running, component, declared, idle, protocol, start},
+    fixture::{Running, component, declared, idle, image, key, protocol, start},
 };
 use crate::{
     boxes::Phase,
@@ -40,6 +40,33 @@ fn an_endless_loop_is_preempted_and_ended() {
     assert_eq!(good.restarts, 0);
     let life = running.until("bad", |life| life.restarts == 1);
     assert_eq!(life.reason.unwrap().lines().next(), Some("ran for 5 s without waiting (watchdog)"));
+}
+
+/// It is not made to wait for ticks of the timer that came while it slept.
+#[test]
+fn a_box_that_slept_has_a_whole_time_slice() {
+    let times = "(local $left i32) (local.set $left (i32.const 100))
+        (loop $again
+            (call $wait (i64.add (i64.load (i32.const 0)) (i64.const 5000000)) (i32.const 0))
+            (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
+    let source = "[system]\nname = \"test\"\n[box.good]\ncomponent = \"good\"\n";
+    let platform = FakePlatform::leak();
+    let setup = Setup {
+        platform,
+        image: image(source, &[("good", component(times))]),
+        target: engine::LINUX_TRIPLE,
+        configure: |_| {},
+        trusted: &[key().public()],
+        stand_ins: &[],
+    };
+    let node = Node::start(setup).unwrap();
+    let good = node.find("good").unwrap();
+    node.executor().run_until(platform, || {
+        node.engines().increment_epoch();
+        good.life().phase == Phase::Ended
+    });
+    let turns = good.cpu().unwrap().turns();
+    assert!((100..110).contains(&turns), "{turns} turns to wake 100 times");
 }
 
 #[test]

@@ -122,11 +122,17 @@ impl Http {
         self.held + self.buffered > self.limits.data_now / 2
     }
 
+    /// Much has been added since what is held was summed up.
+    #[inline]
+    pub(super) fn is_to_sum_up(&self) -> bool {
+        self.buffered > self.limits.data_now / PART as usize
+    }
+
     /// Sums up what is held if much has been added since that was last done, or `now`; resets connections until it is
     /// within its limit.
     #[inline]
     pub(super) fn keep_limits(&mut self, now: bool) {
-        if now || self.buffered > self.limits.data_now / PART as usize {
+        if now || self.is_to_sum_up() {
             self.sum_up();
         }
     }

@@ -149,6 +149,8 @@ impl Http {
     }
 
     /// Takes in what has come, and sends what follows from it.
+    // A function of its own: in one as large as the box's loop would be with it, every value is kept on the stack.
+    #[inline(never)]
     pub fn turn(&mut self, wake: Wake<'_>, outside: &mut impl Outside) {
         self.now = wake.now;
         if self.common.is_stale(wake.now) {
@@ -182,32 +184,46 @@ impl Http {
         }
         if self.handlers.waiting() + self.tcp.waiting() == 1 {
             let deadline = self.deadline();
-            self.flush_by(|to, batch| outside.send_last(to, batch, deadline));
+            self.flush_by(Some(deadline), outside);
         } else {
             self.flush(outside);
         }
     }
 
     /// Sends what there is, and what can then be sent too.
+    #[inline(never)]
     fn flush(&mut self, outside: &mut impl Outside) {
-        let mut freed = self.flush_by(|to, batch| outside.send(to, batch));
+        let mut freed = self.flush_by(None, outside);
         while freed {
             self.carry_on();
-            freed = (self.tcp.any_refused() || self.handlers.any_refused())
-                && self.flush_by(|to, batch| outside.send(to, batch));
+            freed = (self.tcp.any_refused() || self.handlers.any_refused()) && self.flush_by(None, outside);
         }
     }
 
-    fn flush_by(&mut self, mut send: impl FnMut(To, &[u8]) -> bool) -> bool {
+    /// `rest_until`: there is one batch, and nothing to do after it until then.
+    #[inline(never)]
+    fn flush_by(&mut self, rest_until: Option<u64>, outside: &mut impl Outside) -> bool {
         self.batched = 0;
+        let mut send = |to, batch: &[u8]| match rest_until {
+            Some(deadline) => outside.send_last(to, batch, deadline),
+            None => outside.send(to, batch),
+        };
         let freed = self.handlers.flush(|peer, batch| send(To::Handler(peer), batch));
         self.tcp.flush(|peer, batch| send(To::Tcp(peer), batch)) | freed
     }
 
     /// Between two records of a batch, which may be as many as fit: what they have led to is not left to the turn's end.
-    #[inline]
+    #[inline(always)]
     fn between_records(&mut self, outside: &mut impl Outside) {
         self.batched += RECORD;
+        if self.batched > BATCHED || self.is_to_sum_up() || self.log.len() >= MAX_LOG {
+            self.in_between(outside);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn in_between(&mut self, outside: &mut impl Outside) {
         if self.batched > BATCHED {
             self.flush(outside);
             self.give_up_peers();

@@ -17,15 +17,27 @@ pub struct Table {
     slots: Vec<Slot>,
     free: Vec<u16>,
     flows: HashMap<Flow, u16, FixedState>,
-    /// the flow of the last lookup: segments come in runs
-    last: Option<(Flow, u16)>,
+    /// What was looked up last, by the lower bits of the remote port: that is less work than a hash.
+    recent: Box<[Option<(Flow, u16)>; RECENT]>,
     limit: usize,
+}
+
+const RECENT: usize = 64;
+
+fn place_of(flow: &Flow) -> usize {
+    usize::from(flow.remote_port) % RECENT
 }
 
 impl Table {
     /// `limit` is at most 32,768.
     pub fn new(limit: usize, hasher: FixedState) -> Self {
-        Table { slots: Vec::new(), free: Vec::new(), flows: HashMap::with_hasher(hasher), last: None, limit }
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            flows: HashMap::with_hasher(hasher),
+            recent: Box::new([None; RECENT]),
+            limit,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -52,13 +64,14 @@ impl Table {
 
     #[inline]
     pub fn find(&mut self, flow: &Flow) -> Option<u16> {
-        if let Some((last, slot)) = &self.last
-            && last == flow
+        let recent = &mut self.recent[place_of(flow)];
+        if let Some((known, slot)) = recent
+            && known == flow
         {
             return Some(*slot);
         }
         let slot = *self.flows.get(flow)?;
-        self.last = Some((*flow, slot));
+        *recent = Some((*flow, slot));
         Some(slot)
     }
 
@@ -88,7 +101,7 @@ impl Table {
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(slot);
         self.flows.remove(&connection.flow);
-        self.last = None;
+        self.recent[place_of(&connection.flow)] = None;
         Some(connection)
     }
 

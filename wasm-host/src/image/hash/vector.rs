@@ -25,17 +25,27 @@ const PARENT: u8 = 1 << 2;
 
 /// The same as [`hash`], with SSE4.1, which every node has: see [`crate::engine::CPU_FLAGS`].
 pub fn vector_hash(bytes: &[u8]) -> Hash {
-    let mut pieces = Pieces::default();
-    pieces.advance(bytes);
-    pieces.finish(bytes)
+    Pieces::default().finish(bytes)
+}
+
+/// The same with AVX2, which the processor must have: half the instructions.
+pub fn wide_vector_hash(bytes: &[u8]) -> Hash {
+    Pieces { platform: Platform::AVX2, ..Pieces::default() }.finish(bytes)
 }
 
 /// The hash of bytes that come piece by piece and are kept, so that the last piece costs no more than another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pieces {
+    platform: Platform,
     /// The values of complete subtrees, the largest first: one for each bit that is set in the number of groups.
     subtrees: Vec<ChainingValue>,
     groups: usize,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Pieces { platform: Platform::SSE41, subtrees: Vec::new(), groups: 0 }
+    }
 }
 
 impl Pieces {
@@ -45,7 +55,7 @@ impl Pieces {
         let groups = bytes.len().saturating_sub(1) / GROUP;
         let (all, _) = bytes.as_chunks::<GROUP>();
         for group in all.get(self.groups..groups).unwrap_or_default() {
-            let mut value = group_value(group, (self.groups * CHUNKS) as u64);
+            let mut value = group_value(self.platform, group, (self.groups * CHUNKS) as u64);
             self.groups += 1;
             for _ in 0..self.groups.trailing_zeros() {
                 if let Some(left) = self.subtrees.pop() {
@@ -76,11 +86,11 @@ impl Pieces {
 }
 
 /// The chaining value of a subtree of `CHUNKS` chunks, of which the first is number `first`.
-fn group_value(group: &[u8; GROUP], first: u64) -> ChainingValue {
+fn group_value(platform: Platform, group: &[u8; GROUP], first: u64) -> ChainingValue {
     let (chunks, _) = group.as_chunks::<CHUNK_LEN>();
     let chunks: [&[u8; CHUNK_LEN]; CHUNKS] = core::array::from_fn(|index| &chunks[index]);
     let mut values = [0; CHUNKS * OUT_LEN];
-    Platform::SSE41.hash_many(&chunks, &IV, first, IncrementCounter::Yes, 0, CHUNK_START, CHUNK_END, &mut values);
+    platform.hash_many(&chunks, &IV, first, IncrementCounter::Yes, 0, CHUNK_START, CHUNK_END, &mut values);
     let mut count = CHUNKS;
     while count > 1 {
         let children = values;
@@ -88,7 +98,7 @@ fn group_value(group: &[u8; GROUP], first: u64) -> ChainingValue {
         let pairs: [&[u8; BLOCK_LEN]; CHUNKS / 2] = core::array::from_fn(|index| &pairs[index]);
         count /= 2;
         let parents = &mut values[..count * OUT_LEN];
-        Platform::SSE41.hash_many(&pairs[..count], &IV, 0, IncrementCounter::No, PARENT, 0, 0, parents);
+        platform.hash_many(&pairs[..count], &IV, 0, IncrementCounter::No, PARENT, 0, 0, parents);
     }
     let mut value = [0; OUT_LEN];
     value.copy_from_slice(&values[..OUT_LEN]);
@@ -106,6 +116,9 @@ mod tests {
         lengths.extend((1..40).flat_map(|groups| [groups * GROUP, groups * GROUP + 1, groups * GROUP + 5_000]));
         for length in lengths {
             assert_eq!(vector_hash(&bytes[..length]), hash(&bytes[..length]), "{length} bytes");
+            if std::is_x86_feature_detected!("avx2") {
+                assert_eq!(wide_vector_hash(&bytes[..length]), hash(&bytes[..length]), "{length} bytes, AVX2");
+            }
         }
     }
 
