@@ -267,7 +267,7 @@ impl Stack {
 
     /// Whether somebody but the clients of `pearwood:net/tcp` is to get something.
     pub fn has_more_to_deliver(&self) -> bool {
-        self.udp.peers.waiting() != Some(0) || self.names.peers.waiting() != Some(0)
+        self.udp.peers.waiting() + self.names.peers.waiting() > 0
     }
 
     pub fn deliver_udp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
