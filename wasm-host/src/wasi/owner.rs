@@ -71,8 +71,9 @@ fn requests_that_nobody_takes_are_the_clients() {
     client.receive();
     let mut fields = Fields::new(&budget);
     fields.append("a", &vec![b'x'; 120_000]).unwrap();
+    let asks = super::http::Asks { method: "GET", target: "/", authority: "x", scheme: Scheme::Http };
     let sent = (0..1_000).take_while(|_| {
-        let sent = client.send("GET", "/", "x", &fields);
+        let sent = client.send(asks, &fields);
         client.flush().unwrap();
         match sent {
             Ok(sent) => drop(sent),
