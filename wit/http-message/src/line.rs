@@ -34,6 +34,9 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Line<'a>>, R
     let [b' ', rest @ ..] = rest else {
         return if rest.is_empty() { Ok(None) } else { Err(NOT_VALID) };
     };
+    if length == 0 {
+        return Err(NOT_VALID);
+    }
     let target = match rest.first() {
         Some(b'/') => path_length(rest),
         _ => rest.iter().take_while(|byte| byte.is_ascii_graphic()).count(),
@@ -59,7 +62,7 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Line<'a>>, R
         b"POST" => "POST",
         other => text(other)?,
     };
-    if length == 0 || target == 0 {
+    if target == 0 {
         return Err(NOT_VALID);
     }
     if method == "CONNECT" {
