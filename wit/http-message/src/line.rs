@@ -31,8 +31,10 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Line<'a>>, R
     if length > Method::MOST {
         return Err(refuse(501, "no such method here"));
     }
-    let [b' ', rest @ ..] = rest else {
-        return if rest.is_empty() { Ok(None) } else { Err(NOT_VALID) };
+    let rest = match rest {
+        [b' ', rest @ ..] if length > 0 => rest,
+        [] => return Ok(None),
+        _ => return Err(NOT_VALID),
     };
     if length == 0 {
         return Err(NOT_VALID);
