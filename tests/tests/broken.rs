@@ -86,10 +86,11 @@ fn sound() -> Vec<u8> {
     HANDLER.component()
 }
 
-fn write(folder: &Path, api: &[u8], late: &[u8]) {
-    fs::write(folder.join("system.toml"), DECLARED.text()).expect("written");
-    fs::write(folder.join("api.wasm"), api).expect("written");
-    fs::write(folder.join("late.wasm"), late).expect("written");
+/// A sound system.
+fn write(folder: &Path, upload: &str) {
+    fs::write(folder.join("system.toml"), Declared { upload, ..DECLARED }.text()).expect("written");
+    fs::write(folder.join("api.wasm"), sound()).expect("written");
+    fs::write(folder.join("late.wasm"), sound()).expect("written");
 }
 
 /// What is deployed, and how.
@@ -105,7 +106,7 @@ struct Bench {
 impl Bench {
     /// The components of a system with another `api` or `late`, whether they fit together or not.
     fn components(&self, declared: Declared<'_>, api: &[u8], late: &[u8]) -> Components {
-        write(self.folder.path(), &sound(), &sound());
+        write(self.folder.path(), declared.upload);
         let mut components = build::components(self.folder.path()).expect("a sound system");
         components.system = System::parse("system.toml", &declared.text()).expect("a declaration");
         for (name, binary) in [("./api.wasm", api), ("./late.wasm", late)] {
@@ -175,7 +176,7 @@ impl Bench {
 
 fn no_broken_version_does_harm(on: On) {
     let folder = tempfile::tempdir().expect("a folder");
-    write(folder.path(), &sound(), &sound());
+    write(folder.path(), UPLOAD);
     let node = TestNode::start_system(folder.path(), on);
     node.wait_for(0, "listening on port 7327");
     let address = format!("127.0.0.1:{}", node.node.port(7327));
