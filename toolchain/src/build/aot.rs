@@ -62,6 +62,8 @@ impl Compiler {
         let mut hasher = KeyHasher(blake3::Hasher::new());
         // the version of wasmtime, the target, its CPU features, and all settings
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        // and what is taken off afterwards
+        hasher.0.update(b"without symbols");
         hasher.0.update(component);
         hasher.0.finalize().to_hex().to_string()
     }

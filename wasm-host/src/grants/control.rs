@@ -4,7 +4,7 @@
 use crate::{
     arrows::channel::{Ready, Refused, Service, Signal},
     boxes::BoxHandle,
-    executor::{Bell, NORMAL_WEIGHT, yield_now},
+    executor::{Bell, yield_now},
     node::{Answer, Follow, Node, Upload},
 };
 use alloc::{
@@ -133,7 +133,7 @@ impl Control {
     /// From here on it is answered. `handle`: the box.
     pub fn serve(&self, node: &Arc<Node>, handle: &Arc<BoxHandle>) {
         self.0.boot_secret.call_once(|| *node.boot_secret());
-        node.executor().spawn(NORMAL_WEIGHT, serve(self.0.clone(), Arc::downgrade(node), Arc::downgrade(handle)));
+        node.executor().spawn(handle.spec.cpu, serve(self.0.clone(), Arc::downgrade(node), Arc::downgrade(handle)));
     }
 }
 
@@ -345,7 +345,7 @@ impl Service for Control {
     fn send(&self, batch: &[u8]) -> Result<bool, Refused> {
         let records: usize = Records::new(batch).map(|record| record.map(|_| 1)).sum::<Result<_, _>>()?;
         if records > MAX_RECORDS {
-            return Err(Refused::Unfit("more requests at once than its attach says"));
+            return Err(Refused::Unfit("a batch of more records than four for each request that its attach allows"));
         }
         let asked = &mut *self.0.asked.lock();
         if !asked.has_room() {

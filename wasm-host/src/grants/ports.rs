@@ -91,7 +91,8 @@ async fn wait(cx: &mut StoreContextMut<'_, State>, deadline: u64) -> Ready {
     if timed {
         state.timer.clear();
     }
-    // A box that slept has its whole time slice before it. One that did not goes on with the slice that it has.
+    // Ticks of the clock while the box slept do not count: it is preempted at the next one. A box that did not sleep goes on
+    // with the time slice that it has.
     if slept {
         cx.set_epoch_deadline(1);
     }

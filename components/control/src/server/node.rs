@@ -110,10 +110,13 @@ impl Node {
         self.out.len() + self.heard.as_ref().map_or(0, |heard| heard.1.len())
     }
 
-    /// Whether another request may be passed on.
+    /// Whether another request may be passed on. None is while it is judged what one would lead to: nothing comes between
+    /// that and the request itself.
     pub fn has_room(&self) -> bool {
         let long = |asked: &&Asked| !matches!(asked.then, Then::Follow | Then::PassShort);
-        self.out.len() < MUCH && self.asked.len() < self.depth && self.asked.values().filter(long).count() < LONG
+        let judges = self.asked.values().any(|asked| matches!(asked.then, Then::Judge(_)));
+        let longs = self.asked.values().filter(long).count();
+        !judges && self.out.len() < MUCH && self.asked.len() < self.depth && longs < LONG
     }
 
     /// Whether another may be followed.

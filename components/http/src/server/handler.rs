@@ -3,6 +3,7 @@
 use super::{Http, Level, in_words};
 use crate::connection::{CREDIT_STEP, Reading};
 use crate::exchange::Response;
+use crate::response::CONTINUE;
 use crate::server::output::put;
 use message::chunked::{self, LAST_CHUNK, size_line};
 use message::response::{Body, MOST_BYTES};
@@ -17,9 +18,10 @@ impl Http {
         self.fail_all(peer, "it was replaced");
         match Attach::decode(grant) {
             Ok(route) => {
-                self.handlers.attach(peer, ());
-                self.routes.set(peer, route.host, route.path);
-                self.carry_on();
+                if self.handlers.attach(peer, ()) {
+                    self.routes.set(peer, route.host, route.path);
+                    self.carry_on();
+                }
             }
             Err(_) => self.say(Level::Error, format!("handler {peer}: its route is malformed")),
         }
@@ -106,9 +108,16 @@ impl Http {
         if is_interim(status) {
             return self.interim_head(peer, id, status, headers);
         }
-        // Who refuses a request will not read the rest of its body: the client is told that the connection ends with it.
+        // Who refuses a request will not read the rest of its body: the client is told that the connection ends with it. So is
+        // one that waits to be told to go on, since it may leave the body out; if the body is wanted, it is told so before.
         let unread = exchange.request_open && connection.body_of == Some(id) && connection.is_too_much_to_drop();
-        exchange.close |= unread && (exchange.continue_at.take().is_some() || status >= 400);
+        let waited = exchange.continue_at.take().is_some();
+        let ends = if status >= 400 { unread || waited } else { unread && waited };
+        exchange.close |= ends;
+        if waited && !ends {
+            connection.read_at = self.now;
+            self.buffered += put(&mut self.tcp, connection, exchange, self.now, [CONTINUE]);
+        }
         match self.heads.head(exchange, status, headers) {
             Ok(head) => {
                 exchange.response = Response::Body(head.body);
@@ -131,7 +140,8 @@ impl Http {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
         match self.heads.head(exchange, status, headers) {
-            Ok(head) if exchange.is_11 => {
+            // It may be left out, and is not kept for a client that does not read.
+            Ok(head) if exchange.is_11 && exchange.held.is_empty() => {
                 let parts = [head.bytes(), b"\r\n"];
                 self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
             }

@@ -70,6 +70,7 @@ impl Http {
         let mut response = core::mem::take(&mut self.head);
         response::write_own(&mut response, exchange, status, extra, text, &self.common);
         exchange.response = Response::Done;
+        exchange.continue_at = None;
         exchange.record.status = status;
         self.put(id, &response);
         self.head = response;

@@ -27,18 +27,27 @@ const REFUSAL: u64 = 20_000_000;
 const LOGGED: usize = 1024;
 
 impl Http {
+    /// Whether a connection may change to another protocol: not when it is to end soon, nor when half of all have done so,
+    /// since those may stay for as long as something comes now and then.
+    #[cold]
+    fn may_stream(&mut self, peer: u32) -> bool {
+        let streams = self.connections.iter().filter(|(_, it)| matches!(it.reading, Reading::Stream)).count();
+        self.leaves_since(peer).is_none() && streams < self.limits.connections / 2
+    }
+
     /// A whole head has come; `more` came after it.
     pub(super) fn request(&mut self, key: usize, head: &Head<'_>, more: bool) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
+        let (remote, peer) = (connection.remote, connection.peer);
         let method = Method::of(head.method);
         let has_body = head.says.framing != Framing::None;
         let waits_for_continue = has_body && head.says.expects_continue && !more;
-        let wants_upgrade = !head.says.upgrade.is_empty();
+        let wants_upgrade = !head.says.upgrade.is_empty() && self.may_stream(peer);
+        let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let exclusive = !method.is_safe || waits_for_continue || wants_upgrade;
         if exclusive && !connection.exchanges.is_empty() {
             return Next::Wait(0);
         }
-        let (remote, peer) = (connection.remote, connection.peer);
         let scheme = if connection.is_secured { http::Scheme::Https } else { http::Scheme::Http };
         connection.awaits_room = false;
         let choice = self.choose(head);
@@ -98,7 +107,7 @@ impl Http {
                         remote: remote.address,
                         headers: head.headers,
                         scheme,
-                        upgrade: head.says.upgrade,
+                        upgrade: if wants_upgrade { head.says.upgrade } else { "" },
                     };
                     Command::Request { request: id, head }.encode(out.batch());
                     if !has_body {

@@ -106,12 +106,7 @@ async fn live(maker: &Maker<'_>, turn: Arc<Turn>) -> Result<()> {
     turn.is_over.store(true, Relaxed);
     match ended {
         // the runtimes of some languages say at the end of their work that they are done
-        Err(error) if has_exited_well(&error) && begun.count > 0 => {
-            begun.exchanges.iter().for_each(|exchange| {
-                exchange.fail("its instance called exit");
-            });
-            Ok(())
-        }
+        Err(error) if has_exited_well(&error) && begun.count > 0 => Ok(()),
         ended => ended,
     }
 }
@@ -120,17 +115,21 @@ async fn live(maker: &Maker<'_>, turn: Arc<Turn>) -> Result<()> {
 #[derive(Default)]
 struct Begun {
     count: usize,
-    /// those that were not over yet when this was last full
+    /// those that were not over yet when it was last looked
     exchanges: Vec<Arc<Exchange>>,
 }
 
 impl Begun {
     fn push(&mut self, exchange: &Arc<Exchange>) {
-        if self.exchanges.len() == self.exchanges.capacity() {
-            self.exchanges.retain(|exchange| !exchange.is_over());
-        }
         self.exchanges.push(exchange.clone());
         self.count += 1;
+    }
+
+    /// Lets go of those that are over, and of what they take of the box's memory. How many are left: an answer may have
+    /// returned long before its body ends.
+    fn open(&mut self) -> usize {
+        self.exchanges.retain(|exchange| !exchange.is_over());
+        self.exchanges.len()
     }
 }
 
@@ -143,7 +142,7 @@ async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
     // a sixteenth of the memory limit is for tasks
     let tasks = CONCURRENT.min(usize::try_from(handle.spec.memory).unwrap_or(usize::MAX) / 16 / TASK);
     let _tasks = Charge::new(budget, tasks * TASK).ok_or_else(|| footprint::no_room(handle))?;
-    let state = State::within(footprint::pay(handle, budget, 0)?, handle, *platform, timer).turning(&turns);
+    let state = State::within(footprint::pay(handle, budget, 0)?, handle, *platform, &timer.another()).turning(&turns);
     let mut store = maker.store(state);
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(tasks);
@@ -154,46 +153,55 @@ async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
     }
 
     let concurrency = handle.spec.concurrency.max(1) as usize;
-    let mut life = pin!(store.run_concurrent(async |accessor| {
-        let mut working = Work::new();
-        core::future::poll_fn(|cx| {
-            loop {
-                while working.len() < concurrency
-                    && !turn.is_over.load(Relaxed)
-                    && let Some(request) = server.next()
-                {
-                    begun.push(&request.exchange);
-                    working.push(Box::pin(answer(accessor, function, request, handle)));
-                    if begun.count.is_multiple_of(LOOK) && handles(accessor) > HANDLES * (1 + working.len()) {
-                        turn.is_over.store(true, Relaxed);
+    let ended = {
+        let mut life = pin!(store.run_concurrent(async |accessor| {
+            let mut working = Work::new();
+            core::future::poll_fn(|cx| {
+                loop {
+                    while working.len() < concurrency
+                        && !turn.is_over.load(Relaxed)
+                        && let Some(request) = server.next()
+                    {
+                        begun.push(&request.exchange);
+                        working.push(Box::pin(answer(accessor, function, request, handle)));
+                        if begun.count.is_multiple_of(LOOK) && handles(accessor) > HANDLES * (1 + begun.open()) {
+                            turn.is_over.store(true, Relaxed);
+                        }
+                    }
+                    match working.poll_next_unpin(cx) {
+                        Poll::Ready(Some(Ok(()))) => drop(begun.open()),
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                        Poll::Ready(None) | Poll::Pending => break,
                     }
                 }
-                match working.poll_next_unpin(cx) {
-                    Poll::Ready(Some(Ok(()))) => {}
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                    Poll::Ready(None) | Poll::Pending => break,
+                *turn.giver.lock() = Some(cx.waker().clone());
+                if turn.is_over.load(Relaxed) && working.is_empty() {
+                    // bodies may still be under way
+                    begun.exchanges.retain(|exchange| !exchange.over(cx));
+                    if begun.exchanges.is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
+                Poll::Pending
+            })
+            .await
+        }));
+        core::future::poll_fn(|cx| {
+            // it has come to where it waits, unless it was made to
+            if !turns.take_preempted() {
+                turns.waits(handle);
             }
-            *turn.giver.lock() = Some(cx.waker().clone());
-            if turn.is_over.load(Relaxed) && working.is_empty() {
-                // bodies may still be under way
-                begun.exchanges.retain(|exchange| !exchange.over(cx));
-                if begun.exchanges.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-            Poll::Pending
+            life.as_mut().poll(cx).map(|ended| ended.and_then(|ended| ended))
         })
         .await
-    }));
-    core::future::poll_fn(|cx| {
-        // it has come to where it waits, unless it was made to
-        if !turns.take_preempted() {
-            turns.waits(handle);
+    };
+    // before the instance is dropped, and with it what it writes: that would end as if it were whole
+    if ended.as_ref().is_err_and(has_exited_well) {
+        for exchange in &begun.exchanges {
+            exchange.fail("its instance called exit");
         }
-        life.as_mut().poll(cx).map(|ended| ended.and_then(|ended| ended))
-    })
-    .await
+    }
+    ended
 }
 
 /// How many handles an instance holds: resources, and tasks, streams, futures and the like.
