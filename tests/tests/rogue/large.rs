@@ -7,12 +7,13 @@ use std::{fs, path::Path, time::Instant};
 /// A box that does its misdeed whenever it is started, what it may have, and what the log then says.
 type Large = (&'static str, &'static str, &'static str);
 
-const PASSING: [Large; 4] = [
+const PASSING: [Large; 5] = [
     // all calls went as they should
     ("caller", "40 MiB", "integer divide by zero"),
     ("write", "40 MiB", "passed too much in one call"),
     ("list", "40 MiB", "passed too much in one call"),
     ("line", "40 MiB", "passed too much in one call"),
+    ("memory", "80 MiB", "the node has no memory left for it"),
 ];
 
 const INSTANCES: [Large; 2] = [
@@ -33,6 +34,7 @@ fn nothing_that_is_passed_is_larger_than_a_small_node() {
     for name in ["write", "list", "line"] {
         component(folder.path(), name, &passing(name, LARGE));
     }
+    component(folder.path(), "memory", &many("(memory 960)", 1, 1));
     let callee = "[box.callee]\ncomponent = \"./callee.wasm\"\nmemory = \"4 MiB\"\n";
     let rogues = whenever_started(folder.path(), callee, &PASSING, "64M");
     let callee = rogues.node.box_status("callee");
