@@ -84,14 +84,17 @@ pub fn no_room(handle: &BoxHandle) -> Error {
     Error::new(NoRoom { limit: handle.spec.memory, needed })
 }
 
-/// A call passed more to the node than it may.
+/// What wasmtime's reason for an instance's end means here, if that says more.
 pub fn explain(reason: &str) -> Option<alloc::string::String> {
-    reason.starts_with("too much data is being copied").then(|| {
-        format!(
-            "passed too much in one call: lists and strings for WASI's functions have {} KiB together",
-            TRANSFER >> 10
-        )
-    })
+    if reason.starts_with("too much data is being copied") {
+        let most = TRANSFER >> 10;
+        return Some(format!(
+            "passed too much in one call: lists and strings for WASI's functions have {most} KiB together"
+        ));
+    }
+    // the number is Linux's on all platforms, and only memory that cannot be mapped fails by it
+    let no_memory = "the node has no memory left for it: give the node more, or other boxes less";
+    reason.contains("os error 12").then(|| no_memory.into())
 }
 
 #[cfg(all(test, feature = "build"))]

@@ -9,8 +9,8 @@
 //! | `net?N`, `http?N` | sends one valid batch of N bytes to that box |
 //! | `records?N` | sends N small records in one batch |
 //! | `flood?N` | sends N small records in batches of the largest size |
-//! | `credit?PATH` | asks the box `greedy2` for that, and gives it 4 GB of credit, three times |
-//! | `deaf?N` | asks the box `greedy2` N times, and takes none of the answers |
+//! | `credit?N,PATH` | asks another box for that with a body of N bytes, and gives it 4 GB of credit, three times |
+//! | `deaf?N,PATH` | asks another box for that, N times, and takes none of the answers |
 //! | any other | it answers |
 
 use bindings::{
@@ -21,9 +21,10 @@ use bindings::{
         net::{names, tcp},
     },
 };
+use std::cell::RefCell;
 use wit::{
-    Batch, Peer, Records,
-    http::{Command, Event, Head, Scheme},
+    Batch, Peer, Record, Records,
+    http::{Attach, Command, Event, Head, Scheme},
 };
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
@@ -75,9 +76,11 @@ impl Guest for Greedy {
                 }
             }
             // what others have said meanwhile
-            for port in [tcp::client(&[]), names::client(&[]), handler::client(&[])] {
+            for port in [tcp::client(&[]), names::client(&[])] {
                 receive(port);
             }
+            let batch = receive(handler::client(&[]));
+            Records::new(&batch).flatten().for_each(|record| note(&record));
         }
     }
 }
@@ -86,7 +89,8 @@ impl Guest for Greedy {
 const BATCH: usize = wit::MAX_BATCH;
 
 fn misbehave(what: &str, query: &str, peer: u32, request: u32) -> String {
-    let count = query.parse().unwrap_or(1);
+    let (count, path) = query.split_once(',').unwrap_or((query, ""));
+    let count = count.parse().unwrap_or(1);
     match what {
         "listen" => {
             let mut batch = Batch::new();
@@ -127,23 +131,22 @@ fn misbehave(what: &str, query: &str, peer: u32, request: u32) -> String {
             let http = repeat(rounds, || send(handler::service(&[]), peer, batch.as_bytes()));
             format!("{net} {http}")
         }
-        "credit" => {
-            let batch = ask(0, query);
-            send(handler::client(&[]), 0, batch.as_bytes());
-            for _ in 0..3 {
-                let mut batch = Batch::new();
-                Command::Credit { request: 0, bytes: u32::MAX }.encode(&mut batch);
-                send(handler::client(&[]), 0, batch.as_bytes());
+        "credit" => match service(path) {
+            Some(service) => format!("{} bytes", give(service, path, count)),
+            None => "it is not there".into(),
+        },
+        "deaf" => match service(path) {
+            Some(service) => {
+                let mut number = 1_000;
+                repeat(count, || {
+                    number += 1;
+                    let mut batch = ask(number, path);
+                    Command::End { request: number }.encode(&mut batch);
+                    send(handler::client(&[]), service, batch.as_bytes())
+                })
             }
-            format!("{} bytes", hear(0))
-        }
-        "deaf" => {
-            let mut number = 1_000;
-            repeat(count, || {
-                number += 1;
-                send(handler::client(&[]), 0, ask(number, "/greedy2/bytes?1000").as_bytes())
-            })
-        }
+            None => "it is not there".into(),
+        },
         _ => "fine".into(),
     }
 }
@@ -164,11 +167,12 @@ fn small(count: usize) -> Batch {
     batch
 }
 
+/// A request whose body is to come.
 fn ask(request: u32, target: &str) -> Batch {
     let head = Head {
-        method: "GET",
+        method: "POST",
         target,
-        authority: b"greedy2",
+        authority: b"greedy",
         remote: std::net::Ipv6Addr::LOCALHOST,
         headers: b"",
         scheme: Scheme::Http,
@@ -176,25 +180,67 @@ fn ask(request: u32, target: &str) -> Batch {
     };
     let mut batch = Batch::new();
     Command::Request { request, head }.encode(&mut batch);
-    Command::End { request }.encode(&mut batch);
     batch
 }
 
-/// How many bytes come as an answer.
-fn hear(asked: u32) -> usize {
-    let mut heard = 0;
+/// The box that requests for that path go to: the path of its arrow begins it.
+fn service(path: &str) -> Option<u32> {
+    SERVICES.with_borrow(|services| services.iter().find(|(_, of)| path.starts_with(of)).map(|(peer, _)| *peer))
+}
+
+thread_local! {
+    /// Those that are there, and the paths of the arrows to them.
+    static SERVICES: RefCell<Vec<(u32, String)>> = RefCell::default();
+}
+
+/// Notes which services come and go.
+fn note(record: &Record<'_>) {
+    SERVICES.with_borrow_mut(|services| match Peer::decode(record) {
+        Some(Peer::Attach(peer, grant)) => {
+            let path = Attach::decode(grant).map_or("", |attach| attach.path);
+            services.push((peer, path.into()));
+        }
+        Some(Peer::Detach(peer, _)) => services.retain(|(known, _)| *known != peer),
+        _ => {}
+    });
+}
+
+/// Asks with a body of so many bytes and far too much credit, and says how many bytes come as an answer.
+fn give(service: u32, path: &str, mut body: usize) -> usize {
+    const REQUEST: u32 = 0;
+    let mut batch = ask(REQUEST, path);
+    for _ in 0..3 {
+        Command::Credit { request: REQUEST, bytes: u32::MAX }.encode(&mut batch);
+    }
+    let (mut permitted, mut has_ended, mut heard) = (wit::INITIAL_CREDIT as usize, false, 0);
     loop {
-        let batch = receive(handler::client(&[]));
-        for record in Records::new(&batch).flatten() {
-            if matches!(Peer::decode(&record), Some(Peer::Detach(..))) {
+        let part = body.min(permitted).min(BATCH / 2);
+        if batch.as_bytes().is_empty() && part > 0 {
+            Command::Body { request: REQUEST, data: &vec![0; part] }.encode(&mut batch);
+            (body, permitted) = (body - part, permitted - part);
+        }
+        if body == 0 && !has_ended {
+            Command::End { request: REQUEST }.encode(&mut batch);
+            has_ended = true;
+        }
+        if !batch.as_bytes().is_empty() && send(handler::client(&[]), service, batch.as_bytes()) {
+            batch = Batch::new();
+        }
+        let received = receive(handler::client(&[]));
+        for record in Records::new(&received).flatten() {
+            note(&record);
+            if matches!(Peer::decode(&record), Some(Peer::Detach(peer, _)) if peer == service) {
                 return heard;
             }
             match Event::decode(&record) {
-                Ok(Event::Body { request, data }) if request == asked => heard += data.len(),
-                Ok(Event::End { request } | Event::Failed { request, .. }) if request == asked => return heard,
+                Ok(Event::Body { request: REQUEST, data }) => heard += data.len(),
+                Ok(Event::Credit { request: REQUEST, bytes }) => permitted += bytes as usize,
+                Ok(Event::End { request: REQUEST } | Event::Failed { request: REQUEST, .. }) => return heard,
                 _ => {}
             }
         }
-        wait(u64::MAX);
+        if received.is_empty() && (body == 0 || permitted == 0 || !batch.as_bytes().is_empty()) {
+            wait(u64::MAX);
+        }
     }
 }

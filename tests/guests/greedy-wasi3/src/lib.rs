@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ask?N,HOST` | makes N requests to that host, with headers of 120 KB, and drops each future |
 //! | `zero` | waits for no time, for ever |
+//! | `wait` | waits for a day |
 //! | any other | it answers |
 
 use bindings::{
@@ -35,15 +36,15 @@ mod bindings {
             "../../../wit/deps/wasi-0.3/http.wit",
         ],
         inline: "
-            package example:greedy3;
-            world greedy3 {
+            package example:greedy-wasi3;
+            world greedy-wasi3 {
                 import wasi:clocks/monotonic-clock@0.3.2;
                 import wasi:http/types@0.3.2;
                 import wasi:http/client@0.3.2;
                 export wasi:http/handler@0.3.2;
             }
         ",
-        world: "example:greedy3/greedy3",
+        world: "example:greedy-wasi3/greedy-wasi3",
         generate_all,
     });
     use super::Greedy;
@@ -69,6 +70,10 @@ impl Guest for Greedy {
             "zero" => loop {
                 wait_for(0).await;
             },
+            "wait" => {
+                wait_for(86_400_000_000_000).await;
+                Ok(say("it is tomorrow"))
+            }
             _ => Ok(say("fine")),
         }
     }

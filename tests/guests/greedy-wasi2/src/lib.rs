@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ask?N,HOST` | makes N requests to that host, with headers of 120 KB, and drops each future |
 //! | `zero` | waits until now, for ever |
+//! | `wait` | waits for a day |
 //! | `write?N`, `zeroes?N`, `splice?N` | writes N bytes of a body at once, however few are permitted |
 //! | `bytes?N` | answers with N bytes, as they are permitted |
 //! | any other | it answers |
@@ -34,15 +35,15 @@ mod bindings {
             "../../../wit/deps/wasi-0.2/http.wit",
         ],
         inline: "
-            package example:greedy2;
-            world greedy2 {
+            package example:greedy-wasi2;
+            world greedy-wasi2 {
                 import wasi:clocks/monotonic-clock@0.2.12;
                 import wasi:http/types@0.2.12;
                 import wasi:http/outgoing-handler@0.2.12;
                 export wasi:http/incoming-handler@0.2.12;
             }
         ",
-        world: "example:greedy2/greedy2",
+        world: "example:greedy-wasi2/greedy-wasi2",
         generate_all,
     });
     use super::Greedy;
@@ -62,6 +63,10 @@ impl Guest for Greedy {
             "zero" => loop {
                 subscribe_duration(0).block();
             },
+            "wait" => {
+                subscribe_duration(86_400_000_000_000).block();
+                "it is tomorrow".into()
+            }
             "write" | "zeroes" | "splice" | "bytes" => return at_once(path, number, &request, response),
             _ => "fine".into(),
         };
@@ -106,6 +111,7 @@ fn at_once(path: &str, count: usize, request: &IncomingRequest, response: Respon
             let from = incoming.stream().expect("it is the first");
             while stream.splice(&from, count as u64).is_ok() {
                 from.subscribe().block();
+                stream.subscribe().block();
             }
         }
         _ => {
