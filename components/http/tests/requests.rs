@@ -2,6 +2,7 @@
 
 mod common;
 use common::{Bench, responses};
+use wit::http::Event as FromHandler;
 
 const GET: &str = "GET /a?b HTTP/1.1\r\nHost: example.org\r\nUser-Agent: t\r\nAccept: */*\r\n\r\n";
 
@@ -139,6 +140,27 @@ fn expect_continue_is_answered_when_the_handler_has_the_request() {
     bench.respond_text(bench.last().id, "x");
     bench.wait(common::SECOND);
     assert!(bench.take(third).ends_with("xHTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+#[test]
+fn no_100_continue_comes_within_or_behind_an_answer() {
+    for status in [200, 403] {
+        let mut bench = Bench::new();
+        let client = bench.connect();
+        bench.send(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+        let id = bench.last().id;
+        bench.event(FromHandler::Response { request: id, status, headers: b"content-length: 4\r\n" });
+        bench.wait(common::SECOND);
+        bench.event(FromHandler::Body { request: id, data: b"body" });
+        bench.turn();
+        let answer = bench.take(client);
+        // the body is asked for before the answer to it; or it is not wanted, and the client need not send it
+        let before = if status == 200 { "HTTP/1.1 100 Continue\r\n\r\n" } else { "" };
+        let answer = answer.strip_prefix(before).unwrap_or_else(|| panic!("{answer}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("\r\n\r\nbody"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert_eq!(answer.contains("Connection: close"), status == 403, "{answer}");
+    }
 }
 
 #[test]
