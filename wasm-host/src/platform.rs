@@ -80,8 +80,8 @@ pub trait Nic: Send + Sync {
     /// Appends received frames to `batch` until there are no more or it holds `limit` bytes.
     fn receive(&self, batch: &mut wit::Batch, limit: usize);
 
-    /// Queues all frames of a batch, passes records of other kinds over, and notifies the card once. What finds no room waits for some; what is
-    /// too much to wait is dropped and counted.
+    /// Queues all frames of a batch, and notifies the card once. Records of kinds other than that of a frame are passed over.
+    /// Frames that do not fit in the card's ring wait for room; beyond a bound they are dropped and counted.
     fn transmit(&self, frames: wit::Records<'_>);
 }
 

@@ -1,7 +1,8 @@
 //! What a box does as a peer: who is at the other ends of a port, what waits for each, and who is being let go.
 //!
-//! A turn is: note who has come and gone ([`incoming`](crate::incoming)), write to outboxes, [`Peers::flush`]. A call costs the same
-//! however many peers there are, unless it says that it looks at all that have something waiting.
+//! A turn is: note who has come and gone ([`incoming`](crate::incoming)), write to outboxes, [`Peers::flush`]. Writing costs the
+//! same however many peers there are. What looks at all that have something waiting says so; what is done when a peer comes,
+//! goes, or asks for one thing more ([`Peers::may_have`]) looks at all peers.
 
 use crate::{MAX_BATCH, Outbox, Peer};
 use alloc::{vec, vec::Vec};

@@ -8,13 +8,15 @@ use core::{alloc::Layout, ptr::null_mut};
 
 /// Sizes are rounded up to multiples of this, which is also what a block is aligned to at most.
 const STEP: usize = 32;
-/// Blocks up to 1 KiB are kept,
+/// Blocks up to 1 KiB are kept.
 const CLASSES: usize = 32;
-/// and at most so many of each size: of the smaller ones more, which hold less.
+/// The most blocks of one size up to 256 bytes,
 const KEPT: usize = 24;
+/// and of a larger one.
+const KEPT_LARGE: usize = 4;
 
 const fn kept(class: usize) -> usize {
-    if class < CLASSES / 4 { KEPT } else { 4 }
+    if class < CLASSES / 4 { KEPT } else { KEPT_LARGE }
 }
 
 pub struct Recycler {
@@ -76,8 +78,7 @@ impl Recycler {
         if usize::from(*count) >= kept(class) {
             return false;
         }
-        let Some(place) = self.kept[class].get_mut(usize::from(*count)) else { return false };
-        *place = block;
+        self.kept[class][usize::from(*count)] = block;
         *count += 1;
         true
     }
