@@ -82,6 +82,8 @@ struct Asked {
     is_blocked: bool,
     /// which of those that are followed is looked at first
     turn: usize,
+    /// A request was answered last: what is followed has its turn, so that it comes even where somebody asks without end.
+    has_answered: bool,
 }
 
 struct Ticket {
@@ -187,29 +189,38 @@ impl Shared {
         if asked.waiting() >= WAITING {
             return Poll::Pending;
         }
+        if mem::take(&mut asked.has_answered) && self.tell_followed(asked, &node, cx) {
+            return Poll::Ready(Work::Told);
+        }
         let instance = asked.instance;
         for Ticket { number, state } in &mut asked.tickets {
             let State::Waits { by, request } = state else { continue };
             let (by, request) = (mem::take(by), mem::take(request));
             *state = State::Taken;
+            asked.has_answered = true;
             return Poll::Ready(Work::Answer { instance, ticket: *number, by, request });
         }
+        if self.tell_followed(asked, &node, cx) { Poll::Ready(Work::Told) } else { Poll::Pending }
+    }
+
+    /// Answers one request that is followed, if there is something to tell.
+    fn tell_followed(&self, asked: &mut Asked, node: &Arc<Node>, cx: &mut Context<'_>) -> bool {
         let count = asked.tickets.len();
         for step in 0..count {
             let at = (asked.turn + step) % count;
             let Ticket { number, state: State::Followed(follow, is_wanted @ true) } = &mut asked.tickets[at] else {
                 continue;
             };
-            follow.listen(&node, cx.waker());
-            let Some(response) = follow.next(&node) else { continue };
+            follow.listen(node, cx.waker());
+            let Some(response) = follow.next(node) else { continue };
             let (ticket, is_last) = (*number, !matches!(response, Response::More(_)));
             *is_wanted = false;
             asked.turn = at + 1;
             self.tell(asked, ticket, &response, is_last);
             self.unblock(asked);
-            return Poll::Ready(Work::Told);
+            return true;
         }
-        Poll::Pending
+        false
     }
 
     fn answered(&self, asked: &mut Asked, ticket: u32, answer: Answer) {

@@ -94,6 +94,22 @@ fn lines_come_when_they_are_written_and_are_asked_for() {
     assert_eq!(text(&refused), "there is no box `six`; there are two, control");
 }
 
+/// Who asks again and again does not keep from others what they follow.
+#[test]
+fn what_is_followed_comes_between_other_answers() {
+    let running = with_power(POWER).unwrap();
+    let mut asking = Asking::of_control(&running);
+    let two = running.node.find("two").unwrap();
+    let logs = manage::encode(&Request::Logs { name: Some("two"), follow: true });
+    let system = manage::encode(&Request::System);
+    two.note(Level::Info, "one");
+    let mut commands = vec![ask(1, &logs)];
+    commands.extend((2..12).map(|ticket| ask(ticket, &system)));
+    assert!(asking.send(&commands).unwrap());
+    let tickets: Vec<u32> = asking.answers().iter().map(|(ticket, ..)| *ticket).collect();
+    assert_eq!((tickets[..2].contains(&1), tickets.len()), (true, 11), "{tickets:?}");
+}
+
 /// More lines than one answer has: all come, in pieces, whether they are followed or not.
 #[test]
 fn a_long_log_comes_in_pieces() {
