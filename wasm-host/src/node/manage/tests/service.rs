@@ -185,7 +185,7 @@ fn who_asks_too_much_is_refused() {
     refused(asking.send(&follows), "more requests at once than its attach says");
     asking.control().renew();
     let nexts = vec![Command::Next { ticket: 1 }; 2_000];
-    refused(asking.send(&nexts), "more requests at once than its attach says");
+    refused(asking.send(&nexts), "a batch of more records than four for each request that its attach allows");
     refused(asking.send(&[follows[0], follows[0]]), "a request by the ticket of another that is under way");
     let part = |ticket, data| Command::Part { ticket, data };
     asking.control().renew();
