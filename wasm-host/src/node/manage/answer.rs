@@ -33,12 +33,11 @@ impl Node {
                 Ok(()) => return Answer::Follow(Follow::logs(*name, *follow)),
                 Err(why) => Response::Refused(why),
             },
-            Request::Watch { number } => match (self.deployments.find(*number), history::one(self, *number)) {
-                (Some(deployment), _) if deployment.outcome().is_none() => {
+            Request::Watch { number } => match self.deployments.find(*number) {
+                Some(deployment) if deployment.outcome().is_none() => {
                     return Answer::Follow(Follow::watch(deployment));
                 }
-                (_, Some(record)) => Response::Text(record),
-                (_, None) => Response::Refused(format!("there was no deployment {number}")),
+                _ => history::one(self, *number).ok_or_else(|| format!("there was no deployment {number}")).into(),
             },
             Request::Describe => Response::Text(status::json(self)),
             Request::System => Response::Text(self.source()),

@@ -8,7 +8,7 @@ use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
 };
-use alloc::{collections::BTreeSet, sync::Arc};
+use alloc::sync::Arc;
 use core::{
     fmt,
     net::Ipv6Addr,
@@ -24,20 +24,13 @@ use wit::{
 pub struct Client {
     hub: Arc<Hub>,
     budget: Arc<Budget>,
-    services: Mutex<Services>,
+    /// Which box is for which requests. One that is gone keeps its place.
+    routes: Mutex<Routes>,
     next: AtomicU32,
 }
 
 /// What a request's record takes beside its texts, at most.
 const HEAD: usize = 64;
-
-/// Which box is for which requests. One that is gone keeps its place.
-#[derive(Debug, Default)]
-struct Services {
-    routes: Routes,
-    /// those that are there
-    there: BTreeSet<u32>,
-}
 
 /// What a box asks for.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +68,7 @@ impl fmt::Display for Denied {
 impl Client {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
         let (hub, budget) = (Hub::new(port, budget), budget.clone());
-        Arc::new(Client { hub, budget, services: Mutex::default(), next: AtomicU32::new(0) })
+        Arc::new(Client { hub, budget, routes: Mutex::default(), next: AtomicU32::new(0) })
     }
 
     /// Takes in what services have said.
@@ -86,18 +79,13 @@ impl Client {
                 Incoming::Attach(peer, grant) => {
                     self.hub.attach(peer);
                     let route = Attach::decode(grant).unwrap_or(Attach { host: "", path: "" });
-                    let mut services = self.services.lock();
-                    services.routes.set(peer, route.host, route.path);
-                    services.there.insert(peer);
+                    self.routes.lock().set(peer, route.host, route.path);
                 }
                 Incoming::Retire(peer) => {
-                    self.services.lock().routes.remove(peer);
+                    self.routes.lock().remove(peer);
                     self.hub.retire(peer);
                 }
-                Incoming::Detach(peer, why) => {
-                    self.services.lock().there.remove(&peer);
-                    self.hub.detach(peer, why);
-                }
+                Incoming::Detach(peer, why) => self.hub.detach(peer, why),
                 Incoming::Record(peer, record) => {
                     if let Ok(event) = Event::decode(&record) {
                         self.event(peer, event);
@@ -146,7 +134,7 @@ impl Client {
         if !fits {
             return Err(Denied::TooLong);
         }
-        let peer = self.services.lock().find(authority, target)?;
+        let peer = self.find(authority, target)?;
         let charge = Charge::new(&self.budget, Exchange::SIZE + INITIAL_CREDIT as usize).ok_or(Denied::NoMemory)?;
         let id = self.next.fetch_add(1, Relaxed);
         let paid = (Exchange::SIZE, charge);
@@ -171,6 +159,17 @@ impl Client {
         Ok((exchange, reader))
     }
 
+    fn find(&self, authority: &str, target: &str) -> Result<u32, Denied> {
+        let routes = self.routes.lock();
+        match routes.find(authority, target) {
+            Some(peer) if self.hub.is_attached(peer) => Ok(peer),
+            Some(_) => Err(Denied::Down),
+            // those that have never been there are not known yet
+            None if routes.is_empty() => Err(Denied::Down),
+            None => Err(Denied::NoArrow),
+        }
+    }
+
     /// Sends what has been said to services.
     pub fn flush(&self) -> Result<(), Refused> {
         self.hub.flush()
@@ -180,17 +179,5 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.hub.close();
-    }
-}
-
-impl Services {
-    fn find(&self, authority: &str, target: &str) -> Result<u32, Denied> {
-        match self.routes.find(authority, target) {
-            Some(peer) if self.there.contains(&peer) => Ok(peer),
-            Some(_) => Err(Denied::Down),
-            // those that have never been there are not known yet
-            None if self.routes.is_empty() => Err(Denied::Down),
-            None => Err(Denied::NoArrow),
-        }
     }
 }

@@ -57,7 +57,7 @@ struct Line {
     charge: Charge,
     /// A body or a credit waits for room.
     is_waited_for: bool,
-    /// The flush under way has something for it.
+    /// It has been offered something that it had not taken when this was last looked at.
     is_offered: bool,
     /// It is sent nothing more, and not heard, until it attaches again.
     is_cut_off: bool,
@@ -120,6 +120,10 @@ impl Hub {
     /// Nothing new is begun with the peer: it is let go when nothing is open.
     pub fn retire(&self, peer: u32) {
         self.lines.lock().retire(peer);
+    }
+
+    pub fn is_attached(&self, peer: u32) -> bool {
+        self.lines.lock().is_attached(peer)
     }
 
     pub fn any_attached(&self) -> bool {
@@ -211,15 +215,20 @@ impl Hub {
         while more {
             more = false;
             for peer in lines.numbers() {
-                if let Some((line, out)) = lines.both(peer) {
+                // looked at first: what is opened counts as having something to send
+                let waits = lines.waiting_for(peer) > Some(0);
+                if (waits || lines.get(peer).is_some_and(|line| !line.refusals.is_empty()))
+                    && let Some((line, out)) = lines.both(peer)
+                {
                     line.offer(out);
                 }
             }
             lines.flush(&mut send);
             for peer in lines.numbers() {
-                let Some((line, out)) = lines.both(peer).filter(|(line, out)| line.is_offered && out.is_empty()) else {
+                if lines.waiting_for(peer) != Some(0) || !lines.get(peer).is_some_and(|line| line.is_offered) {
                     continue;
-                };
+                }
+                let Some((line, out)) = lines.both(peer) else { continue };
                 line.taken(out);
                 more |= !line.refusals.is_empty();
                 if core::mem::take(&mut line.is_waited_for) {
@@ -294,11 +303,12 @@ impl Line {
         {
             refusal.encode(out.batch());
         }
-        self.is_offered = !out.is_empty();
+        self.is_offered |= !out.is_empty();
     }
 
     /// The peer has taken all that was offered: memory is given back, as more is not always needed.
     fn taken(&mut self, out: &mut Outbox) {
+        self.is_offered = false;
         out.keep(2 * BASE);
         if self.refusals.is_empty() {
             self.refusals = Vec::new();
