@@ -184,7 +184,7 @@ impl Calls {
             return true;
         }
         let held = self.held + count;
-        let granted = held <= self.limit && self.charge.resize(held * size_of::<Handle>());
+        let granted = held <= self.limit && self.charge.resize(held * ENTRY);
         if granted {
             self.held = held;
             if !self.queues.iter().any(|queue| queue.id() == from.id()) {
@@ -197,10 +197,14 @@ impl Calls {
     pub(super) fn give(&mut self, count: usize) {
         if count > 0 {
             self.held = self.held.saturating_sub(count);
-            self.charge.resize(self.held * size_of::<Handle>());
+            self.charge.resize(self.held * ENTRY);
         }
     }
 }
+
+/// What the node holds for a resource in another store than its own: an entry of the queue's table, and one in the table
+/// of the store that it lives in.
+const ENTRY: usize = 2 * size_of::<Handle>();
 
 impl Drop for Calls {
     fn drop(&mut self) {

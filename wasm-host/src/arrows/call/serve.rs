@@ -79,6 +79,7 @@ pub async fn serve<T: Host>(
         (functions.exporter, functions.next) = (component, None);
     }
     let copies = store.hostcall_fuel();
+    let handles = store.max_component_handles();
     let mut known = Known { queue, instance, exports, functions: Vec::new() };
     // wasmtime runs nothing concurrent within something concurrent
     let task = store.data().task().filter(|_| queue.limits().within && Engine::same(store.engine(), &queue.0.engine));
@@ -87,13 +88,15 @@ pub async fn serve<T: Host>(
         let (during, result) = match seat.next().await {
             Work::Replaced => return Ended::Replaced,
             Work::Closed(reason) => return Ended::Closed(reason),
-            Work::Call { index, function, path, params } => {
+            Work::Call { index, function, path, params, lent } => {
                 let Some(callee) = known.function(store, function) else {
                     seat.post(index, Err(CallError::Missing));
                     continue;
                 };
                 store.data_mut().waits();
                 store.data_mut().calls().path = path;
+                // The store counts what others hold as well, which they have paid for.
+                store.set_max_component_handles(handles.saturating_add(lent));
                 // wasmtime lets the result be no larger than what is paid ahead for it
                 let paid = if callee.is_small { None } else { store.data_mut().calls().pay_ahead(queue.most()) };
                 if let Some(paid) = &paid {

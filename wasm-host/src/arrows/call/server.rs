@@ -25,6 +25,8 @@ pub(super) enum Work {
         function: usize,
         path: Path,
         params: Message<Argument>,
+        /// resources of the box that others hold meanwhile
+        lent: usize,
     },
     Drop(ResourceAny),
     /// Hand the state over.
@@ -171,10 +173,11 @@ impl State {
             return (retired && !self.is_held(id)).then_some((Work::Replaced, None));
         };
         let index = self.waiting.remove(place)?;
+        let lent = self.lent();
         let call = &mut self.calls[index];
         match core::mem::replace(&mut call.phase, Phase::Running { expired: false }) {
             Phase::Waiting { params, .. } => {
-                let work = Work::Call { index, function: call.function, path: call.path, params };
+                let work = Work::Call { index, function: call.function, path: call.path, params, lent };
                 Some((work, Some(Job::Call(index))))
             }
             // Only those that wait are in `waiting`.

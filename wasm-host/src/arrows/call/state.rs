@@ -187,6 +187,15 @@ impl State {
             })
     }
 
+    /// Resources of the box that others hold, or are about to.
+    pub fn lent(&self) -> usize {
+        let posted = self.calls.iter().map(|(_, call)| match &call.phase {
+            Phase::Done(Ok(answer)) => answer.message.handles.len(),
+            _ => 0,
+        });
+        self.handles.len() + posted.sum::<usize>()
+    }
+
     /// Has the watcher look again if it sleeps beyond `due`.
     pub fn arm(&mut self, due: Nanos) -> Option<Waker> {
         if due < self.watched { self.watcher.take() } else { None }

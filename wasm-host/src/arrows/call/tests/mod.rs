@@ -48,6 +48,8 @@ pub struct Node {
     pub budget: Arc<Budget>,
     /// counts all calls
     pub meter: Option<Arc<Meter>>,
+    /// of a callee's store
+    pub own_handles: usize,
 }
 
 struct Wake {
@@ -155,6 +157,7 @@ impl Node {
             gate: Gate::default(),
             budget: Budget::new(1 << 30),
             meter: None,
+            own_handles: 10_000,
         }
     }
 
@@ -257,6 +260,7 @@ impl Node {
     ) -> Outcome<Ended> {
         let linker = self.linker(component, guest.name, arrows).unwrap();
         let mut store = self.store();
+        store.set_max_component_handles(self.own_handles);
         let (queue, component) = (guest.queue.clone(), component.clone());
         let ended = self.spawn(async move {
             let instance = linker.instantiate_async(&mut store, &component).await.unwrap();

@@ -22,10 +22,11 @@ const ROGUE: &str = r#"
     world caller {
         import api;
         // How many of so many calls failed: with a text of that size, with a list of so many texts that are all in the
-        // same place, of those that return things, of those that return bytes.
+        // same place, of those that return things, which are dropped or kept, of those that return bytes.
         export text: func(calls: u32, size: u32) -> u32;
         export texts: func(calls: u32, size: u32, count: u32) -> u32;
         export things: func(calls: u32, count: u32) -> u32;
+        export kept: func(calls: u32, count: u32) -> u32;
         export zeros: func(calls: u32, size: u32) -> u32;
     }
 "#;
@@ -102,6 +103,7 @@ fn caller() -> Vec<u8> {
             (call $drop (i32.load (i32.add (i32.load (i32.const 516)) (i32.mul (local.get $i) (i32.const 4)))))
             (br_if $each (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.load (i32.const 520)))))";
     core += &repeat("things", "(param $count i32)", "(call $things (local.get $count) (i32.const 512))", drop);
+    core += &repeat("kept", "(param $count i32)", "(call $things (local.get $count) (i32.const 512))", "");
     core += &repeat("zeros", size, "(call $zeros (local.get $size) (i32.const 512))", "");
     guests::component(ROGUE, "caller", &(core + ")"))
 }
@@ -151,6 +153,22 @@ fn large_values_cost_the_node_nothing() {
     assert_eq!(failed(&mut node, &a, "things", &[50, 100]), 0);
     assert!(ended.take().is_none(), "the callee lives");
     assert_eq!(b.queue.stats().handles, 0);
+}
+
+/// What a caller holds counts as the caller's: it never keeps the callee from making as many for a call as it may.
+#[test]
+fn a_caller_that_keeps_resources_takes_none_of_the_callees_own() {
+    let mut node = Node::new();
+    node.own_handles = 100;
+    let b = node.guest("b", &callee(), Limits::default());
+    let ended = node.serve(&b, &[]);
+    let greedy = node.caller_with("greedy", &caller(), &[(NAME, &b.queue)], 250).unwrap();
+    let result = node.call(&greedy, "kept", &[Val::U32(5), Val::U32(90)]);
+    assert_eq!(result, Ok(Some(Val::U32(3))), "two lists fit into what the caller may hold");
+    assert_eq!(greedy.held(), 180);
+    let other = node.caller_with("other", &caller(), &[(NAME, &b.queue)], 100).unwrap();
+    assert_eq!(node.call(&other, "things", &[Val::U32(5), Val::U32(90)]), Ok(Some(Val::U32(0))));
+    assert!(ended.take().is_none(), "the callee lives");
 }
 
 #[test]
