@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Pearwood's source tree, which has the kernel and the system boxes.
 #[derive(Debug, Clone)]
@@ -41,6 +42,18 @@ impl Workspace {
             .collect();
         names.sort();
         names
+    }
+
+    /// The sources of a package that Pearwood is built with.
+    pub fn package(&self, name: &str) -> Result<PathBuf> {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&self.root).args(["metadata", "--format-version", "1", "--locked"]);
+        let output = cargo.stderr(Stdio::inherit()).output().context("cargo does not start")?;
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+        let packages = metadata["packages"].as_array().into_iter().flatten();
+        let manifest = packages.filter(|package| package["name"] == name).find_map(|it| it["manifest_path"].as_str());
+        let folder = manifest.and_then(|manifest| Path::new(manifest).parent());
+        Ok(folder.with_context(|| format!("cargo knows no package `{name}`"))?.to_path_buf())
     }
 
     /// The folders of all crates that build to components: the system boxes and the examples'.

@@ -1,6 +1,7 @@
 //! Exact numbers of requests over kept connections: each round, one request on every connection, then all answers.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use message::chunked;
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -21,8 +22,7 @@ impl Client {
         let first = |_| {
             let mut stream = open(port)?;
             stream.write_all(&request)?;
-            read_answer(&mut stream)?;
-            Ok(stream)
+            if read_answer(&mut stream)? { Ok(stream) } else { open(port) }
         };
         let connections = (0..connections).map(first).collect::<Result<_>>()?;
         Ok(Client { port, connections, request })
@@ -48,11 +48,49 @@ impl Client {
                 stream.write_all(&self.request)?;
             }
             for stream in &mut self.connections[..round] {
-                read_answer(stream)?;
+                if !read_answer(stream)? {
+                    *stream = open(self.port)?;
+                }
             }
             left -= round;
         }
         Ok(())
+    }
+}
+
+/// What is to come of a body.
+enum Body {
+    Left(usize),
+    Chunks(chunked::Decoder),
+    /// what has come of the trailer section
+    Trailers(Vec<u8>),
+}
+
+impl Body {
+    /// Whether it is whole with these bytes, which are the next ones.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<bool> {
+        loop {
+            match self {
+                Body::Left(left) => {
+                    *left = left.saturating_sub(bytes.len());
+                    return Ok(*left == 0);
+                }
+                Body::Chunks(decoder) => {
+                    let step = decoder.step(bytes, usize::MAX);
+                    let (used, step) = step.map_err(|_| anyhow!("the node's answer is not chunked as it says"))?;
+                    bytes = &bytes[used..];
+                    match step {
+                        chunked::Step::Data(_) => {}
+                        chunked::Step::Pause => return Ok(false),
+                        chunked::Step::End => *self = Body::Trailers(Vec::new()),
+                    }
+                }
+                Body::Trailers(lines) => {
+                    lines.extend_from_slice(bytes);
+                    return Ok(*lines == b"\r\n" || lines.ends_with(b"\r\n\r\n"));
+                }
+            }
+        }
     }
 }
 
@@ -63,7 +101,7 @@ fn open(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads one answer, which must be a 200 with a length. False: it is the connection's last.
+/// Reads one answer, which must be no error. False: it is the connection's last.
 fn read_answer(stream: &mut TcpStream) -> Result<bool> {
     let mut answer = Vec::new();
     let mut buffer = [0; 65_536];
@@ -78,16 +116,23 @@ fn read_answer(stream: &mut TcpStream) -> Result<bool> {
         }
     };
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
-    if !text.starts_with("http/1.1 200") {
+    let status = text.get(9..12).and_then(|status| status.parse::<u16>().ok());
+    if !status.is_some_and(|status| (200..400).contains(&status)) {
         bail!("the node answered {:?}", text.lines().next().unwrap_or_default());
     }
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let length: usize = length.context("an answer without a length")?.trim().parse()?;
-    let mut read = answer.len() - head;
-    while read < length {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let mut body = if field("transfer-encoding") == Some("chunked") {
+        Body::Chunks(chunked::Decoder::default())
+    } else if status == Some(204) || status == Some(304) {
+        Body::Left(0)
+    } else {
+        Body::Left(field("content-length").context("an answer without a length")?.parse()?)
+    };
+    let mut is_whole = body.take(&answer[head..])?;
+    while !is_whole {
         match stream.read(&mut buffer)? {
             0 => bail!("the node closed the connection within an answer"),
-            more => read += more,
+            length => is_whole = body.take(&buffer[..length])?,
         }
     }
     Ok(!text.lines().any(|line| line == "connection: close"))

@@ -8,6 +8,7 @@ mod compress;
 mod drawing;
 mod image;
 mod kernel;
+mod language;
 mod source;
 
 pub use crate::keys::development as development_key;
@@ -18,6 +19,7 @@ pub use componentize::componentize;
 pub use drawing::svg;
 pub use image::{image, image_of};
 pub use kernel::features as kernel_features;
+pub use language::Language;
 pub use source::Source;
 
 use crate::setup::{self, Group, Toolchain};
@@ -168,6 +170,7 @@ fn build_sources(sources: &BTreeMap<String, Source>, workspace: &Workspace) -> R
     let file = |source: &Source| match source {
         Source::SystemBox(name) => build(&workspace.component(name)),
         Source::Folder(folder) => build(folder),
+        Source::Foreign(language, folder) => language::build(*language, folder, workspace),
         Source::Wasm(path) => Ok(path.clone()),
     };
     let files: Vec<PathBuf> = sources.values().map(file).collect::<Result<_>>()?;

@@ -1,5 +1,6 @@
 //! What `component = ` names.
 
+use super::language::Language;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ pub enum Source {
     SystemBox(String),
     /// A folder with a crate that builds to a component.
     Folder(PathBuf),
+    /// A folder with a box in another language.
+    Foreign(Language, PathBuf),
     /// A core module that carries its component type, or a component.
     Wasm(PathBuf),
 }
@@ -28,10 +31,14 @@ impl Source {
             if !path.is_dir() {
                 bail!("there is no folder {}", path.display());
             }
-            if !path.join("Cargo.toml").is_file() {
-                bail!("{} has no Cargo.toml; a folder that is a component has a crate in it", path.display());
+            if path.join("Cargo.toml").is_file() {
+                return Ok(Source::Folder(path));
             }
-            return Ok(Source::Folder(path));
+            let Some(language) = Language::of(&path) else {
+                let files = Language::files();
+                bail!("{} is no component: it has neither a Cargo.toml nor one of {files}", path.display());
+            };
+            return Ok(Source::Foreign(language, path));
         }
         let boxes = workspace.system_boxes();
         if boxes.iter().any(|own| own == name) {
@@ -68,6 +75,8 @@ mod tests {
         assert!(error("./own").contains("Cargo.toml"));
         assert!(error("nett").contains("http, net"));
         assert!(error("./gone.wasm").contains("gone.wasm"));
+        std::fs::write(base.path().join("own/app.py"), "").unwrap();
+        assert_eq!(resolve("./own").unwrap(), Source::Foreign(Language::Python, base.path().join("own")));
         std::fs::write(base.path().join("own/Cargo.toml"), "").unwrap();
         assert_eq!(resolve("./own").unwrap(), Source::Folder(base.path().join("own")));
     }

@@ -1,13 +1,13 @@
 //! `pearwood bench`
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use pearwood::Launch;
 use pearwood::bench::baseline::Baseline;
 use pearwood::bench::swap::{Managed, Swap, What};
-use pearwood::bench::{self, CASES, Counted, PerRequest, calls, wasi};
+use pearwood::bench::{self, CASES, Case, Counted, PerRequest, calls, wasi};
 use pearwood::workspace::Workspace;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What the figures are held against: Debian's kernel and nginx in the same QEMU.
@@ -15,8 +15,29 @@ const LINUX: &str = "linux-nginx";
 /// The same with virtual time.
 const LINUX_COUNTED: &str = "linux-nginx-vtime";
 
+/// Instructions per request of small components under Debian's kernel and wasmtime 48 in the same QEMU.
+const WASMTIME_SERVE: [(&str, [f64; 2]); 3] = [
+    ("WASI 0.2", [171_963.0, 166_435.0]),
+    ("WASI 0.3, Rust", [111_705.0, 111_068.0]),
+    ("WASI 0.3, JavaScript", [675_679.0, f64::NAN]),
+];
+
 #[derive(Parser)]
 pub struct Bench {
+    /// Another system than the one that the figures of README are of: its folder or file
+    system: Option<PathBuf>,
+    /// What is asked for, of that system
+    #[arg(long, default_value = "/", requires = "system")]
+    path: String,
+    /// How many connections ask for it; several numbers are measured one after the other
+    #[arg(long, default_value = "1,16", value_delimiter = ',', requires = "system")]
+    connections: Vec<usize>,
+    /// How many requests are counted
+    #[arg(long, default_value_t = 1_000, requires = "system")]
+    requests: usize,
+    /// The memory of that system's machine
+    #[arg(long, default_value = "128M", requires = "system")]
+    memory: String,
     /// Markdown tables with figures of other systems, to print beside
     #[arg(long, value_name = "FILE", env = "PEARWOOD_BASELINE")]
     baseline: Option<PathBuf>,
@@ -36,6 +57,9 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
+        if let Some(system) = &self.system {
+            return self.other(system);
+        }
         if self.calls || self.wasi {
             if self.calls {
                 typed_calls()?;
@@ -97,6 +121,34 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Any system, beside components that answer with a line of text.
+    fn other(&self, system: &Path) -> Result<ExitCode> {
+        if self.connections.contains(&0) {
+            bail!("`--connections` are at least 1");
+        }
+        let launch = Launch::prepare(system)?;
+        let port = *launch.http_ports().first().context("the system has no HTTP port that can be asked")?;
+        let (node, boot) = Counted::start(launch.reachable().memory(self.memory.clone()), port)?;
+        let name = &launch.system.name;
+        row(&format!("{name}: instructions to the first answer"), boot.instructions as f64, None);
+        for &connections in &self.connections {
+            let (requests, path) = (self.requests.max(connections), self.path.clone().leak());
+            let case = Case { name: "", path, connections, requests };
+            let measured = node.measure(case)?;
+            let what = format!("{name}{path}: instructions per request, c{connections}");
+            row(&what, measured.instructions as f64, None);
+            if self.detail {
+                detail(&measured);
+            }
+        }
+        memory(&node.status()?);
+        println!("\nFor comparison, a line of text under Linux and `wasmtime serve`, c1 and c16:");
+        for (what, figures) in WASMTIME_SERVE {
+            println!("    {what:<40}{:>14}{:>16}", grouped(figures[0]), grouped(figures[1]));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn wasi(&self) -> Result<()> {
         let node = wasi::start()?;
         for case in wasi::CASES {
@@ -124,6 +176,9 @@ fn row(name: &str, own: f64, other: Option<f64>) {
 
 /// `1,234,567`
 fn grouped(figure: f64) -> String {
+    if figure.is_nan() {
+        return "-".into();
+    }
     if figure < 0.0 {
         return format!("-{}", grouped(-figure));
     }

@@ -10,6 +10,7 @@ pub mod rust;
 mod table;
 
 pub use lock::Lock;
+pub use programs::find as program;
 pub use rust::Toolchain;
 pub use table::table;
 

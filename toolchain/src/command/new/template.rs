@@ -1,36 +1,84 @@
-//! What a new system starts as: the example `hello` under another name, or a box that only logs.
+//! What a new system starts as.
 
-use super::Template;
+use super::{Lang, Template};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-const HTTP_SOURCE: &str = include_str!("../../../../examples/hello/greeter/src/lib.rs");
-const HTTP_SYSTEM: &str = include_str!("../../../../examples/hello/system.toml");
-const SERVICE_SOURCE: &str = include_str!("service.rs.txt");
-const SERVICE_SYSTEM: &str =
-    "[system]\nname = \"NAME\"\n\n[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
+const SYSTEM: &str = r#"[system]
+name = "NAME"
+
+[box.net]
+component = "net"
+arrows."pearwood:hardware/nic" = { device = "nic0" }
+
+[box.http]
+component = "http"
+arrows."pearwood:net/tcp" = { box = "net", listen = [80] }
+arrows."pearwood:http/handler" = { box = "NAME" }
+
+[box.NAME]
+component = "./NAME"
+config.greeting = "Hello"
+"#;
+const ALONE: &str = "[system]\nname = \"NAME\"\n\n[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
+
+/// Of runtimes that import what asks others, whether it is used or not: nobody is asked.
+const ASKS_NOBODY: &str = "arrows.\"wasi:http/outgoing-handler\" = []\n";
+
+const GREETER: &str = include_str!("../../../../examples/hello/greeter/src/lib.rs");
+
+/// The dependencies of crates.
+const WSTD: &str = "wasip2 = \"=1.0.4\"\nwstd = \"=0.6.8\"\n";
+const SDK: &str = "pearwood = { path = \"ROOT/sdk\", package = \"pearwood-sdk\" }\n";
 
 /// Paths and contents. `root` is Pearwood's source tree.
-pub fn files(template: Template, name: &str, root: &Path) -> Result<Vec<(String, String)>> {
+pub fn files(template: Template, lang: Lang, name: &str, root: &Path) -> Result<Vec<(String, String)>> {
     let root = root.to_str().context("the path of Pearwood's source tree is not UTF-8")?;
-    let (system, source) = match template {
-        Template::Http => (
-            HTTP_SYSTEM.replace("name = \"hello\"", &format!("name = \"{name}\"")).replace("greeter", name),
-            HTTP_SOURCE.replace("../../../wit", &format!("{root}/wit")),
-        ),
-        Template::Service => {
-            (SERVICE_SYSTEM.replace("NAME", name), SERVICE_SOURCE.replace("WIT", &format!("{root}/wit")))
+    let mut files = vec![(".gitignore".into(), "target\n.pearwood\nnode_modules\n".into())];
+    let mut own = |file: &str, text: String| files.push((format!("{name}/{file}"), text));
+    let mut krate = |dependencies: &str, source: &str| {
+        own("Cargo.toml", manifest(name, &dependencies.replace("ROOT", root)));
+        own("src/lib.rs", source.into());
+    };
+    let more = match (template, lang) {
+        (Template::Packed, _) => {
+            krate(SDK, GREETER);
+            ""
+        }
+        (Template::Service, _) => {
+            krate(SDK, include_str!("templates/service.rs"));
+            ""
+        }
+        (Template::Wasi, Lang::Rust) => {
+            krate(WSTD, include_str!("templates/wasi.rs"));
+            ""
+        }
+        (Template::Wasi, Lang::Python) => {
+            own("app.py", include_str!("templates/app.py").into());
+            "memory = \"64 MiB\"\narrows."
+        }
+        (Template::Wasi, Lang::Js) => {
+            own("app.js", include_str!("templates/app.js").into());
+            own("package.json", include_str!("templates/package.json").replace("NAME", name));
+            "memory = \"64 MiB\"\narrows."
+        }
+        (Template::Wasi, Lang::Go) => {
+            own("handler.go", include_str!("templates/handler.go").into());
+            own("go.mod", include_str!("templates/go.mod.txt").replace("NAME", name));
+            "memory = \"32 MiB\"\n"
+        }
+        (Template::Wasi, Lang::C) => {
+            own("handler.c", include_str!("templates/handler.c").into());
+            ""
         }
     };
-    Ok(vec![
-        (".gitignore".into(), "target\n".into()),
-        ("system.toml".into(), system),
-        (format!("{name}/Cargo.toml"), manifest(name, root)),
-        (format!("{name}/src/lib.rs"), source),
-    ])
+    let more = more.replace("arrows.", ASKS_NOBODY);
+    let system = if template == Template::Service { ALONE } else { SYSTEM };
+    files.push(("system.toml".into(), system.replace("NAME", name) + &more));
+    Ok(files)
 }
 
-fn manifest(name: &str, root: &str) -> String {
+fn manifest(name: &str, dependencies: &str) -> String {
     format!(
         r#"[package]
 name = "{name}"
@@ -42,9 +90,7 @@ publish = false
 crate-type = ["cdylib"]
 
 [dependencies]
-wit = {{ path = "{root}/wit", package = "pearwood-wit" }}
-wit-bindgen = {{ version = "0.61", default-features = false, features = ["macros", "realloc", "bitflags"] }}
-
+{dependencies}
 [profile.release]
 panic = "abort"
 lto = "fat"
