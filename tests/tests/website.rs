@@ -63,8 +63,9 @@ fn the_site_speaks_http(on: On) {
     let etag = page.header("etag").expect("an ETag").to_string();
     let again = curl(&["--header", &format!("If-None-Match: {etag}")], &node.url("/"));
     assert_eq!((again.status, again.body.len()), (304, 0));
+    // a date says nothing: another version may have the same
     let modified = page.header("last-modified").expect("Last-Modified").to_string();
-    assert_eq!(curl(&["--header", &format!("If-Modified-Since: {modified}")], &node.url("/")).status, 304);
+    assert_eq!(curl(&["--header", &format!("If-Modified-Since: {modified}")], &node.url("/")).status, 200);
 
     let style = curl(&[], &node.url("/style.css"));
     let part = curl(&["--range", "10-29"], &node.url("/style.css"));

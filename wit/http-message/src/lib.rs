@@ -15,6 +15,8 @@ mod method;
 pub mod request;
 pub mod response;
 mod routes;
+pub mod rules;
+pub mod settings;
 pub mod status;
 pub mod target;
 pub mod trailers;
