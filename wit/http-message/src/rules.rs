@@ -128,19 +128,23 @@ pub fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
         return Cow::Borrowed(path);
     }
-    let decoded = decode(path);
-    let mut segments: Vec<&str> = Vec::new();
+    let mut canonical = String::with_capacity(path.len() + 1);
     let mut is_folder = false;
-    for segment in decoded.split('/') {
+    for segment in decode(path).split('/') {
         is_folder = matches!(segment, "" | "." | "..");
         match segment {
-            ".." => drop(segments.pop()),
-            _ if !is_folder => segments.push(segment),
+            ".." => canonical.truncate(canonical.rfind('/').unwrap_or(0)),
+            _ if !is_folder => {
+                canonical.push('/');
+                canonical.push_str(segment);
+            }
             _ => {}
         }
     }
-    let end = if is_folder && !segments.is_empty() { "/" } else { "" };
-    Cow::Owned(format!("/{}{end}", segments.join("/")))
+    if is_folder {
+        canonical.push('/');
+    }
+    Cow::Owned(canonical)
 }
 
 fn decode(path: &str) -> String {
