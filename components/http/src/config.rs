@@ -182,16 +182,18 @@ impl Config {
         let mut config = Config { ports: Vec::new(), ..Config::default() };
         let mut seen = HashSet::new();
         let mut faults = Vec::new();
-        let mut fault = |key: &str, value: &str, why| faults.push(Fault { key: key.into(), value: value.into(), why });
+        let mut fault = |key: &str, value: Option<&str>, why| {
+            faults.push(Fault { key: key.into(), value: value.map(Into::into), why })
+        };
         for (key, value) in settings {
             let read = if seen.insert(key) { config.set(key, value.trim()) } else { Err("it is there twice".into()) };
             if let Err(why) = read {
-                fault(key, value, why);
+                fault(key, Some(value), why);
             }
         }
         for (at, rule) in config.rules.iter() {
             if let Err((name, why)) = rule.says.check(rule.host.as_ref(), rule.path.as_ref()) {
-                fault(&format!("rules.{at}{name}"), "…", why.into());
+                fault(&format!("rules.{at}{name}"), None, why.into());
             }
         }
         if config.ports.is_empty() {

@@ -86,7 +86,7 @@ impl Settings {
         let mut faults = Vec::new();
         for (key, value) in config {
             if let Err(why) = settings.set(key, value) {
-                faults.push(Fault { key: key.into(), value: value.into(), why });
+                faults.push(Fault { key: key.into(), value: Some(value.into()), why });
             }
         }
         if faults.is_empty() { Ok(settings) } else { Err(faults) }

@@ -12,7 +12,6 @@
 use alloc::{
     borrow::{Cow, ToOwned},
     collections::BTreeMap,
-    format,
     string::String,
     vec::Vec,
 };

@@ -11,13 +11,18 @@ use core::{
 pub struct Fault {
     /// as it is in the flattened table: `rules.0.path`
     pub key: String,
-    pub value: String,
+    /// none: it is a table
+    pub value: Option<String>,
     pub why: String,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "config.{} = {:?}: {}", self.key, self.value, self.why)
+        write!(f, "config.{}", self.key)?;
+        if let Some(value) = &self.value {
+            write!(f, " = {value:?}")?;
+        }
+        write!(f, ": {}", self.why)
     }
 }
 
