@@ -181,21 +181,21 @@ impl Config {
     pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, Vec<Fault>> {
         let mut config = Config { ports: Vec::new(), ..Config::default() };
         let mut seen = HashSet::new();
+        let mut wrong = Vec::new();
         let mut faults = Vec::new();
-        let mut fault = |key: &str, value: Option<&str>, why| {
-            faults.push(Fault { key: key.into(), value: value.map(Into::into), why })
-        };
         for (key, value) in settings {
             let read = if seen.insert(key) { config.set(key, value.trim()) } else { Err("it is there twice".into()) };
             if let Err(why) = read {
-                fault(key, Some(value), why);
+                faults.push(Fault { key: key.into(), value: Some(value.into()), why });
             }
         }
-        for (at, rule) in config.rules.iter() {
+        // A rule of which a part could not be read is not to be judged.
+        for (at, rule) in config.rules.iter().filter(|_| faults.is_empty()) {
             if let Err((name, why)) = rule.says.check(rule.host.as_ref(), rule.path.as_ref()) {
-                fault(&format!("rules.{at}{name}"), None, why.into());
+                wrong.push(Fault { key: format!("rules.{at}{name}"), value: None, why: why.into() });
             }
         }
+        faults.append(&mut wrong);
         if config.ports.is_empty() {
             config.ports.push(80);
         }
