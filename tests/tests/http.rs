@@ -14,6 +14,7 @@ on_each!(
     bad_requests_are_answered_as_such,
     sixty_four_connections,
     slow_headers_keep_nobody_out,
+    a_refused_body_ends_the_connection,
 );
 
 fn bodies_go_both_ways(on: On) {
@@ -104,6 +105,16 @@ fn bad_requests_are_answered_as_such(on: On) {
         assert_eq!(status_of(&node.authority(), request), *status, "{what}");
     }
     assert_eq!(curl(&[], &node.url("/")).status, 200, "and it still serves");
+    node.power_off();
+}
+
+/// H7: a body that is too long to be read for nothing, of a request that is refused.
+fn a_refused_body_ends_the_connection(on: On) {
+    let node = TestNode::start("boxes", on);
+    let mut raw = Raw::connect(&node.authority());
+    let heard = raw.say(b"POST /index.html HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n").hear_all();
+    let text = String::from_utf8_lossy(&heard);
+    assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nConnection: close\r\n"), "{text}");
     node.power_off();
 }
 

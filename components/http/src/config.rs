@@ -5,10 +5,23 @@
 //! config.ports = [80, 8080]
 //! config.body-bytes = "256 MiB"
 //! config.handler-timeout = "60 s"
+//! config.access-log = "combined"
+//! config.rules = [                          # see `message::rules`
+//!     { host = "www.example.org", redirect = "https://example.org/*" },
+//!     { path = "/old/*", redirect = "/new/*", status = 308 },
+//!     { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
+//!     { path = "/admin/*", users.anna = "$2y$10$…", realm = "The house" },
+//!     { path = "/api/*", rate = "10/s", burst = 50 },
+//! ]
 //! ```
 
-use message::Limits;
-use std::collections::HashSet;
+use base64::Engine;
+use message::{
+    Limits,
+    rules::{Pattern, Rules},
+    settings::{Fault, Network, duration, field_value, number, size},
+};
+use std::collections::{BTreeMap, HashSet};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -23,6 +36,8 @@ pub struct Config {
     /// not yet accepted, fewer than the net box has by default: so it is this box that makes room, which knows the
     /// idle and the slow ones.
     pub connections: usize,
+    /// `client-connections`, half of all, but 32 at least: those of one client, which is an IPv4 address or a /64 of IPv6
+    pub client_connections: Option<usize>,
     /// `pipeline`, 16: requests of one connection that handlers have at once
     pub pipeline: usize,
     /// `header-bytes`, 16 KiB: size of a request's head, and of its trailers; `headers`, 100: number of lines of either;
@@ -38,6 +53,8 @@ pub struct Config {
     /// `body-timeout`, 30 s: for each 16 KiB of a request's body. So it is the least rate too: a client that is slower
     /// falls behind, and one that is behind by this time is given up.
     pub body_timeout: u64,
+    /// `request-timeout`, 1 h: from the end of a head to the end of the body, however fast it comes
+    pub request_timeout: u64,
     /// `idle-timeout`, 60 s: before the first request of a connection, and between two
     pub idle_timeout: u64,
     /// `write-timeout`, 30 s: in which the client takes 16 KiB of the response, as of `body-timeout`
@@ -49,7 +66,89 @@ pub struct Config {
     /// `server`, `Pearwood`: the value of the `Server` header; empty for none
     pub server: String,
     /// `access-log`, false: a line in the log for each request
-    pub access_log: bool,
+    pub access_log: Option<AccessLog>,
+    /// `rules`: what is answered in place of handlers, by host and path
+    pub rules: Rules<Says>,
+}
+
+/// The form of a line of the access log. Each has what the one before it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccessLog {
+    /// `common`: the Common Log Format: client, user, time, request, status, bytes of the body
+    Common,
+    /// `combined`, or `true`: and the referrer and the agent at the end
+    Combined,
+    /// `vhost-combined`: and the host at the start
+    VhostCombined,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Says {
+    /// `redirect`: where to, with what the `*` of the rule's path stands for in place of a `*`
+    pub redirect: Option<Pattern>,
+    /// `status`, 301: of the redirect
+    pub status: Option<u16>,
+    /// `allow`: clients that may; all others may not
+    pub allow: Vec<Network>,
+    /// `users`: who may with their password
+    pub users: BTreeMap<String, PasswordHash>,
+    /// `realm`, `Restricted`: what the users are asked for
+    pub realm: Option<String>,
+    /// `rate`: requests of one client in some time, such as `10/s` or `100/5 min`
+    pub rate: Option<Rate>,
+    /// `burst`, as many as the rate: those that may come at once
+    pub burst: Option<u32>,
+}
+
+/// A request each so many nanoseconds, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub interval: u64,
+    pub burst: u32,
+}
+
+/// A password hashed with bcrypt, as `htpasswd -B` writes it: `$2y$05$`, 22 digits of salt, 31 of the hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordHash {
+    pub cost: u32,
+    salt: [u8; 16],
+    hash: [u8; 23],
+}
+
+impl PasswordHash {
+    /// Of 2^10 rounds. To compare a password takes some 0.1 s then, in which the box does nothing else.
+    const MOST: u32 = 10;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let read = || {
+            let rest = ["$2y$", "$2b$", "$2a$"].iter().find_map(|version| text.strip_prefix(version))?;
+            let (cost, digits) = rest.split_once('$')?;
+            let (salt, hash) = digits.split_at_checked(22)?;
+            let mut read = PasswordHash { cost: cost.parse().ok()?, salt: [0; 16], hash: [0; 23] };
+            let whole = bcrypt::BASE_64.decode_slice(salt, &mut read.salt).ok()? == 16
+                && bcrypt::BASE_64.decode_slice(hash, &mut read.hash).ok()? == 23;
+            whole.then_some(read)
+        };
+        let read = read().ok_or("no password hashed with bcrypt: `htpasswd -nB NAME` makes one")?;
+        if (4..=Self::MOST).contains(&read.cost) {
+            Ok(read)
+        } else {
+            Err("a cost of 4 to 10 is meant: a password of higher cost would hold up other requests".into())
+        }
+    }
+
+    /// Whether it is that of a password. As everywhere, bcrypt looks at no more than 72 bytes.
+    pub fn is_of(&self, password: &[u8]) -> bool {
+        let mut bytes = [password, b"\0"].concat();
+        bytes.truncate(72);
+        same_secret(&bcrypt::bcrypt(self.cost, self.salt, &bytes)[..23], &self.hash)
+    }
+}
+
+/// Whether two secrets of the same length are equal, in a time that does not tell where they differ.
+pub fn same_secret(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && core::hint::black_box(a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b))) == 0
 }
 
 impl Default for Config {
@@ -58,113 +157,177 @@ impl Default for Config {
             ports: vec![80],
             backlog: 128,
             connections: 800,
+            client_connections: None,
             pipeline: 16,
             limits: Limits::default(),
             body_bytes: 64 << 20,
             held_bytes: usize::MAX,
             header_timeout: 10 * SECOND,
             body_timeout: 30 * SECOND,
+            request_timeout: 3600 * SECOND,
             idle_timeout: 60 * SECOND,
             write_timeout: 30 * SECOND,
             handler_timeout: 30 * SECOND,
             upgrade_timeout: 600 * SECOND,
             server: "Pearwood".into(),
-            access_log: false,
+            access_log: None,
+            rules: Rules::default(),
         }
     }
 }
 
 impl Config {
-    /// Reads the settings as `pearwood:box/config` gives them. The error names the setting at fault.
-    pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
+    /// Reads the settings as `pearwood:box/config` gives them. All that is wrong with them is reported at once.
+    pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, Vec<Fault>> {
         let mut config = Config { ports: Vec::new(), ..Config::default() };
         let mut seen = HashSet::new();
+        let mut wrong = Vec::new();
+        let mut faults = Vec::new();
         for (key, value) in settings {
-            if !seen.insert(key) {
-                return Err(format!("config `{key}` is there twice"));
+            let read = if seen.insert(key) { config.set(key, value.trim()) } else { Err("it is there twice".into()) };
+            if let Err(why) = read {
+                faults.push(Fault { key: key.into(), value: Some(value.into()), why });
             }
-            config.set(key, value.trim()).map_err(|expected| format!("config `{key}`: `{value}` is not {expected}"))?;
         }
+        // A rule of which a part could not be read is not to be judged.
+        for (at, rule) in config.rules.iter().filter(|_| faults.is_empty()) {
+            if let Err((name, why)) = rule.says.check(rule.host.as_ref(), rule.path.as_ref()) {
+                wrong.push(Fault { key: format!("rules.{at}{name}"), value: None, why: why.into() });
+            }
+        }
+        faults.append(&mut wrong);
         if config.ports.is_empty() {
             config.ports.push(80);
         }
-        Ok(config)
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
-        let name = key.split('.').next().unwrap_or(key);
-        match name {
-            "ports" => {
-                let port = value.parse().ok().filter(|&port| port != 0).ok_or("a port, 1 to 65535")?;
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key.split_once('.').unwrap_or((key, "")) {
+            ("ports", _) => {
+                let port = number(value, 1, 65_535)? as u16;
                 if !self.ports.contains(&port) {
                     self.ports.push(port);
                 }
-                return Ok(());
             }
-            _ if name != key => return Err("a setting of the http box (this one is no list)"),
-            _ => {}
-        }
-        match key {
-            "backlog" => self.backlog = count(value, 1, 65_535)? as u16,
-            "connections" => self.connections = count(value, 1, 2_048)? as usize,
-            "pipeline" => self.pipeline = count(value, 1, 16)? as usize,
-            "headers" => self.limits.fields = count(value, 1, Limits::MOST_FIELDS as u64)? as usize,
-            "header-bytes" => self.limits.head_bytes = size(value, 256, 60 << 10)? as usize,
-            "target-bytes" => self.limits.target_bytes = size(value, 64, 60 << 10)? as usize,
-            "body-bytes" => self.body_bytes = size(value, 0, u64::MAX)?,
-            "held-bytes" => self.held_bytes = size(value, 1 << 20, 1 << 31)? as usize,
-            "header-timeout" => self.header_timeout = duration(value)?,
-            "body-timeout" => self.body_timeout = duration(value)?,
-            "idle-timeout" => self.idle_timeout = duration(value)?,
-            "write-timeout" => self.write_timeout = duration(value)?,
-            "handler-timeout" => self.handler_timeout = duration(value)?,
-            "upgrade-timeout" => self.upgrade_timeout = duration(value)?,
-            "server" if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) => self.server = value.into(),
-            "server" => return Err("a header's value"),
-            "access-log" => self.access_log = value.parse().map_err(|_| "true or false")?,
-            _ => return Err("a setting of the http box (there is none of this name)"),
+            ("rules", key) => self.rules.set(key, value, Says::set)?,
+            ("backlog", "") => self.backlog = number(value, 1, 65_535)? as u16,
+            ("connections", "") => self.connections = number(value, 1, 2_048)? as usize,
+            ("client-connections", "") => self.client_connections = Some(number(value, 1, 2_048)? as usize),
+            ("pipeline", "") => self.pipeline = number(value, 1, 16)? as usize,
+            ("headers", "") => self.limits.fields = number(value, 1, Limits::MOST_FIELDS as u64)? as usize,
+            ("header-bytes", "") => self.limits.head_bytes = size(value, 256, 60 << 10)? as usize,
+            ("target-bytes", "") => self.limits.target_bytes = size(value, 64, 60 << 10)? as usize,
+            ("body-bytes", "") => self.body_bytes = size(value, 0, u64::MAX)?,
+            ("held-bytes", "") => self.held_bytes = size(value, 1 << 20, 1 << 31)? as usize,
+            ("header-timeout", "") => self.header_timeout = duration(value)?,
+            ("body-timeout", "") => self.body_timeout = duration(value)?,
+            ("request-timeout", "") => self.request_timeout = duration(value)?,
+            ("idle-timeout", "") => self.idle_timeout = duration(value)?,
+            ("write-timeout", "") => self.write_timeout = duration(value)?,
+            ("handler-timeout", "") => self.handler_timeout = duration(value)?,
+            ("upgrade-timeout", "") => self.upgrade_timeout = duration(value)?,
+            ("server", "") => self.server = if value.is_empty() { String::new() } else { field_value(value)? },
+            ("access-log", "") => {
+                self.access_log = match value {
+                    "common" => Some(AccessLog::Common),
+                    "combined" | "true" => Some(AccessLog::Combined),
+                    "vhost-combined" => Some(AccessLog::VhostCombined),
+                    "false" => None,
+                    _ => return Err("common, combined, vhost-combined, true or false is meant".into()),
+                }
+            }
+            _ => return Err("there is no such setting".into()),
         }
         Ok(())
     }
 }
 
-fn count(value: &str, least: u64, most: u64) -> Result<u64, &'static str> {
-    value.parse().ok().filter(|count| (least..=most).contains(count)).ok_or("a number within its bounds")
+impl Says {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name.split_once('.').unwrap_or((name, "")) {
+            ("redirect", "") => self.redirect = Some(redirect(value)?),
+            ("status", "") => {
+                let status = value.parse().ok().filter(|status| matches!(status, 301..=303 | 307 | 308));
+                self.status = Some(status.ok_or("301, 302, 303, 307 or 308 is meant")?);
+            }
+            ("allow", _) => self.allow.push(Network::read(value)?),
+            ("users", name)
+                if name.is_empty() || name.contains([':', '"', '\\']) || name.contains(char::is_control) =>
+            {
+                return Err("users are names with hashed passwords, and a name has no colon".into());
+            }
+            ("users", name) => drop(self.users.insert(name.into(), PasswordHash::read(value)?)),
+            ("realm", "") if value.contains(['"', '\\']) => return Err("a realm has no quotes".into()),
+            ("realm", "") => self.realm = Some(field_value(value)?),
+            ("rate", "") => self.rate = Some(rate(value)?),
+            ("burst", "") => self.burst = Some(number(value, 1, 1 << 20)? as u32),
+            _ => {
+                return Err(
+                    "a rule has `path` or `host` or both, and of redirect, status, allow, users, realm, rate and \
+                     burst some"
+                        .into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a rule as a whole: of which setting, and why.
+    fn check(&self, host: Option<&Pattern>, path: Option<&Pattern>) -> Result<(), (&'static str, &'static str)> {
+        if let Some(to) = &self.redirect {
+            if to.has_star() && path.is_some_and(|path| !path.has_star()) {
+                return Err((".redirect", "it has a *, and the path has none"));
+            }
+            let example = to.filled("x");
+            if host.is_none() && example.starts_with('/') && path.is_none_or(|path| path.fits(&example).is_some()) {
+                return Err((".redirect", "it leads to itself"));
+            }
+        }
+        match self {
+            Says { redirect: None, status: Some(_), .. } => Err((".status", "there is no redirect")),
+            Says { rate: None, burst: Some(_), .. } => Err((".burst", "there is no rate")),
+            Says { realm: Some(_), users, .. } if users.is_empty() => Err((".realm", "there are no users")),
+            Says { redirect: None, rate: None, users, allow, .. } if users.is_empty() && allow.is_empty() => {
+                Err(("", "the rule says nothing"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate.map(|rate| Rate { burst: self.burst.unwrap_or(rate.burst), ..rate })
+    }
 }
 
-/// `1024`, `16 KiB`, `64 MiB`
-fn size(value: &str, least: u64, most: u64) -> Result<u64, &'static str> {
-    const UNITS: [(&str, u32); 4] = [("", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30)];
-    quantity(value)
-        .and_then(|(number, unit)| {
-            let (_, shift) = UNITS.iter().find(|(name, _)| *name == unit)?;
-            number.checked_mul(1 << shift)
-        })
-        .filter(|size| (least..=most).contains(size))
-        .ok_or("a size within its bounds, in bytes or as `64 MiB`")
+/// `/path`, or `https://host/path`, with at most one `*`, which is in the path.
+fn redirect(value: &str) -> Result<Pattern, String> {
+    let why = "a path such as /new/*, or a URL with a path such as https://example.org/* is meant";
+    let rest = ["https://", "http://"].iter().find_map(|scheme| value.strip_prefix(scheme));
+    let host = rest.map_or(Some(""), |rest| rest.split_once('/').map(|(host, _)| host).filter(|host| !host.is_empty()));
+    let is_path = rest.is_some() || (value.starts_with('/') && !value.starts_with("//"));
+    let is_valid = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
+    if !is_path || !is_valid || host.is_none_or(|host| host.contains('*')) {
+        return Err(why.into());
+    }
+    Pattern::read(value)
 }
 
-/// `30` (seconds), `30 s`, `500 ms`, `5 min`
-fn duration(value: &str) -> Result<u64, &'static str> {
-    const UNITS: [(&str, u64); 4] = [("", SECOND), ("s", SECOND), ("ms", 1_000_000), ("min", 60 * SECOND)];
-    quantity(value)
-        .and_then(|(number, unit)| {
-            let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
-            number.checked_mul(*scale)
-        })
-        .filter(|time| (1..=86_400 * SECOND).contains(time))
-        .ok_or("a time up to a day, in seconds or as `500 ms`")
-}
-
-fn quantity(value: &str) -> Option<(u64, &str)> {
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = value.split_at(digits);
-    Some((number.parse().ok()?, unit.trim_start()))
+fn rate(value: &str) -> Result<Rate, String> {
+    let why = "a number in a time is meant, such as 10/s or 100/5 min";
+    let (count, time) = value.split_once('/').ok_or(why)?;
+    let burst = number(count.trim(), 1, 1 << 20)? as u32;
+    let time = time.trim();
+    let is_one = !time.starts_with(|first: char| first.is_ascii_digit());
+    let time = duration(&if is_one { format!("1 {time}") } else { time.into() }).map_err(|_| why)?;
+    Ok(Rate { interval: (time / u64::from(burst)).max(1), burst })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HASH: &str = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
 
     #[test]
     fn nothing_said_is_the_default() {
@@ -180,7 +343,17 @@ mod tests {
             ("header-timeout", "500 ms"),
             ("idle-timeout", "5"),
             ("server", ""),
-            ("access-log", "true"),
+            ("access-log", "common"),
+            ("client-connections", "5"),
+            ("request-timeout", "10 min"),
+            ("rules.0.host", "www.example.org"),
+            ("rules.0.redirect", "https://example.org/*"),
+            ("rules.1.path", "/a/*"),
+            ("rules.1.allow.0", "10.0.0.0/8"),
+            ("rules.1.users.anna", HASH),
+            ("rules.1.rate", "100/5 min"),
+            ("rules.1.burst", "7"),
+            ("rules.2.rate", "10/s"),
         ])
         .unwrap();
         assert_eq!(config.ports, [8080, 81]);
@@ -188,7 +361,12 @@ mod tests {
         assert_eq!(config.header_timeout, SECOND / 2);
         assert_eq!(config.idle_timeout, 5 * SECOND);
         assert_eq!(config.server, "");
-        assert!(config.access_log);
+        assert_eq!(config.access_log, Some(AccessLog::Common));
+        assert_eq!((config.client_connections, config.request_timeout), (Some(5), 600 * SECOND));
+        let rates: Vec<_> = config.rules.iter().map(|(_, rule)| rule.says.rate()).collect();
+        let [second, third] =
+            [(3 * SECOND, 7), (SECOND / 10, 10)].map(|(interval, burst)| Some(Rate { interval, burst }));
+        assert_eq!(rates, [None, second, third]);
     }
 
     #[test]
@@ -205,10 +383,49 @@ mod tests {
             ("server", "a\r\nb"),
             ("colour", "green"),
             ("headers.0", "5"),
+            ("rules.0.path", "a"),
+            ("rules.0.redirect", "//evil.example/"),
+            ("rules.0.redirect", "https://example.org"),
+            ("rules.0.redirect", "https://example.org*/"),
+            ("rules.0.redirect", "/a b"),
+            ("rules.0.redirect", "/a/*"),
+            ("rules.0.status", "200"),
+            ("rules.0.status", "302"),
+            ("rules.0.allow.0", "10.0.0.0/33"),
+            ("rules.0.users.anna", "secret"),
+            ("rules.0.users.anna", "$2b$12$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie"),
+            ("rules.0.users.a:b", HASH),
+            ("rules.0.realm", "a\"b"),
+            ("rules.0.realm", "a"),
+            ("rules.0.rate", "10"),
+            ("rules.0.rate", "0/s"),
+            ("rules.0.rate", "10/day"),
+            ("rules.0.burst", "5"),
+            ("rules.0.colour", "green"),
         ] {
-            let error = Config::read([(key, value)]).unwrap_err();
-            assert!(error.contains(key), "{error}");
+            let faults = Config::read([(key, value)]).unwrap_err();
+            assert!(faults.iter().all(|fault| fault.key == key), "{faults:?}");
         }
+        let faults = |settings: &[(&'static str, &'static str)]| Config::read(settings.iter().copied()).unwrap_err();
+        assert_eq!(faults(&[("rules.3.path", "/a")])[0].key, "rules.3");
+        assert_eq!(faults(&[("rules.0.path", "/a"), ("rules.0.redirect", "/b/*")])[0].key, "rules.0.redirect");
+        assert_eq!(faults(&[("a", ""), ("b", "")]).len(), 2);
         assert!(Config::read([("headers", "5"), ("headers", "6")]).is_err());
+    }
+
+    /// Made by Python's and node's.
+    #[test]
+    fn passwords() {
+        for hash in [
+            "$2a$04$n4Uy0eSnMfvnESYL.bLwuuj0U/ETSsoTpRT9GVk5bektyVVa5xnIi",
+            "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie",
+        ] {
+            let hash = PasswordHash::read(hash).unwrap();
+            assert!(hash.is_of(b"correctbatteryhorsestapler"));
+            assert!(!hash.is_of(b"correctbatteryhorsestaple") && !hash.is_of(b""));
+        }
+        for bad in ["", "$2y$05$", "$2y$05$short", "$1$05$abcdefghijklmnopqrstuuRKl3ZfzJ8hL3p8pqRFSOlSdrOrmZjHy"] {
+            assert!(PasswordHash::read(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -120,6 +120,8 @@ pub fn paced(at: u64, now: u64, bytes: usize, time: u64) -> u64 {
 pub struct Connections {
     slab: Slab<Connection>,
     keys: HashMap<u64, usize>,
+    /// how many each client has
+    clients: HashMap<u128, usize>,
     /// What was looked up last, by the lower bits of the number.
     recent: Box<[(u64, usize)]>,
 }
@@ -133,13 +135,19 @@ fn name_of(peer: u32, number: u32) -> u64 {
 
 impl Default for Connections {
     fn default() -> Self {
-        Connections { slab: Slab::new(), keys: HashMap::new(), recent: vec![NOTHING; RECENT].into() }
+        Connections {
+            slab: Slab::new(),
+            keys: HashMap::new(),
+            clients: HashMap::new(),
+            recent: vec![NOTHING; RECENT].into(),
+        }
     }
 }
 
 impl Connections {
     pub fn insert(&mut self, connection: Connection) -> usize {
         let name = name_of(connection.peer, connection.number);
+        *self.clients.entry(connection.client()).or_default() += 1;
         let key = self.slab.insert(connection);
         self.keys.insert(name, key);
         key
@@ -163,12 +171,27 @@ impl Connections {
     pub fn remove(&mut self, key: usize) -> Option<Connection> {
         let connection = self.slab.try_remove(key)?;
         self.keys.remove(&name_of(connection.peer, connection.number));
+        if let Some(count) = self.clients.get_mut(&connection.client()) {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&connection.client());
+            }
+        }
         self.recent[connection.number as usize % RECENT] = NOTHING;
         Some(connection)
     }
 
     pub fn len(&self) -> usize {
         self.slab.len()
+    }
+
+    pub fn of_client(&self, client: u128) -> usize {
+        self.clients.get(&client).copied().unwrap_or_default()
+    }
+
+    /// All clients, and how many each has.
+    pub fn clients(&self) -> impl Iterator<Item = (u128, usize)> {
+        self.clients.iter().map(|(client, count)| (*client, *count))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Connection)> {

@@ -43,6 +43,16 @@ impl Common {
         self.lines.extend_from_slice(&self.server);
     }
 
+    /// `06/Nov/1994:08:49:37 +0000`, as access logs have it; `-`: nobody knows.
+    pub fn log_time(&self) -> String {
+        // `Date: Sun, 06 Nov 1994 08:49:37 GMT`
+        let part = |range| self.lines.get(range).and_then(|part| str::from_utf8(part).ok()).unwrap_or_default();
+        if self.split == 0 {
+            return "-".into();
+        }
+        format!("{}/{}/{}:{} +0000", part(11..13), part(14..17), part(18..22), part(23..31))
+    }
+
     /// The end of a head: the lines that the handler has not given, and the empty line.
     #[inline]
     pub fn end(&self, has_date: bool, has_server: bool) -> [&[u8]; 2] {
@@ -69,6 +79,7 @@ mod tests {
             common.end(false, false).concat(),
             b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: Pearwood\r\n\r\n"
         );
+        assert_eq!(common.log_time(), "06/Nov/1994:08:49:37 +0000");
         assert_eq!(common.end(true, false).concat(), b"Server: Pearwood\r\n\r\n");
         assert_eq!(common.end(false, true).concat(), b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
         assert_eq!(common.end(true, true).concat(), b"\r\n");
@@ -81,6 +92,7 @@ mod tests {
         let mut common = Common::new("");
         common.refresh(0, None);
         assert_eq!(common.end(false, false).concat(), b"\r\n");
+        assert_eq!(common.log_time(), "-");
         assert!(common.is_stale(SECOND));
     }
 }

@@ -46,8 +46,10 @@ pub struct Exchange {
 /// For the access log.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// method, target and version; empty if there is no access log
-    pub request: String,
+    /// What is known of it when it comes, if there is an access log: the line, but for what is put in at `split` when the
+    /// response is known.
+    pub line: String,
+    pub split: usize,
     pub started_at: u64,
     pub status: u16,
     pub body_bytes: u64,
@@ -138,7 +140,7 @@ impl Exchanges {
             exchange.id = id.wrapping_add(1 << 16);
             // A free place takes no memory but its own.
             exchange.held = Buffer::new();
-            exchange.record.request = String::new();
+            exchange.record.line = String::new();
             self.free.push(id as u16);
         }
     }

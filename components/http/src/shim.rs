@@ -48,12 +48,12 @@ impl bindings::exports::pearwood::box0_2_0::service::Guest for HttpBox {
     fn run() {
         let settings = config::get();
         let http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            Ok(config) => Http::new(config, memory_left()),
-            Err(error) => Err(error),
+            Ok(config) => Http::new(config, memory_left()).map_err(|error| vec![error]),
+            Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
         };
         let mut http = match http {
             Ok(http) => http,
-            Err(error) => return log::write(log::Level::Error, &error),
+            Err(errors) => return errors.iter().for_each(|error| log::write(log::Level::Error, error)),
         };
         let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
         loop {

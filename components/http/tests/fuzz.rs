@@ -142,12 +142,19 @@ fn misbehave(random: &mut Random, bench: &mut Bench, id: u32) {
 fn run(seed: u64) {
     let mut random = Random::new(seed);
     let hostile = random.one_in(2);
-    let mut bench = Bench::with(&[
-        ("connections", "6"),
-        ("held-bytes", "1 MiB"),
-        ("header-bytes", "2 KiB"),
-        ("body-bytes", "90000"),
-    ]);
+    let settings = [("connections", "6"), ("held-bytes", "1 MiB"), ("header-bytes", "2 KiB"), ("body-bytes", "90000")];
+    let rules = [
+        ("access-log", "vhost-combined"),
+        ("rules.0.path", "*1"),
+        ("rules.0.redirect", "/*"),
+        ("rules.1.path", "*2"),
+        ("rules.1.rate", "1/s"),
+        ("rules.2.path", "*3"),
+        ("rules.2.users.anna", "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie"),
+        ("client-connections", "3"),
+    ];
+    let with_rules = random.one_in(2);
+    let mut bench = Bench::with(&[&settings[..], if with_rules { &rules } else { &[] }].concat());
     bench.attach_handler(1, "", "/1");
     bench.clients_read = random.one_in(2);
     let mut streams: BTreeMap<u32, (Vec<u8>, bool)> = BTreeMap::new();

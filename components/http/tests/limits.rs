@@ -86,12 +86,15 @@ fn never_read(settings: &[(&str, &str)], memory: usize, clients: u32, pipelined:
     assert_served(&mut bench);
 }
 
+/// H9: what clients leave unread is within the memory, and those go first who have left much for long.
 #[test]
 fn pipelines_that_are_never_read() {
     never_read(&[], MEMORY, 17, 16, 0);
+    never_read(&[], MEMORY, 40, 16, 0);
     never_read(&[], MEMORY, 200, 16, 0);
 }
 
+/// H9
 #[test]
 fn full_pipelines_with_more_input() {
     never_read(&[], MEMORY, 170, 16, 64 << 10);
@@ -111,7 +114,9 @@ fn at_settings_that_allow_the_most() {
         ("target-bytes", "60 KiB"),
         ("headers", "256"),
         ("held-bytes", "2 GiB"),
-        ("access-log", "true"),
+        ("client-connections", "2048"),
+        ("access-log", "vhost-combined"),
+        ("rules.0.rate", "1000/s"),
     ];
     for memory in [6 << 20, MEMORY] {
         never_read(&settings, memory, 2200, 16, 64 << 10);
@@ -248,6 +253,7 @@ fn slow_posts(bench: &mut Bench, count: u32, address: impl Fn(u32) -> Ipv6Addr) 
         .collect()
 }
 
+/// H8
 #[test]
 fn bodies_that_come_too_slowly_make_room() {
     let mut bench = within(MEMORY, &[]);
@@ -272,12 +278,13 @@ fn bodies_that_come_too_slowly_make_room() {
     }
 }
 
+/// H8
 #[test]
 fn one_address_does_not_have_all_places() {
     let proxy = Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
     // one network of IPv6, in which a client chooses its addresses
     let network = |number: u32| Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(number));
-    let mut bench = within(MEMORY, &[]);
+    let mut bench = within(MEMORY, &[("client-connections", "800")]);
     let users = slow_posts(&mut bench, 100, |_| proxy);
     let greedy = slow_posts(&mut bench, 700, network);
     assert_served(&mut bench);
@@ -292,7 +299,55 @@ fn one_address_does_not_have_all_places() {
     assert_eq!(texts[0].status, 503);
 }
 
-/// 300 bytes a second is too slow, 1,000 are not.
+/// H8: a client has its share of the places, whether there are others or not; its own slowest makes room for its next.
+#[test]
+fn the_connections_of_one_client() {
+    let networks: [fn(u32) -> Ipv6Addr; 2] = [
+        |_| Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped(),
+        // one network of IPv6, in which a client chooses its addresses
+        |number| Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(number)),
+    ];
+    for (settings, most) in [(&[][..], 400), (&[("client-connections", "50")], 50), (&[("connections", "40")], 32)] {
+        for network in networks {
+            let mut bench = within(MEMORY, settings);
+            let all = slow_posts(&mut bench, most, network);
+            assert!(all.iter().all(|&client| !bench.client(client).finished && !bench.client(client).closed));
+            let more = slow_posts(&mut bench, 1, |number| network(number + 1_000))[0];
+            assert!(bench.take(more).starts_with("HTTP/1.1 503"), "{most}");
+            assert_served(&mut bench);
+            // who has waited for long makes room, and is of the same client
+            bench.wait(10 * SECOND);
+            let more = slow_posts(&mut bench, 1, |number| network(number + 2_000))[0];
+            assert!(!bench.client(more).finished && !bench.client(more).closed);
+            assert_eq!(all.iter().filter(|&&client| bench.client(client).closed).count(), 1);
+            // places that are free again count for nobody
+            for &client in &all {
+                bench.finish(client);
+            }
+            bench.wait(60 * SECOND);
+            assert_served(&mut bench);
+        }
+    }
+}
+
+/// H8: however fast it comes.
+#[test]
+fn the_whole_time_of_a_request() {
+    let mut bench = within(MEMORY, &[("request-timeout", "2 min"), ("body-bytes", "1 GiB")]);
+    let client = bench.connect();
+    bench.send(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n");
+    let request = bench.last().id;
+    for second in 1..=120 {
+        assert!(bench.client(client).received.is_empty(), "after {second} s");
+        bench.send(client, [b'x'; 10_000]);
+        bench.event(Event::Credit { request, bytes: 10_000 });
+        bench.wait(SECOND);
+    }
+    assert!(bench.take(client).starts_with("HTTP/1.1 408"));
+    assert!(bench.client(client).finished && bench.request(request).cancelled);
+}
+
+/// H8: 300 bytes a second is too slow, 1,000 are not.
 #[test]
 fn the_least_rate_of_a_body() {
     let mut bench = within(MEMORY, &[]);

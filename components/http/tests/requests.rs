@@ -163,6 +163,7 @@ fn no_100_continue_comes_within_or_behind_an_answer() {
     }
 }
 
+/// H7
 #[test]
 fn a_refusal_comes_without_100_continue_and_says_that_it_ends_the_connection() {
     for (settings, status) in [(&[][..], 405), (&[("body-bytes", "1000")], 413)] {

@@ -1,9 +1,9 @@
 //! What the image holds, arranged by what clients ask for: URL paths lead to resources, resources have
 //! representations (the file itself, and its precompressed variants).
 
-use crate::{assets::Entry, encoding::Encoding, media_type, settings::Settings, target};
-use rustc_hash::FxHashMap;
-use std::rc::Rc;
+use crate::{assets::Entry, encoding::Encoding, listing, media_type, settings::Settings, target};
+use rustc_hash::{FxHashMap, FxHasher};
+use std::{hash::Hasher, rc::Rc};
 
 /// Something with a URL.
 #[derive(Debug)]
@@ -41,8 +41,7 @@ impl Resource {
 #[derive(Debug)]
 pub struct Representation {
     pub resource: u32,
-    /// index among the assets
-    pub asset: u32,
+    pub content: Content,
     pub encoding: Encoding,
     pub size: u64,
     /// a strong entity tag, quotes included: another one for each content
@@ -50,6 +49,14 @@ pub struct Representation {
     pub modified: u64,
     /// for multipart bodies; as good as certain not to occur in the content, whose hash it is
     pub boundary: [u8; BOUNDARY],
+}
+
+#[derive(Debug)]
+pub enum Content {
+    /// That of the asset with this index.
+    Asset(u32),
+    /// A page that the box has made.
+    Made(Box<[u8]>),
 }
 
 pub const ETAG: usize = 2 + 32;
@@ -77,12 +84,13 @@ impl Catalogue {
                 continue;
             }
             let resource = catalogue.resources.len() as u32;
-            let identity = catalogue.add(resource, entry, at, Encoding::Identity, entry.modified);
+            let encoding = settings.encoding(&entry.path);
+            let identity = catalogue.add(resource, entry, Content::Asset(at), encoding);
             let mut variants = variants.get(entry.path.as_str()).copied().unwrap_or_default();
             for (variant, encoding) in variants.iter_mut().zip(Encoding::COMPRESSED) {
                 // All representations of a resource change at once.
-                let add = |at: u32| catalogue.add(resource, &entries[at as usize], at, encoding, entry.modified);
-                *variant = variant.map(add);
+                let of = |at: u32| Entry { modified: entry.modified, ..entries[at as usize].clone() };
+                *variant = variant.map(|at| catalogue.add(resource, &of(at), Content::Asset(at), encoding));
             }
             catalogue.resources.push(Resource { path: entry.path.as_str().into(), identity, variants });
             catalogue.paths.insert(entry.path.as_str().into(), resource);
@@ -92,17 +100,50 @@ impl Catalogue {
                 catalogue.paths.insert(folder.into(), resource);
             }
         }
+        for (folder, page) in listing::pages(&entries, |path| catalogue.find(path).is_some(), settings) {
+            catalogue.add_page(folder, page);
+        }
+        if settings.clean_urls {
+            for (resource, at) in catalogue.resources.iter().zip(0..) {
+                if let Some(path) = resource.path.strip_suffix(".html")
+                    && target::nameable(path)
+                {
+                    catalogue.paths.entry(path.into()).or_insert(at);
+                }
+            }
+        }
         catalogue.not_found = catalogue.paths.get(settings.not_found.as_str()).copied();
         catalogue
     }
 
-    fn add(&mut self, resource: u32, entry: &Entry, asset: u32, encoding: Encoding, modified: u64) -> u32 {
+    fn add(&mut self, resource: u32, entry: &Entry, content: Content, encoding: Encoding) -> u32 {
         let mut etag = [b'"'; ETAG];
         etag[1..ETAG - 1].copy_from_slice(&hex(&entry.hash[..16]));
         let boundary = hex(&entry.hash[16..]);
-        let representation = Representation { resource, asset, encoding, size: entry.size, etag, modified, boundary };
+        let (size, modified) = (entry.size, entry.modified);
+        let representation = Representation { resource, content, encoding, size, etag, modified, boundary };
         self.representations.push(representation);
         self.representations.len() as u32 - 1
+    }
+
+    /// A page that is no file, unless there is a file for its path.
+    fn add_page(&mut self, path: String, page: String) {
+        if self.paths.contains_key(path.as_str()) {
+            return;
+        }
+        let mut hash = [0; 32];
+        for (seed, part) in hash.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let mut hasher = FxHasher::default();
+            hasher.write_usize(seed);
+            hasher.write(page.as_bytes());
+            *part = hasher.finish().to_le_bytes();
+        }
+        let resource = self.resources.len() as u32;
+        let entry = Entry { path: String::new(), size: page.len() as u64, hash, modified: 0 };
+        let content = Content::Made(page.into_bytes().into());
+        let identity = self.add(resource, &entry, content, Encoding::Identity);
+        self.resources.push(Resource { path: path.as_str().into(), identity, variants: Variants::default() });
+        self.paths.insert(path.into(), resource);
     }
 
     /// What a decoded path without its first `/` leads to.
@@ -132,9 +173,14 @@ impl Catalogue {
 
     /// The media type of a resource.
     pub fn media_type<'a>(&self, resource: u32, settings: &'a Settings) -> &'a str {
-        let path = &self.resource(resource).path;
-        let set = media_type::extension(path).and_then(|extension| settings.types.get(&extension.to_ascii_lowercase()));
-        set.map_or_else(|| media_type::of(path), String::as_str)
+        let resource = self.resource(resource);
+        if matches!(self.representation(resource.identity).content, Content::Made(_)) {
+            return "text/html; charset=utf-8";
+        }
+        let path = &resource.path;
+        let of = |extension: &str| settings.types.get(&extension.to_ascii_lowercase()).map(String::as_str);
+        let set = settings.media_type(path).or_else(|| media_type::extension(path).and_then(of));
+        set.unwrap_or_else(|| media_type::of(path))
     }
 }
 
@@ -193,7 +239,7 @@ mod tests {
         let a = resource("a.css");
         assert!(a.variant(Encoding::Brotli).is_some() && a.variant(Encoding::Gzip).is_some());
         let brotli = catalogue.representation(a.variant(Encoding::Brotli).unwrap());
-        assert_eq!((brotli.asset, brotli.size, brotli.modified), (1, 2, 1));
+        assert!(matches!(brotli.content, Content::Asset(1)) && brotli.size == 2 && brotli.modified == 1);
         assert_ne!(brotli.etag, catalogue.representation(a.identity()).etag);
         assert!(!resource("a.css.br").varies() && !resource("b.tar.gz").varies());
         let c = resource("c.js");

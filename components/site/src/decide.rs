@@ -6,8 +6,10 @@ use crate::{
     fields::{Fields, Name},
     preconditions::{self, Outcome, Validators},
     range::{self, Span, Wanted},
+    settings::Settings,
     target::Target,
 };
+use std::borrow::Cow;
 use wit::http::Head;
 
 /// The methods of a file, as `allow` lists them.
@@ -17,6 +19,8 @@ pub const ALLOWED: &str = "GET, HEAD, OPTIONS";
 pub enum Decision<'a> {
     /// 200 with a whole representation
     Whole(u32),
+    /// 200 for HEAD without a length: GET would have a part only (RFC 9110, section 8.6)
+    Unmeasured(u32),
     /// 206 with parts of a representation
     Parts(u32, Vec<Span>),
     /// 304
@@ -39,14 +43,15 @@ pub enum Decision<'a> {
     NotImplemented,
 }
 
-/// Decides on a request. For HEAD the decision is the one for GET, but for ranges, which only GET has.
+/// Decides on a request. For HEAD the decision is the one for GET, but for ranges, which only GET has (RFC 9110,
+/// section 14.2).
 #[inline]
-pub fn decide<'a>(head: &Head<'a>, catalogue: &Catalogue) -> Decision<'a> {
+pub fn decide<'a>(head: &Head<'a>, catalogue: &Catalogue, settings: &Settings) -> Decision<'a> {
     let get = head.method == "GET";
     if !get && head.method != "HEAD" {
         return other_method(head);
     }
-    let resource = match find(head.target, catalogue) {
+    let resource = match find(head.target, catalogue, settings) {
         Ok(resource) => resource,
         Err(decision) => return decision,
     };
@@ -67,17 +72,30 @@ fn other_method<'a>(head: &Head<'a>) -> Decision<'a> {
 }
 
 #[inline]
-fn find<'a>(target: &'a str, catalogue: &Catalogue) -> Result<u32, Decision<'a>> {
+fn find<'a>(target: &'a str, catalogue: &Catalogue, settings: &Settings) -> Result<u32, Decision<'a>> {
     let target = Target::parse(target).map_err(|_| Decision::BadTarget)?;
-    let path = target.decoded().map_err(|_| Decision::BadTarget)?.ok_or(Decision::NotFound)?;
-    if let Some(resource) = catalogue.find(&path) {
+    let path = target.decoded().map_err(|_| Decision::BadTarget)?;
+    if let Some(resource) = path.as_deref().and_then(|path| catalogue.find(path)) {
         return Ok(resource);
     }
-    let folder = path.into_owned() + "/";
-    Err(match catalogue.find(&folder) {
-        Some(_) => Decision::Folder { path: folder, query: target.query },
-        None => Decision::NotFound,
-    })
+    missing(target, path, catalogue, settings)
+}
+
+#[cold]
+fn missing<'a>(
+    target: Target<'a>,
+    path: Option<Cow<'a, str>>,
+    catalogue: &Catalogue,
+    settings: &Settings,
+) -> Result<u32, Decision<'a>> {
+    if let Some(path) = path {
+        let folder = path.into_owned() + "/";
+        if catalogue.find(&folder).is_some() {
+            return Err(Decision::Folder { path: folder, query: target.query });
+        }
+    }
+    let fallback = settings.fallback(target.path).and_then(|file| catalogue.find(file));
+    fallback.ok_or(Decision::NotFound)
 }
 
 /// The representation that a client wants of a resource that exists, and how much of it.
@@ -95,11 +113,12 @@ fn select<'a>(resource: u32, fields: &Fields<'_>, get: bool, catalogue: &Catalog
         Outcome::NotModified => return Decision::NotModified(chosen),
         Outcome::Proceed => {}
     }
-    if !get || !fields.has(Name::Range) || !preconditions::range_applies(fields, &current) {
+    if !fields.has(Name::Range) || !preconditions::range_applies(fields, &current) {
         return Decision::Whole(chosen);
     }
     match range::wanted(fields, representation.size) {
         Wanted::Whole => Decision::Whole(chosen),
+        _ if !get => Decision::Unmeasured(chosen),
         Wanted::Spans(spans) => Decision::Parts(chosen, spans),
         Wanted::Unsatisfiable => Decision::Unsatisfiable(chosen),
     }

@@ -7,7 +7,6 @@ use memchr::memchr;
 pub enum Name {
     AcceptEncoding,
     IfMatch,
-    IfModifiedSince,
     IfNoneMatch,
     IfRange,
     IfUnmodifiedSince,
@@ -15,10 +14,9 @@ pub enum Name {
 }
 
 impl Name {
-    const ALL: [(Name, &str); 7] = [
+    const ALL: [(Name, &str); 6] = [
         (Name::AcceptEncoding, "accept-encoding"),
         (Name::IfMatch, "if-match"),
-        (Name::IfModifiedSince, "if-modified-since"),
         (Name::IfNoneMatch, "if-none-match"),
         (Name::IfRange, "if-range"),
         (Name::IfUnmodifiedSince, "if-unmodified-since"),

@@ -8,8 +8,8 @@ use crate::{
     preconditions::format_date,
     range::Span,
     settings::Settings,
-    target,
 };
+use message::target;
 
 /// Writes heads. Borrowed together, since nearly every head needs all of it.
 pub struct Heads<'a> {
@@ -20,9 +20,14 @@ pub struct Heads<'a> {
 impl Heads<'_> {
     /// 200
     pub fn whole(&self, representation: u32, into: &mut Vec<u8>) {
-        let it = self.catalogue.representation(representation);
+        let size = self.catalogue.representation(representation).size;
+        line(into, "content-length", &[size.to_string().as_bytes()]);
+        self.unmeasured(representation, into);
+    }
+
+    /// 200 without a length
+    pub fn unmeasured(&self, representation: u32, into: &mut Vec<u8>) {
         line(into, "content-type", &[self.media_type(representation).as_bytes()]);
-        line(into, "content-length", &[it.size.to_string().as_bytes()]);
         line(into, "accept-ranges", &[b"bytes"]);
         self.described(representation, into);
     }
@@ -71,7 +76,7 @@ impl Heads<'_> {
         target::encode_path(path, into);
         target::encode_query(query, into);
         into.extend_from_slice(b"\r\n");
-        self.text(text, into);
+        self.lasting_text(text, &self.settings.cache_control_other, into);
     }
 
     /// 204 for OPTIONS
@@ -88,9 +93,13 @@ impl Heads<'_> {
 
     /// A short answer in words that is not to be kept.
     pub fn text(&self, text: &str, into: &mut Vec<u8>) {
+        self.lasting_text(text, "no-cache", into);
+    }
+
+    fn lasting_text(&self, text: &str, cache_control: &str, into: &mut Vec<u8>) {
         line(into, "content-type", &[b"text/plain; charset=utf-8"]);
         line(into, "content-length", &[text.len().to_string().as_bytes()]);
-        line(into, "cache-control", &[b"no-cache"]);
+        line(into, "cache-control", &[cache_control.as_bytes()]);
         self.common(into);
     }
 
@@ -119,6 +128,7 @@ impl Heads<'_> {
         if resource.varies() {
             line(into, "vary", &[b"accept-encoding"]);
         }
+        self.settings.headers_of(&resource.path, into);
     }
 
     /// On every answer.

@@ -17,6 +17,7 @@ mod decide;
 mod encoding;
 mod fields;
 mod head;
+mod listing;
 mod media_type;
 mod preconditions;
 mod range;

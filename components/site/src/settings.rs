@@ -4,36 +4,62 @@
 //! [box.site.config]
 //! index = "index.html"                      # what a folder shows
 //! not-found = "404.html"                    # the body of a 404, if the file is there
+//! clean-urls = false                        # `/about` is `about.html`
 //! cache.file = "128 KiB"                    # files up to this size are kept in the box
 //! cache.total = "4 MiB"                     # as long as they are together no bigger than this
 //! cache-control.html = "no-cache"
-//! cache-control.other = "public, max-age=3600"
-//! cache-control.paths = [{ prefix = "/static/", value = "public, max-age=31536000, immutable" }]
+//! cache-control.other = "max-age=3600"
 //! headers.x-frame-options = "DENY"          # on every answer
 //! types.gmi = "text/gemini; charset=utf-8"  # media types by extension, before the built-in ones
+//! rules = [                                 # see `message::rules`
+//!     { path = "/.well-known/matrix/*", type = "application/json", headers.access-control-allow-origin = "*" },
+//!     { path = "/static/*", cache = "max-age=31536000, immutable" },
+//!     { path = "*.wasm.br", type = "application/wasm", encoding = "br" },
+//!     { path = "/files/*", listing = true },
+//!     { path = "/app/*", fallback = "app/index.html" },
+//! ]
 //! ```
 //!
-//! All of it may be left out; these are the defaults, but for the last three.
+//! All of it may be left out; these are the defaults, but for the last three, which have none. A rule's `path` is that of a
+//! file, or what a `fallback` is for: a file that is sent, with 200, where there is nothing. `listing` makes pages for
+//! folders without an index. `encoding` says how the files are compressed already.
 
-use message::fields::{is_settable, is_token};
+use crate::encoding::Encoding;
+use message::{
+    fields::{is_settable, is_token},
+    rules::Rules,
+    settings::{Fault, boolean, field_value, size},
+};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub index: String,
     pub not_found: String,
+    pub clean_urls: bool,
     /// bytes
     pub cache_file: u64,
     /// bytes
     pub cache_total: usize,
     pub cache_control_html: String,
     pub cache_control_other: String,
-    /// Path prefixes without their first `/`, and the value for what is below.
-    pub cache_control_paths: Vec<(String, String)>,
     /// Lines `name: value\r\n` for every answer.
     pub headers: String,
     /// Extensions in lower case, and media types.
     pub types: BTreeMap<String, String>,
+    pub rules: Rules<Says>,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Says {
+    media_type: Option<String>,
+    encoding: Option<Encoding>,
+    cache_control: Option<String>,
+    /// names in lower case, and values
+    headers: BTreeMap<String, String>,
+    listing: Option<bool>,
+    fallback: Option<String>,
 }
 
 impl Default for Settings {
@@ -41,74 +67,132 @@ impl Default for Settings {
         Settings {
             index: "index.html".into(),
             not_found: "404.html".into(),
+            clean_urls: false,
             cache_file: 128 << 10,
             cache_total: 4 << 20,
             cache_control_html: "no-cache".into(),
-            cache_control_other: "public, max-age=3600".into(),
-            cache_control_paths: Vec::new(),
+            cache_control_other: "max-age=3600".into(),
             headers: String::new(),
             types: BTreeMap::new(),
+            rules: Rules::default(),
         }
     }
 }
 
 impl Settings {
-    /// Reads the flattened table. All that is wrong with it is reported at once, each in a line of its own.
-    pub fn read(config: &[(String, String)]) -> Result<Self, Vec<String>> {
+    /// Reads the flattened table. All that is wrong with it is reported at once.
+    pub fn read<'a>(config: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<Fault>> {
         let mut settings = Settings::default();
-        let mut paths: BTreeMap<&str, (Option<&str>, Option<&str>)> = BTreeMap::new();
-        let mut errors = Vec::new();
+        let mut faults = Vec::new();
         for (key, value) in config {
-            let taken = match key.split_once('.').unwrap_or((key, "")) {
-                ("index", "") => file_name(value).map(|name| settings.index = name),
-                ("not-found", "") => relative(value).map(|path| settings.not_found = path),
-                ("cache", "file") => size(value).map(|bytes| settings.cache_file = bytes),
-                ("cache", "total") => size(value).and_then(|bytes| {
-                    settings.cache_total = bytes.try_into().map_err(|_| "too much for a box".to_owned())?;
-                    Ok(())
-                }),
-                ("cache-control", "html") => field_value(value).map(|value| settings.cache_control_html = value),
-                ("cache-control", "other") => field_value(value).map(|value| settings.cache_control_other = value),
-                ("cache-control", rest) if rest.starts_with("paths.") => match rest["paths.".len()..].split_once('.') {
-                    Some((at, part @ ("prefix" | "value"))) => {
-                        let path = paths.entry(at).or_default();
-                        *(if part == "prefix" { &mut path.0 } else { &mut path.1 }) = Some(value);
-                        Ok(())
-                    }
-                    _ => Err("a path has `prefix` and `value`".to_owned()),
-                },
-                ("headers", name) => header(name, value).map(|line| settings.headers.push_str(&line)),
-                ("types", extension) if !extension.is_empty() => {
-                    field_value(value).map(|value| drop(settings.types.insert(extension.to_ascii_lowercase(), value)))
-                }
-                _ => Err("there is no such setting".to_owned()),
-            };
-            if let Err(why) = taken {
-                errors.push(format!("config.{key} = {value:?}: {why}"));
+            if let Err(why) = settings.set(key, value) {
+                faults.push(Fault { key: key.into(), value: Some(value.into()), why });
             }
         }
-        for (at, path) in paths {
-            let (Some(prefix), Some(value)) = path else {
-                errors.push(format!("config.cache-control.paths.{at}: a path has `prefix` and `value`"));
-                continue;
-            };
-            match (prefix.strip_prefix('/'), field_value(value)) {
-                (Some(prefix), Ok(value)) => settings.cache_control_paths.push((prefix.to_owned(), value)),
-                (None, _) => errors.push(format!("config.cache-control.paths.{at}: {prefix:?} does not begin with /")),
-                (_, Err(why)) => errors.push(format!("config.cache-control.paths.{at}: {value:?}: {why}")),
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key.split_once('.').unwrap_or((key, "")) {
+            ("index", "") => self.index = file_name(value)?,
+            ("not-found", "") => self.not_found = relative(value)?,
+            ("clean-urls", "") => self.clean_urls = boolean(value)?,
+            ("cache", "file") => self.cache_file = size(value, 0, u64::MAX)?,
+            ("cache", "total") => self.cache_total = size(value, 0, 1 << 32)?.try_into().unwrap_or(usize::MAX),
+            ("cache-control", "html") => self.cache_control_html = field_value(value)?,
+            ("cache-control", "other") => self.cache_control_other = field_value(value)?,
+            ("headers", name) => {
+                let (name, value) = header(name, value)?;
+                self.headers.push_str(&format!("{name}: {value}\r\n"));
             }
+            ("types", extension) if !extension.is_empty() => {
+                self.types.insert(extension.to_ascii_lowercase(), field_value(value)?);
+            }
+            ("rules", key) if key.ends_with(".host") => {
+                return Err("the site is the same for all hosts; rules by host are for the box http".to_owned());
+            }
+            ("rules", key) => self.rules.set(key, value, Says::set)?,
+            _ => return Err("there is no such setting".to_owned()),
         }
-        // The longest prefix is the one that counts.
-        settings.cache_control_paths.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+        Ok(())
+    }
+
+    /// What the first rule says that fits a file and has that property.
+    fn rule<'a, T>(&'a self, path: &str, property: impl Fn(&'a Says) -> Option<T>) -> Option<T> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let path = format!("/{path}");
+        self.rules.that_fit("", &path).find_map(|(_, says, _)| property(says))
+    }
+
+    pub fn media_type(&self, path: &str) -> Option<&str> {
+        self.rule(path, |says| says.media_type.as_deref())
+    }
+
+    /// How the file itself is compressed.
+    pub fn encoding(&self, path: &str) -> Encoding {
+        let is_svgz = || path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("svgz"));
+        let built_in = || if is_svgz() { Encoding::Gzip } else { Encoding::Identity };
+        self.rule(path, |says| says.encoding).unwrap_or_else(built_in)
     }
 
     pub fn cache_control(&self, path: &str, html: bool) -> &str {
-        match self.cache_control_paths.iter().find(|(prefix, _)| path.starts_with(prefix)) {
-            Some((_, value)) => value,
-            None if html => &self.cache_control_html,
-            None => &self.cache_control_other,
+        let built_in = if html { &self.cache_control_html } else { &self.cache_control_other };
+        self.rule(path, |says| says.cache_control.as_deref()).unwrap_or(built_in)
+    }
+
+    /// Adds the header lines that rules have for a file: of those with one name, the first.
+    pub fn headers_of(&self, path: &str, into: &mut Vec<u8>) {
+        if self.rules.is_empty() {
+            return;
         }
+        let path = format!("/{path}");
+        let mut lines: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, value) in self.rules.that_fit("", &path).flat_map(|(_, says, _)| &says.headers) {
+            lines.entry(name).or_insert(value);
+        }
+        lines.iter().for_each(|(name, value)| message::fields::push(into, name, value.as_bytes()));
+    }
+
+    /// Whether a folder without an index shows what is in it. The path is empty or ends with a slash.
+    pub fn has_listing(&self, folder: &str) -> bool {
+        self.rule(folder, |says| says.listing).unwrap_or(false)
+    }
+
+    /// The file that is sent where there is nothing.
+    pub fn fallback(&self, path: &str) -> Option<&str> {
+        self.rule(path, |says| says.fallback.as_deref())
+    }
+
+    /// All such files.
+    pub fn fallbacks(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|(_, rule)| rule.says.fallback.as_deref())
+    }
+}
+
+impl Says {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name.split_once('.').unwrap_or((name, "")) {
+            ("type", "") => self.media_type = Some(field_value(value)?),
+            ("encoding", "") => {
+                let known = Encoding::COMPRESSED.into_iter().find(|encoding| encoding.token() == value);
+                self.encoding = Some(known.ok_or("gzip or br is meant")?);
+            }
+            ("cache", "") => self.cache_control = Some(field_value(value)?),
+            ("headers", name) => {
+                let (name, value) = header(name, value)?;
+                self.headers.insert(name, value);
+            }
+            ("listing", "") => self.listing = Some(boolean(value)?),
+            ("fallback", "") => self.fallback = Some(relative(value)?),
+            _ => {
+                return Err(
+                    "a rule has `path`, and of type, encoding, cache, headers, listing and fallback some".into()
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -120,26 +204,8 @@ fn relative(value: &str) -> Result<String, String> {
     if crate::target::nameable(value) { Ok(value.into()) } else { Err("not the path of a file in the assets".into()) }
 }
 
-/// `1024`, `64 KiB`, `4 MiB`, `1 GiB`
-fn size(value: &str) -> Result<u64, String> {
-    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
-    let shift = match unit.trim() {
-        "" | "B" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return Err("a size is a number of bytes, KiB, MiB or GiB".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a size begins with a number".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too big".into())
-}
-
-fn field_value(value: &str) -> Result<String, String> {
-    let valid = !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && value.trim() == value;
-    if valid { Ok(value.into()) } else { Err("not a header's value: printable ASCII, no space around it".into()) }
-}
-
-fn header(name: &str, value: &str) -> Result<String, String> {
+/// Its name in lower case, and its value.
+fn header(name: &str, value: &str) -> Result<(String, String), String> {
     if !is_token(name) {
         return Err("not a header's name".into());
     }
@@ -147,7 +213,7 @@ fn header(name: &str, value: &str) -> Result<String, String> {
     if !is_settable(&name) || WRITTEN_BY_THE_BOX.contains(&name.as_str()) {
         return Err("the box or the protocol itself writes this header".into());
     }
-    Ok(format!("{name}: {}\r\n", field_value(value)?))
+    Ok((name, field_value(value)?))
 }
 
 const WRITTEN_BY_THE_BOX: &[&str] = &[
@@ -171,9 +237,8 @@ const WRITTEN_BY_THE_BOX: &[&str] = &[
 mod tests {
     use super::*;
 
-    fn read(config: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
-        let config: Vec<_> = config.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        Settings::read(&config)
+    fn read(config: &[(&str, &str)]) -> Result<Settings, Vec<Fault>> {
+        Settings::read(config.iter().copied())
     }
 
     #[test]
@@ -190,10 +255,18 @@ mod tests {
             ("cache.total", "2MiB"),
             ("cache-control.html", "no-store"),
             ("cache-control.other", "max-age=1"),
-            ("cache-control.paths.0.prefix", "/static/"),
-            ("cache-control.paths.0.value", "max-age=2"),
-            ("cache-control.paths.1.prefix", "/static/long/"),
-            ("cache-control.paths.1.value", "max-age=3"),
+            ("clean-urls", "true"),
+            ("rules.0.path", "/static/long/*"),
+            ("rules.0.cache", "max-age=3"),
+            ("rules.0.headers.x-a", "1"),
+            ("rules.1.path", "/static/*"),
+            ("rules.1.cache", "max-age=2"),
+            ("rules.1.type", "text/x"),
+            ("rules.1.encoding", "br"),
+            ("rules.1.headers.X-A", "2"),
+            ("rules.1.headers.x-b", "3"),
+            ("rules.1.listing", "true"),
+            ("rules.1.fallback", "a.html"),
             ("headers.X-Frame-Options", "DENY"),
             ("types.GMI", "text/gemini"),
         ])
@@ -204,6 +277,14 @@ mod tests {
         assert_eq!(settings.cache_control("a.css", false), "max-age=1");
         assert_eq!(settings.cache_control("static/a.html", true), "max-age=2");
         assert_eq!(settings.cache_control("static/long/a.css", false), "max-age=3");
+        assert_eq!(settings.media_type("static/long/a.css"), Some("text/x"));
+        assert_eq!((settings.media_type("a.css"), settings.encoding("static/a")), (None, Encoding::Brotli));
+        assert_eq!((settings.encoding("a.svg"), settings.encoding("a.SVGZ")), (Encoding::Identity, Encoding::Gzip));
+        assert!(settings.has_listing("static/") && !settings.has_listing("") && settings.clean_urls);
+        assert_eq!((settings.fallback("static/x"), settings.fallback("x")), (Some("a.html"), None));
+        let mut lines = Vec::new();
+        settings.headers_of("static/long/a.css", &mut lines);
+        assert_eq!(String::from_utf8(lines).unwrap(), "x-a: 1\r\nx-b: 3\r\n");
         assert_eq!(settings.headers, "x-frame-options: DENY\r\n");
         assert_eq!(settings.types["gmi"], "text/gemini");
     }
@@ -223,8 +304,16 @@ mod tests {
             ("cache.total", "18446744073709551615 GiB"),
             ("cache", "1"),
             ("cache-control.html", "a\r\nset-cookie: b"),
-            ("cache-control.paths.0", "x"),
-            ("cache-control.paths.0.prefix", "/x"),
+            ("clean-urls", "yes"),
+            ("rules", "x"),
+            ("rules.0", "x"),
+            ("rules.0.path", "x"),
+            ("rules.0.path", "/*/x/*"),
+            ("rules.0.host", "www.example.org"),
+            ("rules.0.encoding", "zstd"),
+            ("rules.0.headers.etag", "x"),
+            ("rules.0.fallback", "/index.html"),
+            ("rules.0.colour", "green"),
             ("headers.content-length", "1"),
             ("headers.Connection", "close"),
             ("headers.a b", "1"),
@@ -234,7 +323,7 @@ mod tests {
         ] {
             let errors = read(&[(key, value)]).unwrap_err();
             assert_eq!(errors.len(), 1, "{key} = {value}");
-            assert!(errors[0].starts_with(&format!("config.{}", key.trim_end_matches(".prefix"))), "{}", errors[0]);
+            assert_eq!(errors[0].key, key);
         }
         assert_eq!(read(&[("a", ""), ("b", "")]).unwrap_err().len(), 2);
     }

@@ -41,17 +41,16 @@ struct SiteBox;
 
 impl bindings::exports::pearwood::box0_2_0::service::Guest for SiteBox {
     fn run() {
-        let settings = match Settings::read(&config::get()) {
+        let config = config::get();
+        let settings = match Settings::read(config.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
             Ok(settings) => settings,
-            Err(errors) => {
-                errors.iter().for_each(|error| log::write(log::Level::Error, error));
+            Err(faults) => {
+                faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string()));
                 return;
             }
         };
         let mut site = Site::new(Image, settings);
-        for path in site.unreachable_files() {
-            log::write(log::Level::Warn, &format!("asset {path}: no URL can name it"));
-        }
+        site.warnings().for_each(|warning| log::write(log::Level::Warn, &warning));
         let port = handler::service(&[]);
         let mut turn = ports::wait_and_receive(u64::MAX);
         loop {

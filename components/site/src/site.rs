@@ -4,7 +4,7 @@ use crate::{
     Assets, Settings,
     body::{Body, Multipart, Source},
     cache::{Cache, Prepared},
-    catalogue::Catalogue,
+    catalogue::{Catalogue, Content},
     decide::{Decision, decide},
     head::Heads,
     range::Span,
@@ -63,9 +63,11 @@ impl<A: Assets> Site<A> {
         }
     }
 
-    /// Files of the image that no URL can name.
-    pub fn unreachable_files(&self) -> &[String] {
-        &self.catalogue.unreachable
+    /// What is wrong with the files, in words.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let unreachable = self.catalogue.unreachable.iter().map(|path| format!("asset {path}: no URL can name it"));
+        let missing = self.settings.fallbacks().filter(|path| self.catalogue.find(path).is_none());
+        unreachable.chain(missing.map(|path| format!("config.rules: there is no asset {path} to fall back to")))
     }
 
     /// Takes a batch of commands. What is malformed is passed over: the node has checked the framing, and the rest
@@ -114,7 +116,7 @@ impl<A: Assets> Site<A> {
     #[inline]
     fn request(&mut self, peer: u32, request: u32, head: &Head<'_>) {
         let with_body = head.method != "HEAD";
-        match decide(head, &self.catalogue) {
+        match decide(head, &self.catalogue, &self.settings) {
             Decision::Whole(representation) => self.whole(peer, request, representation, with_body),
             decision => self.other(peer, request, decision, with_body),
         }
@@ -142,6 +144,10 @@ impl<A: Assets> Site<A> {
         let mut of = 0;
         let (status, body) = match decision {
             Decision::Whole(representation) => return self.whole(peer, request, representation, with_body),
+            Decision::Unmeasured(representation) => {
+                heads.unmeasured(representation, into);
+                (200, Body::EMPTY)
+            }
             Decision::Parts(representation, spans) => {
                 of = representation;
                 (206, parts(&heads, representation, spans, into))
@@ -275,12 +281,15 @@ impl<A: Assets> Site<A> {
     /// Exactly that part of a file.
     fn read(&mut self, representation: u32, span: Span) -> Result<Vec<u8>, String> {
         let it = self.catalogue.representation(representation);
-        let bytes = self.assets.read(it.asset, span.first, span.len() as u32);
+        let bytes = match &it.content {
+            Content::Asset(asset) => self.assets.read(*asset, span.first, span.len() as u32),
+            Content::Made(page) => page[span.first as usize..span.end as usize].to_vec(),
+        };
         if bytes.len() as u64 == span.len() {
             return Ok(bytes);
         }
         let path = &self.catalogue.resource(it.resource).path;
-        Err(format!("asset {path}{}: shorter than the image says", it.encoding.suffix()))
+        Err(format!("asset {path} ({}): shorter than the image says", it.encoding.token()))
     }
 
     /// Sends of a body what its credit and its turn allow. True: that was all of it.

@@ -3,9 +3,11 @@
 
 use super::assets::File;
 use crate::files;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use flate2::read::MultiGzDecoder;
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -48,22 +50,49 @@ const TEXT: &[&str] = &[
 struct Coding {
     suffix: &'static str,
     compress: fn(&[u8]) -> Result<Vec<u8>>,
+    unpack: for<'a> fn(&'a [u8]) -> Box<dyn Read + 'a>,
 }
 
-const CODINGS: [Coding; 2] = [Coding { suffix: ".br", compress: brotli }, Coding { suffix: ".gz", compress: gzip }];
+const CODINGS: [Coding; 2] = [
+    Coding { suffix: ".br", compress: brotli, unpack: |packed| Box::new(brotli::Decompressor::new(packed, 1 << 16)) },
+    Coding { suffix: ".gz", compress: gzip, unpack: |packed| Box::new(MultiGzDecoder::new(packed)) },
+];
 
-/// Adds the variants that are worth it, and not there already, to the files of a box.
+/// Whether all that can be read is that content. No more than that is unpacked.
+fn unpacks_to(mut unpacked: impl Read, mut content: &[u8]) -> bool {
+    let mut part = [0; 1 << 14];
+    loop {
+        match unpacked.read(&mut part) {
+            Ok(0) => return content.is_empty(),
+            Ok(length) => match content.strip_prefix(&part[..length]) {
+                Some(rest) => content = rest,
+                None => return false,
+            },
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Adds the variants that are worth it, and not there already, to the files of a box. One that is there already must be what it
+/// is a variant of: clients get one or the other, and the same content.
 ///
 /// What was compressed is kept in `cache` by its content's hash; on a second run nothing is compressed again.
 pub fn add_variants(files: &mut Vec<File>, cache: &Path) -> Result<()> {
     fs::create_dir_all(cache).with_context(|| format!("cannot make the folder {}", cache.display()))?;
-    let there = |name: &str| files.iter().any(|file| file.path == name);
+    let there: BTreeMap<&str, &File> = files.iter().map(|file| (file.path.as_str(), file)).collect();
     let mut wanted = Vec::new();
-    for file in files.iter().filter(|file| file.content.len() >= SMALLEST && is_text(&file.path)) {
+    for file in &*files {
         for coding in CODINGS {
             let name = format!("{}{}", file.path, coding.suffix);
-            if !there(&name) {
-                wanted.push((file, coding, name));
+            match there.get(name.as_str()) {
+                Some(variant) if !unpacks_to((coding.unpack)(&variant.content), &file.content) => bail!(
+                    "{name} is not {} compressed, though clients that take it would get it in place of that: remove \
+                     it (variants of text are made at build), compress the file again, or rename it",
+                    file.path
+                ),
+                Some(_) => {}
+                None if file.content.len() >= SMALLEST && is_text(&file.path) => wanted.push((file, coding, name)),
+                None => {}
             }
         }
     }
@@ -128,7 +157,6 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     fn file(path: &str, content: impl Into<Vec<u8>>) -> File {
         File { path: path.into(), content: content.into(), modified: 7 }
@@ -141,6 +169,9 @@ mod tests {
     #[test]
     fn text_gets_variants_that_unpack_to_it() {
         let text = "boxes and arrows ".repeat(200);
+        let mut by_hand = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        by_hand.write_all(text.as_bytes()).unwrap();
+        let by_hand = by_hand.finish().unwrap();
         let cache = tempfile::tempdir().unwrap();
         let mut first = Vec::new();
         for round in 0..2 {
@@ -150,7 +181,7 @@ mod tests {
                 file("c.jpg", text.as_str()),
                 file("d.txt", noise(5_000)),
                 file("e.js", text.as_str()),
-                file("e.js.gz", "by hand"),
+                file("e.js.gz", by_hand.as_slice()),
             ];
             add_variants(&mut files, cache.path()).unwrap();
             let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
@@ -159,7 +190,7 @@ mod tests {
                 ["a.css", "a.css.br", "a.css.gz", "b.html", "c.jpg", "d.txt", "e.js", "e.js.br", "e.js.gz"],
                 "round {round}"
             );
-            assert_eq!(files[8].content, b"by hand");
+            assert_eq!(files[8].content, by_hand);
             assert!(files.iter().all(|file| file.modified == 7));
             let mut unpacked = String::new();
             flate2::read::GzDecoder::new(&files[2].content[..]).read_to_string(&mut unpacked).unwrap();
@@ -172,6 +203,32 @@ mod tests {
             } else {
                 assert_eq!(files, first, "from the cache");
             }
+        }
+    }
+
+    /// H4: a page that is newer than its compressed variant is not shipped with that.
+    #[test]
+    fn a_variant_of_something_else_is_refused() {
+        let cache = tempfile::tempdir().unwrap();
+        let old = "the page as it was".repeat(2_000);
+        for (suffix, packed) in [(".gz", gzip(old.as_bytes()).unwrap()), (".br", brotli(old.as_bytes()).unwrap())] {
+            let cut = &packed[..packed.len() - 5];
+            let longer = old.clone() + "x";
+            for (page, variant) in [
+                ("the page as it is now", &packed[..]),
+                (&old[..old.len() - 1], &packed),
+                (&longer, &packed),
+                ("", &packed),
+                (&old, b"by hand"),
+                (&old, cut),
+            ] {
+                let mut files = vec![file("page.html", page), file(&format!("page.html{suffix}"), variant)];
+                let why = add_variants(&mut files, cache.path()).unwrap_err().to_string();
+                assert!(why.contains(&format!("page.html{suffix} is not page.html compressed")), "{why}");
+            }
+            let mut files = vec![file("page.html", old.as_str()), file(&format!("page.html{suffix}"), packed)];
+            add_variants(&mut files, cache.path()).unwrap();
+            assert_eq!(files.len(), 3);
         }
     }
 }

@@ -92,15 +92,31 @@ pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Comp
     Ok(Components { system, base, routes, components })
 }
 
-/// The settings of the control box decide who gets in: a fault is known before the box finds it.
+/// The settings of system boxes are read as the boxes will read them: a fault is known before the box finds it.
 fn check_settings(system: &System) -> Result<()> {
-    for spec in system.boxes.iter().filter(|spec| spec.component == ["control"]) {
+    let mut faults = Vec::new();
+    for spec in &system.boxes {
         let settings = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        if let Err(why) = control::Config::read(settings) {
-            bail!("{}:{}: box `{}`: {why}", system.source.file, spec.at.line, spec.name);
+        let found = match spec.component_name().as_str() {
+            "site" => pearwood_site::Settings::read(settings).err(),
+            "http" => pearwood_http::Config::read(settings).err(),
+            "control" => {
+                if let Err(why) = control::Config::read(settings) {
+                    bail!("{}:{}: box `{}`: {why}", system.source.file, spec.at.line, spec.name);
+                }
+                None
+            }
+            _ => None,
+        };
+        for fault in found.into_iter().flatten() {
+            // of a table, the first setting in it
+            let of_fault =
+                |key: &str| key.strip_prefix(&fault.key).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]));
+            let at = spec.config.iter().position(|(key, _)| of_fault(key)).map_or(spec.at, |at| spec.config_at[at]);
+            faults.push(system.diagnostic(at, format!("box `{}`: {fault}", spec.name)).of_box(&spec.name));
         }
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(report(&faults)) }
 }
 
 fn report(faults: &[Diagnostic]) -> anyhow::Error {
@@ -196,4 +212,28 @@ pub fn assets_of(system: &System, spec: &BoxSpec, base: &Path) -> Result<Vec<Fil
 /// This program, built for this machine.
 pub fn own_command() -> Result<PathBuf> {
     cargo::own_command(&Workspace::find()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each fault is at its line, whatever box it is of, and all are told at once.
+    #[test]
+    fn settings_of_system_boxes_are_checked() {
+        let text = "[system]\nname = \"s\"\n[box.w]\ncomponent = \"http\"\n[box.w.config]\nrules = [\n    { path = \"/a\", \
+            redirect = \"/b\" },\n    { path = \"/c\", redirect = \"/d/*\" },\n    { path = \"/e\" },\n]\n[box.s]\ncomponent = \
+            \"site\"\n[box.s.config]\nindex = \"index.html\"\nclean-urls = \"yes\"\n[box.o]\ncomponent = \
+            \"./other\"\nconfig.index = \"a/b\"\n";
+        let system = System::parse("system.toml", text).unwrap();
+        let told = check_settings(&system).unwrap_err().to_string();
+        for part in [
+            "box `w`: config.rules.1.redirect: it has a *, and the path has none\n --> system.toml:8:",
+            "box `w`: config.rules.2: the rule says nothing\n --> system.toml:9:",
+            "box `s`: config.clean-urls = \"yes\": true or false is meant\n  --> system.toml:15:",
+            "3 errors",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    }
 }

@@ -115,6 +115,8 @@ pub struct BoxSpec {
     pub restart: Restart,
     /// The `config` table, flattened: `config.dns = ["1.1.1.1"]` is ("dns.0", "1.1.1.1").
     pub config: Vec<(String, String)>,
+    /// Where each of them is.
+    pub config_at: Vec<Place>,
     pub assets: Vec<Assets>,
     /// In the order of the file.
     pub arrows: Vec<Arrow>,

@@ -112,6 +112,17 @@ pub fn first(lines: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     Some((core::str::from_utf8(name).ok()?, value, &lines[end + 1..]))
 }
 
+/// The value of the first line with a name.
+pub fn value_of<'a>(mut lines: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    while let Some((found, value, rest)) = first(lines) {
+        if found.eq_ignore_ascii_case(name) {
+            return Some(value);
+        }
+        lines = rest;
+    }
+    None
+}
+
 /// Some lines, each of which must be whole and valid.
 pub fn valid(lines: &[u8]) -> impl Iterator<Item = Result<(&str, &[u8]), Malformed>> {
     let mut rest = lines;

@@ -1,5 +1,6 @@
 //! What an HTTP message is (RFC 9110, RFC 9112): request lines, targets, authorities, fields, the framing of bodies, trailers,
-//! status codes, and which service a request is for. The http box, the node's WASI faces and the tools all use this.
+//! status codes, and which service a request is for. The http box, the node's WASI faces and the tools all use this. Beside it,
+//! what the settings of the boxes that serve HTTP have in common: values, and rules by host and path.
 //!
 //! Reading a head allocates nothing, except for lines that have to be written anew.
 #![no_std]
@@ -15,6 +16,8 @@ mod method;
 pub mod request;
 pub mod response;
 mod routes;
+pub mod rules;
+pub mod settings;
 pub mod status;
 pub mod target;
 pub mod trailers;

@@ -1,7 +1,7 @@
 //! What a request asks for: its target (RFC 9112, section 3.2) and authority (RFC 3986, section 3.2).
 
 use crate::grammar::{NAME, PATH, QUERY, span, span_encoded};
-use alloc::{borrow::Cow, string::String};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target<'a> {
@@ -96,9 +96,38 @@ pub fn host_of(authority: &str) -> &str {
     }
 }
 
+/// Appends a path as it may stand in a `location`: what RFC 3986 does not allow in a path is escaped.
+pub fn encode_path(path: &str, into: &mut Vec<u8>) {
+    escape(path, b"/-._~!$&'()*+,;=:@", into);
+}
+
+/// Appends a query, `?` first, that a client sent. It is passed on as it is but for what could break a header line.
+pub fn encode_query(query: &str, into: &mut Vec<u8>) {
+    escape(query, b"?/-._~!$&'()*+,;=:@%[]{}|\\^`", into);
+}
+
+fn escape(text: &str, also_allowed: &[u8], into: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || also_allowed.contains(&byte) {
+            into.push(byte);
+        } else {
+            into.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn locations_cannot_break_a_header_line() {
+        let mut location = Vec::new();
+        encode_path("a b/é\r\nx%:\"<", &mut location);
+        encode_query("?q=%20\r\n é\"", &mut location);
+        assert_eq!(location, b"a%20b/%C3%A9%0D%0Ax%25:%22%3C?q=%20%0D%0A%20%C3%A9%22");
+    }
 
     #[test]
     fn forms() {

@@ -8,7 +8,6 @@ use crate::exchange::Exchange;
 use crate::{reader, response};
 use core::mem::size_of;
 use core::net::Ipv6Addr;
-use hashbrown::HashMap;
 use wit::INITIAL_CREDIT;
 
 /// What the server may hold.
@@ -16,6 +15,8 @@ use wit::INITIAL_CREDIT;
 pub(super) struct Limits {
     /// connections that are served
     pub connections: usize,
+    /// ... of one client
+    pub client_connections: usize,
     /// requests under way, at least one for each connection
     pub exchanges: usize,
     /// requests under way of which a connection may have more than one
@@ -33,8 +34,12 @@ pub(super) struct Limits {
 /// Connections beyond the limit that may be there at once to be told so; others are reset.
 pub(super) const TOLD: usize = 64;
 
-/// A connection, its first exchange, its entry by name and its queue.
-const CONNECTION: usize = size_of::<Connection>() + size_of::<Exchange>() + 2 * size_of::<(u64, usize)>() + 64;
+/// A connection, its first exchange, its entries by name and by client, and its queue.
+const CONNECTION: usize =
+    size_of::<Connection>() + size_of::<Exchange>() + 2 * size_of::<(u64, usize)>() + 2 * size_of::<(u128, u32)>() + 64;
+
+/// One client may have half of the places, but so many in any case.
+const CLIENT_CONNECTIONS: usize = 32;
 
 /// A client that is behind by this part of its time is slow, and one that has this part of all places has many.
 const PART: u64 = 8;
@@ -55,8 +60,10 @@ impl Limits {
         let connections = config.connections.min(places - TOLD.min(places / 2));
         let further = memory / 16 / size_of::<Exchange>();
         let data = config.held_bytes.min(memory / 4);
+        let client_connections = config.client_connections.unwrap_or((connections / 2).max(CLIENT_CONNECTIONS));
         Ok(Limits {
             connections,
+            client_connections,
             exchanges: connections + TOLD + further,
             further,
             batches: memory / 16,
@@ -75,21 +82,18 @@ impl Limits {
 impl Http {
     /// Resets a connection to make room for one from `address`: of those that wait for their client, and either have no
     /// request or a slow client, the one that has used up the largest part of its time. If there is none, of the client
-    /// that has most connections, should it have many. A client that has many makes room itself. False: nobody does.
-    pub(super) fn make_room(&mut self, address: Ipv6Addr) -> bool {
+    /// that has most connections, should it have many. A client that has many makes room itself; `alone`, in any case. False:
+    /// nobody does.
+    pub(super) fn make_room(&mut self, address: Ipv6Addr, alone: bool) -> bool {
         // Of all places no more than a part change hands in one turn, however many connections come.
         self.displaced += 1;
         if self.displaced > 1 + self.limits.connections / PART as usize {
             return false;
         }
-        let mut clients: HashMap<u128, usize> = HashMap::new();
-        for (_, connection) in self.connections.iter() {
-            *clients.entry(connection.client()).or_default() += 1;
-        }
         let many = self.limits.connections / PART as usize;
         let own = client_of(address);
-        let has = clients.get(&own).copied().unwrap_or_default();
-        let greedy = clients.into_iter().filter(|&(_, count)| count > many.max(has + 1));
+        let has = self.connections.of_client(own);
+        let greedy = self.connections.clients().filter(|&(_, count)| count > many.max(has + 1) && !alone);
         let greedy = greedy.max_by_key(|&(_, count)| count).map(|(client, _)| client);
         let mut slowest = (0, None);
         let mut of_greedy = (0, None);
@@ -104,7 +108,7 @@ impl Http {
                 Wait::Handler | Wait::Continue => false,
             };
             let client = connection.client();
-            if may_go && (slowest.1.is_none() || late > slowest.0) && (has <= many || client == own) {
+            if may_go && (slowest.1.is_none() || late > slowest.0) && ((has <= many && !alone) || client == own) {
                 slowest = (late, Some(key));
             }
             if greedy == Some(client) && !connection.is_surplus && (of_greedy.1.is_none() || late > of_greedy.0) {
@@ -194,7 +198,7 @@ impl Http {
     /// Bytes of memory for data of a connection.
     fn memory_of(&mut self, key: usize) -> usize {
         let Some(connection) = self.connections.get(key) else { return 0 };
-        let of_exchange = |exchange: &mut Exchange| exchange.held.capacity() + exchange.record.request.capacity();
+        let of_exchange = |exchange: &mut Exchange| exchange.held.capacity() + exchange.record.line.capacity();
         let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, of_exchange));
         exchanges.sum::<usize>() + connection.input.capacity()
     }

@@ -1,6 +1,8 @@
 //! The server: what it knows, and one turn of it.
 
+mod access;
 mod body;
+mod gate;
 mod handler;
 mod input;
 mod limits;
@@ -16,6 +18,7 @@ use crate::date::Common;
 use crate::exchange::Exchanges;
 use crate::reader::Reader;
 use crate::response::Heads;
+use gate::Gate;
 use limits::Limits;
 use message::Routes;
 use wit::{MAX_BATCH, Peer, Peers, Records};
@@ -38,6 +41,9 @@ pub struct Http {
     /// No connection is due before this.
     earliest: u64,
     limits: Limits,
+    gate: Gate,
+    /// who has sent the last request, if the gate asks for that
+    user: String,
     /// connections beyond the limit, which are only being told so
     surplus: usize,
     /// connections of this turn for which others were to make room
@@ -107,6 +113,9 @@ const BATCHED: usize = 128 << 10;
 /// What a record of a batch adds to that, at most, beside data: a record without any.
 const RECORD: usize = wit::batch::HEADER + 8;
 
+/// The part of the memory in which the gate keeps how often clients have asked.
+const GATE: usize = 128;
+
 /// Lines of log of one turn; more are counted only.
 const MAX_LOG: usize = 64;
 
@@ -115,8 +124,11 @@ impl Http {
     /// holds before: code's constants, statics and the stack. What clients and handlers make it hold is bounded by that,
     /// whatever the settings. An error says that there is too little.
     pub fn new(config: Config, memory: usize) -> Result<Self, String> {
-        let limits = Limits::new(&config, memory)?;
+        let of_gate = if config.rules.is_empty() { 0 } else { memory / GATE };
+        let limits = Limits::new(&config, memory - of_gate)?;
         Ok(Http {
+            gate: Gate::new(of_gate),
+            user: String::new(),
             common: Common::new(&config.server),
             config,
             now: 0,
@@ -229,7 +241,7 @@ impl Http {
             self.give_up_peers();
         }
         self.keep_limits(false);
-        if self.log.len() >= MAX_LOG && self.config.access_log {
+        if self.log.len() >= MAX_LOG && self.config.access_log.is_some() {
             self.write_log(outside);
         }
     }
@@ -289,7 +301,7 @@ impl Http {
     }
 
     fn say(&mut self, level: Level, line: String) {
-        if self.log.len() < MAX_LOG || self.config.access_log {
+        if self.log.len() < MAX_LOG || self.config.access_log.is_some() {
             self.log.push((level, line));
         }
     }

@@ -1,10 +1,9 @@
 //! What the client gets: responses in the order of the requests, as far as TCP takes them.
 
-use super::{Http, Level, RetiresAt};
+use super::{Http, RetiresAt};
 use crate::connection::{CREDIT_STEP, Connection, paced};
 use crate::exchange::{Exchange, Response};
 use crate::response;
-use core::net::IpAddr;
 use message::response::Body;
 use wit::Peers;
 use wit::tcp::Command;
@@ -166,7 +165,7 @@ impl Http {
 
     /// The first exchange of the connection is over, and all of its response is on its way.
     fn complete(&mut self, key: usize, id: u32) {
-        if self.config.access_log {
+        if self.config.access_log.is_some() {
             self.log_access(id);
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
@@ -197,17 +196,6 @@ impl Http {
                 }
             }
         }
-    }
-
-    #[cold]
-    fn log_access(&mut self, id: u32) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let record = &exchange.record;
-        let took = self.now.saturating_sub(record.started_at) / 1_000_000;
-        let remote = self.connections.get(exchange.connection).map(|connection| connection.remote.address);
-        let remote = remote.map_or_else(String::new, |address| IpAddr::V6(address).to_canonical().to_string());
-        let line = format!("{remote} \"{}\" {} {} {took} ms", record.request, record.status, record.body_bytes);
-        self.say(Level::Info, line);
     }
 
     /// This side sends no more.

@@ -1,30 +1,35 @@
 //! Heads become requests for handlers, or are answered here.
 
-use super::{Http, input::Next};
+use super::{Http, access, input::Next};
 use crate::connection::Reading;
 use crate::exchange::Response;
+use core::net::Ipv6Addr;
 use message::chunked::Decoder;
 use message::{Framing, Head, Method, Refusal, Target};
-use std::fmt::Write;
+use std::borrow::Cow;
 use wit::http::{self, Command};
 
 /// What is to be done about a request.
-enum Choice {
+pub(super) enum Choice {
     Handler(u32),
     Answer {
         status: u16,
-        extra: &'static str,
+        /// lines for the head
+        extra: Cow<'static, str>,
         text: &'static str,
     },
     /// Its handler is there and has no room.
     Later,
 }
 
+impl Choice {
+    pub fn answer(status: u16, extra: impl Into<Cow<'static, str>>, text: &'static str) -> Self {
+        Choice::Answer { status, extra: extra.into(), text }
+    }
+}
+
 /// Time in which a handler can refuse a request before its client, who waits for that, is told to send the body.
 const REFUSAL: u64 = 20_000_000;
-
-/// No more of a target is in the access log.
-const LOGGED: usize = 1024;
 
 impl Http {
     /// Whether a connection may change to another protocol: not when it is to end soon, nor when half of all have done so,
@@ -50,7 +55,7 @@ impl Http {
         }
         let scheme = if connection.is_secured { http::Scheme::Https } else { http::Scheme::Http };
         connection.awaits_room = false;
-        let choice = self.choose(head);
+        let choice = self.choose(head, remote.address);
         if matches!(choice, Choice::Later) {
             let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
             connection.awaits_room = true;
@@ -74,12 +79,10 @@ impl Http {
         exchange.progress_at = self.now;
         exchange.handler = None;
         exchange.record.started_at = self.now;
-        if self.config.access_log {
-            let target = head.target.as_str();
-            let version = if head.is_11 { 1 } else { 0 };
-            let target = target.get(..LOGGED).unwrap_or(target);
-            let _ = write!(exchange.record.request, "{} {target} HTTP/1.{version}", head.method);
-            self.buffered += exchange.record.request.capacity();
+        if let Some(format) = self.config.access_log {
+            let time = self.common.log_time();
+            access::note(&mut exchange.record, format, remote.address, &self.user, &time, Some(head));
+            self.buffered += exchange.record.line.capacity();
         }
         connection.exchanges.push_back(id);
         connection.exclusive = exclusive;
@@ -124,15 +127,16 @@ impl Http {
                     exchange.request_open = false;
                     connection.stop_reading();
                 }
-                self.answer(id, status, extra, text);
+                self.answer(id, status, &extra, text);
             }
             _ => {}
         }
         Next::On(head.length)
     }
 
-    fn choose(&mut self, head: &Head<'_>) -> Choice {
-        let answer = |status, extra, text| Choice::Answer { status, extra, text };
+    fn choose(&mut self, head: &Head<'_>, remote: Ipv6Addr) -> Choice {
+        let answer = |status, extra: &'static str, text| Choice::answer(status, extra, text);
+        self.user.clear();
         let Target::Path { target, .. } = &head.target else {
             return answer(204, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "");
         };
@@ -140,13 +144,18 @@ impl Http {
             return answer(413, "", "the body is too large");
         }
         let again = "Retry-After: 2\r\n";
-        match self.routes.find(head.authority, target) {
+        let choice = match self.routes.find(head.authority, target) {
             None if self.routes.is_empty() => answer(503, again, "no handler is there yet"),
             None => answer(404, "", "no handler is for this"),
             Some(peer) if !self.handlers.is_attached(peer) => answer(503, again, "the handler is being restarted"),
             Some(peer) if self.handlers.room(peer).is_none() => Choice::Later,
             Some(peer) => Choice::Handler(peer),
+        };
+        // One that has to wait comes again, and is to be counted once.
+        if self.config.rules.is_empty() || matches!(choice, Choice::Later) {
+            return choice;
         }
+        self.at_the_gate(head, target, remote).unwrap_or(choice)
     }
 
     /// Answers what is no request, and reads no further.
@@ -164,8 +173,9 @@ impl Http {
         exchange.close = true;
         exchange.record.started_at = self.now;
         exchange.response = Response::Awaited;
-        if self.config.access_log {
-            exchange.record.request.push('-');
+        if let Some(format) = self.config.access_log {
+            let time = self.common.log_time();
+            access::note(&mut exchange.record, format, connection.remote.address, "", &time, None);
         }
         connection.exchanges.push_back(id);
         connection.stop_reading();

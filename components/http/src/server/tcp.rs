@@ -2,7 +2,7 @@
 
 use super::limits::TOLD;
 use super::{Http, Level, in_words};
-use crate::connection::{Connection, Reading};
+use crate::connection::{Connection, Reading, client_of};
 use crate::response::OVERLOADED;
 use std::collections::VecDeque;
 use support::Buffer;
@@ -169,7 +169,9 @@ impl Http {
             deadline: u64::MAX,
             is_surplus: false,
         };
-        if self.connections.len() - self.surplus >= self.limits.connections && !self.make_room(remote.address) {
+        let has_many = self.connections.of_client(client_of(remote.address)) >= self.limits.client_connections;
+        let is_full = self.connections.len() - self.surplus >= self.limits.connections;
+        if (is_full || has_many) && !self.make_room(remote.address, has_many) {
             let Some(out) = self.tcp.out(peer) else { return };
             if self.surplus >= TOLD.min(self.limits.connections) {
                 return Command::Abort { connection: number }.encode(out.batch());

@@ -49,7 +49,9 @@ impl Http {
             } else if exchange.is_stream() {
                 (Wait::Stream, exchange.progress_at, config.upgrade_timeout)
             } else if reads {
-                (Wait::Body, connection.read_at, config.body_timeout)
+                let part = (Wait::Body, connection.read_at, config.body_timeout);
+                let whole = (Wait::Body, exchange.record.started_at, config.request_timeout);
+                core::cmp::min_by_key(part, whole, |(_, since, time)| since.saturating_add(*time))
             } else {
                 (Wait::Handler, exchange.progress_at, config.handler_timeout)
             }

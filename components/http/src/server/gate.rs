@@ -1,0 +1,223 @@
+//! What stands in front of the handlers: redirects, and who may ask for what, and how often. Rules say it; see
+//! `message::rules`.
+
+use super::Http;
+use super::request::Choice;
+use crate::config::{Rate, Says, same_secret};
+use crate::connection::client_of;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use core::hash::BuildHasher;
+use core::net::Ipv6Addr;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use message::{Head, fields, rules::canonical, target};
+use std::borrow::Cow;
+
+#[derive(Debug)]
+pub(super) struct Gate {
+    buckets: Buckets,
+    /// The password that a user had last, by rule and name: to compare one with its hash takes long, on purpose.
+    known: HashMap<(u16, String), Box<[u8]>>,
+}
+
+/// A user's name and password together; longer ones are nobody's.
+const CREDENTIALS: usize = 256;
+
+/// Passwords that one client may try in vain, and how many at once; and all clients together for passwords of a cost, as a
+/// part of 2^cost ms, which is about a tenth of the time that there is.
+const GUESSES: Rate = Rate { interval: 1_000_000_000, burst: 10 };
+const ALL_GUESSES: u32 = 4;
+
+/// Instead of the number of a rule, for buckets of guesses.
+const GUESS: u32 = 1 << 16;
+
+impl Gate {
+    /// `bytes`: of memory that it may take.
+    pub fn new(bytes: usize) -> Self {
+        Gate { buckets: Buckets::new(bytes), known: HashMap::new() }
+    }
+
+    /// Whether a request has the name and password of one of a rule's users, whose name is left in `user`. Else how long to
+    /// wait before another try, in nanoseconds.
+    fn admits(
+        &mut self,
+        (rule, says): (u16, &Says),
+        head: &Head<'_>,
+        client: u128,
+        now: u64,
+        user: &mut String,
+    ) -> Result<(), Option<u64>> {
+        let credentials = credentials(head.headers).ok_or(None)?;
+        let (name, password) = credentials.split_once(':').ok_or(None)?;
+        let key = (rule, name.to_owned());
+        let is_known = self.known.get(&key).is_some_and(|known| same_secret(known, password.as_bytes()));
+        if !is_known {
+            // A name that is nobody's takes as long as another's.
+            let found = says.users.get(name);
+            let Some(hash) = found.or_else(|| says.users.values().next()) else { return Err(None) };
+            self.buckets.take(client, GUESS, GUESSES, now).map_err(Some)?;
+            let all = Rate { interval: 1_000_000 << hash.cost, burst: ALL_GUESSES };
+            self.buckets.take(0, GUESS + 1, all, now).map_err(Some)?;
+            if !hash.is_of(password.as_bytes()) || found.is_none() {
+                return Err(None);
+            }
+            self.buckets.give_back(client, GUESS, GUESSES);
+            self.known.insert(key, password.as_bytes().into());
+        }
+        name.clone_into(user);
+        Ok(())
+    }
+}
+
+/// Name and password of basic authentication (RFC 7617).
+fn credentials(lines: &[u8]) -> Option<String> {
+    let (scheme, digits) = fields::value_of(lines, "authorization")?.split_at_checked(6)?;
+    let digits = digits.trim_ascii();
+    let is_basic = scheme.eq_ignore_ascii_case(b"basic ") && digits.len() <= CREDENTIALS / 3 * 4;
+    String::from_utf8(is_basic.then(|| BASE64_STANDARD.decode(digits).ok())??).ok()
+}
+
+impl Http {
+    /// What is answered to a request in place of a handler, if a rule says so.
+    #[cold]
+    pub(super) fn at_the_gate(&mut self, head: &Head<'_>, target: &str, remote: Ipv6Addr) -> Option<Choice> {
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let path = canonical(path);
+        let host = target::host_of(head.authority).trim_end_matches('.');
+        let is_lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let host: Cow<'_, str> = if is_lower { host.into() } else { host.to_ascii_lowercase().into() };
+        let (mut allow, mut rate, mut users, mut redirect) = (None, None, None, None);
+        for (at, says, rest) in self.config.rules.that_fit(&host, &path) {
+            allow = allow.or((!says.allow.is_empty()).then_some(&says.allow));
+            rate = rate.or(says.rate().map(|rate| (at, rate)));
+            users = users.or((!says.users.is_empty()).then_some((at, says)));
+            redirect = redirect.or(says.redirect.as_ref().map(|to| (says.status.unwrap_or(301), to, rest)));
+        }
+        let client = client_of(remote);
+        if allow.is_some_and(|networks| !networks.iter().any(|network| network.contains(remote))) {
+            return Some(Choice::answer(403, "", "this is not for your address"));
+        }
+        if let Some((at, rate)) = rate
+            && let Err(wait) = self.gate.buckets.take(client, at.into(), rate, self.now)
+        {
+            return Some(too_many(wait));
+        }
+        if let Some((at, says)) = users {
+            match self.gate.admits((at, says), head, client, self.now, &mut self.user) {
+                Ok(()) => {}
+                Err(Some(wait)) => return Some(too_many(wait)),
+                Err(None) => {
+                    let realm = says.realm.as_deref().unwrap_or("Restricted");
+                    let ask = format!("WWW-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n");
+                    return Some(Choice::answer(401, ask, "a name and its password are needed"));
+                }
+            }
+        }
+        let (status, to, rest) = redirect?;
+        let mut encoded = Vec::new();
+        target::encode_path(rest, &mut encoded);
+        let mut location = to.filled(&String::from_utf8_lossy(&encoded));
+        if !location.contains('?') {
+            let mut encoded = Vec::new();
+            target::encode_query(query, &mut encoded);
+            location += &String::from_utf8_lossy(&encoded);
+        }
+        Some(Choice::answer(status, format!("Location: {location}\r\n"), "it is elsewhere"))
+    }
+}
+
+fn too_many(wait: u64) -> Choice {
+    Choice::answer(429, format!("Retry-After: {}\r\n", wait.div_ceil(1_000_000_000).max(1)), "too many requests")
+}
+
+/// How often clients have asked: a table of fixed size. Where it is full, the client goes that has the least to wait for.
+#[derive(Debug)]
+struct Buckets {
+    sets: Vec<[Bucket; WAYS]>,
+    hasher: DefaultHashBuilder,
+}
+
+const WAYS: usize = 8;
+
+/// The generic cell rate algorithm: until when a client has used up what it may, if it asks at the rate.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    client: u128,
+    rule: u32,
+    until: u64,
+}
+
+impl Buckets {
+    fn new(bytes: usize) -> Self {
+        let sets = vec![[Bucket::default(); WAYS]; bytes / size_of::<[Bucket; WAYS]>()];
+        Buckets { sets, hasher: DefaultHashBuilder::default() }
+    }
+
+    /// A request of a client. `Err`: it is one too many, and in how many nanoseconds it is not.
+    fn take(&mut self, client: u128, rule: u32, rate: Rate, now: u64) -> Result<(), u64> {
+        let Some(bucket) = self.bucket(client, rule) else { return Ok(()) };
+        let at_once = rate.interval.saturating_mul(u64::from(rate.burst - 1));
+        let until = bucket.until.max(now);
+        match (until - now).checked_sub(at_once) {
+            None | Some(0) => {
+                bucket.until = until.saturating_add(rate.interval);
+                Ok(())
+            }
+            Some(wait) => Err(wait),
+        }
+    }
+
+    /// The last request of a client does not count.
+    fn give_back(&mut self, client: u128, rule: u32, rate: Rate) {
+        if let Some(bucket) = self.bucket(client, rule) {
+            bucket.until = bucket.until.saturating_sub(rate.interval);
+        }
+    }
+
+    fn bucket(&mut self, client: u128, rule: u32) -> Option<&mut Bucket> {
+        let place = (self.hasher.hash_one((client, rule)) % self.sets.len().max(1) as u64) as usize;
+        let set = self.sets.get_mut(place)?;
+        let is_its = |bucket: &Bucket| (bucket.client, bucket.rule) == (client, rule);
+        let way = set.iter().position(is_its).or_else(|| (0..WAYS).min_by_key(|&way| set[way].until))?;
+        if !is_its(&set[way]) {
+            set[way] = Bucket { client, rule, until: 0 };
+        }
+        Some(&mut set[way])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_rate_and_a_burst() {
+        let mut buckets = Buckets::new(1 << 12);
+        let rate = Rate { interval: SECOND / 2, burst: 3 };
+        let mut take = |now: u64| buckets.take(7, 1, rate, now);
+        assert_eq!([take(SECOND), take(SECOND), take(SECOND)], [Ok(()); 3]);
+        assert_eq!(take(SECOND), Err(SECOND / 2));
+        assert_eq!(take(SECOND * 3 / 2 - 1), Err(1));
+        assert_eq!(take(SECOND * 3 / 2), Ok(()));
+        assert_eq!([take(100 * SECOND), take(100 * SECOND), take(100 * SECOND)], [Ok(()); 3], "no more is saved up");
+        assert!(take(100 * SECOND).is_err());
+        assert_eq!(buckets.take(8, 1, rate, 100 * SECOND), Ok(()));
+        assert_eq!(buckets.take(7, 2, rate, 100 * SECOND), Ok(()));
+    }
+
+    /// However many clients there are, the table does not grow, and those that ask most are known longest.
+    #[test]
+    fn the_table_is_bounded() {
+        let mut buckets = Buckets::new(1 << 14);
+        let rate = Rate { interval: SECOND, burst: 1 };
+        for now in 0..50 {
+            let _ = buckets.take(7, 1, Rate { interval: SECOND, burst: 100 }, now);
+        }
+        for client in 1_000..100_000 {
+            assert_eq!(buckets.take(client, 1, rate, 100), Ok(()));
+        }
+        assert!(buckets.take(7, 1, rate, 100).is_err());
+        assert_eq!(Buckets::new(0).take(7, 1, rate, 100), Ok(()));
+    }
+}

@@ -1,0 +1,251 @@
+//! Rules by host and path: settings for the requests, or the files, that a pattern fits.
+//!
+//! ```toml
+//! rules = [
+//!     { host = "www.example.org", redirect = "https://example.org/*" },
+//!     { path = "/static/*", cache = "max-age=31536000, immutable" },
+//! ]
+//! ```
+//!
+//! Rules are tried in the order of the file, and of each property the first rule counts that fits and has it.
+
+use alloc::{
+    borrow::{Cow, ToOwned},
+    collections::BTreeMap,
+    string::String,
+    vec::Vec,
+};
+
+/// Text with at most one `*`, which stands for any number of characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    start: String,
+    /// what is after the `*`, if there is one
+    end: Option<String>,
+}
+
+impl Pattern {
+    pub fn read(text: &str) -> Result<Self, String> {
+        let (start, end) = match text.split_once('*') {
+            Some((_, end)) if end.contains('*') => return Err("a pattern has one * at most".into()),
+            Some((start, end)) => (start, Some(end.to_owned())),
+            None => (text, None),
+        };
+        Ok(Pattern { start: start.into(), end })
+    }
+
+    pub fn has_star(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// What the `*` stands for, if the pattern fits. `/a/*` fits `/a` too: whoever guards or moves a folder means it as well.
+    pub fn fits<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let Some(end) = &self.end else { return (text == self.start).then_some("") };
+        match text.strip_prefix(self.start.as_str()) {
+            Some(rest) => rest.strip_suffix(end.as_str()),
+            None => (end.is_empty() && self.start.strip_suffix('/') == Some(text)).then_some(""),
+        }
+    }
+
+    /// The text, with `rest` in place of the `*`.
+    pub fn filled(&self, rest: &str) -> String {
+        self.start.clone() + self.end.as_ref().map_or("", |_| rest) + self.end.as_deref().unwrap_or_default()
+    }
+}
+
+/// Rules with properties of the kind `P`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules<P>(BTreeMap<u16, Rule<P>>);
+
+/// What fits, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rule<P> {
+    /// none: any
+    pub host: Option<Pattern>,
+    /// none: any
+    pub path: Option<Pattern>,
+    pub says: P,
+}
+
+impl<P> Default for Rules<P> {
+    fn default() -> Self {
+        Rules(BTreeMap::new())
+    }
+}
+
+impl<P: Default> Rules<P> {
+    /// Reads a setting `rules.N.NAME` of which `key` is what follows `rules.`. What is no pattern is read by `property`.
+    pub fn set(
+        &mut self,
+        key: &str,
+        value: &str,
+        property: impl FnOnce(&mut P, &str, &str) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let (at, name) = key.split_once('.').ok_or("a rule is a table, such as { path = \"/a/*\", … }")?;
+        let rule = self.0.entry(at.parse().map_err(|_| "rules are a list of tables")?).or_default();
+        match name {
+            "path" if !value.starts_with(['/', '*']) => return Err("a path begins with / or *".into()),
+            "path" => rule.path = Some(Pattern::read(value)?),
+            "host" => rule.host = Some(Pattern::read(&value.to_ascii_lowercase())?),
+            _ => property(&mut rule.says, name, value)?,
+        }
+        Ok(())
+    }
+
+    /// A rule behind all others.
+    pub fn add(&mut self, rule: Rule<P>) {
+        let at = self.0.last_key_value().map_or(0, |(at, _)| at.saturating_add(1));
+        self.0.insert(at, rule);
+    }
+}
+
+impl<P> Rules<P> {
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Rule<P>)> {
+        self.0.iter().map(|(at, rule)| (*at, rule))
+    }
+
+    /// Those that fit a host in lower case without its port and a [canonical](self::canonical) path: the number, what is
+    /// said, and what the `*` of the path stands for.
+    pub fn that_fit<'a, 't>(&'a self, host: &'t str, path: &'t str) -> impl Iterator<Item = (u16, &'a P, &'t str)> {
+        self.0.iter().filter_map(move |(at, rule)| {
+            let of_host = rule.host.as_ref().is_none_or(|pattern| pattern.fits(host).is_some());
+            let rest = rule.path.as_ref().map_or(Some(path.trim_start_matches('/')), |pattern| pattern.fits(path))?;
+            of_host.then_some((*at, &rule.says, rest))
+        })
+    }
+}
+
+/// A path, without its query, as rules see it: with escapes decoded, and without segments that are empty or dots. So a path
+/// that a service takes for another fits the rules of that one.
+pub fn canonical(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
+        return Cow::Borrowed(path);
+    }
+    let mut canonical = String::with_capacity(path.len() + 1);
+    let mut is_folder = false;
+    for segment in decode(path).split('/') {
+        is_folder = matches!(segment, "" | "." | "..");
+        match segment {
+            ".." => canonical.truncate(canonical.rfind('/').unwrap_or(0)),
+            _ if !is_folder => {
+                canonical.push('/');
+                canonical.push_str(segment);
+            }
+            _ => {}
+        }
+    }
+    if is_folder {
+        canonical.push('/');
+    }
+    Cow::Owned(canonical)
+}
+
+fn decode(path: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = path.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high << 4 | low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, rest) in [
+            ("/a", "/a", Some("")),
+            ("/a", "/a/", None),
+            ("/a", "/ab", None),
+            ("/a/*", "/a/b/c", Some("b/c")),
+            ("/a/*", "/a/", Some("")),
+            ("/a/*", "/a", Some("")),
+            ("/a/*", "/ab", None),
+            ("/a*", "/ab", Some("b")),
+            ("*", "/x", Some("/x")),
+            ("/*", "/", Some("")),
+            ("*.pdf", "/x/y.pdf", Some("/x/y")),
+            ("/x/*.pdf", "/x/y.pdf", Some("y")),
+            ("/x/*.pdf", "/x/.pdf", Some("")),
+            ("/x/*.pdf", "/x", None),
+            // what is before the * and what is after it do not overlap
+            ("/aba*aba", "/aba", None),
+            ("/aba*ba", "/ababa", Some("")),
+        ] {
+            assert_eq!(Pattern::read(pattern).unwrap().fits(text), rest, "{pattern} {text}");
+        }
+        assert!(Pattern::read("/a/*/b/*").is_err());
+        assert_eq!(Pattern::read("/new/*.html").unwrap().filled("a/b"), "/new/a/b.html");
+        assert_eq!(Pattern::read("/new").unwrap().filled("a/b"), "/new");
+    }
+
+    /// No spelling of a path gets around the rules for it.
+    #[test]
+    fn canonical_paths() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/admin/x", "/admin/x"),
+            ("/a.b/c", "/a.b/c"),
+            ("/%61dmin/x", "/admin/x"),
+            ("//admin/x", "/admin/x"),
+            ("/./admin/x", "/admin/x"),
+            ("/y/../admin/x", "/admin/x"),
+            ("/y/%2e%2E/admin/x", "/admin/x"),
+            ("/../../admin/", "/admin/"),
+            ("/admin%2Fx", "/admin/x"),
+            ("/admin//", "/admin/"),
+            ("/admin/.", "/admin/"),
+            ("/..", "/"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/a%", "/a%"),
+            ("/a%ff", "/a\u{fffd}"),
+            ("/%2561", "/%61"),
+            ("/gr%C3%B6%C3%9Fe", "/größe"),
+        ] {
+            assert_eq!(canonical(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_first_that_fits_comes_first() {
+        let mut rules: Rules<Option<u8>> = Rules::default();
+        let property = |says: &mut Option<u8>, name: &str, value: &str| match name {
+            "n" => value.parse().map(|n| *says = Some(n)).map_err(|_| "no number".to_owned()),
+            _ => Err("there is no such property".to_owned()),
+        };
+        for (key, value) in
+            [("10.n", "10"), ("2.path", "/a/*"), ("2.n", "2"), ("3.host", "*.Example.org"), ("3.n", "3")]
+        {
+            rules.set(key, value, property).unwrap();
+        }
+        let fit = |host: &str, path: &str| -> Vec<(u16, Option<u8>, String)> {
+            rules.that_fit(host, path).map(|(at, says, rest)| (at, *says, rest.to_owned())).collect()
+        };
+        assert_eq!(fit("h", "/a/b"), [(2, Some(2), "b".into()), (10, Some(10), "a/b".into())]);
+        assert_eq!(fit("www.example.org", "/b"), [(3, Some(3), "b".into()), (10, Some(10), "b".into())]);
+        assert_eq!(fit("example.org", "/b"), [(10, Some(10), "b".into())]);
+        for (key, value) in [("0", "x"), ("x.path", "/"), ("0.path", "a"), ("0.path", "**"), ("0.m", "1"), ("0.n", "x")]
+        {
+            assert!(rules.clone().set(key, value, property).is_err(), "{key}");
+        }
+    }
+}
