@@ -97,17 +97,52 @@ fn a_system_is_deployed_while_it_serves(on: On) {
     assert!(load.requests > 0);
     // the box that manages is itself another
     people.edit(|text| text.replace("# secret = \"…\"", &format!("secret = \"{}\"", "s".repeat(32))));
-    let said = managed.ask("anna", &strs(&managed.deploys(&["deploy"])));
-    assert!(said.err.contains("deployment 2 goes on, and cannot be watched"), "{}", said.err);
-    // with the secret it has another key, which nobody has accepted yet
-    managed.refused("anna", &["ps"], "has changed");
-    let line = managed.node.wait_for(0, "derived from config.secret");
-    let key = line.split("the node's key is ").nth(1).and_then(|rest| rest.split(' ').next()).expect("the key");
-    managed.obeyed("anna", &["ps", &format!("--accept-key={key}")]);
-    managed.node.wait_for(0, "deployment 2: done");
+    // with the secret it has another key, which follows from what was deployed, so that it is known to be right
+    let said = managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
+    assert!(said.out.contains("deployment 2: done"), "{}", said.out);
+    managed.node.wait_for(0, "derived from config.secret");
+    managed.obeyed("anna", &["ps"]);
     let said = managed.obeyed("anna", &["history"]);
     for what in ["anna", "site: another assets", "control: another config"] {
         assert!(said.out.contains(what), "no {what} in {}", said.out);
+    }
+    managed.node.power_off();
+}
+
+/// D1: a wrong address for `net` ends the trial, and not the node.
+#[test]
+fn who_deploys_a_wrong_address_is_not_locked_out() {
+    let people = People::new();
+    let managed = people.start(On::Qemu);
+    managed.accept("anna");
+    people.write("public/index.html", "<title>two</title>");
+    let sound = people
+        .edit(|text| text.replace("[box.http]\n", "[box.net.config]\naddress = \"192.0.2.7/24\"\n\n[box.http]\n"));
+    let mut deploys = managed.deploys(&["deploy"]);
+    deploys.extend(["--confirm", "10"].map(String::from));
+    let said = managed.ask("anna", &strs(&deploys));
+    assert!(!said.success, "{}", said.out);
+    let why = "rolled back: nobody came back over the network to confirm it within 10 s";
+    assert!(said.out.contains(why), "{}{}", said.err, said.out);
+    // the node is where it was, with what it had
+    assert_eq!(managed.title(), "<title>one</title>");
+    assert!(managed.obeyed("anna", &["history"]).out.contains(why));
+    // and with a right address all of it stays
+    people.write("system.toml", &sound);
+    let said = managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
+    assert!(said.out.contains("deployment 2: done"), "{}", said.out);
+    assert_eq!(managed.title(), "<title>two</title>");
+    // the serial console needs no network, neither to go back nor to look
+    let position = managed.node.node.console().position();
+    managed.node.node.type_line("rollback").expect("typed");
+    managed.node.wait_for(position, "deployment 3: done");
+    assert_eq!(managed.title(), "<title>one</title>");
+    for (typed, said) in
+        [("ps", "control          running"), ("history", "deployment 1 by anna"), ("logs http", "listening on port 80")]
+    {
+        let position = managed.node.node.console().position();
+        managed.node.node.type_line(typed).expect("typed");
+        managed.node.wait_for(position, said);
     }
     managed.node.power_off();
 }

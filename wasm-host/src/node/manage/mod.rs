@@ -127,6 +127,16 @@ impl Node {
         Ok(deployment.record().number)
     }
 
+    /// Somebody came over a connection that was made at `since`, to say that a deployment is as it should be: the one of
+    /// that number, or the one that is under way.
+    fn confirm(&self, number: Option<u64>, since: u64) -> Result<(), String> {
+        let found = match number {
+            Some(number) => self.deployments.find(number).ok_or_else(|| format!("there was no deployment {number}")),
+            None => self.deployments.under_way().ok_or_else(|| "no deployment is under way".into()),
+        };
+        found?.confirm(since)
+    }
+
     fn previous(&self) -> Result<Source, String> {
         let (previous, store) = (self.previous.lock().clone(), self.slots());
         match (previous, store) {
