@@ -74,6 +74,27 @@ impl Default for Config {
     }
 }
 
+/// What can be set, for whoever has misspelt it.
+pub const KEYS: &[&str] = &[
+    "ports",
+    "backlog",
+    "connections",
+    "pipeline",
+    "headers",
+    "header-bytes",
+    "target-bytes",
+    "body-bytes",
+    "held-bytes",
+    "header-timeout",
+    "body-timeout",
+    "idle-timeout",
+    "write-timeout",
+    "handler-timeout",
+    "upgrade-timeout",
+    "server",
+    "access-log",
+];
+
 impl Config {
     /// Reads the settings as `pearwood:box/config` gives them. The error names the setting at fault.
     pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {

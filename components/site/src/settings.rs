@@ -36,6 +36,21 @@ pub struct Settings {
     pub types: BTreeMap<String, String>,
 }
 
+/// What can be set, for whoever has misspelt it; what is below `headers` and `types` is anybody's choice.
+pub const KEYS: &[&str] = &[
+    "index",
+    "not-found",
+    "cache.file",
+    "cache.total",
+    "cache-control.html",
+    "cache-control.other",
+    "cache-control.paths",
+    "cache-control.paths.prefix",
+    "cache-control.paths.value",
+    "headers",
+    "types",
+];
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {

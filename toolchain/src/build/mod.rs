@@ -8,6 +8,7 @@ mod compress;
 mod drawing;
 mod image;
 mod kernel;
+mod settings;
 mod source;
 
 pub use crate::keys::development as development_key;
@@ -75,30 +76,22 @@ pub fn components(path: &Path) -> Result<Components> {
 /// The same, with a component for one box that is not the declared one.
 pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Components> {
     let system = parse(path)?;
-    check_settings(&system)?;
     let base = system_file(path).parent().map(Path::to_path_buf).unwrap_or_default();
-    let missing = assets::missing(&system, &base);
-    if !missing.is_empty() {
-        return Err(report(&missing));
+    let faults = [settings::faults(&system), assets::missing(&system, &base)].concat();
+    if !faults.is_empty() {
+        return Err(report(&faults));
     }
     let workspace = Workspace::find()?;
     let components = build_components(&system, &base, &workspace, other)?;
+    let too_small = settings::too_small(&system, &components);
+    if !too_small.is_empty() {
+        return Err(report(&too_small));
+    }
     let routes = system::check(&system, &descriptions(&components)).map_err(|faults| report(&faults))?;
     if !routes.warnings.is_empty() {
         eprint!("{}", Report(&routes.warnings));
     }
     Ok(Components { system, base, routes, components })
-}
-
-/// The settings of the control box decide who gets in: a fault is known before the box finds it.
-fn check_settings(system: &System) -> Result<()> {
-    for spec in system.boxes.iter().filter(|spec| spec.component == ["control"]) {
-        let settings = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        if let Err(why) = control::Config::read(settings) {
-            bail!("{}:{}: box `{}`: {why}", system.source.file, spec.at.line, spec.name);
-        }
-    }
-    Ok(())
 }
 
 fn report(faults: &[Diagnostic]) -> anyhow::Error {

@@ -104,6 +104,8 @@ pub struct BoxSpec {
     pub component_at: Place,
     /// The most bytes that its linear memories and tables may have together.
     pub memory: u64,
+    /// Where that is said, or else the box.
+    pub memory_at: Place,
     /// Its share of the CPU when boxes compete, as a weight from 1 to 10,000.
     pub cpu: u32,
     /// Bytes that each of its ports may hold.
@@ -115,6 +117,8 @@ pub struct BoxSpec {
     pub restart: Restart,
     /// The `config` table, flattened: `config.dns = ["1.1.1.1"]` is ("dns.0", "1.1.1.1").
     pub config: Vec<(String, String)>,
+    /// Where each setting is.
+    pub config_at: Vec<Place>,
     pub assets: Vec<Assets>,
     /// In the order of the file.
     pub arrows: Vec<Arrow>,

@@ -55,6 +55,8 @@ pub struct Options {
     pub failures: u64,
     /// Not if it gave the power over the node to others.
     pub same_authority: bool,
+    /// Not if any other box than this would be another.
+    pub only: Option<String>,
     /// Though it is a system of another name.
     pub other_system: bool,
 }
@@ -70,6 +72,7 @@ impl Default for Options {
             crashes: 0,
             failures: 8,
             same_authority: false,
+            only: None,
             other_system: false,
         }
     }

@@ -150,7 +150,7 @@ async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, opti
     let old = node.running();
     let image = failed.old.image.clone();
     // to whom it belonged before
-    let options = &Options { same_authority: false, ..options.clone() };
+    let options = &Options { same_authority: false, only: None, ..options.clone() };
     let prepared = prepare(node, image, &old, &[&failed.old, &old], options, drop).await?;
     let deadline = node.platform.now().saturating_add(options.drain);
     if let Err(why) = hand_over_called(&prepared, timer, deadline).await {

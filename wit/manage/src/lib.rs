@@ -158,6 +158,8 @@ pub struct Settings {
     pub allow_lockout: bool,
     /// Though it is a system of another name.
     pub other_system: bool,
+    /// Refused if any other box than this would be another.
+    pub only: Option<String>,
     /// Refused if it gave the power over the node to others. The control box says it of a key that could not do that.
     pub same_authority: bool,
 }
@@ -197,6 +199,7 @@ impl Default for Settings {
             confirm: 60 * SECOND,
             allow_lockout: false,
             other_system: false,
+            only: None,
             same_authority: false,
         }
     }

@@ -35,12 +35,14 @@ impl Reader {
             component: Vec::new(),
             component_at: at,
             memory: BoxPlan::DEFAULT_MEMORY,
+            memory_at: at,
             cpu: BoxPlan::DEFAULT_CPU,
             queue: BoxPlan::DEFAULT_QUEUE,
             concurrency: BoxPlan::DEFAULT_CONCURRENCY,
             reuse: false,
             restart: Restart::default(),
             config: Vec::new(),
+            config_at: Vec::new(),
             assets: Vec::new(),
             arrows: Vec::new(),
             nobody: Vec::new(),
@@ -57,6 +59,7 @@ impl Reader {
             }
         }
         if let Some((_, value)) = table.take("memory") {
+            spec.memory_at = self.place(value.span());
             spec.memory = self.size(value, &what("memory"), MIN_MEMORY..=MAX_MEMORY).unwrap_or(spec.memory);
         }
         if let Some((_, value)) = table.take("cpu") {
@@ -77,7 +80,7 @@ impl Reader {
             spec.restart = self.restart(name, value);
         }
         if let Some((_, value)) = table.take("config") {
-            self.config(name, value, &mut spec.config);
+            self.config(name, value, &mut spec);
         }
         if let Some((_, value)) = table.take("assets") {
             spec.assets = self.assets(name, value);
@@ -126,26 +129,26 @@ impl Reader {
         restart
     }
 
-    fn config(&mut self, name: &str, value: &Value<'_>, settings: &mut Vec<(String, String)>) {
+    fn config(&mut self, name: &str, value: &Value<'_>, spec: &mut BoxSpec) {
         let what = format!("box `{name}`: config");
         let Some(table) = self.table(value, &what) else { return };
         for (key, value) in table.into_entries() {
-            self.setting(name, key.text.into(), value, settings);
+            self.setting(name, key.text.into(), value, spec);
         }
     }
 
     /// Flattens one setting. TOML's nesting is limited by its parser.
-    fn setting(&mut self, name: &str, key: String, value: &Value<'_>, settings: &mut Vec<(String, String)>) {
+    fn setting(&mut self, name: &str, key: String, value: &Value<'_>, spec: &mut BoxSpec) {
         let text = match value.get_ref() {
             DeValue::Table(table) => {
                 for (inner, value) in super::Table::new(table).into_entries() {
-                    self.setting(name, format!("{key}.{}", inner.text), value, settings);
+                    self.setting(name, format!("{key}.{}", inner.text), value, spec);
                 }
                 return;
             }
             DeValue::Array(array) => {
                 for (index, value) in array.iter().enumerate() {
-                    self.setting(name, format!("{key}.{index}"), value, settings);
+                    self.setting(name, format!("{key}.{index}"), value, spec);
                 }
                 return;
             }
@@ -161,6 +164,7 @@ impl Reader {
             DeValue::Boolean(boolean) => boolean.to_string(),
             DeValue::Datetime(datetime) => datetime.to_string(),
         };
+        let settings = &mut spec.config;
         if settings.len() == MAX_CONFIG {
             self.fault(value.span(), format!("box `{name}`: more than {MAX_CONFIG} settings"));
         }
@@ -172,5 +176,6 @@ impl Reader {
             return;
         }
         settings.push((key, text));
+        spec.config_at.push(self.place(value.span()));
     }
 }

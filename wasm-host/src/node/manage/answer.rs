@@ -106,6 +106,7 @@ fn options(by: &str, settings: &Settings) -> Options {
         drain: settings.drain,
         trial: settings.trial,
         confirm: if settings.allow_lockout { 0 } else { settings.confirm },
+        only: settings.only.clone(),
         same_authority: settings.same_authority,
         other_system: settings.other_system,
         ..Options::default()
