@@ -13,7 +13,7 @@ use tests::{
     client::curl,
     load,
     managed::{Console, Managed, People, strs},
-    node::{PATIENCE, pearwood_command},
+    node::{PATIENCE, pearwood_command, write_trapping_box},
     on_each,
 };
 
@@ -232,8 +232,9 @@ fn what_is_refused_changes_nothing(on: On) {
     managed.refused("anna", &strs(&managed.deploys(&["deploy"])), "has no arrow for it");
     people.write("system.toml", &sound);
     // what only the node finds out
-    people.edit(|text| text.replace("assets = [", "config.nonsense = \"1\"\nassets = ["));
-    managed.refused("anna", &strs(&managed.deploys(&["deploy"])), "refused: box `site` does not start");
+    people.edit(|text| text.to_string() + write_trapping_box(people.path()));
+    let why = "refused: box `bad` does not start: wasm trap: wasm `unreachable`";
+    managed.refused("anna", &strs(&managed.deploys(&["deploy"])), why);
     people.write("system.toml", &sound);
     assert_eq!(managed.title(), "<title>one</title>");
 
