@@ -25,7 +25,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 /// Beside the kernel and the image, a machine needs at least so much memory.
-const LEAST: u64 = 6 << 20;
+const LEAST: u64 = 4 << 20;
 
 /// What a node may reserve more or less than its declaration says, for rounding: in bytes.
 const ROUNDED: u64 = 64 << 10;
@@ -162,8 +162,7 @@ impl Up {
         let memory = memory.map_err(|_| anyhow::anyhow!("--memory: `{}` is no size; write 128M or 1G", self.memory))?;
         let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
         let (kernel, image) = (length(&launch.kernel), length(&launch.image));
-        // the image is there twice while it is unpacked from where the boot loader put it
-        let needed = kernel + 2 * image + LEAST;
+        let needed = kernel + image + LEAST;
         if memory < needed {
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             bail!(
