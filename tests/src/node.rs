@@ -143,6 +143,21 @@ impl Drop for TestNode {
     }
 }
 
+/// Writes the component of a box that traps at its start, which only a node finds out, beside a system's file. Yields the
+/// box's table.
+pub fn write_trapping_box(folder: &Path) -> &'static str {
+    let component = wat::parse_str(
+        "(component
+            (core module $code (func (export \"run\") unreachable))
+            (core instance $code (instantiate $code))
+            (func $run (canon lift (core func $code \"run\")))
+            (instance $service (export \"run\" (func $run)))
+            (export \"pearwood:box/service@0.2.0\" (instance $service)))",
+    );
+    std::fs::write(folder.join("bad.wasm"), component.expect("a component")).expect("written");
+    "\n[box.bad]\ncomponent = \"./bad.wasm\"\n"
+}
+
 /// Which protocol and port a forward is of, for tests that make machines themselves.
 pub fn tcp(port: u16) -> Forward {
     Forward::any(Protocol::Tcp, port)

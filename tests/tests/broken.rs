@@ -128,7 +128,8 @@ impl Bench {
     fn deploy(&mut self, image: &[u8]) -> Result<Value, String> {
         let image = self.open(image);
         self.session.bring(&image, |_| ())?;
-        let settings = Settings { ready: 3 * SECOND, drain: 20 * SECOND, trial: 3 * SECOND, ..Settings::default() };
+        let settings =
+            Settings { ready: 3 * SECOND, drain: 20 * SECOND, trial: 3 * SECOND, confirm: 0, ..Settings::default() };
         let number = self.session.deploy(&settings)?;
         loop {
             match self.session.watch(number) {

@@ -242,7 +242,13 @@ fn the_page_fits_a_phone(on: On) {
     assert!(widest.as_u64().is_some_and(|widest| widest <= 360), "it is {widest} pixels wide");
     let small = "[...document.querySelectorAll('button, select')].filter(it => it.offsetParent && it.offsetHeight < 44).map(it => it.id || it.textContent).join()";
     assert_eq!(page.value(small), "", "too small for a finger");
+    // D14: the system's name is on one line, and what was deployed is one touch away
+    let lines = "(() => { const h1 = document.querySelector('#system'); return h1.offsetHeight / parseFloat(getComputedStyle(h1).lineHeight) })()";
+    assert!(page.value(lines).as_f64().is_some_and(|lines| lines < 1.5), "the title breaks");
     page.picture(&format!("phone-top-{on:?}"));
+    page.click("nav.jump a[href='#history-title']");
+    page.wait_for("(() => { const at = document.querySelector('#history-title').getBoundingClientRect(); return at.top >= 44 && at.bottom <= 740 })()");
+    page.value("document.documentElement.scrollTo(0, 0)");
     page.prefer("dark");
     page.value("document.querySelector('#boxes').scrollIntoView()");
     page.picture(&format!("phone-boxes-{on:?}"));

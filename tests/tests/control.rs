@@ -13,7 +13,7 @@ use tests::{
     client::curl,
     load,
     managed::{Console, Managed, People, strs},
-    node::{PATIENCE, pearwood_command},
+    node::{PATIENCE, pearwood_command, write_trapping_box},
     on_each,
 };
 
@@ -97,19 +97,126 @@ fn a_system_is_deployed_while_it_serves(on: On) {
     assert!(load.requests > 0);
     // the box that manages is itself another
     people.edit(|text| text.replace("# secret = \"…\"", &format!("secret = \"{}\"", "s".repeat(32))));
-    let said = managed.ask("anna", &strs(&managed.deploys(&["deploy"])));
-    assert!(said.err.contains("deployment 2 goes on, and cannot be watched"), "{}", said.err);
-    // with the secret it has another key, which nobody has accepted yet
-    managed.refused("anna", &["ps"], "has changed");
-    let line = managed.node.wait_for(0, "derived from config.secret");
-    let key = line.split("the node's key is ").nth(1).and_then(|rest| rest.split(' ').next()).expect("the key");
-    managed.obeyed("anna", &["ps", &format!("--accept-key={key}")]);
-    managed.node.wait_for(0, "deployment 2: done");
+    // with the secret it has another key, which follows from what was deployed, so that it is known to be right
+    let said = managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
+    assert!(said.out.contains("deployment 2: done"), "{}", said.out);
+    managed.node.wait_for(0, "derived from config.secret");
+    managed.obeyed("anna", &["ps"]);
     let said = managed.obeyed("anna", &["history"]);
     for what in ["anna", "site: another assets", "control: another config"] {
         assert!(said.out.contains(what), "no {what} in {}", said.out);
     }
     managed.node.power_off();
+}
+
+/// D1: a wrong address for `net` ends the trial, and not the node.
+#[test]
+fn who_deploys_a_wrong_address_is_not_locked_out() {
+    let people = People::new();
+    let managed = people.start(On::Qemu);
+    managed.accept("anna");
+    people.write("public/index.html", "<title>two</title>");
+    let sound = people
+        .edit(|text| text.replace("[box.http]\n", "[box.net.config]\naddress = \"192.0.2.7/24\"\n\n[box.http]\n"));
+    let mut deploys = managed.deploys(&["deploy"]);
+    deploys.extend(["--confirm", "10"].map(String::from));
+    let said = managed.ask("anna", &strs(&deploys));
+    assert!(!said.success, "{}", said.out);
+    let why = "rolled back: nobody came back over the network to confirm it within 10 s";
+    assert!(said.out.contains(why), "{}{}", said.err, said.out);
+    // the node is where it was, with what it had
+    assert_eq!(managed.title(), "<title>one</title>");
+    assert!(managed.obeyed("anna", &["history"]).out.contains(why));
+    // and with a right address all of it stays
+    people.write("system.toml", &sound);
+    let said = managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
+    assert!(said.out.contains("deployment 2: done"), "{}", said.out);
+    assert_eq!(managed.title(), "<title>two</title>");
+    // the serial console needs no network, neither to go back nor to look
+    let position = managed.node.node.console().position();
+    managed.node.node.type_line("rollback").expect("typed");
+    managed.node.wait_for(position, "deployment 3: done");
+    assert_eq!(managed.title(), "<title>one</title>");
+    for (typed, said) in
+        [("ps", "control          running"), ("history", "deployment 1 by anna"), ("logs http", "listening on port 80")]
+    {
+        let position = managed.node.node.console().position();
+        managed.node.node.type_line(typed).expect("typed");
+        managed.node.wait_for(position, said);
+    }
+    managed.node.power_off();
+}
+
+/// D4: a swap swaps what it says. D10: what is no component is said before anybody is asked.
+#[test]
+fn a_swap_is_of_one_box() {
+    let people = People::new();
+    let managed = people.start(On::Linux);
+    managed.accept("anna");
+    let built = pearwood::build::components(people.path()).expect("components");
+    let module = people.home.path().join("site.wasm");
+    fs::write(&module, &built.components["site"].binary).expect("a file");
+    let swap = |file: &std::path::Path| managed.deploys(&["swap", "site", &file.to_string_lossy()]);
+    managed.refused("anna", &strs(&swap("/etc/passwd".as_ref())), "/etc/passwd: this is no WebAssembly");
+    let said = managed.obeyed("anna", &strs(&swap(&module)));
+    assert!(said.out.contains("deployment 1: done"), "{}", said.out);
+    let sound = people.edit(|text| text.replace("[box.http]\n", "[box.http]\nconfig.server = \"other\"\n"));
+    let why = "box `site` alone was to be another, and there is more that differs from what runs: http: another config";
+    managed.refused("anna", &strs(&swap(&module)), why);
+    people.write("system.toml", &sound);
+    managed.obeyed("anna", &strs(&swap(&module)));
+    managed.node.power_off();
+}
+
+/// Runs the command in a folder, without a node.
+fn in_folder(people: &People, folder: &std::path::Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(pearwood_command());
+    command.args(arguments).current_dir(folder).env("XDG_CONFIG_HOME", people.home.path()).env_remove("PEARWOOD_NODE");
+    let output = command.output().expect("the pearwood command");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// D2, D3, D8: what needs no node asks for none, the example stands in for nothing, and keys can be pasted.
+#[test]
+fn what_needs_no_node() {
+    let people = People::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let hello = tests::node::workspace().join("examples/hello");
+    let hello = hello.to_string_lossy();
+    // D2
+    let (success, said) = in_folder(&people, folder.path(), &["graph", &hello]);
+    assert!(success && said.contains("<svg"), "{said}");
+    let (_, said) = in_folder(&people, folder.path(), &["logs"]);
+    assert!(!said.contains("--node"), "{said}");
+    // D3
+    for arguments in [&["check"][..], &["graph"], &["deploy", "--node", "localhost:1"], &["build"]] {
+        let (success, said) = in_folder(&people, folder.path(), arguments);
+        let is_right = said.contains("has no system.toml") || said.contains("cannot be reached");
+        assert!(!success && is_right && !said.contains("website"), "{arguments:?}: {said}");
+    }
+    // D8
+    let shown = people.run(&["key", "show"], &[]).out;
+    assert!(shown.matches("key = ").count() >= 3, "{shown}");
+    people.edit(|text| text.split_inclusive('\n').filter(|line| !line.starts_with("keys = ")).collect());
+    people.edit(|text| text.replace("[box.control.config]\n", &format!("[box.control.config]\n{shown}")));
+    let system = pearwood::build::parse(people.path()).unwrap_or_else(|error| panic!("{error:#}"));
+    let config = &system.find("control").expect("the box").config;
+    assert!(config.iter().any(|(key, _)| key == "keys.2.role"), "{config:?}");
+}
+
+/// D7: output that nobody reads any more is no fault.
+#[test]
+fn output_that_nobody_reads_ends_the_command_quietly() {
+    let example = tests::node::workspace().join("examples/website");
+    for arguments in [&["graph"][..], &["help", "graph"]] {
+        let mut command = Command::new(pearwood_command());
+        command.args(arguments).args((arguments.len() == 1).then_some(&example)).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the pearwood command");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("its end");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
 }
 
 fn what_is_refused_changes_nothing(on: On) {
@@ -125,8 +232,9 @@ fn what_is_refused_changes_nothing(on: On) {
     managed.refused("anna", &strs(&managed.deploys(&["deploy"])), "has no arrow for it");
     people.write("system.toml", &sound);
     // what only the node finds out
-    people.edit(|text| text.replace("assets = [", "config.nonsense = \"1\"\nassets = ["));
-    managed.refused("anna", &strs(&managed.deploys(&["deploy"])), "refused: box `site` does not start");
+    people.edit(|text| text.to_string() + write_trapping_box(people.path()));
+    let why = "refused: box `bad` does not start: wasm trap: wasm `unreachable`";
+    managed.refused("anna", &strs(&managed.deploys(&["deploy"])), why);
     people.write("system.toml", &sound);
     assert_eq!(managed.title(), "<title>one</title>");
 

@@ -11,7 +11,7 @@ use std::{
 use tests::{
     client::curl,
     load,
-    node::{PATIENCE, pearwood_command, tcp},
+    node::{PATIENCE, pearwood_command, tcp, write_trapping_box},
 };
 
 const SWAPS: u64 = 20;
@@ -85,9 +85,9 @@ fn nothing_is_lost_by_swaps_under_load() {
     assert_eq!((load.errors, load.refused), (0, 0), "{load:?}");
 
     // What cannot run is not run.
-    write_system(folder.path(), "bad", "config.nonsense = 1");
+    write_system(folder.path(), "bad", write_trapping_box(folder.path()));
     let end = deploy(&node, SWAPS + 1, "");
-    assert!(end.contains("refused: box `site` does not start: returned"), "{end}");
+    assert!(end.contains("refused: box `bad` does not start: wasm trap"), "{end}");
     let answer = curl(&[], &url("/"));
     assert_eq!((answer.status, answer.text()), (200, format!("version {SWAPS}\n")));
     assert_eq!(answer.header("server"), Some(&*format!("number-{}", SWAPS / 2)));

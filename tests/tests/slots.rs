@@ -7,14 +7,16 @@ use pearwood::{
 };
 use std::{
     fs::File,
+    io::{BufRead, BufReader},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
     thread,
 };
 use tests::{
     client::curl,
-    node::{PATIENCE, example, tcp},
+    node::{PATIENCE, example, pearwood_command, tcp},
 };
 use wasm_host::{
     image::{Builder, SecretKey},
@@ -174,6 +176,38 @@ fn what_was_damaged_does_not_run() {
     let node = boots(machine, &[damaged, "no slot holds a system that could be started", "visits: counts on from 2"]);
     assert_eq!(answer(&node), "3\n");
     off(&node);
+}
+
+/// D5, D6, D10: what `up` says before anything starts.
+#[test]
+fn what_starts_is_said_before_it_does() {
+    let Fixture { path, .. } = &fixture();
+    deploy(path, &image_of("counter"));
+    let disk = path.to_string_lossy();
+    let example = tests::node::workspace().join("examples/counter");
+    let says = |more: &[&str], what: &str| {
+        let mut command = Command::new(pearwood_command());
+        command.arg("up").arg(&example).args(["--disk", &disk]).args(more);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("up");
+        let mut heard = String::new();
+        for line in BufReader::new(child.stderr.take().expect("its output")).lines().map_while(Result::ok) {
+            heard += &(line.clone() + "\n");
+            if line.contains(what) {
+                break;
+            }
+        }
+        child.kill().expect("killed");
+        child.wait().expect("its end");
+        assert!(heard.contains(what), "{more:?}: {heard}");
+    };
+    says(&[], "holds deployment 1 by ada, which is what this node starts, and not what is built from");
+    says(&["--start", "built"], "holds deployment 1 by ada, which does not start this time");
+    says(&["--port", "8080:81"], "--port: no box of `counter` may listen at TCP port 81, so nobody will answer");
+    says(&["--memory", "8M"], "so that the machine needs");
+    says(&["--memory", "much"], "--memory: `much` is no size; write 128M or 1G");
+    if File::options().read(true).write(true).open("/dev/kvm").is_err() {
+        says(&["--kvm"], "without --kvm the CPU is emulated");
+    }
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use crate::build::{self, Components, Target};
 use crate::files;
-use crate::node::{Forward, Protocol, Qemu};
+pub use crate::node::Protocol;
+use crate::node::{Forward, Qemu};
 use crate::setup::{self, Group};
 use crate::system::grant::Grant;
-use crate::system::{self, System};
+use crate::system::{self, BoxSpec, System};
 use crate::workspace::Workspace;
 use anyhow::Result;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -70,19 +72,36 @@ impl Launch {
     }
 }
 
+/// The ranges of ports that a system's boxes may listen at.
+fn ranges(boxes: &[BoxSpec]) -> impl Iterator<Item = (Protocol, RangeInclusive<u16>)> {
+    boxes.iter().flat_map(|spec| &spec.arrows).flat_map(|arrow| {
+        let protocol = match arrow.interface.path() {
+            TCP => Some(Protocol::Tcp),
+            UDP => Some(Protocol::Udp),
+            _ => None,
+        };
+        let listen = match &arrow.grant {
+            Grant::Net(grant) => &grant.listen[..],
+            _ => &[],
+        };
+        listen.iter().filter_map(move |range| Some((protocol?, range.first..=range.last)))
+    })
+}
+
+/// Whether any box may listen at a port.
+pub fn may_listen(system: &System, protocol: Protocol, port: u16) -> bool {
+    system.boxes.iter().any(|spec| may_listen_of(spec, protocol, port))
+}
+
+/// Whether a box may.
+pub fn may_listen_of(spec: &BoxSpec, protocol: Protocol, port: u16) -> bool {
+    ranges(std::slice::from_ref(spec)).any(|(of, range)| of == protocol && range.contains(&port))
+}
+
 /// The ports that a system listens at.
 pub fn ports(system: &System) -> Vec<(Protocol, u16)> {
-    let mut ports = Vec::new();
-    for arrow in system.boxes.iter().flat_map(|spec| &spec.arrows) {
-        let protocol = match arrow.interface.path() {
-            TCP => Protocol::Tcp,
-            UDP => Protocol::Udp,
-            _ => continue,
-        };
-        let Grant::Net(grant) = &arrow.grant else { continue };
-        let short = grant.listen.iter().filter(|range| range.last - range.first < LONGEST_RANGE);
-        ports.extend(short.flat_map(|range| (range.first..=range.last).map(|port| (protocol, port))));
-    }
+    let short = ranges(&system.boxes).filter(|(_, range)| range.end() - range.start() < LONGEST_RANGE);
+    let mut ports: Vec<_> = short.flat_map(|(protocol, range)| range.map(move |port| (protocol, port))).collect();
     ports.sort();
     ports.dedup();
     ports
@@ -159,6 +178,9 @@ mod tests {
         use Protocol::{Tcp, Udp};
         assert_eq!(ports(&system), [(Tcp, 80), (Tcp, 8000), (Tcp, 8001), (Udp, 27015)]);
         assert_eq!(http_ports(&system), [80, 8000]);
+        // D6: also those of a range that is too long to be forwarded by itself
+        assert!(may_listen(&system, Tcp, 8001) && may_listen(&system, Udp, 31_000));
+        assert!(!may_listen(&system, Udp, 80) && !may_listen(&system, Tcp, 81));
     }
 
     #[test]

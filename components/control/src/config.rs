@@ -21,6 +21,9 @@ const MAX_KEYS: usize = 256;
 /// The shortest secret that is taken, in bytes.
 const MIN_SECRET: usize = 32;
 
+/// What can be set, for whoever has misspelt it.
+pub const KEYS: &[&str] = &["port", "keys", "keys.key", "keys.role", "keys.name", "secret", "connections", "metrics"];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `port`, 7327

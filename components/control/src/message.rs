@@ -7,7 +7,7 @@ pub use manage::{LogLine, LogLines, Request, Response, Role, Settings, decode, e
 use serde::{Deserialize, Serialize};
 
 /// What this protocol is at. The first message says it.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// The first message of the client, number 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

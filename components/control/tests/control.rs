@@ -91,6 +91,21 @@ fn roles_include_those_before_and_nothing_after() {
     assert_eq!(why, "there is no box `htpp`");
 }
 
+/// D1: when the connection was made is not for the client to say.
+#[test]
+fn a_deployment_is_confirmed_with_the_age_of_the_connection() {
+    let mut world = World::new();
+    world.pass(5 * SECOND);
+    let mut ole = Joined::enter(&mut world, OPERATE);
+    let since = world.now;
+    world.pass(SECOND);
+    let request = Request::Confirm { number: Some(7), since: u64::MAX };
+    assert_eq!(ole.ask(&mut world, &request), Response::Done);
+    assert_eq!(world.node.done, [format!("confirm Some(7) by ole, here since {since}")]);
+    let mut vera = Joined::enter(&mut world, VIEW);
+    assert!(refusal(vera.ask(&mut world, &request)).starts_with("vera may not confirm what was deployed"));
+}
+
 #[test]
 fn what_was_heard_on_the_wire_cannot_be_said_again() {
     let mut world = World::new();

@@ -38,6 +38,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Forget,
         Request::Successor { begun: true },
         Request::Token,
+        Request::Confirm { number: Some(1), since: 0 },
     ];
     // whoever adds one thinks of this list
     let place = |request: &Request<'_>| match request {
@@ -64,6 +65,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Forget => 20,
         Request::Successor { .. } => 21,
         Request::Token => 22,
+        Request::Confirm { .. } => 23,
     };
     assert!(all.iter().enumerate().all(|(index, request)| place(request) == index));
     all

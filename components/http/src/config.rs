@@ -176,6 +176,39 @@ impl Default for Config {
     }
 }
 
+/// What can be set, for whoever has misspelt it.
+pub const KEYS: &[&str] = &[
+    "ports",
+    "backlog",
+    "connections",
+    "client-connections",
+    "pipeline",
+    "headers",
+    "header-bytes",
+    "target-bytes",
+    "body-bytes",
+    "held-bytes",
+    "header-timeout",
+    "body-timeout",
+    "request-timeout",
+    "idle-timeout",
+    "write-timeout",
+    "handler-timeout",
+    "upgrade-timeout",
+    "server",
+    "access-log",
+    "rules",
+    "rules.host",
+    "rules.path",
+    "rules.redirect",
+    "rules.status",
+    "rules.allow",
+    "rules.users",
+    "rules.realm",
+    "rules.rate",
+    "rules.burst",
+];
+
 impl Config {
     /// Reads the settings as `pearwood:box/config` gives them. All that is wrong with them is reported at once.
     pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, Vec<Fault>> {

@@ -41,6 +41,21 @@ pub struct Settings {
     pub keep_alive: u64,
 }
 
+/// What can be set, for whoever has misspelt it.
+pub const KEYS: &[&str] = &[
+    "address",
+    "gateway",
+    "address6",
+    "gateway6",
+    "dns",
+    "hostname",
+    "connections",
+    "buffers",
+    "receive-buffer",
+    "send-buffer",
+    "keep-alive",
+];
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {

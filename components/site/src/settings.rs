@@ -62,6 +62,27 @@ pub struct Says {
     fallback: Option<String>,
 }
 
+/// What can be set, for whoever has misspelt it; what is below `headers` and `types` is anybody's choice.
+pub const KEYS: &[&str] = &[
+    "index",
+    "not-found",
+    "cache.file",
+    "cache.total",
+    "cache-control.html",
+    "cache-control.other",
+    "clean-urls",
+    "headers",
+    "types",
+    "rules",
+    "rules.path",
+    "rules.type",
+    "rules.encoding",
+    "rules.cache",
+    "rules.headers",
+    "rules.listing",
+    "rules.fallback",
+];
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {

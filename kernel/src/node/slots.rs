@@ -19,7 +19,7 @@ use wasm_host::{
     node::Node,
     plan::SystemDisk,
     platform::{Nanos, Platform},
-    slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, Store},
+    slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, SlotName, Store},
 };
 
 use super::start as start_image;
@@ -63,7 +63,7 @@ pub fn start(
         return None;
     }
     // each round but the last gives a slot up
-    for _ in 0..3 {
+    for _ in 0..=SlotName::ALL.len() {
         let chosen = choose(machine, device, &store, trusted)?;
         let slot = chosen.slot;
         let why = match start_chosen(machine, device, chosen, trusted) {
@@ -97,6 +97,14 @@ fn open(machine: &'static Machine, device: &str, declared: Option<&SystemDisk>) 
     };
     let found = wait(machine, Store::open(disk.clone()))?.map_err(|error| error.to_string())?;
     if let Some(store) = found {
+        let (is, wanted) = (store.reserve() >> 20, declared.map_or(0, |declared| declared.reserve >> 20));
+        if declared
+            .is_some_and(|declared| declared.device == device && declared.reserve.abs_diff(store.reserve()) >= 1 << 20)
+        {
+            log::warn!(
+                "{device}: {wanted} MiB are to be reserved, and {is} MiB are since the first start: that stays so"
+            );
+        }
         return Ok(Some(store));
     }
     let Some(declared) = declared.filter(|declared| declared.device == device) else {

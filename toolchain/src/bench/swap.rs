@@ -16,6 +16,7 @@ use std::{
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 use wasm_host::image::Image;
@@ -120,9 +121,9 @@ impl Managed {
     }
 
     fn swap(&mut self) -> Result<()> {
-        let settings = Settings { ready: 60 * SECOND, drain: 60 * SECOND, trial: 0, ..Settings::default() };
+        let settings = Settings { ready: 60 * SECOND, drain: 60 * SECOND, trial: 0, confirm: 0, ..Settings::default() };
         let number = self.remote.number(&Request::Deploy(settings))?;
-        let outcome = watch(&mut self.remote, number, |_| {})?;
+        let outcome = watch(&mut self.remote, number, Duration::ZERO, |_| {})?;
         if !outcome.is_done {
             bail!("deployment {number}: {}", outcome.record.text);
         }

@@ -15,6 +15,9 @@ use std::process::Command;
 /// a quarter more code.
 const COMPONENT_FLAGS: &str = "-Ctarget-feature=+simd128,+bulk-memory -Cllvm-args=-inline-threshold=400";
 
+/// Where the boxes of this workspace are built, below its target directory.
+const COMPONENTS: &str = "components";
+
 /// Builds the kernel, where cargo puts every kernel; `features` are those of its crate.
 pub fn kernel(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) -> Result<PathBuf> {
     let mut cargo = kernel_command(workspace, toolchain, "build", features)?;
@@ -53,7 +56,7 @@ pub fn own_command(workspace: &Workspace) -> Result<PathBuf> {
 /// of them asks for, so that a box would be compiled anew for each system that has other boxes beside it. And it is built
 /// as nothing but a module: cargo optimises across crates (`lto`) only what is not a library for others, too.
 pub fn component(workspace: &Workspace, toolchain: &Toolchain, folder: &Path) -> Result<PathBuf> {
-    let mut cargo = component_command(workspace, toolchain, "rustc")?;
+    let mut cargo = command_in(workspace, toolchain, "rustc", &directory_of(workspace, folder)?)?;
     cargo.current_dir(folder).args(["--lib", "--crate-type", "cdylib"]);
     let shown = folder.strip_prefix(&workspace.root).unwrap_or(folder);
     let artifacts = build(&format!("Building {}", shown.display()), &mut cargo)?;
@@ -62,7 +65,22 @@ pub fn component(workspace: &Workspace, toolchain: &Toolchain, folder: &Path) ->
 
 /// The command of cargo's that builds the crates of boxes or looks at them.
 pub fn component_command(workspace: &Workspace, toolchain: &Toolchain, command: &str) -> Result<Command> {
-    let target = target_directory(workspace, toolchain, "components", COMPONENT)?;
+    command_in(workspace, toolchain, command, COMPONENTS)
+}
+
+/// The target directory of a box's crate. Crates elsewhere use crates of this workspace by their paths, and cargo compiles
+/// these by the settings of the workspace that asks: in one directory for both, each would undo what the other has built.
+fn directory_of(workspace: &Workspace, folder: &Path) -> Result<String> {
+    let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
+    if folder.starts_with(&workspace.root) {
+        return Ok(COMPONENTS.into());
+    }
+    let hash = blake3::hash(folder.as_os_str().as_encoded_bytes());
+    Ok(format!("boxes/{}", &hash.to_hex()[..16]))
+}
+
+fn command_in(workspace: &Workspace, toolchain: &Toolchain, command: &str, directory: &str) -> Result<Command> {
+    let target = target_directory(workspace, toolchain, directory, COMPONENT)?;
     let mut cargo = toolchain.cargo(command);
     cargo.args(["--release", "--target", COMPONENT]).arg("--target-dir").arg(target);
     cargo.env("RUSTFLAGS", COMPONENT_FLAGS);
@@ -163,6 +181,18 @@ mod tests {
         assert_eq!(module_of(&artifacts, Path::new("/tmp")).unwrap(), Path::new("/t/a.wasm"));
         let error = module_of(&artifacts, Path::new("/")).unwrap_err().to_string();
         assert!(error.contains("cdylib") && error.contains("/Cargo.toml"), "{error}");
+    }
+
+    /// D12: what is built for one system is there for the next.
+    #[test]
+    fn d12_crates_of_other_workspaces_have_directories_of_their_own() {
+        let workspace = Workspace::find().unwrap();
+        let of = |folder: &Path| directory_of(&workspace, folder).unwrap();
+        assert_eq!(of(&workspace.component("net")), "components");
+        assert_eq!(of(&workspace.root.join("examples/hello/greeter")), "components");
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        assert!(of(one.path()).starts_with("boxes/") && of(one.path()) != of(other.path()));
+        assert_eq!(of(one.path()), of(one.path()));
     }
 
     #[test]

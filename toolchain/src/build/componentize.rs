@@ -10,6 +10,9 @@ pub fn componentize(bytes: &[u8]) -> Result<Vec<u8>> {
     if Parser::is_component(bytes) {
         return Ok(bytes.to_vec());
     }
+    if !bytes.starts_with(b"\0asm") {
+        bail!("this is no WebAssembly: name a component, or a module that becomes one (a .wasm file)");
+    }
     let module = Module::read(bytes)?;
     let mut encoder = ComponentEncoder::default().validate(true).module(bytes)?;
     if module.imports_preview1 {

@@ -9,6 +9,7 @@ mod drawing;
 mod image;
 mod kernel;
 mod language;
+mod settings;
 mod source;
 
 pub use crate::keys::development as development_key;
@@ -77,46 +78,22 @@ pub fn components(path: &Path) -> Result<Components> {
 /// The same, with a component for one box that is not the declared one.
 pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Components> {
     let system = parse(path)?;
-    check_settings(&system)?;
     let base = system_file(path).parent().map(Path::to_path_buf).unwrap_or_default();
-    let missing = assets::missing(&system, &base);
-    if !missing.is_empty() {
-        return Err(report(&missing));
+    let faults = [settings::faults(&system), assets::missing(&system, &base)].concat();
+    if !faults.is_empty() {
+        return Err(report(&faults));
     }
     let workspace = Workspace::find()?;
     let components = build_components(&system, &base, &workspace, other)?;
+    let too_small = settings::too_small(&system, &components);
+    if !too_small.is_empty() {
+        return Err(report(&too_small));
+    }
     let routes = system::check(&system, &descriptions(&components)).map_err(|faults| report(&faults))?;
     if !routes.warnings.is_empty() {
         eprint!("{}", Report(&routes.warnings));
     }
     Ok(Components { system, base, routes, components })
-}
-
-/// The settings of system boxes are read as the boxes will read them: a fault is known before the box finds it.
-fn check_settings(system: &System) -> Result<()> {
-    let mut faults = Vec::new();
-    for spec in &system.boxes {
-        let settings = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let found = match spec.component_name().as_str() {
-            "site" => pearwood_site::Settings::read(settings).err(),
-            "http" => pearwood_http::Config::read(settings).err(),
-            "control" => {
-                if let Err(why) = control::Config::read(settings) {
-                    bail!("{}:{}: box `{}`: {why}", system.source.file, spec.at.line, spec.name);
-                }
-                None
-            }
-            _ => None,
-        };
-        for fault in found.into_iter().flatten() {
-            // of a table, the first setting in it
-            let of_fault =
-                |key: &str| key.strip_prefix(&fault.key).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]));
-            let at = spec.config.iter().position(|(key, _)| of_fault(key)).map_or(spec.at, |at| spec.config_at[at]);
-            faults.push(system.diagnostic(at, format!("box `{}`: {fault}", spec.name)).of_box(&spec.name));
-        }
-    }
-    if faults.is_empty() { Ok(()) } else { Err(report(&faults)) }
 }
 
 fn report(faults: &[Diagnostic]) -> anyhow::Error {
@@ -212,28 +189,4 @@ pub fn assets_of(system: &System, spec: &BoxSpec, base: &Path) -> Result<Vec<Fil
 /// This program, built for this machine.
 pub fn own_command() -> Result<PathBuf> {
     cargo::own_command(&Workspace::find()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Each fault is at its line, whatever box it is of, and all are told at once.
-    #[test]
-    fn settings_of_system_boxes_are_checked() {
-        let text = "[system]\nname = \"s\"\n[box.w]\ncomponent = \"http\"\n[box.w.config]\nrules = [\n    { path = \"/a\", \
-            redirect = \"/b\" },\n    { path = \"/c\", redirect = \"/d/*\" },\n    { path = \"/e\" },\n]\n[box.s]\ncomponent = \
-            \"site\"\n[box.s.config]\nindex = \"index.html\"\nclean-urls = \"yes\"\n[box.o]\ncomponent = \
-            \"./other\"\nconfig.index = \"a/b\"\n";
-        let system = System::parse("system.toml", text).unwrap();
-        let told = check_settings(&system).unwrap_err().to_string();
-        for part in [
-            "box `w`: config.rules.1.redirect: it has a *, and the path has none\n --> system.toml:8:",
-            "box `w`: config.rules.2: the rule says nothing\n --> system.toml:9:",
-            "box `s`: config.clean-urls = \"yes\": true or false is meant\n  --> system.toml:15:",
-            "3 errors",
-        ] {
-            assert!(told.contains(part), "{part} in {told}");
-        }
-    }
 }

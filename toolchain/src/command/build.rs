@@ -4,10 +4,10 @@ use super::system_path;
 use anyhow::{Context, Result};
 use clap::Args;
 use pearwood::build::{self, Target};
+use pearwood::keys;
 use pearwood::workspace::Workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wasm_host::image::SecretKey;
 
 #[derive(Args)]
 pub struct Build {
@@ -26,7 +26,7 @@ impl Build {
         let path = system_path(self.system)?;
         let system = build::components(&path)?;
         let key = match &self.key {
-            Some(path) => SecretKey::load(path)?,
+            Some(path) => keys::load(path)?,
             None => build::development_key()?,
         };
         let image = build::image(&system, Target::Kernel, &key)?;

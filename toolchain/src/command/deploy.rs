@@ -10,6 +10,7 @@ use pearwood::keys;
 use pearwood::remote::{At, Brought, Deployed, Remote, Sent, bring, watch};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct Deploy {
@@ -50,7 +51,11 @@ pub struct How {
     /// How long the new boxes are on trial, in seconds
     #[arg(long, default_value_t = 10)]
     trial: u32,
-    /// Even if your key, or any, could not do as much afterwards
+    /// How long the node waits, once the new system runs, for this command to come back over the network and confirm it,
+    /// in seconds: then it goes back to the system of before by itself
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    confirm: u32,
+    /// Even if your key, or any, could not do as much afterwards; nobody need confirm it then
     #[arg(long)]
     allow_lockout: bool,
 }
@@ -62,6 +67,7 @@ impl How {
             ready: nanos(self.ready),
             drain: nanos(self.drain),
             trial: nanos(self.trial),
+            confirm: nanos(self.confirm),
             allow_lockout: self.allow_lockout,
             ..Settings::default()
         }
@@ -87,6 +93,7 @@ impl Deploy {
 
 /// Brings a system to a node, and waits for what comes of it.
 pub fn deploy(remote: &mut Remote, brought: &Brought<'_>, settings: Settings) -> Result<ExitCode> {
+    let confirm = Duration::from_nanos(settings.confirm);
     let (mut shown, mut last) = (Sent::default(), (Sent::default(), 0));
     let number = bring(remote, brought, settings, |sent, length| {
         if sent.bytes - shown.bytes >= 1 << 20 {
@@ -97,19 +104,21 @@ pub fn deploy(remote: &mut Remote, brought: &Brought<'_>, settings: Settings) ->
     })?;
     let (Sent { blobs, bytes: count }, length) = last;
     eprintln!("sent {blobs} blobs, {} of the image's {}", bytes(count), bytes(length));
-    attend(remote, number)
+    attend(remote, number, confirm)
 }
 
 impl Rollback {
     pub fn run(self) -> Result<ExitCode> {
         let mut remote = self.at.connect()?;
-        let number = remote.number(&Request::RollBack(self.how.settings()))?;
-        attend(&mut remote, number)
+        let settings = self.how.settings();
+        let confirm = Duration::from_nanos(settings.confirm);
+        let number = remote.number(&Request::RollBack(settings))?;
+        attend(&mut remote, number, confirm)
     }
 }
 
 /// Shows how a deployment goes.
-fn attend(remote: &mut Remote, number: u64) -> Result<ExitCode> {
+fn attend(remote: &mut Remote, number: u64, confirm: Duration) -> Result<ExitCode> {
     let mut announced = false;
     let mut announce = |record: &Deployed| {
         if !announced && (!record.changes.is_empty() || record.ended.is_some()) {
@@ -121,7 +130,7 @@ fn attend(remote: &mut Remote, number: u64) -> Result<ExitCode> {
         }
     };
     let mut last = String::new();
-    let outcome = watch(remote, number, |record| {
+    let outcome = watch(remote, number, confirm, |record| {
         announce(record);
         if record.text != last {
             eprintln!("deployment {number} is {}", record.text);

@@ -5,7 +5,7 @@ use super::{On, system_path};
 use anyhow::{Context, Result};
 use clap::Args;
 use manage::Request;
-use pearwood::remote::{At, BoxStatus, Description, Rates};
+use pearwood::remote::{At, BoxStatus, Description, MaybeAt, Rates};
 use pearwood::system::System;
 use pearwood::system::graph::{self, Figures, Ground};
 use pearwood::{build, linux};
@@ -29,13 +29,13 @@ pub struct Graph {
     on: Option<On>,
     /// With a node: the system that runs there, with its rates; as text, unless a file for the SVG is named
     #[command(flatten)]
-    at: Option<At>,
+    at: MaybeAt,
 }
 
 impl Graph {
     pub fn run(self) -> Result<ExitCode> {
         let declared = self.system.is_some() || self.on.is_some();
-        let drawing = match self.at {
+        let drawing = match self.at.named() {
             Some(at) if !declared => of_node(&at, self.output.is_some())?,
             _ => {
                 let ground = match self.on {

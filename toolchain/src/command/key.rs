@@ -40,7 +40,7 @@ impl Key {
             What::New { name } => {
                 let key = keys::make(&name)?;
                 eprintln!("made {}", keys::path(&name)?.display());
-                show(&name, &key.public());
+                show(&[name], &[key.public()]);
             }
             What::Endorse { key, by } => {
                 let public = match key.parse() {
@@ -51,20 +51,26 @@ impl Key {
                 let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
                 println!("trust = [{{ key = \"{key}\", by = \"{by}\", signature = \"{signature}\" }}]");
             }
-            What::Show { name: Some(name) } => show(&name, &keys::find(&name)?.public()),
+            What::Show { name: Some(name) } => {
+                let key = keys::find(&name)?.public();
+                show(&[name], &[key]);
+            }
             What::Show { name: None } => {
                 // it is there from the first time on that it is needed
                 keys::find(keys::DEVELOPMENT)?;
-                for name in keys::names()? {
-                    show(&name, &keys::find(&name)?.public());
-                }
+                let names = keys::names()?;
+                let public = |name: &String| Ok(keys::find(name)?.public());
+                let keys = names.iter().map(public).collect::<Result<Vec<_>>>()?;
+                show(&names, &keys);
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// As an entry of the control box's settings.
-fn show(name: &str, key: &PublicKey) {
-    println!("config.keys = [{{ key = \"{key}\", role = \"deploy\", name = \"{name}\" }}]");
+/// As the setting of the control box that names them.
+fn show(names: &[String], keys: &[PublicKey]) {
+    let entry = |(name, key)| format!("    {{ key = \"{key}\", role = \"deploy\", name = \"{name}\" }},\n");
+    let entries: String = names.iter().zip(keys).map(entry).collect();
+    println!("# for [box.control.config]; roles: view, operate, deploy\nkeys = [\n{entries}]");
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use manage::{LogLines, Request, Response};
 use pearwood::build;
-use pearwood::remote::{At, Remote, is_refusal};
+use pearwood::remote::{MaybeAt, Remote, is_refusal};
 use pearwood::workspace::Workspace;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -29,12 +29,12 @@ pub struct Logs {
     #[arg(short, long)]
     system: Option<PathBuf>,
     #[command(flatten)]
-    at: Option<At>,
+    at: MaybeAt,
 }
 
 impl Logs {
     pub fn run(self) -> Result<ExitCode> {
-        if let Some(at) = self.at {
+        if let Some(at) = self.at.named().filter(|_| self.system.is_none()) {
             return of_node(at.connect()?, self.name, self.follow);
         }
         let workspace = Workspace::find()?;

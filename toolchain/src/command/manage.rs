@@ -1,4 +1,4 @@
-//! `pearwood restart`, `stop`, `start`, `history`, `reboot`, `power-off`, `token`
+//! `pearwood restart`, `stop`, `start`, `confirm`, `history`, `reboot`, `power-off`, `token`
 
 use super::table::{table, time};
 use anyhow::Result;
@@ -34,6 +34,13 @@ pub enum Manage {
         #[command(flatten)]
         at: At,
     },
+    /// Confirm a deployment that waits for it: by `deploy`, `swap` and `rollback` this is done without being asked
+    Confirm {
+        /// The deployment's number; without, the one that is under way
+        number: Option<u64>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Boot a node's machine again
     Reboot(At),
     /// Switch a node's machine off
@@ -52,6 +59,9 @@ impl Manage {
             }
             Manage::Stop { name, at } => order(&at, &Request::Stop { name: &name }, &format!("{name} is stopped")),
             Manage::Start { name, at } => order(&at, &Request::Start { name: &name }, &format!("{name} is started")),
+            Manage::Confirm { number, at } => {
+                order(&at, &Request::Confirm { number, since: 0 }, "the deployment is confirmed")
+            }
             Manage::Reboot(at) => order(&at, &Request::Reboot, "the node boots again in a second"),
             Manage::PowerOff(at) => order(&at, &Request::PowerOff, "the node switches itself off in a second"),
             Manage::History(at) => history(&at),

@@ -2,12 +2,13 @@
 
 use super::deploy::{How, deploy};
 use super::system_path;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use manage::Request;
+use manage::{Request, Settings};
 use pearwood::build;
 use pearwood::keys;
 use pearwood::remote::{At, Brought};
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,10 +31,15 @@ pub struct Swap {
 
 impl Swap {
     pub fn run(self) -> Result<ExitCode> {
+        let path = system_path(self.system)?;
+        let bytes = fs::read(&self.component).with_context(|| format!("cannot read {}", self.component.display()))?;
+        // before anybody is asked, or anything is built
+        build::componentize(&bytes).with_context(|| self.component.display().to_string())?;
         let mut remote = self.at.connect()?;
         remote.may(&Request::Lacks)?;
-        let system = build::components_with(&system_path(self.system)?, Some((&self.name, &self.component)))?;
+        let system = build::components_with(&path, Some((&self.name, &self.component)))?;
         let brought = Brought { system: &system, sign: &self.sign, version: None };
-        deploy(&mut remote, &brought, self.how.settings())
+        let settings = Settings { only: Some(self.name), ..self.how.settings() };
+        deploy(&mut remote, &brought, settings)
     }
 }

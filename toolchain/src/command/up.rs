@@ -1,21 +1,34 @@
 //! `pearwood up`
 
 use super::{On, system_or_example};
-use anyhow::{Result, bail};
-use clap::Parser;
-use pearwood::node::{Accelerator, DiskFile, End, Forward, Machine, Node, Protocol, Qemu, first_answer};
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use pearwood::linux::{FileDisk, block_on};
+use pearwood::node::{Accelerator, DiskFile, End, Forward, Machine, Node, Protocol, Qemu};
+use pearwood::system::System;
 use pearwood::workspace::Workspace;
 use pearwood::{Launch, build, launch, linux};
 use std::fs::File;
 use std::io::{BufRead, stdin};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
+use wasm_host::slots::{Store, size};
 
 /// How long a node may take to turn itself off.
 const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Longer than anybody waits for a node's start.
+const FOREVER: Duration = Duration::from_secs(1 << 30);
+
+/// Beside the kernel and the image, a machine needs at least so much memory.
+const LEAST: u64 = 4 << 20;
+
+/// What a node may reserve more or less than its declaration says, for rounding: in bytes.
+const ROUNDED: u64 = 64 << 10;
 
 /// How often the node is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(100);
@@ -43,9 +56,21 @@ pub struct Up {
     /// size (64M, 10G; without, 1G); may be repeated
     #[arg(long = "disk", value_name = "FILE[,SIZE]")]
     disks: Vec<DiskFile>,
+    /// What a node starts whose disk holds a system: `deploy` put it there, and it may be another than the sources'
+    #[arg(long, value_enum, default_value_t)]
+    start: Start,
     /// More arguments for QEMU
     #[arg(last = true)]
     qemu: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Start {
+    /// The system that the disk holds
+    #[default]
+    Disk,
+    /// The system that is built from the sources, whatever the disk holds
+    Built,
 }
 
 impl Up {
@@ -54,8 +79,10 @@ impl Up {
             return self.run_on_linux();
         }
         let path = system_or_example(self.system.clone())?;
-        self.check_disks(&path)?;
+        self.check_kvm()?;
+        self.check(&build::parse(&path)?)?;
         let launch = Launch::prepare(&path)?;
+        self.check_memory(&launch)?;
         let log = Workspace::find()?.run_directory(&launch.system.name)?.join("console.log");
         let qemu = self.machine(&launch).log(log).echo(true);
         let (sender, interrupts) = mpsc::channel();
@@ -65,9 +92,13 @@ impl Up {
         let operator = Operator::default();
         loop {
             let node = Arc::new(qemu.start()?);
-            let observed = Arc::downgrade(&node);
-            let gone = move || observed.upgrade().is_none_or(|node| node.ended().is_some());
-            announce(node.forwards(), &launch.http_ports(), gone);
+            let console = node.console().clone();
+            // QEMU accepts connections before the node does: the box says when it listens
+            let listens = move |_, port: u16| {
+                let said = format!(": listening on port {port}");
+                console.wait_from(0, &said, |line| line.ends_with(&said), FOREVER).is_ok()
+            };
+            announce(node.forwards(), &launch.http_ports(), listens);
             operator.attend(&node);
             let end = watch(&node, &interrupts)?;
             match end {
@@ -82,17 +113,109 @@ impl Up {
 
     fn run_on_linux(self) -> Result<ExitCode> {
         let path = system_or_example(self.system.clone())?;
-        self.check_disks(&path)?;
+        self.check(&build::parse(&path)?)?;
         ctrlc::set_handler(|| std::process::exit(0))?;
         linux::run(&path, &self.ports, &self.disks, |system, ports| {
-            announce(ports, &launch::http_ports(&system.system), || false);
+            // a port of this machine is bound when the box begins to listen
+            let listens = |host: u16, _| {
+                while TcpStream::connect((Ipv4Addr::LOCALHOST, host)).is_err() {
+                    thread::sleep(POLL);
+                }
+                true
+            };
+            announce(ports, &launch::http_ports(&system.system), listens);
         })?;
         Ok(ExitCode::SUCCESS)
     }
 
+    /// What can be said before anything is built.
+    fn check(&self, system: &System) -> Result<()> {
+        for Forward { protocol, guest, .. } in &self.ports {
+            if !launch::may_listen(system, *protocol, *guest) {
+                eprintln!(
+                    "--port: no box of `{}` may listen at {protocol} port {guest}, so nobody will answer",
+                    system.name
+                );
+            }
+        }
+        self.check_disks(system)?;
+        self.tell_what_starts(system)
+    }
+
+    fn check_kvm(&self) -> Result<()> {
+        if self.kvm {
+            let device = File::options().read(true).write(true).open("/dev/kvm");
+            device.context(
+                "--kvm: /dev/kvm cannot be opened: the CPU's virtualization is switched off, or this user is not in the \
+                 group `kvm`; without --kvm the CPU is emulated",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Too little memory for the kernel and the image would be a machine that says nothing.
+    fn check_memory(&self, launch: &Launch) -> Result<()> {
+        let text = self.memory.trim();
+        // without a unit QEMU counts MiB
+        let text = if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}M") } else { text.into() };
+        let memory = pearwood::node::parse_size(&text);
+        let memory = memory.map_err(|_| anyhow::anyhow!("--memory: `{}` is no size; write 128M or 1G", self.memory))?;
+        let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+        let (kernel, image) = (length(&launch.kernel), length(&launch.image));
+        let needed = kernel + image + LEAST;
+        if memory < needed {
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            bail!(
+                "--memory {}: the kernel has {} MiB and the image {} MiB, so that the machine needs {} MiB or more: --memory {}M",
+                self.memory,
+                mib(kernel),
+                mib(image),
+                mib(needed),
+                mib(needed)
+            );
+        }
+        Ok(())
+    }
+
+    /// What is built is not what starts where the node's disk holds a system already.
+    fn tell_what_starts(&self, system: &System) -> Result<()> {
+        let Some(declared) = &system.disk else { return Ok(()) };
+        let number = declared.device.strip_prefix("disk").and_then(|number| number.parse::<usize>().ok());
+        let Some(file) = number.and_then(|number| self.disks.get(number)).filter(|file| file.path.is_file()) else {
+            return Ok(());
+        };
+        let shown = file.path.display();
+        let disk = FileDisk::open(&file.path, || ()).with_context(|| format!("disk {shown}"))?;
+        // the node itself says what is wrong with them
+        let Ok(Some(store)) = block_on(Store::open(Arc::new(disk))) else { return Ok(()) };
+        if store.reserve().abs_diff(declared.reserve) > ROUNDED {
+            let (has, wants) = (size(store.reserve().next_multiple_of(1 << 20)), size(declared.reserve));
+            eprintln!(
+                "{}:{}: {wants} are to be reserved, and {shown} has had {has} reserved since its first start: that stays so",
+                system.source.file, declared.at.line
+            );
+        }
+        let held = store.current().and_then(|slot| store.held(slot));
+        let Some(held) = held.filter(|_| self.on == On::Qemu) else { return Ok(()) };
+        let history = store.history();
+        let by = history.iter().rfind(|record| record.deploy == held.deploy).map_or("nobody", |record| &record.who);
+        match self.start {
+            Start::Disk => eprintln!(
+                "{shown} holds deployment {} by {by}, which is what this node starts, and not what is built from {}\n    \
+                 --start built      starts what is built, this time\n    \
+                 pearwood deploy    puts what is built in its place, and keeps it",
+                held.deploy, system.source.file
+            ),
+            Start::Built => {
+                eprintln!("{shown} holds deployment {} by {by}, which does not start this time", held.deploy)
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there are the disks that the system needs. More of them may be among the arguments for QEMU.
-    fn check_disks(&self, path: &Path) -> Result<()> {
-        let (needed, wanted) = launch::disks(&build::parse(path)?);
+    fn check_disks(&self, system: &System) -> Result<()> {
+        let (needed, wanted) = launch::disks(system);
         let missing = |disk: &u16| usize::from(*disk) >= self.disks.len();
         if !self.qemu.is_empty() {
             return Ok(());
@@ -119,19 +242,23 @@ impl Up {
                 qemu = qemu.forward(Forward::familiar(protocol, port));
             }
         }
+        if self.start == Start::Built {
+            qemu = qemu.kernel_argument("slot=module");
+        }
         let qemu = self.disks.iter().cloned().fold(qemu, Qemu::disk);
         qemu.arguments(self.qemu.iter().cloned())
     }
 }
 
-/// Tells where the node can be reached, and when it can. `gone` says that it never will.
-fn announce(ports: &[(Protocol, u16, u16)], http: &[u16], gone: impl Fn() -> bool + Clone + Send + 'static) {
+/// Tells where the node can be reached, and when it can: `listens` waits until a box does at a port, given as that of this
+/// machine and the node's. The application is asked nothing. False: it never will.
+fn announce(ports: &[(Protocol, u16, u16)], http: &[u16], listens: impl Fn(u16, u16) -> bool + Clone + Send + 'static) {
     for &(protocol, host, guest) in ports {
         match protocol {
             Protocol::Tcp if http.contains(&guest) => {
-                let gone = gone.clone();
+                let listens = listens.clone();
                 thread::spawn(move || {
-                    if first_answer(host, gone) {
+                    if listens(host, guest) {
                         eprintln!("\n    http://127.0.0.1:{host}/\n");
                     }
                 });

@@ -8,7 +8,7 @@
 mod http;
 mod swap;
 
-use crate::remote::{Remote, is_refusal, is_silence};
+use crate::remote::{Remote, is_refusal, is_silence, watch};
 use anyhow::{Result, anyhow, bail};
 use control::hex;
 use http::{Answer, Asked, Exchange, Lines};
@@ -110,7 +110,7 @@ impl Console {
             ("POST", "/restart") => (Request::Restart { name }, "text/plain"),
             ("POST", "/stop") => (Request::Stop { name }, "text/plain"),
             ("POST", "/start") => (Request::Start { name }, "text/plain"),
-            ("POST", "/rollback") => (Request::RollBack(Settings::default()), "text/plain"),
+            ("POST", "/rollback") => return self.roll_back().into(),
             ("POST", "/swap") => return Reply::Swap { name: name.into() },
             _ => return Answer::text(404, "there is nothing here").into(),
         };
@@ -135,6 +135,22 @@ impl Console {
         Answer { status: 200, kind: "application/json", body }
     }
 
+    fn roll_back(&self) -> Answer {
+        let answer = self.forward(&Request::RollBack(Settings::default()), "text/plain");
+        if let (200, Ok(number)) = (answer.status, answer.body.parse()) {
+            self.confirm(number);
+        }
+        answer
+    }
+
+    /// Comes back to a deployment that was begun here, when it runs. How it goes is looked at by the page.
+    fn confirm(&self, number: u64) {
+        if let Ok(mut remote) = self.again() {
+            let confirm = Duration::from_nanos(Settings::default().confirm);
+            thread::spawn(move || drop(watch(&mut remote, number, confirm, |_| ())));
+        }
+    }
+
     /// Yields the number of the deployment.
     fn swap(&self, name: &str, component: &[u8], lines: &mut Lines) -> Result<u64> {
         let source = match &self.source {
@@ -142,7 +158,10 @@ impl Console {
             Err(why) => bail!("{why}"),
         };
         let mut remote = self.again()?;
-        source.swap(&mut remote, name, component, |step| lines.write(&json!({ "step": step }).to_string()))
+        let say = |step: &str| lines.write(&json!({ "step": step }).to_string());
+        let number = source.swap(&mut remote, name, component, say)?;
+        self.confirm(number);
+        Ok(number)
     }
 
     fn forward(&self, request: &Request<'_>, kind: &'static str) -> Answer {

@@ -40,6 +40,6 @@ impl Source {
         let system = build::components_with(&self.system, Some((name, &file)))?;
         progress("compiling and signing")?;
         let brought = Brought { system: &system, sign: &self.sign, version: None };
-        bring(remote, &brought, Settings::default(), |_, _| {})
+        bring(remote, &brought, Settings { only: Some(name.into()), ..Settings::default() }, |_, _| {})
     }
 }

@@ -17,7 +17,7 @@ fn at(directory: &Path) -> Result<SecretKey> {
     let path = directory.join("development.key");
     let _lock = Lock::hold("key")?;
     if path.is_file() {
-        return Ok(SecretKey::load(&path)?);
+        return super::load(&path);
     }
     let mut builder = fs::DirBuilder::new();
     builder

@@ -10,7 +10,7 @@ pub use known::{Known, KnownNodes};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wasm_host::image::SecretKey;
 
@@ -25,13 +25,22 @@ pub fn find(name: &str) -> Result<SecretKey> {
         return development();
     }
     if name.contains('/') {
-        return Ok(SecretKey::load(Path::new(name))?);
+        return load(Path::new(name));
     }
     let path = path(name)?;
     if !path.is_file() {
         bail!("there is no key `{name}` ({}); `pearwood key new {name}` makes one", path.display());
     }
-    Ok(SecretKey::load(&path)?)
+    load(&path)
+}
+
+/// Reads a key's file, if nobody but its owner can.
+pub fn load(path: &Path) -> Result<SecretKey> {
+    let metadata = path.metadata().with_context(|| format!("the key {}", path.display()))?;
+    if metadata.is_file() && metadata.mode() & 0o077 != 0 {
+        bail!("others on this machine may read the key {0}, and be you with it: chmod 600 {0}", path.display());
+    }
+    Ok(SecretKey::load(path)?)
 }
 
 /// Makes a key of that name.
@@ -86,6 +95,19 @@ fn folder() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// D10: a key that others can read is no secret.
+    #[test]
+    fn d10_a_key_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        make_at(folder.path(), "anna").unwrap();
+        let path = file(folder.path(), "anna").unwrap();
+        assert!(load(&path).is_ok());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = load(&path).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("chmod 600 {}", path.display())), "{error}");
+    }
 
     #[test]
     fn a_key_is_never_made_over_another() {

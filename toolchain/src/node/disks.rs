@@ -78,7 +78,7 @@ impl FromStr for DiskFile {
 }
 
 /// A number of bytes with K, M, G or T for the powers of 1,024.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size of a disk; write 64M or 10G");
     let text = text.trim();
     let text = text.strip_suffix("iB").unwrap_or(text);

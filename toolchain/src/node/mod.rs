@@ -12,7 +12,7 @@ mod running;
 
 pub use arguments::{Accelerator, Machine};
 pub use console::Console;
-pub use disks::DiskFile;
+pub use disks::{DiskFile, parse_size};
 pub use linux::linux;
 pub use ports::{Forward, Protocol};
 pub use probe::first_answer;

@@ -13,6 +13,15 @@ pub enum Protocol {
     Udp,
 }
 
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+        })
+    }
+}
+
 /// One port of the node, and the one of this machine (on 127.0.0.1) that leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {

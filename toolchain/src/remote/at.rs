@@ -13,6 +13,23 @@ pub struct At {
     /// The node: HOST or HOST:PORT of its control box
     #[arg(long, value_name = "HOST:PORT", env = "PEARWOOD_NODE")]
     pub node: String,
+    #[command(flatten)]
+    pub by: By,
+}
+
+/// The same, for commands that can do without a node.
+#[derive(Debug, Clone, Args)]
+pub struct MaybeAt {
+    /// The node: HOST or HOST:PORT of its control box
+    #[arg(long, value_name = "HOST:PORT", env = "PEARWOOD_NODE")]
+    node: Option<String>,
+    #[command(flatten)]
+    by: By,
+}
+
+/// By which key.
+#[derive(Debug, Clone, Args)]
+pub struct By {
     /// The key by which the node knows you: a name, or a file in PEM
     #[arg(long, value_name = "NAME", env = "PEARWOOD_KEY", default_value = keys::DEVELOPMENT)]
     pub key: String,
@@ -21,17 +38,26 @@ pub struct At {
     pub accept_key: Option<String>,
 }
 
+impl MaybeAt {
+    pub fn named(self) -> Option<At> {
+        let by = self.by;
+        self.node.map(|node| At { node, by })
+    }
+}
+
 impl At {
     pub fn connect(&self) -> Result<Remote> {
-        let key = keys::find(&self.key)?;
-        Remote::connect(&self.address()?, key, &self.key, self.accept()?)
+        let key = keys::find(&self.by.key)?;
+        Remote::connect(&self.address()?, key, &self.by.key, self.by.accept()?)
     }
 
     /// With its port.
     pub fn address(&self) -> Result<String> {
         with_port(&self.node)
     }
+}
 
+impl By {
     fn accept(&self) -> Result<super::connection::Accept> {
         use super::connection::Accept;
         Ok(match self.accept_key.as_deref() {

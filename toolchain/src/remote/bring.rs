@@ -23,6 +23,7 @@ pub fn bring(
     settings: Settings,
     mut progress: impl FnMut(Sent, u64),
 ) -> Result<u64> {
+    remote.expect(&brought.system.system);
     let target = match remote.describe()?.target.as_str() {
         KERNEL_TRIPLE => Target::Kernel,
         _ => Target::Native,

@@ -5,7 +5,7 @@ use crate::system::known::CONTROL;
 use crate::system::{BoxSpec, System};
 use anyhow::{Context, Result, anyhow, bail};
 use control::message::Greeting;
-use control::{Client, Heard, hex};
+use control::{Client, Heard, Identity, hex};
 use manage::{Request, Response, Role};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -40,31 +40,49 @@ pub struct Remote {
     key: Arc<SecretKey>,
     key_name: String,
     accept: Accept,
+    /// keys of the node's that are right as well: those that it had before, and will have
+    keys: Vec<[u8; 32]>,
     stream: TcpStream,
     client: Client,
 }
 
 impl Remote {
     pub fn connect(node: &str, key: SecretKey, key_name: &str, accept: Accept) -> Result<Self> {
-        Self::join(node, Arc::new(key), key_name, accept)
+        Self::join(node, Arc::new(key), key_name, accept, Vec::new(), PATIENCE)
     }
 
     /// Another connection to the same node: the one that there was has ended.
     pub fn again(&self) -> Result<Self> {
-        Self::join(&self.node, self.key.clone(), &self.key_name, self.accept)
+        self.again_within(PATIENCE)
     }
 
-    fn join(node: &str, key: Arc<SecretKey>, key_name: &str, accept: Accept) -> Result<Self> {
-        let stream = open(node)?;
+    /// The same, with less patience.
+    pub fn again_within(&self, patience: Duration) -> Result<Self> {
+        let (key, keys) = (self.key.clone(), self.keys.clone());
+        Self::join(&self.node, key, &self.key_name, self.accept, keys, patience)
+    }
+
+    fn join(
+        node: &str,
+        key: Arc<SecretKey>,
+        key_name: &str,
+        accept: Accept,
+        keys: Vec<[u8; 32]>,
+        patience: Duration,
+    ) -> Result<Self> {
+        let stream = open(node, patience)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
         let client = Client::new(seed)?;
         let (role, name) = (Role::View, String::new());
         let mut remote =
-            Remote { node: node.into(), role, name, key, key_name: key_name.into(), accept, stream, client };
+            Remote { node: node.into(), role, name, key, key_name: key_name.into(), accept, keys, stream, client };
         let no_control = || format!("{node} did not answer as a control box does");
-        let Heard::Key(found) = remote.hear(PATIENCE).with_context(no_control)? else { bail!("{}", no_control()) };
+        let Heard::Key(found) = remote.hear(patience).with_context(no_control)? else { bail!("{}", no_control()) };
         remote.judge(&found)?;
+        if !remote.keys.contains(&found) {
+            remote.keys.push(found);
+        }
         let public = remote.key.public().to_bytes();
         let Remote { client, key, .. } = &mut remote;
         client.prove(public, |statement| key.sign(statement))?;
@@ -91,6 +109,7 @@ impl Remote {
                 hex(&key)
             ))),
             (Known::Same, _) | (_, Accept::Any) => Ok(()),
+            (Known::Other(_), _) if self.keys.contains(found) => known.remember(node, found),
             (Known::Unknown, Accept::FirstUse) | (_, Accept::This(_)) => {
                 known.remember(node, found)?;
                 eprintln!("node {node} is known from now on by its key {}", hex(found));
@@ -126,11 +145,16 @@ impl Remote {
         )))
     }
 
+    /// The key that the node will have with that system is right: it follows from a setting.
+    pub fn expect(&mut self, system: &System) {
+        let secret = controlling(system).and_then(|spec| spec.config.iter().find(|(key, _)| *key == "secret"));
+        self.keys.extend(secret.map(|(_, secret)| *Identity::derive(secret.as_bytes()).public()));
+    }
+
     /// What we could not do any more on this node if that system ran there.
     pub fn lockout(&self, system: &System) -> Option<String> {
-        let controls = |spec: &&BoxSpec| spec.arrows.iter().any(|arrow| arrow.interface.path() == CONTROL);
-        let spec = system.boxes.iter().find(controls);
-        let settings = spec.map(|spec| spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let settings =
+            controlling(system).map(|spec| spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         control::lockout(settings, &self.key.public().to_bytes(), self.role)
     }
 
@@ -230,6 +254,11 @@ impl Remote {
     }
 }
 
+/// The box that has the power over the node.
+fn controlling(system: &System) -> Option<&BoxSpec> {
+    system.boxes.iter().find(|spec| spec.arrows.iter().any(|arrow| arrow.interface.path() == CONTROL))
+}
+
 /// Whether it was the node that said no, and not the network.
 pub fn is_refusal(error: &anyhow::Error) -> bool {
     error.is::<Refusal>()
@@ -268,11 +297,11 @@ impl std::fmt::Display for Silent {
 
 impl std::error::Error for Silent {}
 
-fn open(node: &str) -> Result<TcpStream> {
+fn open(node: &str, patience: Duration) -> Result<TcpStream> {
     let addresses = node.to_socket_addrs().with_context(|| format!("node {node} is not found"))?;
     let mut last = None;
     for address in addresses {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 stream.set_write_timeout(Some(PATIENCE))?;

@@ -1,6 +1,9 @@
 //! An image goes to a node: what it lacks of it.
 
-use super::{Deployed, Remote, connection::Refusal};
+use super::{
+    Deployed, Remote,
+    connection::{Refusal, is_silence},
+};
 use anyhow::{Context, Result, bail};
 use manage::{Request, Response};
 use std::collections::HashMap;
@@ -19,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the control box may be away while another takes its place.
 const AWAY: Duration = Duration::from_secs(30);
+
+/// How long one attempt to reach it may take, and what is between two.
+const QUICK: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What went over the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,24 +81,37 @@ pub struct Outcome {
     pub is_done: bool,
 }
 
-/// Waits for a deployment's end. `progress` is told each step. The control box may itself be one of those that change:
-/// then its successor is asked.
-pub fn watch(remote: &mut Remote, number: u64, mut progress: impl FnMut(&Deployed)) -> Result<Outcome> {
+/// Waits for a deployment's end, and confirms it when it runs: by a connection that is made since then, which alone proves
+/// that the node can still be reached and knows us. The control box may itself be one of those that change: then its
+/// successor is asked. `progress` is told each step. `confirm`: how long the node waits for that before it goes back.
+pub fn watch(
+    remote: &mut Remote,
+    number: u64,
+    confirm: Duration,
+    mut progress: impl FnMut(&Deployed),
+) -> Result<Outcome> {
     loop {
         let error = match watch_one(remote, number, &mut progress) {
             Ok(outcome) => return Ok(outcome),
             Err(error) if error.is::<Refusal>() => return Err(error),
             Err(error) => error,
         };
-        let until = Instant::now() + AWAY;
+        // a system that nobody reaches is gone by then, and the one of before back
+        let until = Instant::now() + confirm + AWAY;
+        let lost = || {
+            format!(
+                "deployment {number} goes on, and cannot be watched or confirmed from here; unless somebody confirms it \
+                 within {} s of its start, the node goes back by itself: `pearwood confirm --node HOST`, with --accept-key=KEY \
+                 if its key is another",
+                confirm.as_secs()
+            )
+        };
         *remote = loop {
-            match remote.again() {
+            match remote.again_within(QUICK) {
                 Ok(again) => break again,
-                Err(error) if error.is::<Refusal>() => {
-                    return Err(error).context(format!("deployment {number} goes on, and cannot be watched"));
-                }
-                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(200)),
-                Err(_) => return Err(error).context(format!("deployment {number} goes on, and cannot be watched")),
+                Err(error) if error.is::<Refusal>() => return Err(error).context(lost()),
+                Err(_) if Instant::now() < until => std::thread::sleep(PAUSE),
+                Err(_) => return Err(error).context(lost()),
             }
         };
     }
@@ -99,15 +119,56 @@ pub fn watch(remote: &mut Remote, number: u64, mut progress: impl FnMut(&Deploye
 
 fn watch_one(remote: &mut Remote, number: u64, progress: &mut impl FnMut(&Deployed)) -> Result<Outcome> {
     let id = remote.send(&Request::Watch { number })?;
+    let mut confirms = Confirms::No;
     loop {
-        match remote.follow(id)? {
-            Response::More(text) => progress(&serde_json::from_str(&text)?),
+        let response = match confirms {
+            Confirms::No => remote.follow(id)?,
+            Confirms::Again => match remote.answer(id, PAUSE) {
+                Err(error) if is_silence(&error) => {
+                    confirms = confirm(remote, number, confirms);
+                    continue;
+                }
+                answer => answer?,
+            },
+        };
+        match response {
+            Response::More(text) => {
+                let record = serde_json::from_str(&text)?;
+                progress(&record);
+                confirms = match record.confirm_by {
+                    Some(_) => confirm(remote, number, confirms),
+                    None => Confirms::No,
+                };
+            }
             Response::Text(text) => {
                 let record: Deployed = serde_json::from_str(&text)?;
                 let is_done = record.step == "done";
                 return Ok(Outcome { record, is_done });
             }
             _ => bail!("node {}: the answer is of another kind", remote.node),
+        }
+    }
+}
+
+/// Whether a deployment is still to be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Confirms {
+    No,
+    /// It was tried in vain.
+    Again,
+}
+
+fn confirm(remote: &Remote, number: u64, before: Confirms) -> Confirms {
+    let request = Request::Confirm { number: Some(number), since: 0 };
+    let confirmed = remote.again_within(QUICK).and_then(|mut anew| anew.ask(&request));
+    match confirmed {
+        Ok(_) => Confirms::No,
+        Err(error) => {
+            let is_final = error.is::<Refusal>();
+            if is_final || before == Confirms::No {
+                eprintln!("deployment {number} cannot be confirmed{}: {error:#}", if is_final { "" } else { " yet" });
+            }
+            if is_final { Confirms::No } else { Confirms::Again }
         }
     }
 }

@@ -92,6 +92,8 @@ pub struct Deployed {
     pub changes: Vec<String>,
     pub step: String,
     pub text: String,
+    /// until when somebody is to confirm it, in nanoseconds since the node's boot
+    pub confirm_by: Option<u64>,
     /// whether the node starts it from now on, if it keeps systems on a disk, and the same in words
     pub kept: Option<bool>,
     pub lasts: Option<String>,

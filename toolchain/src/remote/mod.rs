@@ -7,7 +7,7 @@ mod deploy;
 mod description;
 mod rates;
 
-pub use at::At;
+pub use at::{At, MaybeAt};
 pub use bring::{Brought, bring};
 pub use connection::{Accept, Remote, is_refusal, is_silence};
 pub use deploy::{Outcome, Sent, send_image, watch};

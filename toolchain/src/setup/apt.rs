@@ -5,6 +5,7 @@ use crate::progress::{self, Step};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// Installs packages if this process may; else the error tells the command that does.
 pub fn install(packages: &[&str]) -> Result<()> {
@@ -14,18 +15,9 @@ pub fn install(packages: &[&str]) -> Result<()> {
     if !is_permitted() {
         bail!("please run:\n\n    {}\n", command_line(packages));
     }
+    renew()?;
     let step = Step::start(format!("Installing {}", packages.join(", ")));
-    let mut updated = false;
-    if !has_lists() {
-        update(&step)?;
-        updated = true;
-    }
-    let mut result = install_from_lists(&step, packages);
-    if result.is_err() && !updated {
-        // lists that are too old name packages that are gone from the server
-        update(&step)?;
-        result = install_from_lists(&step, packages);
-    }
+    let result = install_from_lists(&step, packages);
     result.with_context(|| format!("these packages could not be installed: {}", packages.join(" ")))?;
     step.done();
     Ok(())
@@ -42,9 +34,32 @@ pub fn command_line(packages: &[&str]) -> String {
     format!("sudo apt-get update && sudo apt-get {arguments}")
 }
 
-fn update(step: &Step) -> Result<()> {
-    progress::run_within(step, apt_get().arg("update")).context("the lists of packages could not be fetched")?;
+/// Fetches the lists of packages, once: old ones name versions that are too old, or gone. Without a network those that are
+/// there have to do.
+pub fn renew() -> Result<()> {
+    static RENEWED: OnceLock<()> = OnceLock::new();
+    if RENEWED.get().is_none() {
+        let fetched = progress::run("Fetching the lists of packages", apt_get().arg("update"));
+        if let Err(error) = fetched
+            && !has_lists()
+        {
+            return Err(error).context("the lists of packages could not be fetched");
+        }
+        let _ = RENEWED.set(());
+    }
     Ok(())
+}
+
+/// The version that would be installed of a package, as far as the lists know.
+pub fn candidate(package: &str) -> Option<String> {
+    let policy =
+        Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).output();
+    candidate_in(&String::from_utf8_lossy(&policy.ok()?.stdout)).map(Into::into)
+}
+
+fn candidate_in(policy: &str) -> Option<&str> {
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    Some(version).filter(|version| *version != "(none)")
 }
 
 fn install_from_lists(step: &Step, packages: &[&str]) -> Result<()> {
@@ -115,6 +130,14 @@ mod tests {
             downgrade,
             "install -y --no-install-recommends --allow-downgrades qemu-system-x86 qemu-utils/bookworm"
         );
+    }
+
+    #[test]
+    fn d18_what_would_be_installed_is_read_before_it_is() {
+        let policy = "rustc-web:\n  Installed: (none)\n  Candidate: 1.85.0+dfsg3-1~deb12u1\n  Version table:\n";
+        assert_eq!(candidate_in(policy), Some("1.85.0+dfsg3-1~deb12u1"));
+        assert_eq!(candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"), None);
+        assert_eq!(candidate_in(""), None);
     }
 
     #[test]

@@ -53,6 +53,14 @@ pub trait Check {
         Vec::new()
     }
 
+    /// Whether its packages would do, before they are installed.
+    ///
+    /// # Errors
+    /// Why not, and what would.
+    fn vet(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Puts it right.
     fn fix(&self) -> Result<()> {
         apt::install(&self.packages())
@@ -78,7 +86,11 @@ pub fn ensure(group: Group) -> Result<()> {
     let missing: Vec<_> = checks(group).into_iter().filter(|check| wanting(check.as_ref())).collect();
     let packages: Vec<&str> = missing.iter().flat_map(|check| check.packages()).collect();
     if !packages.is_empty() {
-        // all at once: each run of apt costs seconds
+        if apt::is_permitted() {
+            apt::renew()?;
+            missing.iter().try_for_each(|check| check.vet())?;
+        }
+        // all at once: each run of apt costs seconds, and whoever may not run it is told one command
         let installed = apt::install(&packages);
         // if one of several is at fault, the others are still wanted
         if packages.len() == 1 || !apt::is_permitted() {

@@ -27,4 +27,5 @@ pub use model::{Arrow, AssetSource, Assets, BoxSpec, Restart, Source, System, Sy
 pub use parse::MAX_SOURCE;
 pub use plan::{engine_of, plan};
 pub use routes::Routes;
+pub(crate) use suggest::help as suggestion;
 pub use wasm_host::interface::InterfaceName;

@@ -104,6 +104,8 @@ pub struct BoxSpec {
     pub component_at: Place,
     /// The most bytes that its linear memories and tables may have together.
     pub memory: u64,
+    /// Where that is said, or else the box.
+    pub memory_at: Place,
     /// Its share of the CPU when boxes compete, as a weight from 1 to 10,000.
     pub cpu: u32,
     /// Bytes that each of its ports may hold.

@@ -5,7 +5,7 @@ use crate::{
     platform::Nanos,
     slots::SlotName,
 };
-use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 use spin::Mutex;
 
@@ -41,8 +41,19 @@ pub struct Record {
     /// a line for each box that is another
     pub changes: Vec<String>,
     pub step: Step,
+    /// While somebody is to confirm it over the network.
+    pub awaits: Option<Awaits>,
     /// of one that is done
     pub lasts: Option<Lasts>,
+}
+
+/// That somebody confirms a deployment. Nanoseconds since the node's boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaits {
+    /// When the new system took its place: what was open before proves nothing.
+    pub since: Nanos,
+    /// Then the old system is put back.
+    pub until: Nanos,
 }
 
 /// What is so when the node is started again.
@@ -106,9 +117,9 @@ impl Deployments {
         self.0.lock().past.iter().find(|it| it.record.lock().number == number).cloned()
     }
 
-    /// Whether one is under way.
-    pub fn is_busy(&self) -> bool {
-        self.0.lock().past.back().is_some_and(|last| last.outcome().is_none())
+    /// The one that is under way.
+    pub fn under_way(&self) -> Option<Arc<Deployment>> {
+        self.0.lock().past.back().filter(|last| last.outcome().is_none()).cloned()
     }
 
     /// Oldest first.
@@ -130,6 +141,7 @@ impl Deployments {
             wall_clock,
             changes: Vec::new(),
             step: Step::Preparing,
+            awaits: None,
             lasts: None,
         };
         let deployment = Arc::new(Deployment { record: Mutex::new(record), bell: Bell::default() });
@@ -170,6 +182,47 @@ impl Deployment {
         self.bell.until_or(timer, deadline, look).await.unwrap_or_else(|| step.clone())
     }
 
+    /// The new system has taken its place, and is to be confirmed.
+    pub(super) fn await_confirmation(&self, awaits: Awaits) {
+        self.record.lock().awaits = Some(awaits);
+        self.bell.ring();
+    }
+
+    /// Waits until somebody has confirmed it, if anybody is to.
+    ///
+    /// # Errors
+    /// In words, when the time for that is over.
+    pub(super) async fn confirmed(&self, timer: &Arc<Timer>) -> Result<(), String> {
+        let Some(Awaits { since, until }) = self.record.lock().awaits else { return Ok(()) };
+        let look = || self.record.lock().awaits.is_none().then_some(());
+        self.bell.until_or(timer, until, look).await.ok_or_else(|| {
+            let seconds = (until - since) / 1_000_000_000;
+            format!("nobody came back over the network to confirm it within {seconds} s")
+        })
+    }
+
+    /// Somebody has come over a connection that was made at `since`.
+    ///
+    /// # Errors
+    /// Why that confirms nothing.
+    pub(crate) fn confirm(&self, since: Nanos) -> Result<(), String> {
+        {
+            let mut record = self.record.lock();
+            let number = record.number;
+            match record.awaits {
+                None => return Err(format!("deployment {number} does not wait for anybody to confirm it")),
+                Some(awaits) if since < awaits.since => {
+                    return Err(format!(
+                        "deployment {number} is confirmed over a connection that was made since it runs: connect again"
+                    ));
+                }
+                Some(_) => record.awaits = None,
+            }
+        }
+        self.bell.ring();
+        Ok(())
+    }
+
     pub(super) fn changes(&self, lines: Vec<String>) {
         self.record.lock().changes = lines;
     }
@@ -186,7 +239,7 @@ impl Deployment {
     pub(super) fn end(&self, outcome: Outcome, now: Nanos) {
         {
             let mut record = self.record.lock();
-            record.ended = Some(now);
+            (record.ended, record.awaits) = (Some(now), None);
             record.step = Step::Over(outcome);
         }
         self.bell.ring();

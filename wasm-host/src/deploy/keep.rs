@@ -119,7 +119,7 @@ impl Keeper {
                 Err(error) => return Err(not_kept(error)),
             }
         }
-        if store.running().is_none() && SlotName::BOTH.iter().all(|slot| !is_good(&store, *slot)) {
+        if store.running().is_none() && store.names().all(|slot| !is_good(&store, slot)) {
             // so that there is a way back to it
             let version = old.plan().map_or(0, |plan| plan.version);
             let about = About { deploy: 0, version, ..self.about.clone() };

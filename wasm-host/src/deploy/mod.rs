@@ -8,8 +8,9 @@
 //!    what is open goes on there.
 //! 5. Boxes that run hand over their state when they have returned. The others finish what is open, or are ended when
 //!    their time is over; their memory is free then.
-//! 6. The new boxes are on trial for a while. If one crashes or fails too many requests, the old system is put back in
-//!    the same way. If not, the disk's is from then on what is started at boot.
+//! 6. The new boxes are on trial for a while, and whoever deployed them has to confirm it over a connection made since 4: a
+//!    wrong address, port or key ends the trial and not the node. If a box crashes or fails too many requests, or nobody
+//!    confirms, the old system is put back in the same way. If not, the disk's is from then on what is started at boot.
 //!
 //! Up to 4, whatever goes wrong is a refusal: the system that runs has not been touched.
 
@@ -25,7 +26,7 @@ pub(crate) mod tests;
 mod trial;
 
 pub use difference::{Content, Difference, Fate, Side, Why, difference};
-pub use history::{Busy, Deployment, Deployments, Lasts, Outcome, Record, Step};
+pub use history::{Awaits, Busy, Deployment, Deployments, Lasts, Outcome, Record, Step};
 pub(crate) use keep::Source;
 
 use crate::{executor::NORMAL_WEIGHT, image::Image, node::Node, platform::Nanos};
@@ -44,6 +45,9 @@ pub struct Options {
     pub drain: Nanos,
     /// how long the new boxes are on trial
     pub trial: Nanos,
+    /// How long somebody may take to confirm the new system over the network as it then is, from the moment at which it took
+    /// its place. 0: nobody need do that.
+    pub confirm: Nanos,
     /// crashes during the trial that are forgiven
     pub crashes: u64,
     /// Failed answers of one box during the trial that are forgiven, however few the good ones are. Beyond that, at most
@@ -51,6 +55,8 @@ pub struct Options {
     pub failures: u64,
     /// Not if it gave the power over the node to others.
     pub same_authority: bool,
+    /// Not if any other box than this would be another.
+    pub only: Option<String>,
     /// Though it is a system of another name.
     pub other_system: bool,
 }
@@ -62,9 +68,11 @@ impl Default for Options {
             ready: 10 * SECOND,
             drain: 10 * SECOND,
             trial: 10 * SECOND,
+            confirm: 0,
             crashes: 0,
             failures: 8,
             same_authority: false,
+            only: None,
             other_system: false,
         }
     }

@@ -3,7 +3,7 @@
 use super::{Content, Difference, Fate, Options, Side, difference};
 use crate::{
     arrows::call::CallQueue,
-    boxes::{BoxHandle, Parts, Stage, supervise},
+    boxes::{BoxHandle, Parts, Stage, log::Level, supervise},
     engine,
     image::{Hash, Image, ImageError},
     node::{
@@ -113,6 +113,8 @@ pub async fn prepare(
             Some(Err(why)) => format!("box `{}` does not start: {why}", handle.name),
             None => format!("box `{}` is not ready within {} ms", handle.name, options.ready / 1_000_000),
         };
+        let complaint = handle.log().into_iter().rfind(|line| line.level == Level::Error);
+        let why = complaint.map_or(why.clone(), |line| format!("{why}; it says: {}", line.text));
         prepared.abandon("the deployment was refused");
         return Err(why);
     }
@@ -138,6 +140,13 @@ fn make(
     let mut lines = difference.lines(&old.plan, &plan);
     if let Some(line) = other_disk(node, &old.plan, &plan)? {
         lines.push(line);
+    }
+    if let Some(only) = options.only.as_deref().filter(|only| difference.changes_beside(only, &plan)) {
+        return Err(format!(
+            "box `{only}` alone was to be another, and there is more that differs from what runs: {}; `pearwood deploy` \
+             changes all of it",
+            lines.join("; ")
+        ));
     }
     announce(lines);
     let boxes = handles(node, &image, old, &plan, &difference)?;

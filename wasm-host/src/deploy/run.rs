@@ -1,7 +1,7 @@
 //! A deployment from its beginning to its end.
 
 use super::{
-    Deployment, Fate, Lasts, Options, Outcome, Step,
+    Awaits, Deployment, Fate, Lasts, Options, Outcome, Step,
     change::{self, Left},
     drain::{Drained, drain},
     keep::{Keeper, Source},
@@ -82,11 +82,21 @@ async fn attempt(
         prepared.abandon("the deployment was refused");
         return Outcome::Refused { why };
     }
+    let since = node.platform.now();
+    if options.confirm > 0 {
+        deployment.await_confirmation(Awaits { since, until: since.saturating_add(options.confirm) });
+    }
     let (drained, handed_over) = place(node, &prepared, &[], &timer, options).await;
     deployment.step(Step::Trial);
     let until = node.platform.now().saturating_add(options.trial);
     let verdict = match handed_over {
-        Ok(()) => trial(prepared.made(), options, &timer, until).await,
+        Ok(()) => {
+            let ends = async {
+                timer.sleep_until(until).await;
+                deployment.confirmed(&timer).await
+            };
+            trial(prepared.made(), options, ends).await
+        }
         Err(why) => Err(why),
     };
     let outcome = match verdict {
@@ -140,7 +150,7 @@ async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, opti
     let old = node.running();
     let image = failed.old.image.clone();
     // to whom it belonged before
-    let options = &Options { same_authority: false, ..options.clone() };
+    let options = &Options { same_authority: false, only: None, ..options.clone() };
     let prepared = prepare(node, image, &old, &[&failed.old, &old], options, drop).await?;
     let deadline = node.platform.now().saturating_add(options.drain);
     if let Err(why) = hand_over_called(&prepared, timer, deadline).await {

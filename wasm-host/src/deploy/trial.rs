@@ -4,11 +4,9 @@ use super::Options;
 use crate::{
     arrows::channel::{Arrow, End},
     boxes::{BoxHandle, Phase},
-    executor::Timer,
-    platform::Nanos,
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::{pin::pin, task::Poll};
+use core::{future::Future, pin::pin, task::Poll};
 
 struct OnTrial<'a> {
     handle: &'a BoxHandle,
@@ -16,15 +14,14 @@ struct OnTrial<'a> {
     arrows: Vec<Arc<Arrow>>,
 }
 
-/// Watches boxes until `deadline`.
+/// Watches boxes until `ends` is over.
 ///
 /// # Errors
-/// Why one of them is not good enough.
+/// Why one of them is not good enough, or what `ends` yields.
 pub async fn trial(
     boxes: impl Iterator<Item = &Arc<BoxHandle>>,
     options: &Options,
-    timer: &Arc<Timer>,
-    deadline: Nanos,
+    ends: impl Future<Output = Result<(), String>>,
 ) -> Result<(), String> {
     let boxes: Vec<OnTrial<'_>> = boxes
         .map(|handle| {
@@ -32,7 +29,7 @@ pub async fn trial(
             OnTrial { handle, arrows: services.flat_map(|port| port.arrows()).collect() }
         })
         .collect();
-    let mut time = pin!(timer.sleep_until(deadline));
+    let mut ends = pin!(ends);
     core::future::poll_fn(|cx| {
         for one in &boxes {
             one.handle.bell().listen(cx.waker());
@@ -41,7 +38,7 @@ pub async fn trial(
         }
         match boxes.iter().find_map(|one| one.fault(options)) {
             Some(fault) => Poll::Ready(Err(fault)),
-            None => time.as_mut().poll(cx).map(|()| Ok(())),
+            None => ends.as_mut().poll(cx),
         }
     })
     .await

@@ -5,7 +5,10 @@ use super::{
     history::{self, Deployed},
     status,
 };
-use crate::{boxes::log, platform::Power};
+use crate::{
+    boxes::{BoxHandle, log},
+    platform::Power,
+};
 use alloc::{
     format,
     string::{String, ToString},
@@ -18,8 +21,7 @@ use manage::{Request, Response, Settings};
 /// Longer lines are cut.
 const MAX_LINE: usize = 256;
 
-const HELP: &str =
-    "commands: status, system, history, rollback, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
+const HELP: &str = "commands: status, ps, system, history, rollback, confirm, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
 
 /// Answers what the operator types, for ever.
 pub async fn serve(node: Arc<Node>) {
@@ -58,12 +60,15 @@ fn obey(node: &Arc<Node>, line: &str) -> String {
     let (request, done) = match command {
         "status" => return format!("status {}", status::json(node)),
         "history" => return history(node),
+        "ps" => return ps(node),
         "logs" => return logs(node, name),
         "system" => (Request::System, String::new()),
         "restart" => (Request::Restart { name }, format!("restarting {name}")),
         "stop" => (Request::Stop { name }, format!("stopping {name}")),
         "start" => (Request::Start { name }, format!("starting {name}")),
-        "rollback" => (Request::RollBack(Settings::default()), String::new()),
+        // whoever types here needs no network to do something about it
+        "rollback" => (Request::RollBack(Settings { confirm: 0, ..Settings::default() }), String::new()),
+        "confirm" => (Request::Confirm { number: None, since: u64::MAX }, String::from("confirmed")),
         // nobody waits for an answer here
         "poweroff" => node.platform.power(Power::Off),
         "reboot" => node.platform.power(Power::Reboot),
@@ -86,6 +91,19 @@ fn history(node: &Node) -> String {
     };
     let lines: Vec<String> = history::history(node).into_iter().map(line).collect();
     if lines.is_empty() { String::from("nothing was deployed since the start") } else { lines.join("\n") }
+}
+
+/// The boxes, a line for each.
+fn ps(node: &Node) -> String {
+    let line = |handle: &Arc<BoxHandle>| {
+        let (life, name) = (handle.life(), &handle.name);
+        let (used, most) = (handle.memory() >> 10, handle.spec.memory >> 10);
+        let reason = life.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
+        let phase = format!("{:?}", life.phase).to_lowercase();
+        format!("{name:<16} {phase:<9} {used:>7} of {most} KiB, {} restarts {reason}", life.restarts).trim_end().into()
+    };
+    let lines: Vec<String> = node.running().boxes.iter().map(line).collect();
+    lines.join("\n")
 }
 
 fn logs(node: &Node, name: &str) -> String {

@@ -22,6 +22,7 @@ pub struct Deployed {
     pub changes: Vec<String>,
     step: &'static str,
     pub text: String,
+    confirm_by: Option<u64>,
     kept: Option<bool>,
     lasts: Option<String>,
     hash: Option<String>,
@@ -30,8 +31,13 @@ pub struct Deployed {
 impl Deployed {
     /// `kept`: what the node's disk knows of it
     fn of(record: Record, kept: Option<&slots::Record>) -> Self {
+        let text = match record.awaits {
+            Some(_) if record.step == Step::Trial => "on trial until somebody confirms it over the network".into(),
+            _ => record.step.to_string(),
+        };
         Deployed {
-            text: record.step.to_string(),
+            text,
+            confirm_by: record.awaits.map(|awaits| awaits.until),
             step: match record.step {
                 Step::Preparing => "preparing",
                 Step::HandingOver => "handing-over",
@@ -77,6 +83,7 @@ impl Deployed {
             changes: Some(record.text).filter(|text| !text.is_empty()).into_iter().collect(),
             step,
             text,
+            confirm_by: None,
             kept: (record.what == What::Good).then_some(true),
             lasts: None,
             hash: record.hash.map(|hash| hash.to_string()),

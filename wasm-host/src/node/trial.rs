@@ -23,7 +23,7 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
         timer.sleep_until(platform.now() + PAUSE).await;
         // what a deployment brings has a trial of its own
         let well = if store.awaits_boot() { WELL_AGAIN } else { WELL };
-        if node.deployments.is_busy() || !is_well(&node, well) {
+        if node.deployments.under_way().is_some() || !is_well(&node, well) {
             continue;
         }
         let (level, text) = match store.mark_good().await {

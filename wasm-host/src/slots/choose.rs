@@ -46,9 +46,12 @@ impl Store {
             }
         };
         self.starts(None);
-        let current = self.current()?;
+        self.current()?;
+        let mut slots: Vec<SlotName> = self.inner().table.candidates().collect();
+        // those that have failed have their say too
+        slots.extend(self.names().filter(|slot| !slots.contains(slot)).collect::<Vec<_>>());
         let mut last_resort = None;
-        for slot in [current, current.other()] {
+        for slot in slots {
             match self.judge(&turn, slot, &mut accept, &mut tell).await {
                 Verdict::No => {}
                 Verdict::Unrecorded(chosen) => last_resort = last_resort.or(Some(chosen)),

@@ -1,4 +1,5 @@
-//! Where a node keeps its system: two slots on a disk, so that a new system never overwrites the one that works.
+//! Where a node keeps its system: three slots on a disk, so that a new system never overwrites the one that works, nor the
+//! one that is gone back to from that: if it fails its trial, nothing is lost.
 //!
 //! The first part of the system disk is reserved for this, by bytes:
 //!
@@ -6,8 +7,10 @@
 //!  64 KiB    the table, first copy       who wrote what into which slot, and how it went
 //! 512 KiB    the table, second copy
 //!   1 MiB    slot A                      an image as it is, signed
-//!            slot B                      as long as slot A, and right behind it
+//!            slots B and C               as long as slot A, and right behind it
 //! ```
+//!
+//! A disk that was laid out for two slots goes on with two: then what is written takes the place of the one to go back to.
 //!
 //! What comes before and between is left alone. Either copy of the table is whole or is not: a checksum tells. A change
 //! is written to the older copy and flushed, then to the other: whenever power fails, one of them is whole. A new system
@@ -15,7 +18,7 @@
 //! to be started at the next boot, or beside the current one, which stays that until the other has proved itself.
 //!
 //! At boot the current slot's image is held against its hash and its signature. If it does not stand, or has been
-//! started [`MAX_ATTEMPTS`] times without having been reported good, the other one's turn has come. That holds for what
+//! started [`MAX_ATTEMPTS`] times without having been reported good, that of the one before has come, and then of any other. That holds for what
 //! proved itself beside the current one, too, until it has been started once.
 
 mod choose;
@@ -40,7 +43,7 @@ use alloc::string::String;
 /// So often a system is started that is not known to work.
 pub const MAX_ATTEMPTS: u32 = 3;
 
-/// What is reserved if nothing is said: two systems of 63.5 MiB.
+/// What is reserved if nothing is said: three systems of 42 MiB.
 pub const DEFAULT_RESERVE: u64 = 128 << 20;
 pub const MIN_RESERVE: u64 = 4 << 20;
 
@@ -53,6 +56,8 @@ const BLOCK: u64 = 4_096;
 const CHUNK: usize = 256 << 10;
 /// Where the copies of the table are.
 const COPIES: [u64; 2] = [64 << 10, 512 << 10];
+/// How many slots a disk is laid out for.
+const COUNT: u64 = 3;
 /// Where slot A is.
 const SLOTS: u64 = 1 << 20;
 

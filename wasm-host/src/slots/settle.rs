@@ -40,7 +40,7 @@ impl Store {
             if let Some(held) = table.held_mut(slot) {
                 held.state = State::Unbooted;
             }
-            table.current = Some(slot);
+            table.make_current(slot);
         };
         self.update(&turn, change).await
     }
@@ -65,12 +65,11 @@ impl Store {
         let turn = self.turn()?;
         let held = self.held(slot).filter(|held| held.state.is_good()).ok_or(SlotError::Empty(slot))?;
         let change = |table: &mut Table| {
-            if table.current == Some(slot.other())
-                && table.held(slot.other()).is_some_and(|left| left.state == State::Trial)
-            {
-                table.settle(slot.other(), What::Failed, "it was gone back from");
+            let left = table.current.filter(|left| *left != slot);
+            table.make_current(slot);
+            if let Some(left) = left.filter(|left| table.held(*left).is_some_and(|held| held.state == State::Trial)) {
+                table.give_up(left, What::Failed, "it was gone back from");
             }
-            table.current = Some(slot);
             if let Some(held) = table.held_mut(slot) {
                 held.attempts = 0;
             }

@@ -1,7 +1,7 @@
 //! The slots of one disk.
 
 use super::table::{COPY, SlotName, State, Table, is_table};
-use super::{BLOCK, CHUNK, COPIES, Held, MIN_RESERVE, Record, SLOTS, SlotError, Sum};
+use super::{BLOCK, CHUNK, COPIES, COUNT, Held, MIN_RESERVE, Record, SLOTS, SlotError, Sum};
 use crate::{
     image::{Hasher, hash},
     platform::Disk,
@@ -26,9 +26,9 @@ pub(super) struct Inner {
     /// the one whose system it was started with
     pub started: Option<SlotName>,
     /// whose images were found not to be what was written
-    pub corrupt: [bool; 2],
+    pub corrupt: [bool; COUNT as usize],
     /// whose systems are not to be started, though they are sound
-    pub set_aside: [bool; 2],
+    pub set_aside: [bool; COUNT as usize],
 }
 
 /// The right to change the table. There is one at a time.
@@ -85,10 +85,10 @@ impl Store {
             }
             ours |= is_table(&copy);
         }
-        let slot_bytes = (reserve - SLOTS) / 2 / BLOCK * BLOCK;
+        let slot_bytes = (reserve - SLOTS) / COUNT / BLOCK * BLOCK;
         if !ours {
             // partition tables and the heads of file systems are here
-            for at in (0..SLOTS).step_by(CHUNK).chain([SLOTS, SLOTS + slot_bytes]) {
+            for at in (0..SLOTS).step_by(CHUNK).chain((0..COUNT).map(|slot| SLOTS + slot * slot_bytes)) {
                 let length = if at < SLOTS { CHUNK as u64 } else { 64 << 10 };
                 if read(&*disk, at, length).await?.iter().any(|byte| *byte != 0) {
                     return Err(SlotError::InUse);
@@ -107,8 +107,8 @@ impl Store {
             busy: false,
             running: None,
             started: None,
-            corrupt: [false; 2],
-            set_aside: [false; 2],
+            corrupt: Default::default(),
+            set_aside: Default::default(),
         };
         Store { disk, hasher: hash, inner: Mutex::new(inner) }
     }
@@ -166,6 +166,22 @@ impl Store {
     /// The slot whose system is started at the next boot, if it stands.
     pub fn current(&self) -> Option<SlotName> {
         self.inner.lock().table.current
+    }
+
+    /// The slot whose system is gone back to from the one that runs.
+    pub fn previous(&self) -> Option<SlotName> {
+        let inner = self.inner.lock();
+        match inner.running {
+            Some(running) => {
+                [inner.table.previous, inner.table.current].into_iter().flatten().find(|slot| *slot != running)
+            }
+            None => inner.table.current,
+        }
+    }
+
+    /// The slots that the disk has.
+    pub fn names(&self) -> impl Iterator<Item = SlotName> + use<> {
+        self.inner.lock().table.names()
     }
 
     /// The slot whose system the node runs. None: one from elsewhere.

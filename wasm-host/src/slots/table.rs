@@ -3,17 +3,19 @@
 //! On the disk a copy is, little endian: `PWSLOTS` and a zero byte, the format's version (u32), the length of the body
 //! (u32), the BLAKE3 of these 16 bytes and the body, the body (postcard), zeroes to the end of its [`COPY`] bytes.
 
-use super::{About, BLOCK, HISTORY, MIN_RESERVE, SLOTS, SlotError};
+use super::{About, BLOCK, COUNT, HISTORY, MIN_RESERVE, SLOTS, SlotError};
 use crate::image::Hash;
 use alloc::{string::String, vec::Vec};
-use core::fmt;
+use core::{cmp::Reverse, fmt};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a copy on the disk.
 pub const COPY: usize = 32 << 10;
 
 const MAGIC: &[u8; 8] = b"PWSLOTS\0";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// The format of disks with two slots, of which only the other one could be gone back to.
+const TWO_SLOTS: u32 = 3;
 const CHECKSUM: usize = 16;
 const BODY: usize = CHECKSUM + 32;
 
@@ -25,17 +27,11 @@ const MAX_TEXT: usize = 160;
 pub enum SlotName {
     A,
     B,
+    C,
 }
 
 impl SlotName {
-    pub const BOTH: [SlotName; 2] = [SlotName::A, SlotName::B];
-
-    pub fn other(self) -> Self {
-        match self {
-            SlotName::A => SlotName::B,
-            SlotName::B => SlotName::A,
-        }
-    }
+    pub const ALL: [SlotName; COUNT as usize] = [SlotName::A, SlotName::B, SlotName::C];
 }
 
 impl fmt::Display for SlotName {
@@ -43,6 +39,7 @@ impl fmt::Display for SlotName {
         f.write_str(match self {
             SlotName::A => "A",
             SlotName::B => "B",
+            SlotName::C => "C",
         })
     }
 }
@@ -55,13 +52,39 @@ pub struct Table {
     pub slot_bytes: u64,
     /// the slot whose system is to run; it holds one
     pub current: Option<SlotName>,
-    pub slots: [Option<Held>; 2],
+    /// the one that was current before, which is gone back to
+    pub previous: Option<SlotName>,
+    /// as many as the disk was laid out for
+    pub slots: Vec<Option<Held>>,
     /// the number of the last deployment
     pub deploys: u64,
     /// the newest version of its system that was good here, whatever is in the slots now
     pub newest: u64,
     /// the last [`HISTORY`], oldest first
     pub history: Vec<Record>,
+}
+
+/// A table of [`TWO_SLOTS`].
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct OfTwo {
+    pub sequence: u64,
+    pub slot_bytes: u64,
+    pub current: Option<SlotName>,
+    pub slots: [Option<Held>; 2],
+    pub deploys: u64,
+    pub newest: u64,
+    pub history: Vec<Record>,
+}
+
+impl From<OfTwo> for Table {
+    fn from(old: OfTwo) -> Self {
+        let OfTwo { sequence, slot_bytes, current, slots, deploys, newest, history } = old;
+        let slots = Vec::from(slots);
+        let mut table = Table { sequence, slot_bytes, current, previous: None, slots, deploys, newest, history };
+        table.settle_places();
+        table
+    }
 }
 
 /// The system in a slot.
@@ -128,16 +151,69 @@ pub enum What {
 
 impl Table {
     pub fn new(slot_bytes: u64) -> Self {
-        let (slots, history) = ([None, None], Vec::new());
-        Table { sequence: 0, slot_bytes, current: None, slots, deploys: 0, newest: 0, history }
+        let slots = alloc::vec![None; COUNT as usize];
+        let history = Vec::new();
+        Table { sequence: 0, slot_bytes, current: None, previous: None, slots, deploys: 0, newest: 0, history }
+    }
+
+    /// The slots that this disk has.
+    pub fn names(&self) -> impl Iterator<Item = SlotName> + use<> {
+        SlotName::ALL.into_iter().take(self.slots.len())
     }
 
     pub fn held(&self, slot: SlotName) -> Option<&Held> {
-        self.slots[slot as usize].as_ref()
+        self.slots.get(slot as usize)?.as_ref()
     }
 
     pub fn held_mut(&mut self, slot: SlotName) -> Option<&mut Held> {
-        self.slots[slot as usize].as_mut()
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// The slots that hold what has not failed, the best first: the current one, the one before, what is good, the newest.
+    pub fn candidates(&self) -> impl Iterator<Item = SlotName> + use<> {
+        let rank = |slot: SlotName| {
+            let held = self.held(slot).filter(|held| held.state != State::Failed)?;
+            let place = (self.current == Some(slot), self.previous == Some(slot), held.state.is_good(), held.deploy);
+            Some((Reverse(place), slot))
+        };
+        let mut ranked: Vec<_> = self.names().filter_map(rank).collect();
+        ranked.sort_unstable_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, slot)| slot)
+    }
+
+    /// What a slot holds is the current system from now on, and what was it is gone back to if it was good.
+    pub fn make_current(&mut self, slot: SlotName) {
+        let left = self.current.replace(slot).filter(|left| *left != slot);
+        self.previous = left.filter(|left| self.is_good(*left)).or(self.previous);
+        self.settle_places();
+    }
+
+    fn has_failed(&self, slot: SlotName) -> bool {
+        self.held(slot).is_none_or(|held| held.state == State::Failed)
+    }
+
+    fn is_good(&self, slot: SlotName) -> bool {
+        self.held(slot).is_some_and(|held| held.state.is_good())
+    }
+
+    /// A slot is to be written anew.
+    pub fn empty(&mut self, slot: SlotName) {
+        if let Some(held) = self.slots.get_mut(slot as usize) {
+            *held = None;
+        }
+        self.settle_places();
+    }
+
+    /// Another takes the place of the current system, or of the one before, where that cannot be started.
+    fn settle_places(&mut self) {
+        if self.current.is_some_and(|slot| self.has_failed(slot)) {
+            // what has failed stays current while there is nothing else
+            let kept = self.current.filter(|slot| self.held(*slot).is_some());
+            self.current = self.candidates().next().or(kept);
+        }
+        if self.previous.is_none_or(|slot| self.has_failed(slot) || self.current == Some(slot)) {
+            self.previous = self.candidates().find(|slot| Some(*slot) != self.current && self.is_good(*slot));
+        }
     }
 
     /// Where a slot's image is, in bytes.
@@ -147,7 +223,7 @@ impl Table {
 
     /// All that the slots take of the disk, from its start.
     pub fn reserve(&self) -> u64 {
-        SLOTS + 2 * self.slot_bytes
+        SLOTS + self.slots.len() as u64 * self.slot_bytes
     }
 
     /// Adds a record, and forgets the oldest if there are too many. Yields the deployment's number.
@@ -175,27 +251,14 @@ impl Table {
         }
     }
 
-    /// What a slot holds has failed: the other one's turn has come, if it holds anything that has not.
+    /// What a slot holds has failed: the turn of another has come, if any holds what has not.
     pub fn give_up(&mut self, slot: SlotName, what: What, why: &str) {
         self.settle(slot, what, why);
-        let other = slot.other();
-        if self.current == Some(slot) && self.held(other).is_some_and(|held| held.state != State::Failed) {
-            self.current = Some(other);
-        }
+        self.settle_places();
     }
 
     pub fn encode(&self) -> Result<Vec<u8>, SlotError> {
-        let body = postcard::to_allocvec(self).map_err(|_| SlotError::NoMemory)?;
-        let length = body.len() as u32;
-        let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &length.to_le_bytes(), &[0; 32], &body].concat();
-        let sum = checksum(&bytes);
-        bytes[CHECKSUM..BODY].copy_from_slice(&sum);
-        if bytes.len() > COPY {
-            // names and numbers are bounded, so this would be a mistake in the bounds
-            return Err(SlotError::NoMemory);
-        }
-        bytes.resize(COPY, 0);
-        Ok(bytes)
+        encode(self, VERSION)
     }
 
     /// Reads a copy on a disk of so many bytes.
@@ -206,20 +269,46 @@ impl Table {
         if !is_table(whole) || whole[CHECKSUM..BODY] != checksum(whole) {
             return Err(SlotError::NoTable);
         }
-        if version != VERSION {
-            return Err(SlotError::Version(version));
-        }
-        let table: Table = postcard::from_bytes(&whole[BODY..]).map_err(|_| SlotError::NoTable)?;
+        let body = &whole[BODY..];
+        let table = match version {
+            VERSION => postcard::from_bytes(body),
+            TWO_SLOTS => postcard::from_bytes(body).map(|old: OfTwo| old.into()),
+            _ => return Err(SlotError::Version(version)),
+        };
+        let table: Table = table.map_err(|_| SlotError::NoTable)?;
         if table.is_sound(disk) { Ok(table) } else { Err(SlotError::NoTable) }
     }
 
     fn is_sound(&self, disk: u64) -> bool {
-        let reserve = self.slot_bytes.checked_mul(2).and_then(|both| both.checked_add(SLOTS));
-        self.slot_bytes.is_multiple_of(BLOCK)
+        let count = self.slots.len() as u64;
+        let reserve = self.slot_bytes.checked_mul(count).and_then(|all| all.checked_add(SLOTS));
+        (2..=COUNT).contains(&count)
+            && self.slot_bytes.is_multiple_of(BLOCK)
             && reserve.is_some_and(|reserve| (MIN_RESERVE..=disk).contains(&reserve))
             && self.slots.iter().flatten().all(|held| held.length <= self.slot_bytes)
-            && self.current.is_none_or(|slot| self.held(slot).is_some())
+            && [self.current, self.previous].into_iter().flatten().all(|slot| self.held(slot).is_some())
             && self.sequence < u64::MAX
+    }
+}
+
+fn encode(table: &impl Serialize, version: u32) -> Result<Vec<u8>, SlotError> {
+    let body = postcard::to_allocvec(table).map_err(|_| SlotError::NoMemory)?;
+    let length = body.len() as u32;
+    let mut bytes = [&MAGIC[..], &version.to_le_bytes(), &length.to_le_bytes(), &[0; 32], &body].concat();
+    let sum = checksum(&bytes);
+    bytes[CHECKSUM..BODY].copy_from_slice(&sum);
+    if bytes.len() > COPY {
+        // names and numbers are bounded, so this would be a mistake in the bounds
+        return Err(SlotError::NoMemory);
+    }
+    bytes.resize(COPY, 0);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+impl OfTwo {
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self, TWO_SLOTS).unwrap()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod damage;
 mod limits;
+mod places;
 mod power;
 mod trial;
 
@@ -13,8 +14,8 @@ use crate::platform::{
 };
 use alloc::{sync::Arc, vec, vec::Vec};
 
-const DISK: u64 = (5 << 20) + (16 << 10);
-const RESERVE: u64 = 5 << 20;
+const DISK: u64 = (7 << 20) + (16 << 10);
+const RESERVE: u64 = 7 << 20;
 
 fn about() -> About {
     About { time: Some(1_700_000_000), who: "ada@laptop".into(), ..About::default() }
@@ -53,9 +54,9 @@ fn write(store: &Store, system: u8) -> Result<SlotName, SlotError> {
     block_on(store.write(&image(system), &about()))
 }
 
-/// Makes the other system the current one.
+/// Makes the system of before the current one.
 fn back(store: &Store, about: &About) -> Result<u64, SlotError> {
-    let slot = store.current().unwrap().other();
+    let slot = store.inner().table.previous.ok_or(SlotError::NoTable)?;
     block_on(store.verify(slot))?;
     block_on(store.go_back(slot, about))?;
     Ok(store.held(slot).unwrap().deploy)

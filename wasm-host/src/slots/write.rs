@@ -39,7 +39,7 @@ impl Store {
 
     /// Begins to write an image of so many bytes.
     ///
-    /// It takes the slot that is needed least: neither the one that runs nor the last good one, if that can be. From now
+    /// It takes the slot that is needed least: neither the one that runs nor the one that is gone back to, if that can be. From now
     /// on the slot is empty.
     pub async fn begin(&self, length: u64) -> Result<Writer<'_>, SlotError> {
         let most = self.slot_bytes();
@@ -49,17 +49,11 @@ impl Store {
         let turn = self.turn()?;
         let (slot, place, used) = {
             let inner = self.inner();
-            let slot = least_needed(&inner.table, inner.running, inner.corrupt);
+            let slot = least_needed(&inner.table, inner.running, &inner.corrupt);
             (slot, inner.table.place(slot), inner.table.held(slot).is_some())
         };
         if used {
-            let empty = |table: &mut Table| {
-                table.slots[slot as usize] = None;
-                if table.current == Some(slot) {
-                    table.current = Some(slot.other()).filter(|other| table.held(*other).is_some());
-                }
-            };
-            self.update(&turn, empty).await?;
+            self.update(&turn, |table| table.empty(slot)).await?;
         }
         {
             let mut inner = self.inner();
@@ -114,11 +108,15 @@ impl Writer<'_> {
             };
             let version = about.version;
             table.slots[slot as usize] = Some(Held { deploy, length, hash, state, attempts: 0, version });
+            if rank == Rank::Running {
+                // it is gone back to once another is current
+                table.previous = Some(slot);
+            }
             if state == State::Good {
                 table.newest = table.newest.max(version);
             }
             if rank == Rank::Next {
-                table.current = Some(slot);
+                table.make_current(slot);
             }
         };
         self.store.update(&self.turn, enter).await?;
@@ -129,17 +127,23 @@ impl Writer<'_> {
     }
 }
 
-fn least_needed(table: &Table, running: Option<SlotName>, corrupt: [bool; 2]) -> SlotName {
-    let need = |slot: SlotName| {
-        let state = match table.held(slot) {
-            None => 0,
-            Some(_) if corrupt[slot as usize] => 0,
-            Some(held) if held.state == State::Failed => 1,
-            // the last good one is worth more than one that has yet to prove itself, even if that is what runs
-            Some(held) if held.state == State::Trial => 2,
-            Some(_) => 3,
+fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool]) -> SlotName {
+    let need = |slot: &SlotName| {
+        let is = |other: Option<SlotName>| other == Some(*slot);
+        let (running, current, previous) = (is(running), is(table.current), is(table.previous));
+        let held = table.held(*slot);
+        let value = match held.map(|held| held.state) {
+            Some(_) if corrupt[*slot as usize] => 0,
+            Some(State::Failed) => 1,
+            None => 2,
+            Some(State::Trial) if !running && !current => 3,
+            Some(State::Good | State::Unbooted) if !running && !current && !previous => 4,
+            // a good one is worth more than one that has yet to prove itself, even if that is what runs
+            Some(State::Trial) => 5,
+            Some(State::Good | State::Unbooted) => 6,
         };
-        (state, running == Some(slot), table.current == Some(slot))
+        // of those that are needed as much, the oldest
+        (value, running, current, previous, held.map_or(0, |held| held.deploy))
     };
-    if need(SlotName::A) <= need(SlotName::B) { SlotName::A } else { SlotName::B }
+    table.names().min_by_key(need).unwrap_or(SlotName::A)
 }

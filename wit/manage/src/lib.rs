@@ -78,6 +78,7 @@ pub enum Request<'a> {
     /// What was deployed, oldest first, as JSON: the last 32 since the node's boot and, if the node keeps systems on a disk,
     /// the last 64 of before. `number`, `by` (who asked), `changes` (a line for each box), `began` and `ended` (null: before
     /// the boot, and not yet), `wall_clock` (nanoseconds since 1970), `hash` (of a system that was written to the disk);
+    /// `confirm_by`, while it waits to be confirmed: until when, in nanoseconds since the boot;
     /// `step`, which is `preparing`, `handing-over`, `trial`, `rolling-back`, and at last `done`, `refused`, `rolled-back`,
     /// `stuck` or `interrupted` (by the node's end), and `text`, the same with reasons. Of one that is done: `kept`, whether
     /// it is what the node starts from now on (null: it keeps no systems), and `lasts`, the same in words.
@@ -102,7 +103,7 @@ pub enum Request<'a> {
         offset: u64,
         part: &'a [u8],
     },
-    /// The image that was begun takes the place of the running one. If the node keeps systems on a disk, it is written there
+    /// The image that was begun takes the place of the running one; it has to be [confirmed](Request::Confirm). If the node keeps systems on a disk, it is written there
     /// first, and refused if it cannot be; it is what the node starts once its trial is over well, and not before. Yields the
     /// number of the deployment.
     Deploy(Settings),
@@ -112,6 +113,14 @@ pub enum Request<'a> {
     /// the one that `RollBack` goes back to. None: that is not known before it is read from the node's disk.
     Successor {
         begun: bool,
+    },
+
+    /// The deployment under way, or the one of that number, is as it should be: whoever deployed it has come back over the
+    /// network as it now is. Refused unless the connection over which this comes was made after the new system took its
+    /// place. `since`: when that was, in nanoseconds since the node's boot; the control box says it, whatever is asked.
+    Confirm {
+        number: Option<u64>,
+        since: u64,
     },
 
     /// A token by which programs that cannot sign read the metrics in the place of the key that asks, over HTTP. Answered
@@ -141,10 +150,16 @@ pub struct Settings {
     pub drain: u64,
     /// for how long the new ones are on trial
     pub trial: u64,
+    /// How long the node waits, from the moment at which the new system took its place, for somebody to confirm it over
+    /// the network; then it goes back to the old one. 0: nobody need do that. The same if `allow_lockout` says so: who
+    /// deploys may be unable to.
+    pub confirm: u64,
     /// Goes on even if the key that asks, or any, could not do as much afterwards.
     pub allow_lockout: bool,
     /// Though it is a system of another name.
     pub other_system: bool,
+    /// Refused if any other box than this would be another.
+    pub only: Option<String>,
     /// Refused if it gave the power over the node to others. The control box says it of a key that could not do that.
     pub same_authority: bool,
 }
@@ -181,8 +196,10 @@ impl Default for Settings {
             ready: 10 * SECOND,
             drain: 10 * SECOND,
             trial: 10 * SECOND,
+            confirm: 60 * SECOND,
             allow_lockout: false,
             other_system: false,
+            only: None,
             same_authority: false,
         }
     }
@@ -208,7 +225,8 @@ impl Request<'_> {
             | Request::Start { .. }
             | Request::Reboot
             | Request::PowerOff
-            | Request::RollBack(_) => Role::Operate,
+            | Request::RollBack(_)
+            | Request::Confirm { .. } => Role::Operate,
             Request::Begin { .. }
             | Request::Lacks
             | Request::Put { .. }
@@ -227,6 +245,7 @@ impl Request<'_> {
             Request::Reboot => "reboot the node",
             Request::PowerOff => "switch the node off",
             Request::RollBack(_) => "roll back",
+            Request::Confirm { .. } => "confirm what was deployed",
             _ if self.needs() == Role::Deploy => "deploy",
             _ => "look",
         }
@@ -242,6 +261,7 @@ impl Request<'_> {
             Request::PowerOff => "switches the node off".into(),
             Request::RollBack(_) => "rolls back".into(),
             Request::Deploy(_) => "deploys".into(),
+            Request::Confirm { .. } => "confirms what was deployed".into(),
             _ => return None,
         })
     }

@@ -39,7 +39,8 @@ impl Open {
 
     fn obey(&mut self, id: u32, asked: &Request<'_>, around: &mut Around<'_>) -> Result<Option<Response>, String> {
         let (place, now) = (around.place, around.now);
-        let mut judged = None;
+        // what is asked of the node in its place
+        let mut instead = None;
         let then = match asked {
             Request::Ping => return Ok(Some(Response::Done)),
             Request::Page => return Ok(Some(Response::Text(PAGE.into()))),
@@ -70,14 +71,18 @@ impl Open {
             }
             Request::RollBack(settings) => {
                 let settings = Settings { same_authority: self.role < Role::Deploy, ..settings.clone() };
-                judged = Some(Request::Successor { begun: false });
+                instead = Some(Request::Successor { begun: false });
                 Then::Judge(Next::RollBack(settings))
+            }
+            Request::Confirm { number, since: _ } => {
+                instead = Some(Request::Confirm { number: *number, since: around.since });
+                Then::PassShort
             }
             Request::Lacks | Request::Put { .. } | Request::Deploy(_) | Request::Forget => {
                 around.uploads.goes_on(place, now)?;
                 match asked {
                     Request::Deploy(settings) => {
-                        judged = Some(Request::Successor { begun: true });
+                        instead = Some(Request::Successor { begun: true });
                         Then::Judge(Next::Deploy(settings.clone()))
                     }
                     Request::Forget => Then::Taken,
@@ -89,7 +94,7 @@ impl Open {
         };
         let request = match &then {
             Then::Metrics => Request::Describe,
-            _ => judged.unwrap_or_else(|| asked.clone()),
+            _ => instead.unwrap_or_else(|| asked.clone()),
         };
         let noted = asked.changes().map(|what| Noted {
             done: format!("{} {what}", self.name),

@@ -114,6 +114,8 @@ pub struct Around<'a> {
     pub uploads: &'a mut Uploads,
     pub node: &'a mut Node,
     pub session: u64,
+    /// when the connection was made
+    pub since: u64,
     /// the peer and the number of the connection
     pub place: (u32, u32),
     /// bytes held for other connections

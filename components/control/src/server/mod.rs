@@ -314,6 +314,7 @@ impl Control {
                 uploads: &mut self.uploads,
                 node: &mut self.node,
                 session: connection.session,
+                since: connection.since,
                 place: key,
                 held,
                 sessions: &mut sessions,

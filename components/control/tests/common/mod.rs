@@ -229,6 +229,10 @@ impl FakeNode {
                 self.done.push(format!("deploy by {by}"));
                 Response::Number(1)
             }
+            Request::Confirm { number, since } => {
+                self.done.push(format!("confirm {number:?} by {by}, here since {since}"));
+                Response::Done
+            }
             Request::Forget => {
                 self.blobs.clear();
                 self.done.push("forget".into());

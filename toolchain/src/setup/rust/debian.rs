@@ -30,10 +30,36 @@ pub fn find() -> Option<Debian> {
     Some(Debian { rustc, library, lld: lld()? })
 }
 
+/// The packages to install, where Debian's Rust is not there.
+pub fn missing() -> Vec<&'static str> {
+    if find().is_some() { Vec::new() } else { PACKAGES.into() }
+}
+
+/// Whether the packages to be had are recent enough.
+///
+/// # Errors
+/// If they are not. Where nothing is known of them, installing tells.
+pub fn vet() -> Result<()> {
+    match apt::candidate(PACKAGES[0]) {
+        Some(version) if !recent(&version) => bail!(
+            "this system's package `{}` is Rust {version}, and {}.{} or newer is needed: install rustup and its Rust, then run \
+             this again",
+            PACKAGES[0],
+            OLDEST.0,
+            OLDEST.1
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Sees to it that Debian's Rust is there.
 pub fn prepare() -> Result<Debian> {
     if let Some(debian) = find() {
         return Ok(debian);
+    }
+    if apt::is_permitted() {
+        apt::renew()?;
+        vet()?;
     }
     apt::install(&PACKAGES)?;
     match find() {
@@ -71,7 +97,7 @@ mod tests {
 
     #[test]
     fn versions() {
-        assert!(recent("1.95.0") && recent("1.101.0-nightly") && recent("2.0.0"));
-        assert!(!recent("1.63.0") && !recent("") && !recent("x"));
+        assert!(recent("1.95.0+dfsg1-1~deb12u1") && recent("1.95.0") && recent("1.101.0-nightly") && recent("2.0.0"));
+        assert!(!recent("1.85.0+dfsg3-1~deb12u1") && !recent("1.63.0") && !recent("") && !recent("x"));
     }
 }

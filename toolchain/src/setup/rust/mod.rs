@@ -11,7 +11,7 @@ mod toolchain;
 
 pub use toolchain::Toolchain;
 
-use super::{Check, Group, State};
+use super::{Check, Group, State, programs};
 use anyhow::Result;
 
 /// What the kernel is built for.
@@ -42,6 +42,15 @@ impl Check for Targets {
 
     fn remedy(&self) -> String {
         format!("rustup target add {}; on Debian `pearwood doctor --fix` can do without rustup", ALL.join(" "))
+    }
+
+    /// Where rustup is not, what is to be done without it is known at once.
+    fn packages(&self) -> Vec<&'static str> {
+        if programs::find("rustup").is_some() { Vec::new() } else { debian::missing() }
+    }
+
+    fn vet(&self) -> Result<()> {
+        if self.packages().is_empty() { Ok(()) } else { debian::vet() }
     }
 
     fn fix(&self) -> Result<()> {

@@ -35,6 +35,7 @@ impl Reader {
             component: Vec::new(),
             component_at: at,
             memory: BoxPlan::DEFAULT_MEMORY,
+            memory_at: at,
             cpu: BoxPlan::DEFAULT_CPU,
             queue: BoxPlan::DEFAULT_QUEUE,
             concurrency: BoxPlan::DEFAULT_CONCURRENCY,
@@ -58,6 +59,7 @@ impl Reader {
             }
         }
         if let Some((_, value)) = table.take("memory") {
+            spec.memory_at = self.place(value.span());
             spec.memory = self.size(value, &what("memory"), MIN_MEMORY..=MAX_MEMORY).unwrap_or(spec.memory);
         }
         if let Some((_, value)) = table.take("cpu") {

@@ -168,6 +168,12 @@ impl fmt::Display for Why {
 }
 
 impl Difference {
+    /// Whether any box is another but the one of that name.
+    pub fn changes_beside(&self, name: &str, new: &Plan) -> bool {
+        let is_other = |(fate, spec): (&Fate, &BoxPlan)| !fate.is_kept() && spec.name != name;
+        self.fates.iter().zip(&new.boxes).any(is_other) || !self.removed.is_empty()
+    }
+
     /// What changes, a line for each box: `site: another component, assets`.
     pub fn lines(&self, old: &Plan, new: &Plan) -> Vec<String> {
         let mut lines = Vec::new();

@@ -1,6 +1,7 @@
 //! Systems that change while they run, natively.
 
 mod client;
+mod confirm;
 mod disk;
 mod guests;
 mod memory;

@@ -49,6 +49,7 @@ impl Node {
             Request::Reboot => self.end(Power::Reboot),
             Request::PowerOff => self.end(Power::Off),
             Request::RollBack(settings) => self.roll_back(options(by, settings)).into(),
+            Request::Confirm { number, since } => self.confirm(*number, *since).into(),
             Request::Begin { manifest } => {
                 *upload = None;
                 let begun = self.begin_upload(manifest.to_vec(), asker);
@@ -104,6 +105,8 @@ fn options(by: &str, settings: &Settings) -> Options {
         ready: settings.ready,
         drain: settings.drain,
         trial: settings.trial,
+        confirm: if settings.allow_lockout { 0 } else { settings.confirm },
+        only: settings.only.clone(),
         same_authority: settings.same_authority,
         other_system: settings.other_system,
         ..Options::default()

@@ -127,6 +127,16 @@ impl Node {
         Ok(deployment.record().number)
     }
 
+    /// Somebody came over a connection that was made at `since`, to say that a deployment is as it should be: the one of
+    /// that number, or the one that is under way.
+    fn confirm(&self, number: Option<u64>, since: u64) -> Result<(), String> {
+        let found = match number {
+            Some(number) => self.deployments.find(number).ok_or_else(|| format!("there was no deployment {number}")),
+            None => self.deployments.under_way().ok_or_else(|| "no deployment is under way".into()),
+        };
+        found?.confirm(since)
+    }
+
     fn previous(&self) -> Result<Source, String> {
         let (previous, store) = (self.previous.lock().clone(), self.slots());
         match (previous, store) {
@@ -134,11 +144,11 @@ impl Node {
                 let holds = |slot: &SlotName| {
                     store.as_ref().and_then(|store| store.held(*slot)).is_some_and(|held| Some(held.deploy) == deploy)
                 };
-                Ok(Source { image: Some(image), slot: SlotName::BOTH.into_iter().find(holds), is_back: true })
+                Ok(Source { image: Some(image), slot: SlotName::ALL.into_iter().find(holds), is_back: true })
             }
             (None, None) => Err("no other system ran here since the node's boot".into()),
             (None, Some(store)) => {
-                let slot = store.running().map(SlotName::other).or(store.current());
+                let slot = store.previous();
                 let held = slot.and_then(|slot| store.held(slot)).filter(|held| held.state.is_good());
                 if held.is_none() {
                     let why = "no other system ran here since the node's boot, and its disk holds none that was good";

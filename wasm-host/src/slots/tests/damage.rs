@@ -109,7 +109,7 @@ fn no_bytes_make_the_table_panic() {
         |table| table.slot_bytes = u64::MAX / 2,
         |table| table.slot_bytes += 512,
         |table| table.sequence = u64::MAX,
-        |table| table.slots = [None, None],
+        |table| table.slots = vec![None; 3],
         |table| table.slots[0].as_mut().unwrap().length = 3 << 20,
     ];
     for change in changes {

@@ -17,7 +17,8 @@ fn images_that_do_not_fit() {
     let full = vec![5; most as usize];
     block_on(store.write(&full, &about())).unwrap();
     assert!(block_on(open(&disk).image(SlotName::A)).unwrap() == full);
-    // the other one begins where it ends
+    // the others begin where it ends
+    block_on(store.write(&full, &about())).unwrap();
     block_on(store.write(&full, &about())).unwrap();
     let all = block_on(disk.read(0, (DISK / 4_096) as u32)).unwrap();
     assert!(all[SLOTS as usize..RESERVE as usize].iter().all(|byte| *byte == 5));

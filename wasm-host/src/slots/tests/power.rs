@@ -72,14 +72,14 @@ fn a_cut_while_a_system_is_reported_good_or_rolled_back() {
     let prepared = with(Some(0), Some(1), 512);
     let store = open(&prepared);
     choose(&store);
-    assert_eq!(write(&store, 2), Ok(SlotName::A));
+    assert_eq!(write(&store, 2), Ok(SlotName::C));
     boot(&prepared);
     let report = |store: &Store| {
-        store.runs(SlotName::A);
+        store.runs(SlotName::C);
         block_on(store.mark_good()).map(drop)
     };
     at_every_cut(&prepared, report, |disk, done| {
-        let state = open(&disk).held(SlotName::A).unwrap().state;
+        let state = open(&disk).held(SlotName::C).unwrap().state;
         assert!(state == State::Good || (state == State::Trial && !done));
         assert_eq!(boot(&disk), Some(2));
     });

@@ -79,10 +79,11 @@ fn going_back_and_forth() {
     let store = open(&disk);
     choose(&store);
     let slot = write(&store, 3).unwrap();
-    assert_eq!(slot, SlotName::A, "not the one that runs");
+    assert_eq!(slot, SlotName::C, "neither the one that runs nor the one before");
     back(&store, &about()).unwrap();
     assert_eq!(boot(&disk), Some(2));
-    assert_eq!(back(&open(&disk), &about()).err(), Some(SlotError::Empty(SlotName::A)));
+    assert_eq!(open(&disk).held(SlotName::C).unwrap().state, State::Failed);
+    assert_eq!(back(&open(&disk), &about()).unwrap(), 1);
 
     // to one that has been damaged
     let disk = with(Some(1), Some(2), 512);

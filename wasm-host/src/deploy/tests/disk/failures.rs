@@ -28,7 +28,7 @@ fn a_disk_that_fails_refuses_deploys_and_nothing_else() {
     let large = fixture::image_with(SITE, &with_client(&site(b'2')), &[("site", "a", files)]);
     let deployment = world.running.node.deploy(large, quick()).unwrap();
     let Outcome::Refused { why } = world.over(&deployment) else { panic!("{:?}", deployment.record()) };
-    assert!(why.starts_with("the image has ") && why.contains("a slot has room for 1536 KiB"), "{why}");
+    assert!(why.starts_with("the image has ") && why.contains("a slot has room for 1 MiB"), "{why}");
     assert_eq!(runs(&mut world), b'1');
 }
 

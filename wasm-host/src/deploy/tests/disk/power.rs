@@ -46,6 +46,22 @@ fn power_that_fails_during_a_deploy_leaves_the_old_system_or_the_new() {
     at_every_cut(&disk.after_power_cut(1), |world| deployed(world, b'4'), b'3', b'4');
 }
 
+/// D1: power that fails, or a reboot, while a system waits to be confirmed starts the one of before.
+#[test]
+fn what_was_not_confirmed_is_not_what_is_started() {
+    let disk = Arc::new(blank());
+    let mut world = boot(&disk);
+    deployed(&mut world, b'2').unwrap();
+    let asked = Options { trial: 0, confirm: 600 * SECOND, ..options() };
+    let deployment = world.deploy_with(SITE, &site(b'3'), asked);
+    world.until(|_| deployment.record().step == Step::Trial);
+    assert_eq!(runs(&mut world), b'3');
+    assert_eq!(runs(&mut boot(&Arc::new(disk.after_power_cut(1)))), b'2');
+    deployment.confirm(world.running.node.platform.now()).unwrap();
+    assert_eq!(world.over(&deployment), Outcome::Done);
+    assert_eq!(runs(&mut boot(&Arc::new(disk.after_power_cut(1)))), b'3');
+}
+
 #[test]
 fn power_that_fails_when_it_is_gone_back_leaves_the_one_or_the_other() {
     let disk = Arc::new(blank());

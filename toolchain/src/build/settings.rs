@@ -1,0 +1,263 @@
+//! What the system boxes would find wrong with their settings, found before anything runs: by their own code.
+
+use super::Component;
+use crate::launch::{Protocol, may_listen_of};
+use crate::system::{BoxSpec, Diagnostic, Place, System, suggestion};
+use message::settings::Fault;
+use std::collections::BTreeMap;
+use wasm_host::slots::size;
+use wasmparser::{Parser, Payload};
+
+/// A page of memory, where a module does not say another.
+const PAGE: u64 = 64 << 10;
+
+/// What is wrong with the settings of one box, and what there is to set.
+type Faults = (Vec<String>, &'static [&'static str]);
+
+/// Reads the settings of a system box as it does itself. None: it is another box.
+///
+/// An error begins with `config` and the key, as ``config `key` `` or `config.key`.
+fn read(spec: &BoxSpec) -> Option<Faults> {
+    let [component] = spec.component.as_slice() else { return None };
+    let pairs = || spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    Some(match component.as_str() {
+        "net" => (net::Settings::read(pairs()).err().iter().map(ToString::to_string).collect(), net::KEYS),
+        "http" => (told(http::Config::read(pairs()).err()), http::KEYS),
+        "site" => (told(site::Settings::read(pairs()).err()), site::settings::KEYS),
+        "control" => (control::Config::read(pairs()).err().into_iter().collect(), control::KEYS),
+        _ => return None,
+    })
+}
+
+fn told(faults: Option<Vec<Fault>>) -> Vec<String> {
+    faults.iter().flatten().map(ToString::to_string).collect()
+}
+
+/// The ports that a system box would listen at, and the key that says so.
+fn ports(spec: &BoxSpec) -> (&'static str, Vec<u16>) {
+    let pairs = || spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    match spec.component.as_slice() {
+        [component] if component == "http" => {
+            ("ports", http::Config::read(pairs()).map(|it| it.ports).unwrap_or_default())
+        }
+        // without keys it listens nowhere
+        [component] if component == "control" => {
+            let config = control::Config::read(pairs()).ok().filter(|config| !config.keys.is_empty());
+            ("port", config.map(|config| config.port).into_iter().collect())
+        }
+        _ => ("", Vec::new()),
+    }
+}
+
+/// What the boxes would refuse when they start, and ports that they would be refused.
+pub fn faults(system: &System) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for spec in &system.boxes {
+        let Some((errors, known)) = read(spec) else { continue };
+        for error in errors {
+            let key = key_of(&error);
+            let mut fault =
+                system.diagnostic(place(spec, key), format!("box `{}`: {error}", spec.name)).of_box(&spec.name);
+            let plain: Vec<&str> = key.split('.').filter(|part| part.parse::<u32>().is_err()).collect();
+            let plain = plain.join(".");
+            if !known.contains(&plain.as_str()) {
+                fault.help = suggestion(&plain, known.iter().copied());
+            }
+            faults.push(fault);
+        }
+        let (key, ports) = ports(spec);
+        for port in ports.into_iter().filter(|port| !may_listen_of(spec, Protocol::Tcp, *port)) {
+            let message = format!("box `{}` is to listen at port {port}, which none of its arrows grants", spec.name);
+            let mut fault = system.diagnostic(place(spec, key), message).of_box(&spec.name);
+            fault.help =
+                Some(format!("add {port} to the `listen` of its arrow `pearwood:net/tcp`, or set config.{key}"));
+            faults.push(fault);
+        }
+    }
+    faults
+}
+
+/// Boxes that have not the memory that their components begin with, or could not work with what is left.
+pub fn too_small(system: &System, components: &BTreeMap<String, Component>) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for spec in &system.boxes {
+        let Some(component) = components.get(&spec.component_name()) else { continue };
+        let least = initial_memory(&component.binary);
+        let left = spec.memory.checked_sub(least);
+        let why = match left {
+            None => Some(format!("its component begins with {}", size(least))),
+            Some(left) => too_little(spec, left),
+        };
+        if let Some(why) = why {
+            let message = format!("box `{}`: memory = {} is too little: {why}", spec.name, size(spec.memory));
+            faults.push(system.diagnostic(spec.memory_at, message).of_box(&spec.name));
+        }
+    }
+    faults
+}
+
+/// Why a system box cannot work with so many bytes beside those that it begins with.
+fn too_little(spec: &BoxSpec, left: u64) -> Option<String> {
+    if spec.component != ["http"] {
+        return None;
+    }
+    let pairs = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let config = http::Config::read(pairs).ok()?;
+    http::Http::new(config, usize::try_from(left).unwrap_or(usize::MAX)).err()
+}
+
+/// Bytes that the memories of a component's modules have from the start. What is malformed is found elsewhere.
+fn initial_memory(binary: &[u8]) -> u64 {
+    let sections = Parser::new(0).parse_all(binary).flatten().filter_map(|payload| match payload {
+        Payload::MemorySection(memories) => Some(memories),
+        _ => None,
+    });
+    let bytes = sections.flatten().flatten().map(|memory| {
+        memory
+            .initial
+            .saturating_mul(memory.page_size_log2.map_or(PAGE, |log2| 1_u64.checked_shl(log2).unwrap_or(PAGE)))
+    });
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// The key that an error is about.
+fn key_of(error: &str) -> &str {
+    let rest = error.strip_prefix("config").unwrap_or_default();
+    let rest = rest.strip_prefix('.').or(rest.strip_prefix(" `")).unwrap_or_default();
+    rest.split(['`', ' ', ':']).next().unwrap_or_default()
+}
+
+/// Where a setting is: that of the key, or the first below it; or else the box.
+fn place(spec: &BoxSpec, key: &str) -> Place {
+    let is_it = |(name, _): &(String, String)| {
+        name.strip_prefix(key).is_some_and(|rest| !key.is_empty() && (rest.is_empty() || rest.starts_with('.')))
+    };
+    spec.config.iter().position(is_it).and_then(|at| spec.config_at.get(at)).copied().unwrap_or(spec.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYSTEM: &str = r#"[system]
+name = "test"
+[box.net]
+component = "net"
+arrows."pearwood:hardware/nic" = { device = "nic0" }
+[box.http]
+component = "http"
+arrows."pearwood:net/tcp" = { box = "net", listen = [80, "8000-8001"] }
+arrows."pearwood:http/handler" = { box = "site" }
+[box.site]
+component = "site"
+[box.control]
+component = "control"
+arrows."pearwood:net/tcp" = { box = "net", listen = [7327] }
+arrows."pearwood:control/node" = { node = true }
+"#;
+
+    /// With lines of `config` in a box of the system.
+    fn system(name: &str, lines: &str) -> System {
+        let text = SYSTEM.replace(&format!("component = \"{name}\"\n"), &format!("component = \"{name}\"\n{lines}\n"));
+        System::parse("system.toml", &text).unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)))
+    }
+
+    /// D9: what a box would refuse at its start is refused with its line, and what was meant.
+    #[test]
+    fn d9_settings_of_system_boxes_are_checked() {
+        let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        for (name, line, message, help) in [
+            ("net", "config.adress = \"10.0.0.2/24\"", "no such setting", "did you mean `address`?"),
+            ("net", "config.address = \"10.0.0.2\"", "like 192.168.1.5/24", ""),
+            ("net", "config.dns = [\"1.1.1.1\", \"one\"]", "expected an IP address", ""),
+            ("http", "config.header-timout = 5", "there is no such setting", "did you mean `header-timeout`?"),
+            ("http", "config.backlog = 0", "a number from 1 to 65535", ""),
+            ("site", "config.cache.fil = \"1 KiB\"", "there is no such setting", "did you mean `cache.file`?"),
+            ("site", "config.nonsense = 1", "there is no such setting", "there are `index`"),
+            ("site", "config.rules = [{ path = \"/\", listng = true }]", "a rule has", "did you mean `rules.listing`?"),
+            ("control", "config.prot = 7327", "is no setting of the control box", "did you mean `port`?"),
+            ("control", "config.keys = [{ key = \"12\", role = \"view\" }]", "is no key", ""),
+            // ports that no arrow grants
+            ("http", "config.ports = [80, 8080]", "listen at port 8080, which none of its arrows grants", "add 8080"),
+            (
+                "control",
+                &format!("config.port = 7000\nconfig.keys = [{{ key = \"{key}\", role = \"view\" }}]"),
+                "port 7000",
+                "config.port",
+            ),
+        ] {
+            let faults = faults(&system(name, line));
+            let [fault] = &faults[..] else { panic!("{line}: {faults:?}") };
+            assert!(fault.message.contains(message), "{line}: {fault}");
+            assert!(fault.help.as_deref().unwrap_or_default().contains(help), "{line}: {fault}");
+            assert_eq!(
+                (fault.box_name.as_deref(), fault.excerpt.starts_with("config.")),
+                (Some(name), true),
+                "{fault}"
+            );
+        }
+        for (name, line) in [("http", "config.ports = [8001]"), ("net", ""), ("control", "config.port = 9")] {
+            assert!(faults(&system(name, line)).is_empty(), "{line}");
+        }
+    }
+
+    /// Each fault is at its line, whatever box it is of, and all are told at once.
+    #[test]
+    fn settings_of_system_boxes_are_checked() {
+        let text = "[system]\nname = \"s\"\n[box.w]\ncomponent = \"http\"\n[box.w.config]\nrules = [\n    { path = \"/a\", \
+            redirect = \"/b\" },\n    { path = \"/c\", redirect = \"/d/*\" },\n    { path = \"/e\" },\n]\n[box.s]\ncomponent = \
+            \"site\"\n[box.s.config]\nindex = \"index.html\"\nclean-urls = \"yes\"\n[box.o]\ncomponent = \
+            \"./other\"\nconfig.index = \"a/b\"\n";
+        let system = System::parse("system.toml", text).unwrap();
+        let told = crate::system::Report(&faults(&system)).to_string();
+        for part in [
+            "box `w`: config.rules.1.redirect: it has a *, and the path has none\n --> system.toml:8:",
+            "box `w`: config.rules.2: the rule says nothing\n --> system.toml:9:",
+            "box `s`: config.clean-urls = \"yes\": true or false is meant\n  --> system.toml:15:",
+            "3 errors",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    }
+
+    /// D9: all that is told to be a setting is one.
+    #[test]
+    fn d9_what_is_suggested_is_known() {
+        for name in ["net", "http", "site", "control"] {
+            let (_, known) = read(system(name, "").find(name).unwrap()).unwrap();
+            for key in known {
+                // of a list, the parts are named without a number
+                let system = system(name, &format!("config.{key} = \"x\""));
+                let (errors, _) = read(system.find(name).unwrap()).unwrap();
+                let unknown = ["no such setting"];
+                let is_part =
+                    key.starts_with("keys") || ["rules", "headers", "types"].iter().any(|it| key.starts_with(it));
+                assert!(
+                    is_part || errors.iter().all(|error| !unknown.iter().any(|it| error.contains(it))),
+                    "{key}: {errors:?}"
+                );
+            }
+        }
+    }
+
+    /// D9: memory below what a component begins with.
+    #[test]
+    fn d9_memory_that_cannot_do_is_refused() {
+        let component = |wat: &str| {
+            let binary = wat::parse_str(wat).unwrap();
+            let description = crate::system::describe(&binary).unwrap();
+            Component { binary, description }
+        };
+        let components = BTreeMap::from([
+            ("http".to_string(), component("(component (core module (memory 17)))")),
+            ("site".to_string(), component("(component (core module (memory 33)))")),
+        ]);
+        assert!(too_small(&system("http", "memory = \"16 MiB\""), &components).is_empty());
+        let faults = too_small(&system("site", "memory = \"2 MiB\""), &components);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let message = "box `site`: memory = 2 MiB is too little: its component begins with 2112 KiB";
+        assert_eq!((faults[0].message.as_str(), faults[0].excerpt.as_str()), (message, "memory = \"2 MiB\""));
+        let faults = too_small(&system("http", "memory = \"1152 KiB\""), &components);
+        assert!(faults[0].message.contains("too small for HTTP: it needs"), "{faults:?}");
+    }
+}
