@@ -22,7 +22,7 @@ use crate::random::Random;
 use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::timers::Timers;
-use connection::Connection;
+use connection::{Connection, Judgement};
 use cookies::Cookies;
 use listeners::Listeners;
 use pool::{Pool, Rings};
@@ -144,13 +144,26 @@ impl Tcp {
     #[inline]
     fn receive_known(&mut self, now: u64, slot: u16, frame: &[u8], segment: &Segment, link: &mut Link) {
         let Some(connection) = self.table.get(slot) else { return };
+        let judgement = connection.judge(segment);
         link.sent.segment = None;
         link.sent.highest = connection.highest();
-        match connection.outdated(segment) {
-            Some(heard) => link.ingress(now, &acknowledging(frame, segment, heard), &mut connection.sockets),
-            None => link.ingress(now, frame, &mut connection.sockets),
+        match judgement {
+            Judgement::Take => link.ingress(now, frame, &mut connection.sockets),
+            Judgement::Acknowledging(number) => {
+                link.ingress(now, &acknowledging(frame, segment, number), &mut connection.sockets);
+            }
+            Judgement::Challenge { sequence, acknowledged } => {
+                if let Some(probe) = reply::probe(frame, &segment.flow, sequence, acknowledged) {
+                    link.ingress(now, &probe, &mut connection.sockets);
+                }
+                connection.sent(link.sent.segment);
+            }
+            Judgement::Drop => {}
         }
         link.sent.highest = None;
+        if matches!(judgement, Judgement::Challenge { .. } | Judgement::Drop) {
+            return;
+        }
         let calm = connection.received(now, segment, link.sent.segment);
         if !core::mem::replace(&mut connection.marks.touched, true) {
             connection.marks.calm = calm;

@@ -20,7 +20,7 @@ impl Tcp {
         let crowded = self.table.is_full();
         if !full && let Some(slot) = self.listen(now, flow) {
             let number = self.cookies.number(now, &flow);
-            return self.synchronize(now, slot, number, frame, link);
+            return self.synchronize(now, slot, number, frame, syn.sequence, link);
         }
         self.counters.overflowed += u64::from(full && !crowded);
         self.counters.exhausted += u64::from(full && crowded);
@@ -52,8 +52,9 @@ impl Tcp {
         }
         let Some(slot) = slot else { return false };
         let number = segment.acknowledged.wrapping_sub(1);
-        let Some(syn) = reply::opening(frame, &flow, segment.sequence.wrapping_sub(1), size) else { return false };
-        self.synchronize(now, slot, number, &syn, link);
+        let sequence = segment.sequence.wrapping_sub(1);
+        let Some(syn) = reply::opening(frame, &flow, sequence, size) else { return false };
+        self.synchronize(now, slot, number, &syn, sequence, link);
         let Some(connection) = self.table.get(slot) else { return true };
         // smoltcp must have answered the SYN to take what comes next; the remote side has that answer.
         let before = link.outgoing.len();
@@ -66,8 +67,9 @@ impl Tcp {
         true
     }
 
-    fn synchronize(&mut self, now: u64, slot: u16, number: u32, frame: &[u8], link: &mut Link) {
+    fn synchronize(&mut self, now: u64, slot: u16, number: u32, frame: &[u8], sequence: u32, link: &mut Link) {
         let Some(connection) = self.table.get(slot) else { return };
+        connection.synchronized(sequence);
         link.synchronize(now, number, frame, &mut connection.sockets);
         self.touch(slot);
     }

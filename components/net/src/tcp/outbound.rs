@@ -56,6 +56,12 @@ impl Outbound {
         self.end = sequence;
     }
 
+    /// The sequence number of the first byte that has not been acknowledged.
+    #[inline]
+    pub fn unacknowledged(&self) -> u32 {
+        self.end.wrapping_sub(self.in_ring as u32)
+    }
+
     /// Takes data from the client, and says how much: what is left there is no memory for. The error is why the
     /// connection cannot go on.
     #[inline(never)]

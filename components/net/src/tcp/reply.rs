@@ -55,14 +55,18 @@ fn answer(frame: &[u8], flow: &Flow, tcp: TcpRepr<'_>, link: &mut Link) {
 
 /// The frame by which a remote machine might have opened a connection.
 pub fn opening(frame: &[u8], flow: &Flow, sequence: u32, size: u16) -> Option<Vec<u8>> {
+    from_remote(frame, flow, TcpRepr { max_seg_size: Some(size), ..segment(flow, TcpControl::Syn, sequence, None) })
+}
+
+/// An empty segment that a remote machine might have sent.
+pub fn probe(frame: &[u8], flow: &Flow, sequence: u32, acknowledged: u32) -> Option<Vec<u8>> {
+    from_remote(frame, flow, segment(flow, TcpControl::None, sequence, Some(acknowledged)))
+}
+
+fn from_remote(frame: &[u8], flow: &Flow, tcp: TcpRepr<'_>) -> Option<Vec<u8>> {
     let received = EthernetFrame::new_checked(frame).ok()?;
     let ends = (from_mapped(flow.remote), from_mapped(flow.local));
-    let tcp = TcpRepr {
-        src_port: flow.remote_port,
-        dst_port: flow.local_port,
-        max_seg_size: Some(size),
-        ..segment(flow, TcpControl::Syn, sequence, None)
-    };
+    let tcp = TcpRepr { src_port: flow.remote_port, dst_port: flow.local_port, ..tcp };
     let ip = IpRepr::new(ends.0, ends.1, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT);
     let mut buffer = vec![0; ETHERNET_HEADER + ip.buffer_len()];
     write(&mut buffer, (received.src_addr(), received.dst_addr()), ends, &ip, &tcp);
