@@ -12,6 +12,7 @@
 mod addresses;
 mod checksum;
 mod datagrams;
+mod echo;
 mod heritage;
 mod journal;
 mod link;
@@ -20,6 +21,7 @@ mod names;
 mod neighbours;
 mod outgoing;
 mod packet;
+mod paths;
 mod random;
 mod restraint;
 mod segments;

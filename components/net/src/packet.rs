@@ -9,7 +9,10 @@ const ETHERNET_HEADER: usize = 14;
 const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 
+const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+/// RFC 792: type and code.
+const FRAGMENTATION_NEEDED: [u8; 2] = [3, 4];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -18,6 +21,12 @@ pub enum Packet {
     Tcp(Segment),
     /// The payload of an ICMPv6 Router Advertisement is in this range of the frame; its checksum is not yet verified.
     RouterAdvertisement(Range<usize>),
+    /// An ICMP message "fragmentation needed" or an ICMPv6 message "packet too big" in this range of the frame; its
+    /// checksum is not yet verified.
+    TooBig(Range<usize>),
+    /// An ICMP or ICMPv6 echo request in this range of the frame, right after an IP header without options; its checksum
+    /// is not yet verified.
+    Echo(Range<usize>),
     /// A Multicast Listener Query.
     GroupQuery,
     /// ARP or neighbour discovery: connections that wait for a neighbour may go on after it.
@@ -92,6 +101,11 @@ impl Segment {
         self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
     }
 
+    /// Whether the acknowledgement number means something.
+    pub fn acknowledges(&self) -> bool {
+        self.flags & Self::ACK != 0
+    }
+
     /// Whether this may end a handshake: ACK and neither SYN nor RST.
     pub fn is_acknowledgement(&self) -> bool {
         self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::ACK
@@ -154,10 +168,18 @@ fn is_intact(frame: &[u8]) -> bool {
 
 /// Whether an IP packet carries ICMP.
 pub fn is_icmp(frame: &[u8]) -> bool {
-    const ICMP: u8 = 1;
     match frame.get(12..ETHERNET_HEADER) {
         Some([0x08, 0x00]) => frame.get(23) == Some(&ICMP),
         _ => frame.get(20) == Some(&ICMPV6),
+    }
+}
+
+/// The source address of an IP packet.
+pub fn source(frame: &[u8]) -> Option<Ipv6Addr> {
+    match frame.get(12..ETHERNET_HEADER)? {
+        [0x08, 0x00] => frame.get(26..30)?.as_array::<4>().map(|octets| Ipv4Addr::from(*octets).to_ipv6_mapped()),
+        [0x86, 0xdd] => frame.get(22..38)?.as_array::<16>().map(|octets| Ipv6Addr::from(*octets)),
+        _ => None,
     }
 }
 
@@ -225,6 +247,12 @@ fn ipv4(frame: &[u8]) -> Option<Packet> {
         UDP if !fragment => {
             Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: header[16] & 0xf0 == 0xe0 })
         }
+        ICMP if !fragment && frame.get(start..end)?.get(..2) == Some(&FRAGMENTATION_NEEDED) => {
+            Some(Packet::TooBig(start..end))
+        }
+        ICMP if !fragment && start == ETHERNET_HEADER + 20 && frame.get(start..end)?.first() == Some(&8) => {
+            Some(Packet::Echo(start..end))
+        }
         _ => Some(Packet::Other),
     }
 }
@@ -255,6 +283,8 @@ fn ipv6(frame: &[u8]) -> Option<Packet> {
         }
         UDP => Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: destination[0] == 0xff }),
         ICMPV6 if start < end => Some(match frame[start] {
+            2 => Packet::TooBig(start..end),
+            128 if start == ETHERNET_HEADER + IPV6_HEADER => Packet::Echo(start..end),
             130 => Packet::GroupQuery,
             134 => Packet::RouterAdvertisement(start..end),
             135 | 136 => Packet::Neighbour,

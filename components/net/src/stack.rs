@@ -7,12 +7,14 @@ mod handover;
 
 use crate::addresses::Addresses;
 use crate::datagrams::Datagrams;
+use crate::echo;
 use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
 use crate::neighbours::{Neighbours, is_answer};
 use crate::outgoing::LARGEST;
 use crate::packet::{self, Packet, Segment};
+use crate::paths::TooBig;
 use crate::random::{Random, Seed};
 use crate::restraint::Restraint;
 use crate::settings::Settings;
@@ -150,17 +152,29 @@ impl Stack {
     #[inline(never)]
     fn other(&mut self, now: u64, frame: &[u8], group: bool, packet: Packet) {
         let Stack { link, tcp, datagrams, addresses, neighbours, counters, errors, others_at, group_query, .. } = self;
+        // It says which connection it is about.
+        if let Packet::TooBig(message) = packet {
+            match TooBig::read(frame, message) {
+                Some(too_big) => tcp.too_big(now, &too_big, link),
+                None => counters.ignored += 1,
+            }
+            return;
+        }
         let is_for_other = match packet {
             Packet::Udp { port, .. } => (self.left || self.shared) && !datagrams.is_bound(port),
             Packet::Neighbour => self.left && !is_answer(frame),
             _ => self.left,
         };
-        if is_for_other || packet::to_stranger(frame, |address| link.owns(address)) {
+        // Neighbours who have this machine's address are to be heard of.
+        let is_impossible = |source| link.is_impossible(source) || packet != Packet::Neighbour && link.owns(source);
+        let is_impossible = packet::source(frame).is_some_and(is_impossible);
+        if is_for_other || is_impossible || packet::to_stranger(frame, |address| link.owns(address)) {
             counters.ignored += 1;
             return;
         }
         *others_at = 0;
         match packet {
+            Packet::Echo(message) => counters.ignored += u64::from(!echo::answer(frame, message, link)),
             Packet::RouterAdvertisement(message) => addresses.advertisement(now, frame, message),
             // One answer per batch of frames is enough for any number of questions.
             Packet::GroupQuery => *group_query = true,
@@ -178,7 +192,7 @@ impl Stack {
             Packet::Udp { port, .. } if !datagrams.is_bound(port) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Other if !packet::is_icmp(frame) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
-            Packet::Tcp(_) | Packet::Drop(_) => counters.ignored += 1,
+            Packet::Tcp(_) | Packet::TooBig(_) | Packet::Drop(_) => counters.ignored += 1,
         }
     }
 

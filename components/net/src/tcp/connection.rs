@@ -3,11 +3,13 @@
 //! smoltcp looks at every socket of a set for each packet and each poll, so a set of one is what makes the work per
 //! segment independent of how many connections there are.
 
-use super::outbound::Outbound;
+use super::outbound::{Outbound, PATIENCE};
+use super::path::Path;
 use super::pool::{Pool, Rings};
 use super::start::SlowStart;
 use crate::link::SentSegment;
 use crate::packet::{Flow, Segment};
+use crate::paths::Paths;
 use crate::timers::{Deadline, NEVER};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -64,6 +66,7 @@ pub struct Connection {
     /// the acknowledgement number that covers the remote side's FIN
     fin_acknowledgement: Option<u32>,
     last_sent: Option<SentSegment>,
+    pub path: Path,
 }
 
 /// What is to be done with a segment.
@@ -125,6 +128,7 @@ impl Connection {
             receive_credit: INITIAL_CREDIT,
             fin_acknowledgement: None,
             last_sent: None,
+            path: Path::new(&flow),
         }
     }
 
@@ -294,7 +298,7 @@ impl Connection {
     }
 
     /// What a received segment has changed. True if there is nothing to transmit for it now.
-    pub fn received(&mut self, now: u64, segment: &Segment, answered: Option<SentSegment>) -> bool {
+    pub fn received(&mut self, now: u64, segment: &Segment, answered: Option<SentSegment>, paths: &mut Paths) -> bool {
         if segment.is_fin()
             && self.fin_acknowledgement.is_none()
             && matches!(self.state(), State::CloseWait | State::Closing | State::LastAck | State::TimeWait)
@@ -303,11 +307,16 @@ impl Connection {
         }
         let acknowledged = self.outbound.observe(self.sockets.get::<Socket>(self.handle));
         self.proven |= acknowledged > 0;
+        if acknowledged > 0
+            && let Some(mtu) = self.path.acknowledged(self.outbound.unacknowledged())
+        {
+            paths.learn(now, self.flow.remote, mtu);
+        }
         self.progress.1 += acknowledged + segment.payload();
         if self.progress.1 >= PORTION || acknowledged > 0 && !self.outbound.is_pending() {
             self.progress = (now, 0);
         }
-        self.sent(answered);
+        self.sent(now, answered);
         self.is_calm(segment)
     }
 
@@ -325,20 +334,43 @@ impl Connection {
     }
 
     /// What has been transmitted.
-    pub fn sent(&mut self, segment: Option<SentSegment>) {
+    pub fn sent(&mut self, now: u64, segment: Option<SentSegment>) {
         let Some(segment) = segment else { return };
         let again = self.last_sent.is_some_and(|last| (segment.next.wrapping_sub(last.next) as i32) <= 0);
-        if again && segment.sequence != segment.next && self.outbound.sent_again() {
-            let socket = self.socket();
-            // It may have one already, which knows of the loss.
-            if socket.congestion_control() == SlowStart::CONGESTION_CONTROL {
-                socket.set_congestion_control(SlowStart::AFTER_LOSS);
+        if segment.sequence != segment.next {
+            match again {
+                true => self.sent_again(now, &segment),
+                false => self.path.sent(&segment),
             }
         }
         match &mut self.last_sent {
             Some(last) if again => last.acknowledged = segment.acknowledged,
             last => *last = Some(segment),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn sent_again(&mut self, now: u64, segment: &SentSegment) {
+        // A keep-alive probe says nothing.
+        if !self.outbound.is_in_flight() {
+            return;
+        }
+        let waited = now.saturating_sub(self.progress.0) >= PATIENCE;
+        self.path.sent_again(segment, self.outbound.unacknowledged(), waited);
+        let first = self.outbound.lost();
+        let socket = self.socket();
+        // It may have one already, which knows of the loss.
+        if first && socket.congestion_control() == SlowStart::CONGESTION_CONTROL {
+            socket.set_congestion_control(SlowStart::AFTER_LOSS);
+        }
+    }
+
+    /// Whether the byte of this sequence number has been sent and not acknowledged.
+    pub fn has_in_flight(&self, sequence: u32) -> bool {
+        let unacknowledged = self.outbound.unacknowledged();
+        let sent = self.highest().map_or(0, |highest| highest.wrapping_sub(unacknowledged));
+        self.announced && self.outbound.is_in_flight() && sequence.wrapping_sub(unacknowledged) < sent
     }
 
     /// The highest sequence number sent so far.

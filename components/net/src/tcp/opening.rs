@@ -60,7 +60,7 @@ impl Tcp {
         let before = link.outgoing.len();
         link.sent.segment = None;
         if link.egress(now, &mut connection.sockets) && link.sent.segment.is_some() {
-            connection.sent(link.sent.segment);
+            connection.sent(now, link.sent.segment);
             link.outgoing.truncate(before);
         }
         self.receive_known(now, slot, frame, segment, link);
@@ -70,7 +70,8 @@ impl Tcp {
     fn synchronize(&mut self, now: u64, slot: u16, number: u32, frame: &[u8], sequence: u32, link: &mut Link) {
         let Some(connection) = self.table.get(slot) else { return };
         connection.synchronized(sequence);
-        link.synchronize(now, number, frame, &mut connection.sockets);
+        let limited = connection.path.size().and_then(|size| reply::limited(frame, &connection.flow, size));
+        link.synchronize(now, number, limited.as_deref().unwrap_or(frame), &mut connection.sockets);
         self.touch(slot);
     }
 
@@ -114,7 +115,11 @@ impl Tcp {
         let rings = more.and_then(|more| self.pool.open(more, small));
         let keep_alive = self.keep_alive;
         let slot = rings.and_then(|rings| {
-            let make = |number| Connection::new(number, flow, peer, origin, rings, keep_alive, now);
+            let make = |number| {
+                let mut connection = Connection::new(number, flow, peer, origin, rings, keep_alive, now);
+                self.paths.get(now, &flow.remote).map(|mtu| connection.path.lower(mtu));
+                connection
+            };
             let slot = self.timers.room_for(more?).then(|| self.table.insert(make)).flatten();
             if slot.is_none() {
                 self.pool.give_back(rings.total());
