@@ -31,7 +31,7 @@ pub struct Problem {
 impl Problem {
     const FIELD: u8 = 0;
     const NEXT_HEADER: u8 = 1;
-    const OPTION: u8 = 2;
+    pub const OPTION: u8 = 2;
 
     /// `at` is a place in the frame.
     fn at(code: u8, at: usize) -> Self {
@@ -107,7 +107,7 @@ impl Extensions {
         let Fragment { header, end, offset, more, .. } = *fragment;
         let data = &frame[header + 8..end];
         let problem = |at| Some(Outcome::Dropped(Some(Problem::at(Problem::FIELD, at))));
-        if more && data.len() % 8 != 0 {
+        if more && !data.len().is_multiple_of(8) {
             return problem(ETHERNET_HEADER + 4);
         }
         if offset + data.len() > usize::from(u16::MAX) {
@@ -161,7 +161,8 @@ impl Partial {
         let overlaps = self.there.iter().any(|there| begin < there.1 && there.0 < end);
         let total = if fragment.more { self.total } else { Some(end) };
         let last = self.there.iter().map(|there| there.1).max().unwrap_or(0).max(end);
-        let contradicts = self.total.is_some_and(|known| Some(known) != total) || total.is_some_and(|total| last > total);
+        let contradicts =
+            self.total.is_some_and(|known| Some(known) != total) || total.is_some_and(|total| last > total);
         if again && !contradicts {
             return true;
         }
@@ -331,7 +332,10 @@ mod tests {
         let mut extensions = Extensions::default();
         extensions.take(0, &piece(0, true, &[1; 16]));
         assert_eq!(extensions.take(PATIENCE, &piece(16, false, b"end")), SILENT);
-        assert_eq!(extensions.take(0, &piece(0, true, &[1; 15])), Outcome::Dropped(Some(Problem { code: 0, pointer: 4 })));
+        assert_eq!(
+            extensions.take(0, &piece(0, true, &[1; 15])),
+            Outcome::Dropped(Some(Problem { code: 0, pointer: 4 }))
+        );
         let beyond = Outcome::Dropped(Some(Problem { code: 0, pointer: 42 }));
         assert_eq!(extensions.take(0, &piece(0xfff8, false, &[1; 16])), beyond);
         assert_eq!(extensions.take(0, &piece(LARGEST as u16, false, b"x")), SILENT);

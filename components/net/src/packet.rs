@@ -1,6 +1,7 @@
 //! What a received frame is, as far as the stack must know before it hands the frame to smoltcp.
 
 use crate::checksum;
+use crate::extensions::is_extension;
 use core::hash::{Hash, Hasher};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
@@ -35,6 +36,8 @@ pub enum Packet {
         port: u16,
         multicast: bool,
     },
+    /// IPv6 with extension headers.
+    Extended,
     /// Anything else that smoltcp may look at: ICMP, fragments of it, unknown protocols.
     Other,
     /// Not to be processed, and why.
@@ -257,26 +260,18 @@ fn ipv4(frame: &[u8]) -> Option<Packet> {
     }
 }
 
-/// RFC 8200 section 3. Of the extension headers smoltcp reads one, hop-by-hop options.
+/// RFC 8200 section 3.
 fn ipv6(frame: &[u8]) -> Option<Packet> {
     let header = frame.get(ETHERNET_HEADER..ETHERNET_HEADER + IPV6_HEADER)?;
-    let mut start = ETHERNET_HEADER + IPV6_HEADER;
+    let start = ETHERNET_HEADER + IPV6_HEADER;
     let end = start + usize::from(u16_at(header, 4)?);
     if header[0] >> 4 != 6 || end > frame.len() {
         return None;
     }
-    let mut protocol = header[6];
-    if protocol == 0 {
-        let [next, length] = *frame.get(start..start + 2)? else { return None };
-        protocol = next;
-        start += (usize::from(length) + 1) * 8;
-        if start > end {
-            return None;
-        }
-    }
     let source: [u8; 16] = header[8..24].try_into().ok()?;
     let destination: [u8; 16] = header[24..40].try_into().ok()?;
-    match protocol {
+    match header[6] {
+        protocol if is_extension(protocol) => Some(Packet::Extended),
         TCP => {
             let addresses = ETHERNET_HEADER + 8..ETHERNET_HEADER + 40;
             tcp(frame, start, end, addresses, Ipv6Addr::from(source), Ipv6Addr::from(destination))
@@ -284,7 +279,7 @@ fn ipv6(frame: &[u8]) -> Option<Packet> {
         UDP => Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: destination[0] == 0xff }),
         ICMPV6 if start < end => Some(match frame[start] {
             2 => Packet::TooBig(start..end),
-            128 if start == ETHERNET_HEADER + IPV6_HEADER => Packet::Echo(start..end),
+            128 => Packet::Echo(start..end),
             130 => Packet::GroupQuery,
             134 => Packet::RouterAdvertisement(start..end),
             135 | 136 => Packet::Neighbour,

@@ -8,6 +8,7 @@ mod handover;
 use crate::addresses::Addresses;
 use crate::datagrams::Datagrams;
 use crate::echo;
+use crate::extensions::{Extensions, Outcome};
 use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
@@ -38,6 +39,7 @@ pub struct Stack {
     names: Names,
     journal: Journal,
     neighbours: Neighbours,
+    extensions: Extensions,
     /// Another instance has taken over, and this one finishes what is open.
     left: bool,
     /// Another instance has something open.
@@ -86,6 +88,7 @@ impl Stack {
             names: Names::default(),
             journal: Journal::default(),
             neighbours: Neighbours::default(),
+            extensions: Extensions::default(),
             left: false,
             shared: false,
             errors: Restraint::default(),
@@ -161,6 +164,7 @@ impl Stack {
             return;
         }
         let is_for_other = match packet {
+            Packet::Extended => false,
             Packet::Udp { port, .. } => (self.left || self.shared) && !datagrams.is_bound(port),
             Packet::Neighbour => self.left && !is_answer(frame),
             _ => self.left,
@@ -171,6 +175,9 @@ impl Stack {
         if is_for_other || is_impossible || packet::to_stranger(frame, |address| link.owns(address)) {
             counters.ignored += 1;
             return;
+        }
+        if packet == Packet::Extended {
+            return self.extended(now, frame, group);
         }
         *others_at = 0;
         match packet {
@@ -192,7 +199,26 @@ impl Stack {
             Packet::Udp { port, .. } if !datagrams.is_bound(port) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Other if !packet::is_icmp(frame) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
-            Packet::Tcp(_) | Packet::TooBig(_) | Packet::Drop(_) => counters.ignored += 1,
+            Packet::Tcp(_) | Packet::TooBig(_) | Packet::Extended | Packet::Drop(_) => counters.ignored += 1,
+        }
+    }
+
+    /// Takes an IPv6 packet that has extension headers.
+    fn extended(&mut self, now: u64, frame: &[u8], group: bool) {
+        match self.extensions.take(now, frame) {
+            Outcome::Plain { frame, fragmented } => match Packet::classify(&frame) {
+                Packet::Tcp(segment) if !group => self.tcp.receive(now, &frame, &segment, &mut self.link),
+                // RFC 6980: too easily forged.
+                Packet::Neighbour | Packet::RouterAdvertisement(_) if fragmented => self.counters.ignored += 1,
+                packet => self.other(now, &frame, group, packet),
+            },
+            Outcome::Dropped(Some(problem)) if self.errors.allows(now) => {
+                echo::complain(frame, problem, &mut self.link)
+            }
+            Outcome::Dropped(problem) => {
+                self.counters.ignored += 1;
+                self.counters.unanswered += u64::from(problem.is_some());
+            }
         }
     }
 
@@ -234,12 +260,18 @@ impl Stack {
     #[cold]
     #[inline(never)]
     fn step_others(&mut self, now: u64) {
-        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
+        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, neighbours, .. } = self;
         if core::mem::take(&mut self.group_query) {
             addresses.report_groups(link);
         }
         datagrams.transmit(now, link);
+        let mtu = link.card.mtu;
         if addresses.step(now, link, datagrams, journal) {
+            if link.card.mtu != mtu {
+                // smoltcp has begun anew, and knows nobody.
+                let known = neighbours.all().to_vec();
+                neighbours.inherit(now, &known, link);
+            }
             tcp.network_changed(link);
             names.network_changed();
         }

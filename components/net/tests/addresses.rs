@@ -438,3 +438,68 @@ fn packets_from_impossible_sources_are_dropped() {
         assert_eq!((world.sent.len(), world.stack.connections()), (0, 0), "{from}");
     }
 }
+
+/// An IPv6 frame of the host's with what stands between the header and the payload, and what that payload is.
+fn extended(first: u8, headers: &[u8], plain: &[u8]) -> Vec<u8> {
+    let mut frame = [&plain[..54], headers, &plain[54..]].concat();
+    let length = (frame.len() - 54) as u16;
+    frame[18..20].copy_from_slice(&length.to_be_bytes());
+    frame[20] = first;
+    frame
+}
+
+/// RFC 8200 section 4.
+#[test]
+fn ipv6_packets_with_extension_headers_and_in_fragments_are_taken() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.listen(80);
+    world.pass(1);
+    world.sent.clear();
+    let echo = frames::icmp6(HOST6, STACK6, b"\x80\0\0\0\0\x01\0\x02payload");
+    // destination options; routing with nowhere left to go; the only fragment of its datagram
+    for (first, header) in
+        [(60, [58, 0, 1, 4, 0, 0, 0, 0]), (43, [58, 0, 2, 0, 0, 0, 0, 0]), (44, [58, 0, 0, 0, 0, 0, 0, 9])]
+    {
+        world.to_stack.send(world.now, &extended(first, &header, &echo));
+    }
+    // two fragments, the second first
+    let head = &echo[..54];
+    world.to_stack.send(world.now, &extended(44, &[58, 0, 0, 8, 0, 0, 0, 7], &[head, &echo[62..]].concat()));
+    world.pass(1);
+    assert_eq!(echoes(&world), (0, 3));
+    world.to_stack.send(world.now, &extended(44, &[58, 0, 0, 1, 0, 0, 0, 7], &echo[..62]));
+    world.pass(1);
+    assert_eq!(echoes(&world), (0, 4));
+    // A connection.
+    let syn = frames::Tcp {
+        from: (HOST6, 5000),
+        to: (STACK6, 80),
+        control: TcpControl::Syn,
+        sequence: 7,
+        acknowledge: None,
+        payload: b"",
+    };
+    world.to_stack.send(world.now, &extended(60, &[6, 0, 1, 4, 0, 0, 0, 0], &frames::tcp(&syn)));
+    world.pass(1);
+    let answers = world.sent.iter().filter_map(|frame| frames::read_tcp(frame));
+    assert_eq!(answers.filter(|seen| seen.control == TcpControl::Syn && seen.acknowledge == Some(8)).count(), 1);
+    // An option that its sender wants to hear of if nobody knows it: the packet comes back.
+    world.sent.clear();
+    let option = extended(60, &[58, 0, 0xbe, 4, 0, 0, 0, 0], &echo);
+    world.to_stack.send(world.now, &option);
+    world.pass(1);
+    let [problem] = &world.sent[..] else { panic!("{:?}", world.sent) };
+    assert_eq!((problem[54..56].to_vec(), problem[58..62].to_vec()), (vec![4, 2], vec![0, 0, 0, 42]));
+    assert_eq!(problem[62..], option[14..]);
+    assert!(read_echo(problem));
+    // RFC 6980: who asks for a neighbour in fragments is up to something.
+    world.sent.clear();
+    let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];
+    let solicit = frames::icmp6(HOST6, "ff02::1:ff00:2", &solicit.concat());
+    world.to_stack.send(world.now, &extended(44, &[58, 0, 0, 0, 0, 0, 0, 5], &solicit));
+    world.pass(1);
+    assert_eq!(world.sent.len(), 0);
+    world.to_stack.send(world.now, &extended(60, &[58, 0, 1, 4, 0, 0, 0, 0], &solicit));
+    world.pass(1);
+    assert_eq!(world.sent.len(), 1);
+}

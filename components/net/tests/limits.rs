@@ -25,6 +25,7 @@ fn give(world: &mut World, frame: &[u8]) {
     world.run(1, |world| world.to_stack.next() == u64::MAX && world.to_host.next() == u64::MAX);
 }
 
+/// N8
 #[test]
 fn a_flood_of_syns_stays_within_the_backlog_and_lets_others_in() {
     let mut world = World::new(Quality::CLEAN, 1);
@@ -304,6 +305,7 @@ fn questions_for_closed_ports_are_answered_two_hundred_times_a_second() {
     assert!(lines.iter().any(|line| line.contains("5200 questions for closed ports not answered")), "{lines:?}");
 }
 
+/// N7: RFC 6528.
 #[test]
 fn initial_sequence_numbers_tell_nothing_of_others() {
     // Of smoltcp's generator, the second number follows from the first, up to a few bits.
