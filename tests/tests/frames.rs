@@ -1,10 +1,13 @@
-//! Frames on the node's wire that no honest machine sends, tens of thousands of them: it goes on as before.
+//! Frames on the node's wire that no honest machine sends, tens of thousands of them: it goes on as before. And in
+//! `home.rs` those that every network at home has.
 //!
 //! `PEARWOOD_FRAMES` says how many there are. They are the same at each run.
 
 #[path = "../../components/net/tests/common/frames.rs"]
 #[allow(dead_code)]
 mod frames;
+#[path = "frames/home.rs"]
+mod home;
 #[path = "../../components/net/tests/common/mutate.rs"]
 mod mutate;
 #[path = "../../components/net/tests/common/wire.rs"]

@@ -5,6 +5,7 @@
 //! addresses and ports, and disturb nothing of what its predecessor goes on with.
 
 use crate::packet::Flow;
+use crate::paths::LEAST4;
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use smoltcp::wire::Ipv4Cidr;
@@ -20,6 +21,9 @@ const PORT: u8 = 7;
 const NEIGHBOUR: u8 = 8;
 const LAST: u8 = 9;
 const YOUNG: u8 = 10;
+const MTU4: u8 = 11;
+const MTU6: u8 = 12;
+const PATH: u8 = 13;
 
 /// The most records of any kind: more than what is kept of any of them.
 const LIMIT: usize = 65_536;
@@ -43,6 +47,11 @@ pub struct Heritage {
     pub time_wait: Vec<(Flow, Last)>,
     /// connections that have been opened just now, of which a SYN may still be on its way
     pub young: Vec<Flow>,
+    /// bytes of the largest packet, as DHCP and the routers say
+    pub mtu4: Option<u16>,
+    pub mtu6: Option<u16>,
+    /// bytes of the largest packet to some destinations, until when
+    pub paths: Vec<(Ipv6Addr, u16, u64)>,
 }
 
 /// What DHCP gave.
@@ -105,6 +114,7 @@ impl Heritage {
 
     fn take(&mut self, kind: u8, id: u32, fields: &mut Fields<'_>) -> Option<()> {
         let port = || u16::try_from(id).ok().filter(|port| *port != 0);
+        let mtu = || u16::try_from(id).ok().filter(|mtu| *mtu >= LEAST4);
         match kind {
             LEASE => {
                 let (address, length, expires) = (fields.four()?, fields.array::<1>()?[0], fields.u64()?);
@@ -130,6 +140,9 @@ impl Heritage {
                 self.time_wait.push((flow, Last { sequence, acknowledged, expires: fields.u64()? }));
             }
             YOUNG => self.young.push(fields.flow()?),
+            MTU4 => self.mtu4 = Some(mtu()?),
+            MTU6 => self.mtu6 = Some(mtu()?),
+            PATH => self.paths.push((fields.six()?, mtu()?, fields.u64()?)),
             _ => fields.0 = &[],
         }
         Some(())
@@ -162,6 +175,11 @@ impl Heritage {
         for (flow, last) in &self.time_wait {
             let numbers = [last.sequence.to_le_bytes(), last.acknowledged.to_le_bytes()];
             batch.push_parts(LAST, 0, &[&octets(flow), numbers.as_flattened(), &last.expires.to_le_bytes()]);
+        }
+        self.mtu4.iter().for_each(|mtu| batch.push(MTU4, (*mtu).into(), &[]));
+        self.mtu6.iter().for_each(|mtu| batch.push(MTU6, (*mtu).into(), &[]));
+        for (to, mtu, expires) in &self.paths {
+            batch.push_parts(PATH, (*mtu).into(), &[&to.octets(), &expires.to_le_bytes()]);
         }
         self.young.iter().for_each(|flow| batch.push(YOUNG, 0, &octets(flow)));
         batch.into_bytes()
@@ -226,6 +244,9 @@ mod tests {
             neighbours: vec![Neighbour { address: six("::ffff:10.0.0.1"), card: [2, 0, 0, 0, 0, 1] }],
             time_wait: vec![(flow, Last { sequence: 1, acknowledged: 2, expires: 3 })],
             young: vec![flow],
+            mtu4: Some(1500),
+            mtu6: Some(1280),
+            paths: vec![(six("::ffff:192.0.2.1"), 1480, 9)],
         }
     }
 
@@ -254,6 +275,8 @@ mod tests {
             (BOUND, 1, &[0]),
             (LEASE, 0, &[10; 18]),
             (LAST, 0, &[0; 47]),
+            (MTU4, 10, &[]),
+            (PATH, 70_000, &[0; 24]),
         ] {
             let mut batch = Batch::new();
             batch.push(BOUND, 9, &[]);

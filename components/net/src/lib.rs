@@ -6,12 +6,16 @@
 //!
 //! smoltcp does the protocols. What is added here: one socket set per connection and a map to it, so that a segment
 //! costs the same however many connections there are; checksums over whole frames; memory that connections share;
-//! ownership of connections and ports by the client boxes; router discovery; a resolver.
+//! ownership of connections and ports by the client boxes; router discovery; a resolver; which segments a connection
+//! takes (RFC 5961); path MTU discovery; initial sequence numbers and SYN cookies (RFC 6528); IPv6 extension headers and
+//! fragments. smoltcp sees what is left then, and is not changed.
 #![deny(unsafe_code)]
 
 mod addresses;
 mod checksum;
 mod datagrams;
+mod echo;
+mod extensions;
 mod heritage;
 mod journal;
 mod link;
@@ -20,6 +24,7 @@ mod names;
 mod neighbours;
 mod outgoing;
 mod packet;
+mod paths;
 mod random;
 mod restraint;
 mod segments;

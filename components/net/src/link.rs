@@ -10,7 +10,7 @@ use core::num::{NonZeroU16, NonZeroUsize};
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, IpAddress};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 const ETHERNET_HEADER: usize = 14;
 
@@ -29,10 +29,12 @@ pub struct Link {
     /// where smoltcp writes segments that are to be split
     long: Vec<u8>,
     pub sent: Sent,
+    /// of the next interface's generator
+    seed: u64,
 }
 
-/// What has been transmitted.
-#[derive(Debug, Default)]
+/// What has been transmitted, and how.
+#[derive(Debug)]
 pub struct Sent {
     pub frames: u64,
     /// the last TCP segment since this was last taken
@@ -43,6 +45,8 @@ pub struct Sent {
     /// They are outside the remote side's window, and it must ignore them (RFC 9293 section 3.10.7.4): with data lost
     /// in both directions neither side hears the other again. BSD sends them from the highest number ever sent.
     pub highest: Option<u32>,
+    /// bytes of the longest frame that a segment may be in; longer ones are split
+    pub limit: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,8 @@ pub struct SentSegment {
     /// the sequence number after this segment
     pub next: u32,
     pub acknowledged: u32,
+    /// bytes of data in its first frame
+    pub size: usize,
 }
 
 impl Link {
@@ -61,7 +67,7 @@ impl Link {
         let mut config = Config::new(EthernetAddress(card.address).into());
         config.random_seed = seed;
         let mut outgoing = Outgoing::default();
-        let mut sent = Sent::default();
+        let mut sent = Sent { frames: 0, segment: None, highest: None, limit: usize::MAX };
         let mut long = Vec::new();
         let mut device = Device {
             frame: None,
@@ -72,13 +78,13 @@ impl Link {
             blank: true,
         };
         let interface = Interface::new(config, &mut device, instant(now));
-        Link { interface, card, outgoing, long, sent }
+        Link { interface, card, outgoing, long, sent, seed: seed.rotate_left(1) }
     }
 
     /// Processes a received frame with the sockets of `set`. TCP segments must have been verified.
     #[inline]
     pub fn ingress(&mut self, now: u64, frame: &[u8], set: &mut SocketSet<'static>) {
-        let Link { interface, card, outgoing, long, sent } = self;
+        let Link { interface, card, outgoing, long, sent, .. } = self;
         let mut device = Device { frame: Some(frame), outgoing, long, sent, mtu: card.mtu, blank: true };
         interface.poll_ingress_single(instant(now), &mut device, set);
     }
@@ -88,14 +94,7 @@ impl Link {
     /// smoltcp takes that from the interface's generator, from whose numbers the next can be computed. So this one is
     /// made for one connection, and its generator is where this number comes next.
     pub fn opener(&mut self, now: u64, number: u32) -> Interface {
-        let Link { interface, card, outgoing, long, sent } = self;
-        let mut config = Config::new(EthernetAddress(card.address).into());
-        config.random_seed = seed_before(number);
-        let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu, blank: true };
-        let mut opener = Interface::new(config, &mut device, instant(now));
-        let addresses = interface.ip_addrs().iter().copied();
-        opener.update_ip_addrs(|list| list.extend(addresses));
-        opener
+        self.another(now, seed_before(number))
     }
 
     /// Processes a SYN, to which the answer will have this initial sequence number.
@@ -115,7 +114,7 @@ impl Link {
 
     #[inline]
     fn egress_some(&mut self, now: u64, set: &mut SocketSet<'static>, blank: bool) -> bool {
-        let Link { interface, card, outgoing, long, sent } = self;
+        let Link { interface, card, outgoing, long, sent, .. } = self;
         let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu, blank };
         interface.poll_egress(instant(now), &mut device, set) == PollResult::SocketStateChanged
     }
@@ -147,6 +146,30 @@ impl Link {
         }
     }
 
+    /// Sets the largest packet that is sent.
+    pub fn set_mtu(&mut self, mtu: u16) {
+        if mtu == self.card.mtu {
+            return;
+        }
+        self.card.mtu = mtu;
+        // smoltcp asks its device only once.
+        let seed = self.seed;
+        self.seed = seed.rotate_left(1);
+        self.interface = self.another(0, seed);
+    }
+
+    /// Another interface at the same addresses.
+    fn another(&mut self, now: u64, seed: u64) -> Interface {
+        let Link { interface, card, outgoing, long, sent, .. } = self;
+        let mut config = Config::new(EthernetAddress(card.address).into());
+        config.random_seed = seed;
+        let mut device = Device { frame: None, outgoing, long, sent, mtu: card.mtu, blank: true };
+        let mut another = Interface::new(config, &mut device, instant(now));
+        let addresses = interface.ip_addrs().iter().copied();
+        another.update_ip_addrs(|list| list.extend(addresses));
+        another
+    }
+
     /// Transmits a frame that no socket sends.
     pub fn emit(&mut self, length: usize, write: impl FnOnce(&mut [u8])) {
         let Link { outgoing, long, sent, .. } = self;
@@ -156,6 +179,19 @@ impl Link {
     /// Whether a packet for this address is for this machine.
     pub fn owns(&self, address: Ipv6Addr) -> bool {
         self.interface.has_ip_addr(from_mapped(address))
+    }
+
+    /// Whether no packet can come from this address (RFC 1122 section 3.2.1.3, RFC 4291 section 2.7).
+    pub fn is_impossible(&self, source: Ipv6Addr) -> bool {
+        let is_broadcast = |cidr: &IpCidr| match cidr {
+            IpCidr::Ipv4(cidr) => cidr.broadcast().is_some_and(|address| address.to_ipv6_mapped() == source),
+            IpCidr::Ipv6(_) => false,
+        };
+        let special = match source.to_ipv4_mapped() {
+            Some(four) => four.is_multicast() || four.is_broadcast() || four.is_loopback(),
+            None => source.is_multicast() || source.is_loopback(),
+        };
+        special || self.interface.ip_addrs().iter().any(is_broadcast)
     }
 
     /// The address to reach `to` from, if there is a way to it.
@@ -291,8 +327,8 @@ impl phy::RxToken for Received<'_> {
 
 impl phy::TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        if let Some(size) = self.split {
-            return self.consume_long(length, size.get().into(), write);
+        if self.split.is_some() || length > self.sent.limit {
+            return self.consume_long(length, write);
         }
         let frame = self.outgoing.frame(length);
         if self.blank {
@@ -309,7 +345,7 @@ impl phy::TxToken for Transmit<'_> {
             let before = |highest: &u32| segment.is_empty() && (segment.sequence.wrapping_sub(*highest) as i32) < 0;
             let sequence = self.sent.highest.filter(before);
             segment.complete(frame, sequence);
-            self.sent.segment = Some(SentSegment::from(&segment));
+            self.sent.segment = Some(segment.sent(usize::MAX));
         }
         self.sent.frames += 1;
         result
@@ -321,23 +357,18 @@ impl phy::TxToken for Transmit<'_> {
 }
 
 impl Transmit<'_> {
-    fn consume_long<R>(self, length: usize, size: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn consume_long<R>(self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        let size = self.split.map_or(usize::MAX, |size| size.get().into());
         if self.long.len() < length {
             self.long.resize(length, 0);
         }
         let frame = &mut self.long[..length];
         let result = write(frame);
         if let Some(segment) = Written::read(frame) {
+            let size = segment.fitting(size, self.sent.limit);
             self.sent.frames += segment.split(frame, size, self.outgoing);
-            self.sent.segment = Some(SentSegment::from(&segment));
+            self.sent.segment = Some(segment.sent(size));
         }
         result
-    }
-}
-
-impl From<&Written> for SentSegment {
-    #[inline]
-    fn from(segment: &Written) -> Self {
-        SentSegment { sequence: segment.sequence, next: segment.next(), acknowledged: segment.acknowledged }
     }
 }

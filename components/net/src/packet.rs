@@ -1,6 +1,7 @@
 //! What a received frame is, as far as the stack must know before it hands the frame to smoltcp.
 
 use crate::checksum;
+use crate::extensions::is_extension;
 use core::hash::{Hash, Hasher};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
@@ -9,7 +10,10 @@ const ETHERNET_HEADER: usize = 14;
 const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 
+const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+/// RFC 792: type and code.
+const FRAGMENTATION_NEEDED: [u8; 2] = [3, 4];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -18,6 +22,12 @@ pub enum Packet {
     Tcp(Segment),
     /// The payload of an ICMPv6 Router Advertisement is in this range of the frame; its checksum is not yet verified.
     RouterAdvertisement(Range<usize>),
+    /// An ICMP message "fragmentation needed" or an ICMPv6 message "packet too big" in this range of the frame; its
+    /// checksum is not yet verified.
+    TooBig(Range<usize>),
+    /// An ICMP or ICMPv6 echo request in this range of the frame, right after an IP header without options; its checksum
+    /// is not yet verified.
+    Echo(Range<usize>),
     /// A Multicast Listener Query.
     GroupQuery,
     /// ARP or neighbour discovery: connections that wait for a neighbour may go on after it.
@@ -26,6 +36,8 @@ pub enum Packet {
         port: u16,
         multicast: bool,
     },
+    /// IPv6 with extension headers.
+    Extended,
     /// Anything else that smoltcp may look at: ICMP, fragments of it, unknown protocols.
     Other,
     /// Not to be processed, and why.
@@ -92,6 +104,11 @@ impl Segment {
         self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
     }
 
+    /// Whether the acknowledgement number means something.
+    pub fn acknowledges(&self) -> bool {
+        self.flags & Self::ACK != 0
+    }
+
     /// Whether this may end a handshake: ACK and neither SYN nor RST.
     pub fn is_acknowledgement(&self) -> bool {
         self.flags & (Self::SYN | Self::ACK | Self::RST) == Self::ACK
@@ -154,10 +171,18 @@ fn is_intact(frame: &[u8]) -> bool {
 
 /// Whether an IP packet carries ICMP.
 pub fn is_icmp(frame: &[u8]) -> bool {
-    const ICMP: u8 = 1;
     match frame.get(12..ETHERNET_HEADER) {
         Some([0x08, 0x00]) => frame.get(23) == Some(&ICMP),
         _ => frame.get(20) == Some(&ICMPV6),
+    }
+}
+
+/// The source address of an IP packet.
+pub fn source(frame: &[u8]) -> Option<Ipv6Addr> {
+    match frame.get(12..ETHERNET_HEADER)? {
+        [0x08, 0x00] => frame.get(26..30)?.as_array::<4>().map(|octets| Ipv4Addr::from(*octets).to_ipv6_mapped()),
+        [0x86, 0xdd] => frame.get(22..38)?.as_array::<16>().map(|octets| Ipv6Addr::from(*octets)),
+        _ => None,
     }
 }
 
@@ -225,36 +250,36 @@ fn ipv4(frame: &[u8]) -> Option<Packet> {
         UDP if !fragment => {
             Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: header[16] & 0xf0 == 0xe0 })
         }
+        ICMP if !fragment && frame.get(start..end)?.get(..2) == Some(&FRAGMENTATION_NEEDED) => {
+            Some(Packet::TooBig(start..end))
+        }
+        ICMP if !fragment && start == ETHERNET_HEADER + 20 && frame.get(start..end)?.first() == Some(&8) => {
+            Some(Packet::Echo(start..end))
+        }
         _ => Some(Packet::Other),
     }
 }
 
-/// RFC 8200 section 3. Of the extension headers smoltcp reads one, hop-by-hop options.
+/// RFC 8200 section 3.
 fn ipv6(frame: &[u8]) -> Option<Packet> {
     let header = frame.get(ETHERNET_HEADER..ETHERNET_HEADER + IPV6_HEADER)?;
-    let mut start = ETHERNET_HEADER + IPV6_HEADER;
+    let start = ETHERNET_HEADER + IPV6_HEADER;
     let end = start + usize::from(u16_at(header, 4)?);
     if header[0] >> 4 != 6 || end > frame.len() {
         return None;
     }
-    let mut protocol = header[6];
-    if protocol == 0 {
-        let [next, length] = *frame.get(start..start + 2)? else { return None };
-        protocol = next;
-        start += (usize::from(length) + 1) * 8;
-        if start > end {
-            return None;
-        }
-    }
     let source: [u8; 16] = header[8..24].try_into().ok()?;
     let destination: [u8; 16] = header[24..40].try_into().ok()?;
-    match protocol {
+    match header[6] {
+        protocol if is_extension(protocol) => Some(Packet::Extended),
         TCP => {
             let addresses = ETHERNET_HEADER + 8..ETHERNET_HEADER + 40;
             tcp(frame, start, end, addresses, Ipv6Addr::from(source), Ipv6Addr::from(destination))
         }
         UDP => Some(Packet::Udp { port: u16_at(frame.get(..end)?, start + 2)?, multicast: destination[0] == 0xff }),
         ICMPV6 if start < end => Some(match frame[start] {
+            2 => Packet::TooBig(start..end),
+            128 => Packet::Echo(start..end),
             130 => Packet::GroupQuery,
             134 => Packet::RouterAdvertisement(start..end),
             135 | 136 => Packet::Neighbour,

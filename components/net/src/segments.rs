@@ -1,14 +1,16 @@
 //! TCP segments that smoltcp has written: their checksums, and long ones split into frames, as cards with segmentation
-//! offload do.
+//! offload do, and as the path to their destination needs.
 //!
 //! smoltcp's work is per segment. It hands over as much of a connection's data at once as may be sent, and here is only
 //! the header repeated.
 
 use crate::checksum;
+use crate::link::SentSegment;
 use crate::outgoing::Outgoing;
 use core::ops::Range;
 
 const ETHERNET_HEADER: usize = 14;
+const IPV4_HEADER: usize = 20;
 /// The longest Ethernet, IPv4 and TCP headers together.
 const LONGEST: usize = ETHERNET_HEADER + 60 + 60;
 
@@ -83,7 +85,19 @@ impl Written {
         checksum::fill(frame, self.addresses.clone(), self.start);
     }
 
-    /// Writes frames with at most `size` bytes of data each, and tells how many. Over IPv4 only.
+    /// Bytes of data that fit into a frame of `limit` bytes, at most `size`.
+    pub fn fitting(&self, size: usize, limit: usize) -> usize {
+        size.min(limit.saturating_sub(self.data)).max(1)
+    }
+
+    /// What there is to remember of it, if it goes out with at most `size` bytes of data in a frame.
+    #[inline]
+    pub fn sent(&self, size: usize) -> SentSegment {
+        let size = size.min(self.end - self.data);
+        SentSegment { sequence: self.sequence, next: self.next(), acknowledged: self.acknowledged, size }
+    }
+
+    /// Writes frames with at most `size` bytes of data each, and tells how many.
     pub fn split(&self, frame: &[u8], size: usize, outgoing: &mut Outgoing) -> u64 {
         let mut header = [0; LONGEST];
         let Some(header) = header.get_mut(..self.data) else { return 0 };
@@ -93,15 +107,19 @@ impl Written {
         let mut sequence = self.sequence;
         let mut count = 0;
         while !rest.is_empty() {
-            let (data, after) = rest.split_at(rest.len().min(size.max(1)));
+            let (data, after) = rest.split_at(rest.len().min(size));
             rest = after;
-            let length = self.data - ip + data.len();
-            header[ip + 2..ip + 4].copy_from_slice(&(length as u16).to_be_bytes());
-            checksum::fill_header(&mut header[ip..tcp]);
+            let length = self.data - tcp + data.len();
+            if tcp - ip == IPV4_HEADER {
+                header[ip + 2..ip + 4].copy_from_slice(&((IPV4_HEADER + length) as u16).to_be_bytes());
+                checksum::fill_header(&mut header[ip..tcp]);
+            } else {
+                header[ip + 4..ip + 6].copy_from_slice(&(length as u16).to_be_bytes());
+            }
             header[tcp + 4..tcp + 8].copy_from_slice(&sequence.to_be_bytes());
             header[tcp + 13] = if rest.is_empty() { self.flags } else { self.flags & !(FIN | PUSH) };
             header[tcp + 16..tcp + 18].fill(0);
-            let pseudo = checksum::pseudo_header(&header[self.addresses.clone()], self.data - tcp + data.len());
+            let pseudo = checksum::pseudo_header(&header[self.addresses.clone()], length);
             let sum = checksum::field(pseudo + checksum::sum(&header[tcp..]) + checksum::sum(data));
             header[tcp + 16..tcp + 18].copy_from_slice(&sum);
             let frame = outgoing.frame(header.len() + data.len());

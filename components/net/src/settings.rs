@@ -7,6 +7,7 @@
 //! config.gateway6 = "fe80::1"
 //! config.dns = ["192.168.1.1"]          # without it: what DHCP and the routers name
 //! config.hostname = "pearwood"          # told to the DHCP server
+//! config.mtu = 1480                     # bytes of the largest packet; without it: what DHCP and the routers say
 //! config.connections = 1024             # TCP connections at a time
 //! config.buffers = "12 MiB"             # memory of all TCP connections together, as far as the box has it
 //! config.receive-buffer = "32 KiB"      # the most one connection gets
@@ -30,6 +31,8 @@ pub struct Settings {
     /// Empty: the servers that DHCP and router advertisements name.
     pub dns: Vec<IpAddr>,
     pub hostname: Option<String>,
+    /// Bytes of the largest packet, as far as the card takes it. `None`: what DHCP and router advertisements say.
+    pub mtu: Option<u16>,
     pub connections: usize,
     /// bytes
     pub buffers: usize,
@@ -65,6 +68,7 @@ impl Default for Settings {
             gateway6: None,
             dns: Vec::new(),
             hostname: None,
+            mtu: None,
             connections: 1024,
             buffers: 12 << 20,
             receive_buffer: 32 << 10,
@@ -121,6 +125,7 @@ impl Settings {
                 self.hostname =
                     Some(parse(value, |name: &String| is_label(name), "1 to 63 letters, digits and hyphens")?)
             }
+            "mtu" => self.mtu = Some(parse(value, |n| (1280..=9000).contains(n), "bytes from 1280 to 9000")?),
             "connections" => {
                 self.connections = parse(value, |n| (1..=32_768).contains(n), "a number from 1 to 32768")?;
             }
@@ -218,6 +223,7 @@ mod tests {
             ("dns.0", "192.168.1.1"),
             ("dns.1", "2001:db8::53"),
             ("hostname", "pear-1"),
+            ("mtu", "1480"),
             ("connections", "100"),
             ("buffers", "2 MiB"),
             ("receive-buffer", "16KiB"),
@@ -227,7 +233,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.address.unwrap().to_string(), "192.168.1.5/24");
         assert_eq!(settings.gateway6, Some("fe80::1".parse().unwrap()));
-        assert_eq!(settings.dns.len(), 2);
+        assert_eq!((settings.dns.len(), settings.mtu), (2, Some(1480)));
         assert_eq!((settings.buffers, settings.receive_buffer, settings.send_buffer), (2 << 20, 16 << 10, 20_000));
     }
 
@@ -246,6 +252,9 @@ mod tests {
             ("address6", "::/64"),
             ("dns.0", "example.org"),
             ("hostname", "a b"),
+            ("mtu", "1279"),
+            ("mtu", "9001"),
+            ("mtu", "1.5 KiB"),
             ("connections", "0"),
             ("buffers", "1 TiB"),
             ("send-buffer", "99999999999999999999"),

@@ -7,12 +7,15 @@ mod handover;
 
 use crate::addresses::Addresses;
 use crate::datagrams::Datagrams;
+use crate::echo;
+use crate::extensions::{Extensions, Outcome};
 use crate::journal::{Journal, Level};
 use crate::link::{Card, Link};
 use crate::names::Names;
 use crate::neighbours::{Neighbours, is_answer};
 use crate::outgoing::LARGEST;
 use crate::packet::{self, Packet, Segment};
+use crate::paths::TooBig;
 use crate::random::{Random, Seed};
 use crate::restraint::Restraint;
 use crate::settings::Settings;
@@ -36,6 +39,7 @@ pub struct Stack {
     names: Names,
     journal: Journal,
     neighbours: Neighbours,
+    extensions: Extensions,
     /// Another instance has taken over, and this one finishes what is open.
     left: bool,
     /// Another instance has something open.
@@ -84,6 +88,7 @@ impl Stack {
             names: Names::default(),
             journal: Journal::default(),
             neighbours: Neighbours::default(),
+            extensions: Extensions::default(),
             left: false,
             shared: false,
             errors: Restraint::default(),
@@ -150,17 +155,33 @@ impl Stack {
     #[inline(never)]
     fn other(&mut self, now: u64, frame: &[u8], group: bool, packet: Packet) {
         let Stack { link, tcp, datagrams, addresses, neighbours, counters, errors, others_at, group_query, .. } = self;
+        // It says which connection it is about.
+        if let Packet::TooBig(message) = packet {
+            match TooBig::read(frame, message) {
+                Some(too_big) => tcp.too_big(now, &too_big, link),
+                None => counters.ignored += 1,
+            }
+            return;
+        }
         let is_for_other = match packet {
+            Packet::Extended => false,
             Packet::Udp { port, .. } => (self.left || self.shared) && !datagrams.is_bound(port),
             Packet::Neighbour => self.left && !is_answer(frame),
             _ => self.left,
         };
-        if is_for_other || packet::to_stranger(frame, |address| link.owns(address)) {
+        // Neighbours who have this machine's address are to be heard of.
+        let is_impossible = |source| link.is_impossible(source) || packet != Packet::Neighbour && link.owns(source);
+        let is_impossible = packet::source(frame).is_some_and(is_impossible);
+        if is_for_other || is_impossible || packet::to_stranger(frame, |address| link.owns(address)) {
             counters.ignored += 1;
             return;
         }
+        if packet == Packet::Extended {
+            return self.extended(now, frame, group);
+        }
         *others_at = 0;
         match packet {
+            Packet::Echo(message) => counters.ignored += u64::from(!echo::answer(frame, message, link)),
             Packet::RouterAdvertisement(message) => addresses.advertisement(now, frame, message),
             // One answer per batch of frames is enough for any number of questions.
             Packet::GroupQuery => *group_query = true,
@@ -178,7 +199,26 @@ impl Stack {
             Packet::Udp { port, .. } if !datagrams.is_bound(port) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Other if !packet::is_icmp(frame) && !errors.allows(now) => counters.unanswered += 1,
             Packet::Udp { .. } | Packet::Other => datagrams.receive(now, frame, link),
-            Packet::Tcp(_) | Packet::Drop(_) => counters.ignored += 1,
+            Packet::Tcp(_) | Packet::TooBig(_) | Packet::Extended | Packet::Drop(_) => counters.ignored += 1,
+        }
+    }
+
+    /// Takes an IPv6 packet that has extension headers.
+    fn extended(&mut self, now: u64, frame: &[u8], group: bool) {
+        match self.extensions.take(now, frame) {
+            Outcome::Plain { frame, fragmented } => match Packet::classify(&frame) {
+                Packet::Tcp(segment) if !group => self.tcp.receive(now, &frame, &segment, &mut self.link),
+                // RFC 6980: too easily forged.
+                Packet::Neighbour | Packet::RouterAdvertisement(_) if fragmented => self.counters.ignored += 1,
+                packet => self.other(now, &frame, group, packet),
+            },
+            Outcome::Dropped(Some(problem)) if self.errors.allows(now) => {
+                echo::complain(frame, problem, &mut self.link)
+            }
+            Outcome::Dropped(problem) => {
+                self.counters.ignored += 1;
+                self.counters.unanswered += u64::from(problem.is_some());
+            }
         }
     }
 
@@ -220,12 +260,18 @@ impl Stack {
     #[cold]
     #[inline(never)]
     fn step_others(&mut self, now: u64) {
-        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, .. } = self;
+        let Stack { link, random, addresses, datagrams, tcp, udp, names, journal, neighbours, .. } = self;
         if core::mem::take(&mut self.group_query) {
             addresses.report_groups(link);
         }
         datagrams.transmit(now, link);
+        let mtu = link.card.mtu;
         if addresses.step(now, link, datagrams, journal) {
+            if link.card.mtu != mtu {
+                // smoltcp has begun anew, and knows nobody.
+                let known = neighbours.all().to_vec();
+                neighbours.inherit(now, &known, link);
+            }
             tcp.network_changed(link);
             names.network_changed();
         }

@@ -24,6 +24,8 @@ struct Server {
     hostname: Option<Vec<u8>>,
     silent: bool,
     router: Ipv4Address,
+    mtu: Option<u16>,
+    asked_for: Vec<u8>,
 }
 
 impl Server {
@@ -32,7 +34,15 @@ impl Server {
         let mut socket = udp::Socket::new(buffer(), buffer());
         socket.bind(67).unwrap();
         let handle = world.host.sockets.add(socket);
-        Server { handle, seen: Vec::new(), hostname: None, silent: false, router: Ipv4Address::new(10, 0, 0, 1) }
+        Server {
+            handle,
+            seen: Vec::new(),
+            hostname: None,
+            silent: false,
+            router: Ipv4Address::new(10, 0, 0, 1),
+            mtu: None,
+            asked_for: Vec::new(),
+        }
     }
 
     fn serve(&mut self, world: &mut World) {
@@ -42,11 +52,14 @@ impl Server {
             let packet = DhcpPacket::new_checked(&message[..]).unwrap();
             let asked = DhcpRepr::parse(&packet).unwrap();
             self.seen.push(asked.message_type);
+            self.asked_for = asked.parameter_request_list.unwrap_or_default().to_vec();
             self.hostname = packet.options().find(|option| option.kind == 12).map(|option| option.data.to_vec());
             if self.silent {
                 continue;
             }
             let dns = heapless_servers();
+            let mtu = self.mtu.map(u16::to_be_bytes);
+            let options = mtu.as_ref().map(|data| [DhcpOption { kind: 26, data }]);
             let reply = DhcpRepr {
                 message_type: match asked.message_type {
                     DhcpMessageType::Discover => DhcpMessageType::Offer,
@@ -63,6 +76,7 @@ impl Server {
                 client_identifier: None,
                 parameter_request_list: None,
                 max_size: None,
+                additional_options: options.as_ref().map_or(&[], |options| &options[..]),
                 ..asked
             };
             let mut bytes = vec![0; reply.buffer_len()];
@@ -317,4 +331,175 @@ fn connections_wait_for_the_neighbour_and_go_on_when_it_answers() {
     assert!(world.run(10, |world| world.host.tcp(handle).may_send()));
     // Not a second later, when smoltcp would look again by itself.
     assert!(world.now - began < SECOND / 2);
+}
+
+/// N3: DHCP's option 26 (RFC 2132 section 5.1).
+#[test]
+fn the_mtu_of_a_lease() {
+    for (mtu, size) in [(None, 1460), (Some(1480u16), 1440), (Some(576), 1240), (Some(9000), 1460)] {
+        let mut world = automatic();
+        let mut server = Server::new(&mut world);
+        server.mtu = mtu;
+        world.listen(80);
+        world.run(10, |world| {
+            server.serve(world);
+            false
+        });
+        assert!(server.asked_for.contains(&26), "{:?}", server.asked_for);
+        world.sent.clear();
+        world.connection("10.0.0.50", 80);
+        let sizes: Vec<u16> = world.sent.iter().filter_map(|f| frames::read_tcp(f)).filter_map(|s| s.size).collect();
+        assert_eq!(sizes, [size], "{mtu:?}");
+    }
+}
+
+/// N6: RFC 1122 section 2.3.2.2, RFC 4861 section 7.2.2. Nobody is asked for a card before.
+#[test]
+fn the_first_echo_request_of_each_neighbour_is_answered() {
+    for (from, to, request) in [
+        (0, STACK4, &b"\x08\0\0\0\0\x01\0\x02payload"[..]),
+        (0, STACK6, b"\x80\0\0\0\0\x01\0\x02payload"),
+        (0, "ff02::1", b"\x80\0\0\0\0\x01\0\x02payload"),
+        // from beyond the router
+        (1, STACK4, b"\x08\0\0\0\0\x01\0\x02payload"),
+    ] {
+        let four = to == STACK4;
+        let mut world = World::new(Quality::CLEAN, 1);
+        world.pass(1);
+        for round in 0..3 {
+            // Many at once, and one each 70 seconds.
+            for n in 0..20 {
+                let from = match (four, from) {
+                    (true, 0) => format!("10.0.0.{}", 100 + n),
+                    (true, _) => format!("192.0.2.{}", 100 + n),
+                    _ => format!("fd00::{}", 100 + n),
+                };
+                let frame = if four { frames::icmp4(&from, to, request) } else { frames::icmp6(&from, to, request) };
+                world.to_stack.send(world.now, &frame);
+            }
+            world.sent.clear();
+            world.pass(1);
+            let (answers4, answers6) = echoes(&world);
+            assert_eq!(answers4 + answers6, 20, "{to}, round {round}");
+            assert!(world.sent.iter().all(|frame| frame[..6] == CARD), "the card that asked");
+            assert!(world.sent.iter().all(|frame| read_echo(frame)), "checksums");
+            world.pass(70);
+        }
+    }
+}
+
+/// Whether the checksums of an echo reply are right.
+fn read_echo(frame: &[u8]) -> bool {
+    if frame[12..14] == [8, 0] {
+        let ip = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+        ip.verify_checksum() && Icmpv4Packet::new_checked(ip.payload()).unwrap().verify_checksum()
+    } else {
+        let ip = Ipv6Packet::new_checked(&frame[14..]).unwrap();
+        Icmpv6Packet::new_checked(ip.payload()).unwrap().verify_checksum(&ip.src_addr(), &ip.dst_addr())
+    }
+}
+
+/// N6: the same for a port that nobody listens on.
+#[test]
+fn the_first_segment_of_each_neighbour_to_a_closed_port_is_answered() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.pass(1);
+    for n in 0..20 {
+        let (from, to) = ((&*format!("10.0.0.{}", 100 + n), 5000), (STACK4, 81));
+        let syn = frames::Tcp { from, to, control: TcpControl::Syn, sequence: 7, acknowledge: None, payload: b"" };
+        world.to_stack.send(world.now, &frames::tcp(&syn));
+    }
+    world.pass(1);
+    let resets = world.sent.iter().filter_map(|frame| frames::read_tcp(frame));
+    let resets = resets.filter(|seen| seen.control == TcpControl::Rst && seen.acknowledge == Some(8));
+    assert_eq!(resets.count(), 20);
+}
+
+/// RFC 1122 section 3.2.1.3: nobody has these addresses, and no answer goes to them.
+#[test]
+fn packets_from_impossible_sources_are_dropped() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.listen(80);
+    world.pass(1);
+    world.sent.clear();
+    for from in ["127.0.0.1", "224.0.0.1", "255.255.255.255", "10.0.0.255", STACK4, "::1", "ff02::1", STACK6] {
+        let six = from.contains(':');
+        let to = if six { STACK6 } else { STACK4 };
+        let echo = if six { frames::icmp6 } else { frames::icmp4 };
+        let request: &[u8] = if six { b"\x80\0\0\0\0\x01\0\x02payload" } else { b"\x08\0\0\0\0\x01\0\x02payload" };
+        world.to_stack.send(world.now, &echo(from, to, request));
+        world.to_stack.send(world.now, &frames::udp((from, 5), (to, 6), b"x"));
+        for port in [80, 81] {
+            let (from, to) = ((from, 5000), (to, port));
+            let syn = frames::Tcp { from, to, control: TcpControl::Syn, sequence: 7, acknowledge: None, payload: b"" };
+            world.to_stack.send(world.now, &frames::tcp(&syn));
+        }
+        world.pass(1);
+        assert_eq!((world.sent.len(), world.stack.connections()), (0, 0), "{from}");
+    }
+}
+
+/// An IPv6 frame of the host's with what stands between the header and the payload, and what that payload is.
+fn extended(first: u8, headers: &[u8], plain: &[u8]) -> Vec<u8> {
+    let mut frame = [&plain[..54], headers, &plain[54..]].concat();
+    let length = (frame.len() - 54) as u16;
+    frame[18..20].copy_from_slice(&length.to_be_bytes());
+    frame[20] = first;
+    frame
+}
+
+/// RFC 8200 section 4.
+#[test]
+fn ipv6_packets_with_extension_headers_and_in_fragments_are_taken() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.listen(80);
+    world.pass(1);
+    world.sent.clear();
+    let echo = frames::icmp6(HOST6, STACK6, b"\x80\0\0\0\0\x01\0\x02payload");
+    // destination options; routing with nowhere left to go; the only fragment of its datagram
+    for (first, header) in
+        [(60, [58, 0, 1, 4, 0, 0, 0, 0]), (43, [58, 0, 2, 0, 0, 0, 0, 0]), (44, [58, 0, 0, 0, 0, 0, 0, 9])]
+    {
+        world.to_stack.send(world.now, &extended(first, &header, &echo));
+    }
+    // two fragments, the second first
+    let head = &echo[..54];
+    world.to_stack.send(world.now, &extended(44, &[58, 0, 0, 8, 0, 0, 0, 7], &[head, &echo[62..]].concat()));
+    world.pass(1);
+    assert_eq!(echoes(&world), (0, 3));
+    world.to_stack.send(world.now, &extended(44, &[58, 0, 0, 1, 0, 0, 0, 7], &echo[..62]));
+    world.pass(1);
+    assert_eq!(echoes(&world), (0, 4));
+    // A connection.
+    let syn = frames::Tcp {
+        from: (HOST6, 5000),
+        to: (STACK6, 80),
+        control: TcpControl::Syn,
+        sequence: 7,
+        acknowledge: None,
+        payload: b"",
+    };
+    world.to_stack.send(world.now, &extended(60, &[6, 0, 1, 4, 0, 0, 0, 0], &frames::tcp(&syn)));
+    world.pass(1);
+    let answers = world.sent.iter().filter_map(|frame| frames::read_tcp(frame));
+    assert_eq!(answers.filter(|seen| seen.control == TcpControl::Syn && seen.acknowledge == Some(8)).count(), 1);
+    // An option that its sender wants to hear of if nobody knows it: the packet comes back.
+    world.sent.clear();
+    let option = extended(60, &[58, 0, 0xbe, 4, 0, 0, 0, 0], &echo);
+    world.to_stack.send(world.now, &option);
+    world.pass(1);
+    let [problem] = &world.sent[..] else { panic!("{:?}", world.sent) };
+    assert_eq!((problem[54..56].to_vec(), problem[58..62].to_vec()), (vec![4, 2], vec![0, 0, 0, 42]));
+    assert_eq!(problem[62..], option[14..]);
+    assert!(read_echo(problem));
+    // RFC 6980: who asks for a neighbour in fragments is up to something.
+    world.sent.clear();
+    let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];
+    let solicit = frames::icmp6(HOST6, "ff02::1:ff00:2", &solicit.concat());
+    world.to_stack.send(world.now, &extended(44, &[58, 0, 0, 0, 0, 0, 0, 5], &solicit));
+    world.pass(1);
+    assert_eq!(world.sent.len(), 0);
+    world.to_stack.send(world.now, &extended(60, &[58, 0, 1, 4, 0, 0, 0, 0], &solicit));
+    world.pass(1);
+    assert_eq!(world.sent.len(), 1);
 }

@@ -78,6 +78,7 @@ fn at_any_setting() {
     stuck(16 * MIB, &[("connections", "64")], 20, 200, 90);
 }
 
+/// N8
 #[test]
 fn a_flood_of_syns_does_not_keep_those_away_who_are_far() {
     for backlog in [16, 128] {

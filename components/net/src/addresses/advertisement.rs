@@ -5,6 +5,7 @@ use core::net::Ipv6Addr;
 const HEADER: usize = 16;
 
 const PREFIX_INFORMATION: u8 = 3;
+const MTU: u8 = 5;
 const RECURSIVE_DNS: u8 = 25;
 
 /// More of either are not looked at.
@@ -15,6 +16,8 @@ const MAX_SERVERS: usize = 3;
 pub struct Advertisement {
     /// seconds that the sender is a default router; 0: it is none
     pub router_lifetime: u16,
+    /// bytes of the largest packet on this link
+    pub mtu: Option<u32>,
     pub prefixes: Vec<Prefix>,
     pub dns: Vec<Server>,
 }
@@ -54,6 +57,8 @@ impl Advertisement {
             let (option, rest) = options.split_at_checked(length)?;
             match option[0] {
                 PREFIX_INFORMATION => advertisement.prefixes.extend(prefix(option)),
+                // RFC 4861 section 4.6.4.
+                MTU => advertisement.mtu = Some(u32_at(option, 4)),
                 RECURSIVE_DNS => servers(option, &mut advertisement.dns),
                 _ => {}
             }
@@ -121,11 +126,12 @@ mod tests {
         let mut dns = vec![25, 3, 0, 0, 0, 0, 0, 60];
         dns.extend_from_slice(&"2001:db8::53".parse::<Ipv6Addr>().unwrap().octets());
         let advertisement =
-            Advertisement::read(&message(&[&prefix_option(64, 0xc0, "2001:db8::"), &dns, &[1, 1, 2, 0, 0, 0, 0, 1]]));
+            Advertisement::read(&message(&[&prefix_option(64, 0xc0, "2001:db8::"), &dns, &[5, 1, 0, 0, 0, 0, 5, 200]]));
         assert_eq!(
             advertisement,
             Some(Advertisement {
                 router_lifetime: 1800,
+                mtu: Some(1480),
                 prefixes: vec![Prefix { prefix: "2001:db8::".parse().unwrap(), on_link: true, valid: 256 }],
                 dns: vec![Server { address: "2001:db8::53".parse().unwrap(), lifetime: 60 }],
             })

@@ -22,6 +22,8 @@ struct Network4 {
     address: Option<Ipv4Cidr>,
     gateway: Option<Ipv4Addr>,
     dns: Vec<Ipv4Addr>,
+    /// bytes of the largest packet
+    mtu: Option<u16>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ struct Network6 {
     addresses: Vec<Ipv6Cidr>,
     gateway: Option<Ipv6Addr>,
     dns: Vec<Ipv6Addr>,
+    /// bytes of the largest packet
+    mtu: Option<u16>,
 }
 
 pub struct Addresses {
@@ -37,6 +41,10 @@ pub struct Addresses {
     link_local: Ipv6Cidr,
     /// name servers of the settings
     dns: Vec<IpAddr>,
+    /// of the settings, in bytes
+    mtu: Option<u16>,
+    /// bytes of the largest packet that the card takes
+    card_mtu: u16,
     four: Network4,
     six: Network6,
 }
@@ -51,11 +59,13 @@ impl Addresses {
             routers,
             link_local,
             dns: settings.dns.clone(),
-            four: Network4 { address: settings.address, gateway: settings.gateway, dns: Vec::new() },
+            mtu: settings.mtu,
+            card_mtu: link.card.mtu,
+            four: Network4 { address: settings.address, gateway: settings.gateway, ..Network4::default() },
             six: Network6 {
                 addresses: settings.address6.into_iter().collect(),
                 gateway: settings.gateway6,
-                dns: Vec::new(),
+                ..Network6::default()
             },
         };
         addresses.apply(link);
@@ -99,12 +109,23 @@ impl Addresses {
             }
             self.six = six;
         }
+        let before = link.card.mtu;
         self.apply(link);
+        if link.card.mtu != before {
+            journal.write(Level::Info, format_args!("packets have at most {} bytes", link.card.mtu));
+        }
         datagrams.touch();
         true
     }
 
+    /// Bytes of the largest packet on this link.
+    fn mtu(&self) -> u16 {
+        let said = [self.four.mtu, self.six.mtu].into_iter().flatten().min();
+        self.mtu.or(said).unwrap_or(self.card_mtu).min(self.card_mtu)
+    }
+
     fn apply(&self, link: &mut Link) {
+        link.set_mtu(self.mtu());
         let four = self.four.address.into_iter().map(IpCidr::Ipv4);
         let six = self.six.addresses.iter().copied().chain([self.link_local]).map(IpCidr::Ipv6);
         let wanted: Vec<IpCidr> = four.chain(six).collect();
@@ -162,6 +183,7 @@ impl Addresses {
 
     /// Leaves to another instance what was not set. This one keeps its addresses, and neither prolongs nor gains any.
     pub fn leave(&mut self, heritage: &mut Heritage, datagrams: &mut Datagrams) {
+        heritage.mtu4 = self.four.mtu;
         heritage.lease = self.dhcp.take().and_then(|dhcp| dhcp.leave(&self.four, datagrams));
         if let Some(routers) = self.routers.take() {
             routers.leave(heritage);
@@ -171,7 +193,7 @@ impl Addresses {
     /// Goes on with what another instance left, as far as it is not set.
     pub fn inherit(&mut self, now: u64, heritage: &Heritage, link: &mut Link) {
         if let (Some(dhcp), Some(lease)) = (&mut self.dhcp, &heritage.lease)
-            && let Some(network) = dhcp.inherit(now, lease)
+            && let Some(network) = dhcp.inherit(now, lease, heritage.mtu4)
         {
             self.four = network;
         }

@@ -7,6 +7,7 @@ use super::Network6;
 use super::advertisement::{Advertisement, Prefix, Server};
 use crate::heritage::Heritage;
 use crate::link::Link;
+use crate::paths::LEAST6;
 use core::net::Ipv6Addr;
 use core::ops::Range;
 use smoltcp::phy::ChecksumCapabilities;
@@ -42,6 +43,7 @@ pub struct Routers {
     routers: Vec<Timed<Ipv6Addr>>,
     prefixes: Vec<Timed<Prefix>>,
     dns: Vec<Timed<Ipv6Addr>>,
+    mtu: Option<u16>,
     changed: bool,
     /// when to solicit next; never, once a router has answered
     solicit_at: u64,
@@ -69,6 +71,7 @@ impl Routers {
             routers: Vec::new(),
             prefixes: Vec::new(),
             dns: Vec::new(),
+            mtu: None,
             changed: false,
             solicit_at: now,
             interval: FIRST_INTERVAL,
@@ -92,6 +95,10 @@ impl Routers {
         }
         for server in advertisement.dns {
             self.server(server, now);
+        }
+        // RFC 4861 section 6.3.4. One that is too small for IPv6 is nonsense.
+        if let Some(mtu) = advertisement.mtu.and_then(|mtu| u16::try_from(mtu).ok()).filter(|mtu| *mtu >= LEAST6) {
+            self.changed |= self.mtu.replace(mtu) != Some(mtu);
         }
         if advertisement.router_lifetime > 0 {
             self.solicit_at = u64::MAX;
@@ -142,6 +149,7 @@ impl Routers {
         heritage.routers = self.routers.iter().map(|router| (router.what, router.expires)).collect();
         let prefix = |prefix: &Timed<Prefix>| (prefix.what.prefix, prefix.what.on_link, prefix.expires);
         heritage.prefixes = self.prefixes.iter().map(prefix).collect();
+        heritage.mtu6 = self.mtu;
         heritage.servers = self.dns.iter().map(|server| (server.what, server.expires)).collect();
     }
 
@@ -163,6 +171,7 @@ impl Routers {
                 update(&mut self.dns, MAX_SERVERS, Timed { what: *server, expires: *expires }, now, |a, b| a == b);
             }
         }
+        self.mtu = heritage.mtu6;
         if !self.routers.is_empty() {
             self.solicit_at = u64::MAX;
         }
@@ -180,6 +189,7 @@ impl Routers {
             addresses: self.prefixes.iter().map(address).collect(),
             gateway: self.routers.first().map(|router| router.what),
             dns: self.dns.iter().map(|server| server.what).collect(),
+            mtu: self.mtu,
         }
     }
 

@@ -3,11 +3,13 @@
 //! smoltcp looks at every socket of a set for each packet and each poll, so a set of one is what makes the work per
 //! segment independent of how many connections there are.
 
-use super::outbound::Outbound;
+use super::outbound::{Outbound, PATIENCE};
+use super::path::Path;
 use super::pool::{Pool, Rings};
 use super::start::SlowStart;
 use crate::link::SentSegment;
 use crate::packet::{Flow, Segment};
+use crate::paths::Paths;
 use crate::timers::{Deadline, NEVER};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -42,8 +44,10 @@ pub struct Connection {
     pub began: u64,
     /// When it last got on, or never if that is now; and the bytes since then, which are too few.
     progress: (u64, usize),
-    /// the highest sequence number that the remote side has acknowledged
-    heard: Option<u32>,
+    /// the sequence number of the remote side's first byte, once its SYN has been taken
+    first: Option<u32>,
+    /// bytes that the client has been given, modulo 2^32
+    taken: u32,
     /// The remote side has taken data.
     proven: bool,
     rings: Option<Rings>,
@@ -62,6 +66,22 @@ pub struct Connection {
     /// the acknowledgement number that covers the remote side's FIN
     fin_acknowledgement: Option<u32>,
     last_sent: Option<SentSegment>,
+    pub path: Path,
+}
+
+/// What is to be done with a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    Take,
+    /// To be taken as if it acknowledged this.
+    Acknowledging(u32),
+    /// To be answered with an acknowledgement of what has been received, if there was none of these within a second:
+    /// whoever sent it may not be the remote side. smoltcp says so to an empty segment of these numbers.
+    Challenge {
+        sequence: u32,
+        acknowledged: u32,
+    },
+    Drop,
 }
 
 /// Which of the table's lists a connection is in, and why.
@@ -94,7 +114,8 @@ impl Connection {
             origin,
             began: 0,
             progress: (now, 0),
-            heard: None,
+            first: None,
+            taken: 0,
             proven: false,
             rings: Some(rings),
             keep_alive,
@@ -107,6 +128,7 @@ impl Connection {
             receive_credit: INITIAL_CREDIT,
             fin_acknowledgement: None,
             last_sent: None,
+            path: Path::new(&flow),
         }
     }
 
@@ -209,18 +231,74 @@ impl Connection {
         }
     }
 
-    /// The acknowledgement to read in place of a segment's own, if that is an old one and the segment has data: those
-    /// are to be taken (RFC 9293 section 3.10.7.4), which smoltcp does not.
+    /// The remote side's SYN had this sequence number.
+    pub fn synchronized(&mut self, sequence: u32) {
+        self.first = Some(sequence.wrapping_add(1));
+    }
+
+    /// What to do with a segment (RFC 9293 section 3.10.7.4, RFC 5961 sections 3 to 5): smoltcp takes any reset within
+    /// the window, ignores a SYN, and drops data with an acknowledgement that is old.
     #[inline]
-    pub fn outdated(&self, segment: &Segment) -> Option<u32> {
-        /// As much as a window may be here (RFC 5961 section 5.2).
+    pub fn judge(&mut self, segment: &Segment) -> Judgement {
+        let acknowledged = segment.acknowledged.wrapping_sub(self.outbound.unacknowledged());
+        let sent = self.last_sent.map_or(0, |last| last.next.wrapping_sub(self.outbound.unacknowledged()));
+        if segment.is_acknowledgement() && acknowledged <= sent {
+            return Judgement::Take;
+        }
+        self.judge_closely(segment)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn judge_closely(&mut self, segment: &Segment) -> Judgement {
+        /// How old an acknowledgement may be: as much as a window may be here (RFC 5961 section 5.2).
         const WINDOW: u32 = 1 << 20;
-        let old = |heard: &u32| (1..=WINDOW).contains(&heard.wrapping_sub(segment.acknowledged));
-        self.heard.filter(|heard| segment.payload() > 0 && old(heard))
+        let state = self.state();
+        let Some(sent) = self.highest().filter(|_| state != State::Closed) else { return Judgement::Take };
+        let Some(first) = self.first else {
+            // smoltcp takes a SYN for an answer if it acknowledges nothing, or this one's.
+            if segment.opens() || segment.is_syn() && !segment.is_rst() && segment.acknowledged == sent {
+                self.synchronized(segment.sequence);
+            }
+            return Judgement::Take;
+        };
+        let socket = self.sockets.get::<Socket>(self.handle);
+        let (received, window) = (socket.recv_queue(), socket.recv_capacity() - socket.recv_queue());
+        let finished = u32::from(self.fin_acknowledgement.is_some());
+        let next = first.wrapping_add(self.taken).wrapping_add(received as u32).wrapping_add(finished);
+        let fin_is_acknowledged = matches!(state, State::FinWait2 | State::TimeWait);
+        let least = match self.announced {
+            true => self.outbound.unacknowledged().wrapping_add(fin_is_acknowledged.into()),
+            false => sent,
+        };
+        let challenge = Judgement::Challenge { sequence: next.wrapping_sub(1), acknowledged: least };
+        if segment.is_rst() {
+            return match segment.sequence.wrapping_sub(next) as usize {
+                0 => Judgement::Take,
+                ahead if ahead < window => challenge,
+                _ => Judgement::Drop,
+            };
+        }
+        if segment.is_syn() {
+            // The first one may come twice while it is being answered.
+            let again = !self.announced && segment.opens() && segment.sequence.wrapping_add(1) == first;
+            return if again { Judgement::Drop } else { challenge };
+        }
+        if !segment.is_acknowledgement() {
+            return Judgement::Drop;
+        }
+        let (new, old) = (segment.acknowledged.wrapping_sub(least), least.wrapping_sub(segment.acknowledged));
+        match () {
+            // Whoever is not through with the handshake is reset by smoltcp.
+            () if !self.announced || new <= sent.wrapping_sub(least) => Judgement::Take,
+            () if old > WINDOW => challenge,
+            () if segment.payload() > 0 || segment.is_fin() => Judgement::Acknowledging(least),
+            () => Judgement::Drop,
+        }
     }
 
     /// What a received segment has changed. True if there is nothing to transmit for it now.
-    pub fn received(&mut self, now: u64, segment: &Segment, answered: Option<SentSegment>) -> bool {
+    pub fn received(&mut self, now: u64, segment: &Segment, answered: Option<SentSegment>, paths: &mut Paths) -> bool {
         if segment.is_fin()
             && self.fin_acknowledgement.is_none()
             && matches!(self.state(), State::CloseWait | State::Closing | State::LastAck | State::TimeWait)
@@ -229,15 +307,16 @@ impl Connection {
         }
         let acknowledged = self.outbound.observe(self.sockets.get::<Socket>(self.handle));
         self.proven |= acknowledged > 0;
-        let newer = |heard: u32| (segment.acknowledged.wrapping_sub(heard) as i32) > 0;
-        if acknowledged > 0 && self.heard.is_none_or(newer) {
-            self.heard = Some(segment.acknowledged);
+        if acknowledged > 0
+            && let Some(mtu) = self.path.acknowledged(self.outbound.unacknowledged())
+        {
+            paths.learn(now, self.flow.remote, mtu);
         }
         self.progress.1 += acknowledged + segment.payload();
         if self.progress.1 >= PORTION || acknowledged > 0 && !self.outbound.is_pending() {
             self.progress = (now, 0);
         }
-        self.sent(answered);
+        self.sent(now, answered);
         self.is_calm(segment)
     }
 
@@ -255,20 +334,43 @@ impl Connection {
     }
 
     /// What has been transmitted.
-    pub fn sent(&mut self, segment: Option<SentSegment>) {
+    pub fn sent(&mut self, now: u64, segment: Option<SentSegment>) {
         let Some(segment) = segment else { return };
         let again = self.last_sent.is_some_and(|last| (segment.next.wrapping_sub(last.next) as i32) <= 0);
-        if again && segment.sequence != segment.next && self.outbound.sent_again() {
-            let socket = self.socket();
-            // It may have one already, which knows of the loss.
-            if socket.congestion_control() == SlowStart::CONGESTION_CONTROL {
-                socket.set_congestion_control(SlowStart::AFTER_LOSS);
+        if segment.sequence != segment.next {
+            match again {
+                true => self.sent_again(now, &segment),
+                false => self.path.sent(&segment),
             }
         }
         match &mut self.last_sent {
             Some(last) if again => last.acknowledged = segment.acknowledged,
             last => *last = Some(segment),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn sent_again(&mut self, now: u64, segment: &SentSegment) {
+        // A keep-alive probe says nothing.
+        if !self.outbound.is_in_flight() {
+            return;
+        }
+        let waited = now.saturating_sub(self.progress.0) >= PATIENCE;
+        self.path.sent_again(segment, self.outbound.unacknowledged(), waited);
+        let first = self.outbound.lost();
+        let socket = self.socket();
+        // It may have one already, which knows of the loss.
+        if first && socket.congestion_control() == SlowStart::CONGESTION_CONTROL {
+            socket.set_congestion_control(SlowStart::AFTER_LOSS);
+        }
+    }
+
+    /// Whether the byte of this sequence number has been sent and not acknowledged.
+    pub fn has_in_flight(&self, sequence: u32) -> bool {
+        let unacknowledged = self.outbound.unacknowledged();
+        let sent = self.highest().map_or(0, |highest| highest.wrapping_sub(unacknowledged));
+        self.announced && self.outbound.is_in_flight() && sequence.wrapping_sub(unacknowledged) < sent
     }
 
     /// The highest sequence number sent so far.
@@ -334,7 +436,7 @@ impl Connection {
 
     /// Received data, as far as there is credit.
     fn deliver(&mut self, events: &mut Batch) {
-        let Connection { sockets, handle, receive_credit, number, .. } = self;
+        let Connection { sockets, handle, receive_credit, number, taken: total, .. } = self;
         let socket = sockets.get_mut::<Socket>(*handle);
         while *receive_credit > 0 && socket.can_recv() {
             let taken = socket.recv(|data| {
@@ -343,7 +445,10 @@ impl Connection {
                 (data.len(), data.len())
             });
             match taken {
-                Ok(taken) if taken > 0 => *receive_credit -= taken as u32,
+                Ok(taken) if taken > 0 => {
+                    *receive_credit -= taken as u32;
+                    *total = total.wrapping_add(taken as u32);
+                }
                 _ => break,
             }
         }

@@ -83,11 +83,13 @@ pub(super) fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -
     if connection.is_frozen(state) {
         return (NEVER, true);
     }
+    link.sent.limit = connection.path.limit;
     if connection.outbound.may_repeat(now) {
-        repeat(connection, now, link);
+        repeat(connection, now, now, link);
     }
     let filled = connection.outbound.was_filled();
     if connection.marks.calm && !filled {
+        link.sent.limit = usize::MAX;
         // smoltcp acknowledges after as long.
         return (now + RETRY, true);
     }
@@ -113,34 +115,59 @@ pub(super) fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -
             idle += 1;
             continue;
         }
-        connection.sent(link.sent.segment);
+        connection.sent(now, link.sent.segment);
         if link.sent.segment.is_some_and(|segment| connection.outbound.ends_with(&segment)) {
             // smoltcp's timers are no shorter than this. Mostly something happens before, and they are never asked.
             break now + RETRY;
         }
     };
-    link.sent.highest = None;
+    (link.sent.highest, link.sent.limit) = (None, usize::MAX);
     if state != State::Closed && connection.state() == State::Closed {
         lost(connection, link);
     }
     (at, idle == 0)
 }
 
-/// Lets smoltcp send again what was lost, if it is time to.
+/// Lets smoltcp send again what was lost, if it is time to by a clock that says `as_if`.
 ///
 /// It begins with all that is in the ring, as far as a congestion window does not forbid, and may be (RFC 5681 section
 /// 3.1: one segment). Before the first loss there is none. So there is one from before smoltcp looks at its timer.
 #[cold]
 #[inline(never)]
-fn repeat(connection: &mut Connection, now: u64, link: &mut Link) {
-    connection.socket().set_congestion_control(SlowStart::AFTER_LOSS);
+fn repeat(connection: &mut Connection, now: u64, as_if: u64, link: &mut Link) {
+    if !connection.outbound.has_lost() {
+        connection.socket().set_congestion_control(SlowStart::AFTER_LOSS);
+    }
     link.sent.segment = None;
     link.sent.highest = connection.highest();
-    link.egress(now, &mut connection.sockets);
-    connection.sent(link.sent.segment);
+    link.egress(as_if, &mut connection.sockets);
+    connection.sent(now, link.sent.segment);
     if !connection.outbound.has_lost() {
         connection.socket().set_congestion_control(SlowStart::CONGESTION_CONTROL);
     }
+}
+
+/// Sends again at once what has not been acknowledged, since it cannot have arrived.
+///
+/// smoltcp does so when its timer says, so it is told that it is that late.
+pub(super) fn hasten(connection: &mut Connection, now: u64, link: &mut Link) {
+    /// An acknowledgement that is delayed comes before.
+    const ATTEMPTS: usize = 2;
+    let timeout = connection.socket().timeout();
+    connection.socket().set_timeout(None);
+    link.sent.limit = connection.path.limit;
+    for _ in 0..ATTEMPTS {
+        let at = link.poll_at(now, &connection.sockets);
+        if at == NEVER || !link.has_room() {
+            break;
+        }
+        repeat(connection, now, at.max(now), link);
+        if link.sent.segment.is_some_and(|segment| segment.sequence != segment.next) {
+            break;
+        }
+    }
+    (link.sent.highest, link.sent.limit) = (None, usize::MAX);
+    connection.socket().set_timeout(timeout);
 }
 
 /// smoltcp has closed the connection when it was polled.

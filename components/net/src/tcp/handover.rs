@@ -20,6 +20,7 @@ impl Tcp {
         self.promised_until = u64::MAX;
         heritage.listeners = self.listeners.leave();
         heritage.time_wait = self.time_wait.leave();
+        heritage.paths = self.paths.leave();
         let old = now.saturating_sub(YOUNG);
         for slot in self.table.select(|connection| connection.began >= old || connection.is_half_open()) {
             heritage.young.extend(self.table.get(slot).map(|connection| connection.flow));
@@ -37,6 +38,7 @@ impl Tcp {
             let _ = self.listeners.listen(NOBODY, *port, backlog, &self.peers);
         }
         self.time_wait.inherit(now, &heritage.time_wait);
+        self.paths.inherit(now, &heritage.paths);
         self.young = heritage.young.iter().take(self.table.limit()).copied().collect();
         self.promised_until = now.saturating_add(PROMISED);
     }

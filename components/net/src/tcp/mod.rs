@@ -8,6 +8,7 @@ mod handover;
 mod listeners;
 mod opening;
 mod outbound;
+mod path;
 mod pool;
 mod pressure;
 mod reply;
@@ -16,17 +17,17 @@ mod table;
 mod time_wait;
 
 use crate::checksum;
-use crate::link::Link;
+use crate::link::{Link, from_mapped};
 use crate::packet::{Flow, Segment};
+use crate::paths::{Paths, TooBig};
 use crate::random::Random;
 use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::timers::Timers;
-use connection::Connection;
+use connection::{Connection, Judgement};
 use cookies::Cookies;
 use listeners::Listeners;
 use pool::{Pool, Rings};
-use smoltcp::iface::SocketSet;
 use std::collections::{BTreeMap, BTreeSet};
 use table::Table;
 use time_wait::{TimeWait, Verdict};
@@ -47,6 +48,7 @@ pub struct Tcp {
     cookies: Cookies,
     timers: Timers,
     time_wait: TimeWait,
+    paths: Paths,
     /// connections that something has happened to, each once
     touched: Vec<u16>,
     /// connections whose peer had no room for their events
@@ -54,8 +56,6 @@ pub struct Tcp {
     /// connections that could not send, perhaps for want of a neighbour's address
     stalled: Vec<u16>,
     resets: Restraint,
-    /// for segments that belong to no connection
-    nobody: SocketSet<'static>,
     keep_alive: u64,
     beside: Beside,
     /// until when ports wait for the boxes that listened on them before
@@ -106,11 +106,11 @@ impl Tcp {
             cookies: Cookies::new(random),
             timers: Timers::default(),
             time_wait: TimeWait::new(random.hasher()),
+            paths: Paths::default(),
             touched: Vec::new(),
             held: Vec::new(),
             stalled: Vec::new(),
             resets: Restraint::default(),
-            nobody: SocketSet::new(Vec::new()),
             keep_alive: settings.keep_alive,
             beside: Beside::Nobody,
             promised_until: u64::MAX,
@@ -144,19 +144,45 @@ impl Tcp {
     #[inline]
     fn receive_known(&mut self, now: u64, slot: u16, frame: &[u8], segment: &Segment, link: &mut Link) {
         let Some(connection) = self.table.get(slot) else { return };
+        let judgement = connection.judge(segment);
         link.sent.segment = None;
         link.sent.highest = connection.highest();
-        match connection.outdated(segment) {
-            Some(heard) => link.ingress(now, &acknowledging(frame, segment, heard), &mut connection.sockets),
-            None => link.ingress(now, frame, &mut connection.sockets),
+        match judgement {
+            Judgement::Take => link.ingress(now, frame, &mut connection.sockets),
+            Judgement::Acknowledging(number) => {
+                link.ingress(now, &acknowledging(frame, segment, number), &mut connection.sockets);
+            }
+            Judgement::Challenge { sequence, acknowledged } => {
+                if let Some(probe) = reply::probe(frame, &segment.flow, sequence, acknowledged) {
+                    link.ingress(now, &probe, &mut connection.sockets);
+                }
+                connection.sent(now, link.sent.segment);
+            }
+            Judgement::Drop => {}
         }
         link.sent.highest = None;
-        let calm = connection.received(now, segment, link.sent.segment);
+        if matches!(judgement, Judgement::Challenge { .. } | Judgement::Drop) {
+            return;
+        }
+        let calm = connection.received(now, segment, link.sent.segment, &mut self.paths);
         if !core::mem::replace(&mut connection.marks.touched, true) {
             connection.marks.calm = calm;
             self.touched.push(slot);
         }
         connection.marks.calm &= calm;
+    }
+
+    /// A router could not pass on a segment. Whoever only says so does not know which are in flight.
+    #[cold]
+    #[inline(never)]
+    pub fn too_big(&mut self, now: u64, said: &TooBig, link: &mut Link) {
+        let slot = self.table.find(&said.flow);
+        let Some((slot, connection)) = slot.and_then(|slot| Some((slot, self.table.get(slot)?))) else { return };
+        if connection.has_in_flight(said.sequence) && connection.path.lower(said.mtu) {
+            self.paths.learn(now, said.flow.remote, said.mtu);
+            drive::hasten(connection, now, link);
+            self.touch(slot);
+        }
     }
 
     /// Whether an acknowledgement makes the one before it unnecessary.
@@ -175,7 +201,12 @@ impl Tcp {
     #[inline(never)]
     fn receive_unknown(&mut self, now: u64, frame: &[u8], segment: &Segment, link: &mut Link) {
         let flow = &segment.flow;
-        if !link.owns(flow.local) || link.owns(flow.remote) {
+        let remote = flow.remote;
+        if !link.owns(flow.local)
+            || link.owns(remote)
+            || link.is_impossible(remote)
+            || from_mapped(remote).is_unspecified()
+        {
             return;
         }
         match self.time_wait.judge(now, segment) {
@@ -195,12 +226,11 @@ impl Tcp {
             if self.is_for_other(now, segment) {
                 return;
             }
-            // smoltcp answers with a reset.
-            if !segment.is_rst() && !self.resets.allows(now) {
-                self.counters.unanswered += 1;
-                return;
+            match segment.is_rst() || !self.resets.allows(now) {
+                true => self.counters.unanswered += u64::from(!segment.is_rst()),
+                false => reply::reset(frame, segment, link),
             }
-            return link.ingress(now, frame, &mut self.nobody);
+            return;
         }
         self.accept(now, frame, segment, link);
     }

@@ -20,7 +20,7 @@ impl Tcp {
         let crowded = self.table.is_full();
         if !full && let Some(slot) = self.listen(now, flow) {
             let number = self.cookies.number(now, &flow);
-            return self.synchronize(now, slot, number, frame, link);
+            return self.synchronize(now, slot, number, frame, syn.sequence, link);
         }
         self.counters.overflowed += u64::from(full && !crowded);
         self.counters.exhausted += u64::from(full && crowded);
@@ -52,23 +52,26 @@ impl Tcp {
         }
         let Some(slot) = slot else { return false };
         let number = segment.acknowledged.wrapping_sub(1);
-        let Some(syn) = reply::opening(frame, &flow, segment.sequence.wrapping_sub(1), size) else { return false };
-        self.synchronize(now, slot, number, &syn, link);
+        let sequence = segment.sequence.wrapping_sub(1);
+        let Some(syn) = reply::opening(frame, &flow, sequence, size) else { return false };
+        self.synchronize(now, slot, number, &syn, sequence, link);
         let Some(connection) = self.table.get(slot) else { return true };
         // smoltcp must have answered the SYN to take what comes next; the remote side has that answer.
         let before = link.outgoing.len();
         link.sent.segment = None;
         if link.egress(now, &mut connection.sockets) && link.sent.segment.is_some() {
-            connection.sent(link.sent.segment);
+            connection.sent(now, link.sent.segment);
             link.outgoing.truncate(before);
         }
         self.receive_known(now, slot, frame, segment, link);
         true
     }
 
-    fn synchronize(&mut self, now: u64, slot: u16, number: u32, frame: &[u8], link: &mut Link) {
+    fn synchronize(&mut self, now: u64, slot: u16, number: u32, frame: &[u8], sequence: u32, link: &mut Link) {
         let Some(connection) = self.table.get(slot) else { return };
-        link.synchronize(now, number, frame, &mut connection.sockets);
+        connection.synchronized(sequence);
+        let limited = connection.path.size().and_then(|size| reply::limited(frame, &connection.flow, size));
+        link.synchronize(now, number, limited.as_deref().unwrap_or(frame), &mut connection.sockets);
         self.touch(slot);
     }
 
@@ -112,7 +115,11 @@ impl Tcp {
         let rings = more.and_then(|more| self.pool.open(more, small));
         let keep_alive = self.keep_alive;
         let slot = rings.and_then(|rings| {
-            let make = |number| Connection::new(number, flow, peer, origin, rings, keep_alive, now);
+            let make = |number| {
+                let mut connection = Connection::new(number, flow, peer, origin, rings, keep_alive, now);
+                self.paths.get(now, &flow.remote).map(|mtu| connection.path.lower(mtu));
+                connection
+            };
             let slot = self.timers.room_for(more?).then(|| self.table.insert(make)).flatten();
             if slot.is_none() {
                 self.pool.give_back(rings.total());

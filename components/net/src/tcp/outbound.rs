@@ -11,7 +11,7 @@ use wit::INITIAL_CREDIT;
 const PORTION: u32 = INITIAL_CREDIT / 4;
 
 /// Nanoseconds; smoltcp waits for an acknowledgement no shorter than a second.
-const PATIENCE: u64 = 990_000_000;
+pub const PATIENCE: u64 = 990_000_000;
 
 pub struct Outbound {
     /// what the ring has no room for
@@ -54,6 +54,12 @@ impl Outbound {
     /// The handshake is done, and the first byte will have this sequence number.
     pub fn begin(&mut self, sequence: u32) {
         self.end = sequence;
+    }
+
+    /// The sequence number of the first byte that has not been acknowledged.
+    #[inline]
+    pub fn unacknowledged(&self) -> u32 {
+        self.end.wrapping_sub(self.in_ring as u32)
     }
 
     /// Takes data from the client, and says how much: what is left there is no memory for. The error is why the
@@ -158,9 +164,14 @@ impl Outbound {
         !self.finishing && next == self.end
     }
 
-    /// A segment has been sent again. True if that is the first sign of loss; a keep-alive probe is none.
-    pub fn sent_again(&mut self) -> bool {
-        self.in_ring > 0 && self.start.lost()
+    /// A segment has been lost. True if that is the first one.
+    pub fn lost(&mut self) -> bool {
+        self.start.lost()
+    }
+
+    /// Whether there is something that may have been sent and was not acknowledged.
+    pub fn is_in_flight(&self) -> bool {
+        self.in_ring > 0
     }
 
     /// Whether smoltcp may be about to send everything again, after the first loss.

@@ -1,7 +1,7 @@
 //! Segments that are sent, or made up, without a socket.
 
 use crate::link::{Link, from_mapped};
-use crate::packet::{Flow, Segment};
+use crate::packet::{Flow, Packet, Segment};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr,
@@ -10,6 +10,8 @@ use smoltcp::wire::{
 
 const ETHERNET_HEADER: usize = 14;
 const HOP_LIMIT: u8 = 64;
+/// Of who does not say what segments it takes (RFC 9293 section 3.7.1).
+const UNSAID: u16 = 536;
 
 /// A segment from this machine, without data.
 fn segment(flow: &Flow, control: TcpControl, sequence: u32, acknowledged: Option<u32>) -> TcpRepr<'static> {
@@ -34,6 +36,12 @@ pub fn acknowledge(frame: &[u8], flow: &Flow, sequence: u32, acknowledged: u32, 
     answer(frame, flow, segment(flow, TcpControl::None, sequence, Some(acknowledged)), link);
 }
 
+/// Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1).
+pub fn reset(frame: &[u8], to: &Segment, link: &mut Link) {
+    let (sequence, acknowledged) = if to.acknowledges() { (to.acknowledged, None) } else { (0, Some(to.next())) };
+    answer(frame, &to.flow, segment(&to.flow, TcpControl::Rst, sequence, acknowledged), link);
+}
+
 /// Answers a SYN with one of this sequence number, of which nothing is remembered.
 pub fn synchronize(frame: &[u8], syn: &Segment, sequence: u32, window: u16, link: &mut Link) {
     let headers = if syn.flow.remote.to_ipv4_mapped().is_some() { 40 } else { 60 };
@@ -55,18 +63,32 @@ fn answer(frame: &[u8], flow: &Flow, tcp: TcpRepr<'_>, link: &mut Link) {
 
 /// The frame by which a remote machine might have opened a connection.
 pub fn opening(frame: &[u8], flow: &Flow, sequence: u32, size: u16) -> Option<Vec<u8>> {
+    from_remote(frame, flow, TcpRepr { max_seg_size: Some(size), ..segment(flow, TcpControl::Syn, sequence, None) })
+}
+
+/// An empty segment that a remote machine might have sent.
+pub fn probe(frame: &[u8], flow: &Flow, sequence: u32, acknowledged: u32) -> Option<Vec<u8>> {
+    from_remote(frame, flow, segment(flow, TcpControl::None, sequence, Some(acknowledged)))
+}
+
+fn from_remote(frame: &[u8], flow: &Flow, tcp: TcpRepr<'_>) -> Option<Vec<u8>> {
     let received = EthernetFrame::new_checked(frame).ok()?;
     let ends = (from_mapped(flow.remote), from_mapped(flow.local));
-    let tcp = TcpRepr {
-        src_port: flow.remote_port,
-        dst_port: flow.local_port,
-        max_seg_size: Some(size),
-        ..segment(flow, TcpControl::Syn, sequence, None)
-    };
+    let tcp = TcpRepr { src_port: flow.remote_port, dst_port: flow.local_port, ..tcp };
     let ip = IpRepr::new(ends.0, ends.1, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT);
     let mut buffer = vec![0; ETHERNET_HEADER + ip.buffer_len()];
     write(&mut buffer, (received.src_addr(), received.dst_addr()), ends, &ip, &tcp);
     Some(buffer)
+}
+
+/// A SYN as it would be if the remote side took no longer segments than this.
+pub fn limited(frame: &[u8], flow: &Flow, size: u16) -> Option<Vec<u8>> {
+    let Packet::Tcp(segment) = Packet::classify(frame) else { return None };
+    let packet = TcpPacket::new_checked(frame.get(segment.start..segment.end)?).ok()?;
+    let ends = (from_mapped(flow.remote), from_mapped(flow.local));
+    let tcp = TcpRepr::parse(&packet, &ends.0, &ends.1, &ChecksumCapabilities::ignored()).ok()?;
+    let said = tcp.max_seg_size.unwrap_or(UNSAID);
+    from_remote(frame, flow, TcpRepr { max_seg_size: Some(said.min(size)), ..tcp })
 }
 
 /// The maximum segment size that a segment says (RFC 9293 section 3.7.1).

@@ -131,21 +131,29 @@ pub struct Seen {
     pub payload: usize,
     pub window: u16,
     pub scale: Option<u8>,
+    /// the maximum segment size that it says
+    pub size: Option<u16>,
 }
 
-/// Reads a frame of the stack's as TCP over IPv4; its checksums must be right.
+/// Reads a frame of the stack's as TCP; its checksums must be right.
 pub fn read_tcp(frame: &[u8]) -> Option<Seen> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
-    if frame.ethertype() != EthernetProtocol::Ipv4 {
+    let (protocol, source, destination, payload): (_, IpAddress, IpAddress, _) = match frame.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
+            let repr = Ipv4Repr::parse(&packet, &ChecksumCapabilities::default()).unwrap();
+            (repr.next_header, repr.src_addr.into(), repr.dst_addr.into(), packet.payload())
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(frame.payload()).unwrap();
+            (packet.next_header(), packet.src_addr().into(), packet.dst_addr().into(), packet.payload())
+        }
+        _ => return None,
+    };
+    if protocol != IpProtocol::Tcp {
         return None;
     }
-    let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
-    let repr = Ipv4Repr::parse(&packet, &ChecksumCapabilities::default()).unwrap();
-    if repr.next_header != IpProtocol::Tcp {
-        return None;
-    }
-    let packet = TcpPacket::new_checked(packet.payload()).unwrap();
-    let (source, destination) = (repr.src_addr.into(), repr.dst_addr.into());
+    let packet = TcpPacket::new_checked(payload).unwrap();
     let tcp = TcpRepr::parse(&packet, &source, &destination, &ChecksumCapabilities::default()).unwrap();
     Some(Seen {
         ports: (tcp.src_port, tcp.dst_port),
@@ -155,5 +163,6 @@ pub fn read_tcp(frame: &[u8]) -> Option<Seen> {
         payload: tcp.payload.len(),
         window: tcp.window_len,
         scale: tcp.window_scale,
+        size: tcp.max_seg_size,
     })
 }

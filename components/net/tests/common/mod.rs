@@ -4,6 +4,7 @@
 pub mod frames;
 pub mod host;
 pub mod mutate;
+pub mod remote;
 pub mod wire;
 
 use host::Host;

@@ -51,6 +51,8 @@ impl Quality {
 #[derive(Debug)]
 pub struct Wire {
     pub quality: Quality,
+    /// bytes of the largest frame that it carries; others vanish
+    pub largest: usize,
     dice: Dice,
     count: u64,
     frames: BTreeMap<(u64, u64), Vec<u8>>,
@@ -58,11 +60,11 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(quality: Quality, seed: u64) -> Self {
-        Wire { quality, dice: Dice::new(seed), count: 0, frames: BTreeMap::new() }
+        Wire { quality, largest: usize::MAX, dice: Dice::new(seed), count: 0, frames: BTreeMap::new() }
     }
 
     pub fn send(&mut self, now: u64, frame: &[u8]) {
-        if self.dice.percent(self.quality.loss) {
+        if frame.len() > self.largest || self.dice.percent(self.quality.loss) {
             return;
         }
         let copies = 1 + u32::from(self.dice.percent(self.quality.duplication));
