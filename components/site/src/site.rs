@@ -288,8 +288,9 @@ impl<A: Assets> Site<A> {
         if bytes.len() as u64 == span.len() {
             return Ok(bytes);
         }
-        let path = &self.catalogue.resource(it.resource).path;
-        Err(format!("asset {path} ({}): shorter than the image says", it.encoding.token()))
+        let resource = self.catalogue.resource(it.resource);
+        let suffix = if representation == resource.identity() { "" } else { it.encoding.suffix() };
+        Err(format!("asset {}{suffix}: shorter than the image says", resource.path))
     }
 
     /// Sends of a body what its credit and its turn allow. True: that was all of it.
