@@ -147,7 +147,8 @@ fn who_deploys_a_wrong_address_is_not_locked_out() {
     managed.node.power_off();
 }
 
-/// D4: a swap swaps what it says. D10: what is no component is said before anybody is asked.
+/// D4: a swap swaps what it says. D10: what is no component is said before anybody is asked. D11: why a box does not start is
+/// in the refusal.
 #[test]
 fn a_swap_is_of_one_box() {
     let people = People::new();
@@ -165,6 +166,12 @@ fn a_swap_is_of_one_box() {
     managed.refused("anna", &strs(&swap(&module)), why);
     people.write("system.toml", &sound);
     managed.obeyed("anna", &strs(&swap(&module)));
+    // a component of one's own, whose settings only itself knows
+    fs::copy(&module, people.path().join("own.wasm")).expect("a file");
+    let own = "component = \"./own.wasm\"\nconfig.nonsense = 1\n";
+    people.edit(|text| text.replace("component = \"site\"\n", own));
+    let why = "box `site` does not start: returned; it says: config.nonsense = \"1\": there is no such setting";
+    managed.refused("anna", &strs(&managed.deploys(&["deploy"])), why);
     managed.node.power_off();
 }
 

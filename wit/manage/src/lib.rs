@@ -84,7 +84,7 @@ pub enum Request<'a> {
     /// it is what the node starts from now on (null: it keeps no systems), and `lasts`, the same in words.
     History,
     /// The system that ran before the one that runs takes its place: the one of before the last deployment or, after a boot,
-    /// that in the other slot of the node's disk. Twice is there and back. Yields the number of this deployment.
+    /// that which the node's disk has kept for it. Twice is there and back. Yields the number of this deployment.
     RollBack(Settings),
     /// Begins an image with its signed manifest; one that was begun before is dropped. Refused unless a key has signed it
     /// that the node trusts, and if it is more than the arrow's `upload` or than half of the free memory. Yields the number
