@@ -15,7 +15,7 @@ use wasmtime::{
 pub struct Context;
 
 impl Context {
-    pub fn new(_: &Arc<Budget>) -> Self {
+    pub fn new(_: &Arc<Budget>, _: usize) -> Self {
         Context
     }
 }

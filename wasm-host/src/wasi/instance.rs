@@ -108,10 +108,15 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Sends what has been said.
-    pub fn flush(&self) -> Result<(), Refused> {
+    /// Sends what has been said. `cx` is woken when there is memory again for what could not be said.
+    pub fn flush(&self, cx: &mut Context<'_>) -> Result<(), Refused> {
         self.server.flush()?;
-        self.client.as_ref().map_or(Ok(()), |client| client.flush())
+        self.client.as_ref().map_or(Ok(()), |client| client.flush())?;
+        let client = self.client.as_ref().and_then(|client| client.starved());
+        if let Some(times) = self.server.starved().max(client) {
+            self.budget.wake_when_given(times, cx.waker());
+        }
+        Ok(())
     }
 
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
@@ -161,7 +166,7 @@ impl<'a> Maker<'a> {
 pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, request: Asked) -> Outcome {
     let meter = instance.as_ref().map_or_else(Arc::default, |instance| instance.meter.clone());
     let meters = meter.clone();
-    let mut work = pin!(async {
+    let work = async {
         match instance {
             Some(instance) => answer(maker, Box::new(instance), request).await,
             None => match maker.make(meters, spare).await {
@@ -172,11 +177,17 @@ pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, req
                 }
             },
         }
-    });
+    };
+    metered(maker.platform, &meter, work).await
+}
+
+/// Measures the CPU time of a part of a task.
+pub async fn metered<R>(platform: &dyn Platform, meter: &CpuTime, work: impl Future<Output = R>) -> R {
+    let mut work = pin!(work);
     core::future::poll_fn(|cx| {
-        meter.begin(maker.platform.now());
+        meter.begin(platform.now());
         let polled = work.as_mut().poll(cx);
-        meter.end(maker.platform.now());
+        meter.end(platform.now());
         polled
     })
     .await

@@ -17,6 +17,7 @@ mod p3;
 mod pool;
 mod promise;
 mod random;
+mod settings;
 
 pub use context::Context;
 pub use exit::{Exit, has_exited_well};

@@ -31,7 +31,10 @@ impl Pollable {
         match self {
             Pollable::Ready => true,
             Pollable::Timer(when) => *when <= now,
-            Pollable::Readable(reader) => reader.readable(cx),
+            Pollable::Readable(reader) => {
+                reader.due(now);
+                reader.readable(cx)
+            }
             Pollable::Ended(reader) => reader.has_ended(cx),
             Pollable::Writable(body) => body.writable(cx),
             Pollable::Response(reader, until) => *until <= now || reader.has_response(cx),
@@ -39,9 +42,10 @@ impl Pollable {
     }
 
     /// When it is ready at the latest.
-    fn due(&self) -> Nanos {
+    fn due(&self, now: Nanos) -> Nanos {
         match self {
             Pollable::Timer(when) | Pollable::Response(_, when) => *when,
+            Pollable::Readable(reader) => reader.due(now).unwrap_or(Nanos::MAX),
             _ => Nanos::MAX,
         }
     }
@@ -62,8 +66,9 @@ impl State {
                 self.handle.write(Level::Error, &line);
             }
         }
-        let due = pollables.iter().map(Pollable::due).min().unwrap_or(Nanos::MAX);
         let (platform, timer) = (self.platform, &self.timer);
+        let begun = platform.now();
+        let due = pollables.iter().map(|pollable| pollable.due(begun)).min().unwrap_or(Nanos::MAX);
         let ready = core::future::poll_fn(|cx| {
             let now = platform.now();
             let ready =
