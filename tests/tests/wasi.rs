@@ -34,6 +34,7 @@ on_each!(
     a_whole_body_is_sent_before_the_answer_is_read,
     what_the_node_gives,
     settings_and_log_have_faces_of_their_own,
+    a_handler_is_called_by_its_other_exports_too,
 );
 
 fn requests_are_answered(on: On) {
@@ -382,12 +383,18 @@ fn a_body_over_the_limit_of_http_is_refused(on: On) {
 /// G8: the answer grows meanwhile, as the other box sends back what it has read.
 fn a_whole_body_is_sent_before_the_answer_is_read(on: On) {
     let node = TestNode::start("wasi", on);
-    for length in [128 << 10, 2 << 20] {
+    for length in [128 << 10, 1 << 20] {
         let answer = curl(&[], &node.url(&format!("/trials/upload?{length}")));
         assert_eq!(answer.text(), format!("{length} None"));
     }
     let memory = node.box_status("trials")["memory"].as_u64().expect("a number");
     assert!(memory <= 6 << 20, "{memory}");
+    // more than fits
+    let position = node.node.console().position();
+    let mut raw = Raw::connect(&node.authority());
+    raw.say(b"GET /trials/upload?30000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    node.wait_for(position, "trials: error: writes the body of a request and reads nothing of the answer, of which ");
+    drop(raw);
     node.power_off();
 }
 
@@ -405,6 +412,23 @@ fn settings_and_log_have_faces_of_their_own(on: On) {
     {
         node.wait_for(position, &format!("] trials: {line}"));
     }
+    node.power_off();
+}
+
+/// The box `again` answers requests, and calls of another box. A call that fails ends its instances, and it starts again.
+fn a_handler_is_called_by_its_other_exports_too(on: On) {
+    let node = TestNode::start("wasi", on);
+    for _ in 0..3 {
+        assert_eq!(curl(&[], &node.url("/relay/double?21")).text(), "42");
+        assert_eq!(curl(&[], &node.url("/again/well")).text(), "well");
+    }
+    assert_eq!(node.box_status("again")["restarts"], 0);
+    assert_eq!(curl(&[], &node.url("/relay/double?4000000000")).status, 502);
+    for path in ["/relay/double?21", "/again/well"] {
+        let again = curl(&["--fail", "--retry", "30", "--retry-delay", "1", "--retry-all-errors"], &node.url(path));
+        assert_eq!(again.status, 200, "{path}");
+    }
+    assert_eq!(node.box_status("again")["restarts"], 1);
     node.power_off();
 }
 

@@ -8,7 +8,11 @@ use crate::{
     wasi,
 };
 use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::{
+    future::Future,
+    pin::pin,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
 /// CPU time after which a box that never waits counts as caught in a loop.
@@ -65,6 +69,18 @@ impl Turns {
     }
 }
 
+/// Measures the CPU time of a part of a task.
+pub async fn metered<R>(platform: &dyn Platform, meter: &CpuTime, work: impl Future<Output = R>) -> R {
+    let mut work = pin!(work);
+    core::future::poll_fn(|cx| {
+        meter.begin(platform.now());
+        let polled = work.as_mut().poll(cx);
+        meter.end(platform.now());
+        polled
+    })
+    .await
+}
+
 /// Keeps the linear memories and tables of one store within the box's limit.
 pub struct MemoryLimit {
     handle: Arc<BoxHandle>,
@@ -76,12 +92,17 @@ pub struct MemoryLimit {
 }
 
 impl State {
-    /// Of a box's only instance.
+    /// Of the instance that a box has for as long as it lives.
     ///
     /// # Errors
     /// [`footprint::NoRoom`].
-    pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Result<Self> {
-        let paid = footprint::pay(handle, &footprint::budget(handle), 0)?;
+    pub fn new(
+        handle: &Arc<BoxHandle>,
+        platform: &'static dyn Platform,
+        timer: &Arc<Timer>,
+        budget: &Arc<Budget>,
+    ) -> Result<Self> {
+        let paid = footprint::pay(handle, budget, 0)?;
         Ok(Self::within(paid, handle, platform, timer))
     }
 

@@ -41,6 +41,7 @@ pub async fn serve(
     _: &Arc<Timer>,
     _: &InstancePre<State>,
     export: &str,
+    _: &Arc<Budget>,
 ) -> Result<()> {
     Err(Error::msg(format!("exports `{export}`, and {ABSENT}")))
 }

@@ -3,6 +3,7 @@
 //! What comes to `/relay/echo` comes back, `/relay/sleep?200` takes 200 ms, and all else is passed on to `hello`.
 
 use bindings::{
+    example::numbers::arithmetic,
     exports::wasi::http::handler::Guest,
     wasi::{
         clocks::monotonic_clock::wait_for,
@@ -29,6 +30,7 @@ mod bindings {
             "../../../wit/deps/wasi-0.3/http.wit",
             "../../../wit/deps/wasi-0.2/config.wit",
             "../../../wit/deps/wasi-0.2/logging.wit",
+            "../numbers.wit",
         ],
         inline: "
             package example:relay;
@@ -36,6 +38,7 @@ mod bindings {
                 import wasi:clocks/monotonic-clock@0.3.2;
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:logging/logging@0.1.0-draft;
+                import example:numbers/arithmetic;
                 import wasi:http/types@0.3.2;
                 import wasi:http/client@0.3.2;
                 export wasi:http/handler@0.3.2;
@@ -89,6 +92,7 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
             logging::log(logging::Level::Error, "relay", "asked for its config");
             Ok(say(&format!("{:?} {:?}", store::get("greeting"), store::get_all())))
         }
+        "/relay/double" => Ok(say(&arithmetic::double(query.parse().unwrap_or(1)).to_string())),
         "/relay/late" => Ok(say(&late(query.parse().unwrap_or(1)).await)),
         _ if path.ends_with("/refused") => {
             let (request, sent) = Request::new(Fields::new(), Some(wit_stream::new().1), trailers(), None);

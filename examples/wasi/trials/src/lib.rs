@@ -1,7 +1,10 @@
 //! A box that does what the path says, most of it wrong. The tests talk to it.
 
 use bindings::{
-    exports::wasi::{cli::run, http::incoming_handler::Guest},
+    exports::{
+        example::numbers::arithmetic,
+        wasi::{cli::run, http::incoming_handler::Guest},
+    },
     wasi::{
         cli::{environment, exit::exit, stderr::get_stderr, stdout::get_stdout},
         clocks::monotonic_clock,
@@ -36,6 +39,7 @@ mod bindings {
             "../../../wit/deps/wasi-0.2/http.wit",
             "../../../wit/deps/wasi-0.2/config.wit",
             "../../../wit/deps/wasi-0.2/logging.wit",
+            "../numbers.wit",
         ],
         inline: "
             package example:trials;
@@ -55,6 +59,7 @@ mod bindings {
                 import wasi:http/types@0.2.12;
                 import wasi:http/outgoing-handler@0.2.12;
                 export wasi:cli/run@0.2.12;
+                export example:numbers/arithmetic;
                 export wasi:http/incoming-handler@0.2.12;
             }
         ",
@@ -74,6 +79,12 @@ struct Trials;
 impl run::Guest for Trials {
     fn run() -> Result<(), ()> {
         panic!("nobody asked for it");
+    }
+}
+
+impl arithmetic::Guest for Trials {
+    fn double(number: u32) -> u32 {
+        number.checked_mul(2).expect("of a number that is not too large")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Exchange, Fault, Fields, Side};
 use crate::boxes::{Budget, Charge};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::task::{Context, Waker};
 use spin::Mutex;
 
@@ -21,7 +21,7 @@ struct State {
     written: u64,
     phase: Phase,
     trailers: Option<Fields>,
-    /// Somebody was told that it waits for its head.
+    /// Somebody was told why it is stuck.
     told: bool,
 }
 
@@ -129,11 +129,26 @@ impl OutBody {
         }
     }
 
-    /// Whether it waits until its head is sent, and nobody was told so yet.
-    pub fn is_stuck(&self) -> bool {
+    /// Why nothing more of it can be written before the box does something else, in words for its log: once.
+    pub fn stuck(&self) -> Option<String> {
         let mut state = self.0.lock();
-        let full = matches!(&state.to, To::Nowhere { held, .. } if held.len() == HELD);
-        full && state.phase == Phase::Open && !core::mem::replace(&mut state.told, true)
+        let why = match &state.to {
+            _ if state.told || state.phase != Phase::Open => None,
+            To::Nowhere { held, .. } => (held.len() == HELD).then(|| {
+                format!(
+                    "writes more than {HELD} bytes of a body before its head is sent, and so waits: \
+                     `response-outparam.set`, or `outgoing-handler.handle`, comes first"
+                )
+            }),
+            To::Exchange(exchange) => exchange.clogged().map(|held| {
+                format!(
+                    "writes the body of a request and reads nothing of the answer, of which {held} bytes are there and no \
+                     more fit into its memory limit: read the answer as it comes, or give the box more memory"
+                )
+            }),
+        };
+        state.told |= why.is_some();
+        why
     }
 
     /// Writes what is within [`OutBody::most`]. What is beyond its `content-length` is not sent: the message is complete

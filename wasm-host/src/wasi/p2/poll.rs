@@ -4,9 +4,9 @@ use super::bindings::wasi::io::poll;
 use crate::{
     boxes::{State, log::Level},
     platform::Nanos,
-    wasi::http::{HELD, OutBody, Reader},
+    wasi::http::{OutBody, Reader},
 };
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::task::{Context, Poll};
 use wasmtime::{Result, bail, component::Resource};
 
@@ -55,18 +55,7 @@ impl State {
     /// Sleeps until one of them is ready, and says which are.
     pub(super) async fn sleep(&mut self, pollables: &[Pollable]) -> Vec<u32> {
         self.waits();
-        for pollable in pollables {
-            if let Pollable::Writable(body) = pollable
-                && body.is_stuck()
-            {
-                let line = format!(
-                    "writes more than {HELD} bytes of a body before its head is sent, and so waits: \
-                     `response-outparam.set`, or `outgoing-handler.handle`, comes first"
-                );
-                self.handle.write(Level::Error, &line);
-            }
-        }
-        let (platform, timer) = (self.platform, &self.timer);
+        let (platform, timer, handle) = (self.platform, &self.timer, &self.handle);
         let begun = platform.now();
         let due = pollables.iter().map(|pollable| pollable.due(begun)).min().unwrap_or(Nanos::MAX);
         let ready = core::future::poll_fn(|cx| {
@@ -77,6 +66,11 @@ impl State {
             if !ready.is_empty() {
                 return Poll::Ready(ready);
             }
+            let stuck = pollables.iter().filter_map(|pollable| match pollable {
+                Pollable::Writable(body) => body.stuck(),
+                _ => None,
+            });
+            stuck.for_each(|line| handle.write(Level::Error, &line));
             if due != Nanos::MAX {
                 timer.set(due, cx.waker());
             }

@@ -12,12 +12,13 @@ use crate::{
         BoxHandle, Charge, Phase, State, Turns,
         footprint::{self, NoRoom},
         log::Level,
+        metered,
     },
     executor::CpuTime,
     wasi::{
         has_exited_well,
         http::{Asked, Asking, Exchange, OutBody, Reader, Side, in_place},
-        instance::{LINGER, Maker, metered},
+        instance::{LINGER, Maker},
     },
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};

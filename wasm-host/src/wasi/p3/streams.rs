@@ -131,6 +131,9 @@ impl<E: Send + Unpin + 'static> StreamConsumer<State> for ToBody<E> {
             Some(0) if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
             Some(0) => {
                 self.body.writable(Some(cx));
+                if let Some(line) = self.body.stuck() {
+                    store.data().handle.write(Level::Error, &line);
+                }
                 Poll::Pending
             }
             Some(permit) => {

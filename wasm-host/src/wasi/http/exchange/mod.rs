@@ -23,6 +23,9 @@ use wit::{
     http::{Command, Event, Scheme},
 };
 
+/// Credit is given back in steps of at least this many bytes.
+const CREDIT_STEP: u32 = 16 << 10;
+
 /// What stays free of a box's memory limit when more of a body is held than usual: the limit divided by this.
 const SPARE: u64 = 4;
 
@@ -181,6 +184,9 @@ impl Exchange {
                 if state.inflow.skipped || (self.side == Side::Client && state.widen()) {
                     self.give_credit(&mut state.inflow);
                 }
+                if state.is_clogged(self.side) {
+                    wake(&mut state.outflow.waker);
+                }
                 return wake(&mut state.inflow.waker);
             }
             Err(fault) => fault,
@@ -252,6 +258,12 @@ impl Exchange {
         }
         state.broken |= !state.over;
         self.end(&mut state);
+    }
+
+    /// At the client: bytes of the response that are held, if the box has to read of them before it can write more.
+    pub fn clogged(&self) -> Option<usize> {
+        let state = self.state.lock();
+        (state.is_clogged(self.side) && state.outflow.credit == 0).then(|| state.inflow.held.len())
     }
 
     pub fn is_broken(&self) -> bool {
@@ -368,6 +380,12 @@ impl State {
             *window = wider;
         }
         widened
+    }
+
+    /// Nothing goes on until the box reads of the response, of which no more can be held.
+    fn is_clogged(&self, side: Side) -> bool {
+        let Inflow { allowance, is_read, unread, .. } = &self.inflow;
+        side == Side::Client && !self.outflow.ended && !is_read && !unread && *allowance < CREDIT_STEP
     }
 
     /// What was held beyond the usual is read: memory is given back.

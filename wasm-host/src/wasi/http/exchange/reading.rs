@@ -1,12 +1,9 @@
 //! What is read of an exchange: the body that comes, and a response's head.
 
-use super::{Exchange, Fault, Fields, Held, Inflow, Side, register};
+use super::{CREDIT_STEP, Exchange, Fault, Fields, Held, Inflow, Side, register};
 use crate::platform::Nanos;
 use alloc::{sync::Arc, vec::Vec};
 use core::task::Context;
-
-/// Credit is given back in steps of at least this many bytes.
-const CREDIT_STEP: u32 = 16 << 10;
 
 /// What reading yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
