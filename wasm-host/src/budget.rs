@@ -1,33 +1,18 @@
 //! A box's memory limit, and what counts against it.
 
 use alloc::sync::Arc;
-use core::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    task::Waker,
-};
-use spin::Mutex;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What all instances of a box, and what the node holds for them, may use together.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
     used: AtomicU64,
-    /// how often something was given back
-    given: AtomicU64,
-    /// Somebody is to be woken when something is.
-    is_waited_for: AtomicBool,
-    waker: Mutex<Option<Waker>>,
 }
 
 impl Budget {
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Budget {
-            limit,
-            used: AtomicU64::new(0),
-            given: AtomicU64::new(0),
-            is_waited_for: AtomicBool::new(false),
-            waker: Mutex::default(),
-        })
+        Arc::new(Budget { limit, used: AtomicU64::new(0) })
     }
 
     pub fn used(&self) -> u64 {
@@ -51,28 +36,7 @@ impl Budget {
     }
 
     pub fn give(&self, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
         self.used.fetch_sub(bytes, Relaxed);
-        self.given.fetch_add(1, Relaxed);
-        if self.is_waited_for.load(Relaxed) && self.is_waited_for.swap(false, Relaxed) {
-            self.waker.lock().take().into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// How often something was given back. Who was refused bytes need not ask again before this has changed.
-    pub fn times_given(&self) -> u64 {
-        self.given.load(Relaxed)
-    }
-
-    /// Wakes the box's task when something is given back, or at once if that has happened since `times`.
-    pub fn wake_when_given(&self, times: u64, waker: &Waker) {
-        *self.waker.lock() = Some(waker.clone());
-        self.is_waited_for.store(true, Relaxed);
-        if self.times_given() != times && self.is_waited_for.swap(false, Relaxed) {
-            waker.wake_by_ref();
-        }
     }
 }
 
@@ -142,35 +106,6 @@ impl Drop for Charge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::task::Wake;
-
-    /// Counts how often it was woken.
-    #[derive(Default)]
-    struct Woken(AtomicU64);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
-
-    #[test]
-    fn who_waits_for_memory_is_woken_once() {
-        let budget = Budget::new(100);
-        let charge = Charge::new(&budget, 60).unwrap();
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(woken.clone());
-        let times = budget.times_given();
-        assert!(!budget.take(50));
-        budget.wake_when_given(times, &waker);
-        assert_eq!(woken.0.load(Relaxed), 0);
-        drop(charge);
-        assert!(budget.take(50));
-        budget.give(50);
-        assert_eq!(woken.0.load(Relaxed), 1, "once");
-        budget.wake_when_given(times, &waker);
-        assert_eq!(woken.0.load(Relaxed), 2, "it was given before");
-    }
 
     #[test]
     fn charges_share_a_budget_and_give_back() {

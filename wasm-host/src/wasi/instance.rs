@@ -110,15 +110,10 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Sends what has been said. `cx` is woken when there is memory again for what could not be said.
-    pub fn flush(&self, cx: &mut Context<'_>) -> Result<(), Refused> {
+    /// Sends what has been said.
+    pub fn flush(&self) -> Result<(), Refused> {
         self.server.flush()?;
-        self.client.as_ref().map_or(Ok(()), |client| client.flush())?;
-        let client = self.client.as_ref().and_then(|client| client.starved());
-        if let Some(times) = self.server.starved().max(client) {
-            self.budget.wake_when_given(times, cx.waker());
-        }
-        Ok(())
+        self.client.as_ref().map_or(Ok(()), |client| client.flush())
     }
 
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,

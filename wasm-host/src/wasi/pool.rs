@@ -73,7 +73,7 @@ impl<'a> Pool<'a> {
                 break;
             }
         }
-        let flushed = maker.flush(cx);
+        let flushed = maker.flush();
         self.reap(cx);
         maker.handle.memory_is(maker.budget.used());
         if maker.handle.is_retiring() && !self.maker.server.has_peers() && self.working.is_empty() {

@@ -176,11 +176,6 @@ impl Client {
     pub fn flush(&self) -> Result<(), Refused> {
         self.hub.flush()
     }
-
-    /// See [`Hub::starved`].
-    pub fn starved(&self) -> Option<u64> {
-        self.hub.starved()
-    }
 }
 
 impl Drop for Client {

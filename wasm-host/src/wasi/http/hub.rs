@@ -57,8 +57,6 @@ struct Line {
     charge: Charge,
     /// A body or a credit waits for room.
     is_waited_for: bool,
-    /// A credit waits for memory: how often the budget had been given something when there was none.
-    starved: Option<u64>,
     /// It has been offered something that it had not taken when this was last looked at.
     is_offered: bool,
     /// It is sent nothing more, and not heard, until it attaches again.
@@ -153,14 +151,12 @@ impl Hub {
 
     /// Gives credit for a body. False: there is no room for the record, or no memory; its exchange is told when there is.
     pub fn put_credit(&self, peer: u32, request: u32, bytes: u32) -> bool {
-        if self.room(peer) == 0 {
-            return false;
-        }
-        let times = self.budget.times_given();
-        // the same record in both directions
-        let given = self.put(peer, size_of::<u32>(), |batch| Event::Credit { request, bytes }.encode(batch));
+        let has_room = self.room(peer) > 0;
+        // The same record in both directions. There is memory for it unless something else waits, which will be sent.
+        let given =
+            has_room && self.put(peer, size_of::<u32>(), |batch| Event::Credit { request, bytes }.encode(batch));
         if !given && let Some(line) = self.lines.lock().get_mut(peer) {
-            line.starved = Some(times);
+            line.is_waited_for = true;
         }
         given
     }
@@ -210,17 +206,12 @@ impl Hub {
             if relieved.is_empty() {
                 return Ok(());
             }
-            // they say what they could not before: each once, as only what was sent relieves anybody, or memory that was
-            // given back
+            // What they could not say before is sent as well: nobody else may come to do it. It comes to an end, as only what
+            // was sent relieves anybody.
             for peer in relieved {
                 self.of(peer).iter().for_each(|exchange| exchange.has_room());
             }
         }
-    }
-
-    /// Since when a credit waits for memory, as [`Budget::times_given`] counts.
-    pub fn starved(&self) -> Option<u64> {
-        self.lines.lock().iter().filter_map(|(_, line, _)| line.starved).max()
     }
 
     /// Sends what peers have room for. Those with whom something else waited for it.
@@ -265,13 +256,6 @@ impl Hub {
             lines.release(|peer| exchanges.range((peer, 0)..=(peer, u32::MAX)).next().is_some());
             lines.flush(&mut send);
         }
-        let times = self.budget.times_given();
-        for peer in lines.numbers() {
-            if let Some(line) = lines.get_mut(peer).filter(|line| line.starved.is_some_and(|then| then != times)) {
-                line.starved = None;
-                relieved.push(peer);
-            }
-        }
         refused.map(|()| relieved)
     }
 
@@ -314,8 +298,7 @@ impl Hub {
 impl Line {
     fn new(budget: &Arc<Budget>, is_cut_off: bool) -> Self {
         let charge = Charge::none(budget);
-        let refusals = Vec::new();
-        Line { aside: 0, refusals, charge, is_waited_for: false, starved: None, is_offered: false, is_cut_off }
+        Line { aside: 0, refusals: Vec::new(), charge, is_waited_for: false, is_offered: false, is_cut_off }
     }
 
     /// Whether there is memory for an outbox of so many bytes, and for so much more. Buffers grow to twice of what they hold.

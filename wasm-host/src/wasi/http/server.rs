@@ -147,11 +147,6 @@ impl Server {
     pub fn flush(&self) -> Result<(), Refused> {
         self.hub.flush()
     }
-
-    /// See [`Hub::starved`].
-    pub fn starved(&self) -> Option<u64> {
-        self.hub.starved()
-    }
 }
 
 impl Drop for Server {

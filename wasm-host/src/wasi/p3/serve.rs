@@ -87,7 +87,7 @@ pub async fn serve(maker: &Maker<'_>) -> Result<()> {
         if handle.is_retiring() && !server.has_peers() {
             return Poll::Ready(Ok(()));
         }
-        maker.flush(cx).map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
+        maker.flush().map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
     })
     .await
 }
