@@ -85,7 +85,15 @@ impl Charge {
 
     /// Grows to that many bytes, if it is less. False: the budget has not that much left.
     pub fn cover(&mut self, bytes: usize) -> bool {
-        self.bytes >= bytes as u64 || self.resize(bytes)
+        self.cover_leaving(bytes, 0)
+    }
+
+    /// The same, if the budget has `left` left after it.
+    pub fn cover_leaving(&mut self, bytes: usize, left: u64) -> bool {
+        let more = (bytes as u64).saturating_sub(self.bytes);
+        let covered = more == 0 || self.budget.take_leaving(more, left);
+        self.bytes += if covered { more } else { 0 };
+        covered
     }
 }
 

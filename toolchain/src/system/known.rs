@@ -43,7 +43,8 @@ pub fn handler() -> Protocol {
     Protocol::new(handler.track(), handler.protocol.as_ref().map(|declared| declared.kinds).unwrap_or_default())
 }
 
-/// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each.
+/// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each; none is named of
+/// those that have drafts only.
 pub const FACES: &[(&str, &[&str])] = &[
     ("wasi:io", &["0.2"]),
     ("wasi:clocks", &["0.2", "0.3"]),
@@ -55,6 +56,9 @@ pub const FACES: &[(&str, &[&str])] = &[
     // every access is denied: there are arrows for what goes out
     ("wasi:sockets", &["0.2", "0.3"]),
     ("wasi:http/types", &["0.2", "0.3"]),
+    // the box's config, and its log
+    ("wasi:config/store", &[]),
+    ("wasi:logging/logging", &[]),
 ];
 
 /// What a box exports to be run for as long as it lives.
@@ -90,7 +94,8 @@ impl Kind {
 
 fn is_face(name: &InterfaceName) -> bool {
     FACES.iter().any(|(face, versions)| {
-        (*face == name.package() || *face == name.path()) && versions.iter().any(|version| has_version(name, version))
+        (*face == name.package() || *face == name.path())
+            && (versions.is_empty() || versions.iter().any(|version| has_version(name, version)))
     })
 }
 
@@ -112,6 +117,8 @@ mod tests {
         assert_eq!(kind("pearwood:http/handler"), Kind::Protocol(HANDLER));
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);
         assert_eq!(kind("wasi:io/streams@0.3.0"), Kind::Other);
+        assert_eq!(kind("wasi:config/store@0.2.0-rc.1"), Kind::Face);
+        assert_eq!(kind("wasi:logging/logging"), Kind::Face);
         assert_eq!(kind("wasi:http/types@0.3.2"), Kind::Face);
         assert_eq!(kind("wasi:http/outgoing-handler@0.2.6"), Kind::Protocol(HANDLER));
         assert_eq!(kind("wasi:http/outgoing-handler@0.3.0"), Kind::Other);

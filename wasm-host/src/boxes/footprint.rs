@@ -1,8 +1,11 @@
 //! What the node holds for an instance beside its memories and tables, which are charged as they grow: charged before
 //! the instance is made.
 
-use super::{BoxHandle, Budget, Charge, log};
-use crate::engine::FIBER_STACK;
+use super::{
+    BoxHandle, Budget, Charge, log,
+    state::{HANDLES, handles},
+};
+use crate::{engine::FIBER_STACK, plan::BoxPlan};
 use alloc::{format, sync::Arc};
 use core::fmt;
 use wasmtime::Error;
@@ -11,8 +14,11 @@ use wasmtime::Error;
 /// function sees them.
 pub const TRANSFER: usize = 144 << 10;
 
-/// What a store holds, with handles of the component model.
+/// What a store holds, with the first handles of the component model.
 const STORE: usize = 64 << 10;
+
+/// What a handle takes beside what it stands for.
+const HANDLE: usize = 24;
 
 /// Of a box that is linked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,11 +31,12 @@ pub struct Footprint {
 
 impl Footprint {
     /// Bytes that one instance of the box takes.
-    fn bytes(self, config: &[(impl AsRef<str>, impl AsRef<str>)]) -> u64 {
+    fn bytes(self, spec: &BoxPlan) -> u64 {
         // a copy on its way to the box
-        let config: usize = config.iter().map(|(key, value)| key.as_ref().len() + value.as_ref().len() + 64).sum();
+        let config: usize = spec.config.iter().map(|(key, value)| key.len() + value.len() + 64).sum();
         let transfer = if self.has_wasi { TRANSFER + config } else { 0 };
-        self.instance.saturating_add((FIBER_STACK + STORE + transfer) as u64)
+        let handles = (handles(spec.memory) - HANDLES) * HANDLE;
+        self.instance.saturating_add((FIBER_STACK + STORE + handles + transfer) as u64)
     }
 }
 
@@ -63,7 +70,7 @@ pub fn budget(handle: &BoxHandle) -> Arc<Budget> {
 
 /// What is left of the limit for the memories and tables of one instance.
 pub fn left(handle: &BoxHandle) -> u64 {
-    let needed = handle.footprint().bytes(&handle.spec.config);
+    let needed = handle.footprint().bytes(&handle.spec);
     handle.own_memory().saturating_sub(log::HELD as u64).saturating_sub(needed)
 }
 
@@ -72,7 +79,7 @@ pub fn left(handle: &BoxHandle) -> u64 {
 /// # Errors
 /// [`NoRoom`].
 pub fn pay(handle: &BoxHandle, budget: &Arc<Budget>, spare: u64) -> Result<Charge, Error> {
-    let needed = handle.footprint().bytes(&handle.spec.config);
+    let needed = handle.footprint().bytes(&handle.spec);
     let bytes = usize::try_from(needed).unwrap_or(usize::MAX);
     let no_room = NoRoom { limit: handle.spec.memory, needed };
     Charge::leaving(budget, bytes, spare).ok_or_else(|| Error::new(no_room))
@@ -80,7 +87,7 @@ pub fn pay(handle: &BoxHandle, budget: &Arc<Budget>, spare: u64) -> Result<Charg
 
 /// Whether there is no instance because the box has no memory left, for what the node holds of it or for its memories.
 pub fn no_room(handle: &BoxHandle) -> Error {
-    let needed = handle.footprint().bytes(&handle.spec.config);
+    let needed = handle.footprint().bytes(&handle.spec);
     Error::new(NoRoom { limit: handle.spec.memory, needed })
 }
 

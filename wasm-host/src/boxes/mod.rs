@@ -16,5 +16,5 @@ pub use handle::{BoxHandle, Called, Life, Parts, Phase};
 #[cfg(feature = "wasi")]
 pub(crate) use hooks::Exports;
 pub use hooks::within;
-pub use state::{State, Turns};
+pub use state::{State, Turns, metered};
 pub use supervise::{Duty, SERVICE, reason, supervise};

@@ -8,14 +8,24 @@ use crate::{
     wasi,
 };
 use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::{
+    future::Future,
+    pin::pin,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 use wasmtime::{ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
 /// CPU time after which a box that never waits counts as caught in a loop.
 const WATCHDOG: Nanos = 5_000_000_000;
 
-/// Resources of other boxes that an instance may hold.
-const HANDLES: usize = 4_096;
+/// Handles of the component model that an instance may hold in any case, and resources of other boxes.
+pub const HANDLES: usize = 4_096;
+
+/// Handles that an instance of a box with that memory limit may hold. Some languages let go of those that a request brings
+/// only when it is over, a handful for each part of a body: so more memory means more of them.
+pub fn handles(memory: u64) -> usize {
+    HANDLES.max(usize::try_from(memory / 2_048).unwrap_or(usize::MAX))
+}
 
 pub struct State {
     pub handle: Arc<BoxHandle>,
@@ -53,9 +63,22 @@ impl Turns {
         self.preempted.swap(false, Relaxed)
     }
 
-    pub fn waits(&self, handle: &BoxHandle) {
-        self.waited_at.store(handle.cpu().map_or(0, CpuTime::total), Relaxed);
+    /// `cpu`: what the instance has used.
+    pub fn waits(&self, cpu: &CpuTime) {
+        self.waited_at.store(cpu.total(), Relaxed);
     }
+}
+
+/// Measures the CPU time of a part of a task.
+pub async fn metered<R>(platform: &dyn Platform, meter: &CpuTime, work: impl Future<Output = R>) -> R {
+    let mut work = pin!(work);
+    core::future::poll_fn(|cx| {
+        meter.begin(platform.now());
+        let polled = work.as_mut().poll(cx);
+        meter.end(platform.now());
+        polled
+    })
+    .await
 }
 
 /// Keeps the linear memories and tables of one store within the box's limit.
@@ -69,12 +92,17 @@ pub struct MemoryLimit {
 }
 
 impl State {
-    /// Of a box's only instance.
+    /// Of the instance that a box has for as long as it lives.
     ///
     /// # Errors
     /// [`footprint::NoRoom`].
-    pub fn new(handle: &Arc<BoxHandle>, platform: &'static dyn Platform, timer: &Arc<Timer>) -> Result<Self> {
-        let paid = footprint::pay(handle, &footprint::budget(handle), 0)?;
+    pub fn new(
+        handle: &Arc<BoxHandle>,
+        platform: &'static dyn Platform,
+        timer: &Arc<Timer>,
+        budget: &Arc<Budget>,
+    ) -> Result<Self> {
+        let paid = footprint::pay(handle, budget, 0)?;
         Ok(Self::within(paid, handle, platform, timer))
     }
 
@@ -85,7 +113,7 @@ impl State {
             handle: handle.clone(),
             platform,
             timer: timer.clone(),
-            wasi: wasi::Context::new(budget),
+            wasi: wasi::Context::new(budget, handles(handle.spec.memory)),
             memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },
             calls: Calls::new(HANDLES, budget),
             meter: None,
@@ -149,12 +177,13 @@ impl State {
 
     /// Makes a store for the box, with its limits in force.
     pub fn into_store(self, engine: &wasmtime::Engine) -> Store<State> {
+        let handles = handles(self.handle.spec.memory);
         let memory = usize::try_from(self.handle.spec.memory).unwrap_or(usize::MAX);
         let most = if self.handle.footprint().has_wasi { footprint::TRANSFER } else { memory };
         let mut store = Store::new(engine, self);
         // what one call may make the node copy
         store.set_hostcall_fuel(most.min(store.hostcall_fuel()));
-        store.set_max_component_handles(HANDLES);
+        store.set_max_component_handles(handles);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|cx| cx.data().preempt());

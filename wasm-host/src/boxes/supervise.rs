@@ -4,6 +4,7 @@ use super::{
     BoxHandle, Order, Phase, Stage, State, footprint,
     hooks::{self, Exports, Hooks},
     log::Level,
+    metered,
 };
 use crate::{
     arrows::call::{self, CallQueue},
@@ -130,34 +131,69 @@ async fn live(
     component: &InstancePre<State>,
     duty: &Duty,
 ) -> Result<(), Error> {
-    if let Duty::Handle(export) = duty {
-        return wasi::serve(handle, platform, timer, component, export).await;
+    let budget = footprint::budget(handle);
+    match duty {
+        Duty::Handle(export, None) => wasi::serve(handle, platform, timer, component, export, &budget).await,
+        Duty::Handle(export, Some(queue)) => {
+            let meter = Arc::default();
+            let state = State::new(handle, platform, &timer.another(), &budget)?.metered(&meter);
+            let own = metered(platform, &meter, own_life(handle, state, component, Own::Serve(queue), false));
+            let handler = wasi::serve(handle, platform, timer, component, export, &budget);
+            all(pin!(own), pin!(handler)).await
+        }
+        Duty::Serve(queue) => {
+            let state = State::new(handle, platform, timer, &budget)?;
+            own_life(handle, state, component, Own::Serve(queue), true).await
+        }
+        Duty::Run => {
+            let state = State::new(handle, platform, timer, &budget)?;
+            own_life(handle, state, component, Own::Run, true).await
+        }
     }
-    let mut store = State::new(handle, platform, timer)?.into_store(component.engine());
+}
+
+/// What the instance does that a box has for as long as it lives.
+#[derive(Clone, Copy)]
+enum Own<'a> {
+    Run,
+    Serve(&'a CallQueue),
+}
+
+/// The life of the instance that a box has for as long as it lives. `has_ports`: the box's ports are this instance's.
+async fn own_life(
+    handle: &Arc<BoxHandle>,
+    state: State,
+    component: &InstancePre<State>,
+    duty: Own<'_>,
+    has_ports: bool,
+) -> Result<(), Error> {
+    let mut store = state.into_store(component.engine());
     let instance = component.instantiate_async(&mut store).await?;
     let hooks = Exports::find(component.component())?.of(&mut store, &instance)?;
     hooks.check(&mut store).await?;
     let run = match duty {
-        Duty::Serve(_) | Duty::Handle(_) => None,
-        Duty::Run => Some(run_of(&mut store, &instance)?),
+        Own::Serve(_) => None,
+        Own::Run => Some(run_of(&mut store, &instance)?),
     };
-    handle.known.clear();
-    handle.ports.iter().for_each(|port| port.attach());
-    handle.live(|life| life.phase = Phase::Running);
+    if has_ports {
+        handle.known.clear();
+        handle.ports.iter().for_each(|port| port.attach());
+        handle.live(|life| life.phase = Phase::Running);
+    }
     if !handle.birth.is_placed() {
         match duty {
             // whether it gets to where it waits is seen before it gets its arrows
-            Duty::Run if !hooks.hands_over() && !handle.is_exclusive() => store.data_mut().begins(),
+            Own::Run if !hooks.hands_over() && !handle.is_exclusive() => store.data_mut().begins(),
             _ => await_orders(handle, &hooks, &mut store).await?,
         }
     }
     match (duty, run) {
-        (Duty::Serve(queue), _) => match call::serve(queue, &mut store, &instance, hooks.save.as_ref()).await {
+        (Own::Serve(queue), _) => match call::serve(queue, &mut store, &instance, hooks.save.as_ref()).await {
             call::Ended::Failed { during, error } => Err(error.context(format!("in {during}"))),
             call::Ended::Replaced | call::Ended::Closed(_) if handle.is_retiring() => Ok(()),
             ended => Err(Error::msg(format!("{ended}"))),
         },
-        (Duty::Run, Some(run)) => {
+        (Own::Run, Some(run)) => {
             run.call_async(&mut store, ()).await?;
             if let Some(save) = hooks.save.filter(|_| handle.is_retiring() && !handle.has_given()) {
                 store.data_mut().waits();
@@ -167,7 +203,7 @@ async fn live(
             }
             Ok(())
         }
-        (Duty::Run, None) | (Duty::Handle(_), _) => Ok(()),
+        (Own::Run, None) => Ok(()),
     }
 }
 
@@ -198,8 +234,9 @@ pub enum Duty {
     Run,
     /// It works on the calls of others.
     Serve(CallQueue),
-    /// This export, a handler of WASI's, is called for each request that comes.
-    Handle(String),
+    /// This export, a handler of WASI's, is called for each request that comes. If others call its other exports, it has an
+    /// instance for that beside those for requests.
+    Handle(String, Option<CallQueue>),
 }
 
 /// The interface that the boxes of `live` export.
@@ -219,6 +256,30 @@ async fn first(
             Err(error) if wasi::has_exited_well(&error) => Ended::Returned,
             Err(error) => Ended::Failed(error),
         })
+    })
+    .await
+}
+
+/// Both parts of a life, until both have ended well or one has failed.
+async fn all(
+    mut one: core::pin::Pin<&mut impl Future<Output = Result<(), Error>>>,
+    mut other: core::pin::Pin<&mut impl Future<Output = Result<(), Error>>>,
+) -> Result<(), Error> {
+    let mut ended = [false; 2];
+    core::future::poll_fn(|cx| {
+        if !ended[0]
+            && let Poll::Ready(result) = one.as_mut().poll(cx)
+        {
+            result?;
+            ended[0] = true;
+        }
+        if !ended[1]
+            && let Poll::Ready(result) = other.as_mut().poll(cx)
+        {
+            result?;
+            ended[1] = true;
+        }
+        if ended == [true; 2] { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }

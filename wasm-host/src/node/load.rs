@@ -146,12 +146,7 @@ impl Loaded {
         let meter = |index: usize| handle.calls().get(index).map(|called| called.meter.clone());
         call::link(&mut linker, &component.component_type(), &handle.name, &arrows, meter)?;
         let duty = match (&spec.run, &self.queues[index]) {
-            (Run::Handler(export), None) => Duty::Handle(export.clone()),
-            (Run::Handler(_), Some(_)) => {
-                return Err(Error::msg(
-                    "it answers requests, and runs or is called besides; an instance can do one of these",
-                ));
-            }
+            (Run::Handler(export), queue) => Duty::Handle(export.clone(), queue.clone()),
             (Run::Called, Some(queue)) => Duty::Serve(queue.clone()),
             (Run::Service, None) => Duty::Run,
             (Run::Called, None) => {

@@ -15,7 +15,7 @@ use wasmtime::{
 pub struct Context;
 
 impl Context {
-    pub fn new(_: &Arc<Budget>) -> Self {
+    pub fn new(_: &Arc<Budget>, _: usize) -> Self {
         Context
     }
 }
@@ -41,6 +41,7 @@ pub async fn serve(
     _: &Arc<Timer>,
     _: &InstancePre<State>,
     export: &str,
+    _: &Arc<Budget>,
 ) -> Result<()> {
     Err(Error::msg(format!("exports `{export}`, and {ABSENT}")))
 }

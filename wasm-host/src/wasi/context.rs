@@ -9,9 +9,6 @@ use wasmtime::{
     component::{Resource, ResourceTable},
 };
 
-/// Resources that an instance may have at once.
-const RESOURCES: usize = 1_024;
-
 /// What a resource takes beside its own size, with what is made for it.
 const RESOURCE: usize = 192;
 
@@ -39,9 +36,10 @@ pub enum Text {
 }
 
 impl Context {
-    pub fn new(budget: &Arc<Budget>) -> Self {
+    /// `most`: resources that it may have at once. What they take is charged.
+    pub fn new(budget: &Arc<Budget>, most: usize) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
+        table.set_max_capacity(most);
         Context {
             table: Mutex::new(table),
             charge: Charge::none(budget),
@@ -56,7 +54,9 @@ impl Context {
         if !self.charge.resize(self.charge.bytes() as usize + size_of::<T>() + RESOURCE) {
             return Err(Error::msg("its memory limit leaves no room for another resource"));
         }
-        self.table.get_mut().push(resource).map_err(|_| Error::msg(format!("has {RESOURCES} resources and wants more")))
+        let table = self.table.get_mut();
+        let most = table.max_capacity();
+        table.push(resource).map_err(|_| Error::msg(format!("has {most} resources and wants more")))
     }
 
     pub fn get<T: 'static>(&mut self, resource: &Resource<T>) -> Result<&mut T> {
@@ -107,6 +107,18 @@ impl Context {
             if !line.is_empty() {
                 write(handle, to, line);
             }
+        }
+    }
+}
+
+/// Writes what a box says in some context, line by line.
+pub fn say(handle: &BoxHandle, level: Level, context: &str, text: &str) {
+    let cut = |text: &str| String::from(&text[..text.floor_char_boundary(MAX_LINE)]);
+    let context = cut(context);
+    for line in cut(text).lines() {
+        match context.is_empty() {
+            true => handle.write(level, line),
+            false => handle.write(level, &format!("{context}: {line}")),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         BoxHandle, Budget, Exports, Phase, Stage, State,
         footprint::{self, NoRoom},
         log::Level,
+        metered,
     },
     executor::{CpuTime, Timer},
     platform::{Nanos, Platform},
@@ -78,6 +79,7 @@ impl<'a> Maker<'a> {
         timer: &'a Arc<Timer>,
         component: &'a InstancePre<State>,
         export: &str,
+        budget: &Arc<Budget>,
     ) -> Result<Self> {
         let port = handle.port(HANDLER, End::Service);
         let port = port.ok_or_else(|| Error::msg("has no port for requests"))?;
@@ -86,7 +88,7 @@ impl<'a> Maker<'a> {
         let function = interface.and_then(|interface| exports.get_export_index(Some(&interface), "handle"));
         let function = function.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))?;
         let hooks = Exports::find(exports)?;
-        let budget = footprint::budget(handle);
+        let budget = budget.clone();
         let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
         let server = Server::new(port, &budget);
         Ok(Maker { handle, platform, timer, component, function, hooks, budget, client, server })
@@ -161,7 +163,7 @@ impl<'a> Maker<'a> {
 pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, request: Asked) -> Outcome {
     let meter = instance.as_ref().map_or_else(Arc::default, |instance| instance.meter.clone());
     let meters = meter.clone();
-    let mut work = pin!(async {
+    let work = async {
         match instance {
             Some(instance) => answer(maker, Box::new(instance), request).await,
             None => match maker.make(meters, spare).await {
@@ -172,14 +174,8 @@ pub async fn work(maker: &Maker<'_>, instance: Option<Instance>, spare: u64, req
                 }
             },
         }
-    });
-    core::future::poll_fn(|cx| {
-        meter.begin(maker.platform.now());
-        let polled = work.as_mut().poll(cx);
-        meter.end(maker.platform.now());
-        polled
-    })
-    .await
+    };
+    metered(maker.platform, &meter, work).await
 }
 
 async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Asked) -> Outcome {

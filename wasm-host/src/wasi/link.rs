@@ -1,6 +1,6 @@
 //! Which faces a component imports.
 
-use super::{denied, p2, p3};
+use super::{denied, p2, p3, settings};
 use crate::{
     boxes::State,
     interface::{InterfaceName, has_version},
@@ -19,14 +19,16 @@ pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<bool> {
     let engine = linker.engine().clone();
     // resources that earlier imports have brought: others only use them
     let mut known: Vec<ResourceType> = Vec::new();
-    let (mut has_p2, mut has_p3, mut has_denied) = (false, false, false);
+    let (mut has_p2, mut has_p3, mut has_others) = (false, false, false);
     for (import, item) in component.imports(&engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
         if let Some(name) = InterfaceName::parse(import).filter(|name| name.package().starts_with("wasi:")) {
-            if is_denied(&name) {
+            if settings::link(linker, import, &name)? {
+                has_others = true;
+            } else if is_denied(&name) {
                 let own = |ty: &ResourceType| !known.contains(ty);
                 denied::link(linker, import, &instance, own)?;
-                has_denied = true;
+                has_others = true;
             } else if has_version(&name, "0.3") {
                 if !core::mem::replace(&mut has_p3, true) {
                     p3::link(linker)?;
@@ -41,7 +43,7 @@ pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<bool> {
         });
         known.extend(resources);
     }
-    Ok(has_p2 || has_p3 || has_denied)
+    Ok(has_p2 || has_p3 || has_others)
 }
 
 fn is_denied(name: &InterfaceName) -> bool {

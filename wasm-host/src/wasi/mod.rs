@@ -17,6 +17,7 @@ mod p3;
 mod pool;
 mod promise;
 mod random;
+mod settings;
 
 pub use context::Context;
 pub use exit::{Exit, has_exited_well};
@@ -25,7 +26,7 @@ pub use link::link;
 use promise::Promise;
 
 use crate::{
-    boxes::{BoxHandle, State},
+    boxes::{BoxHandle, Budget, State},
     executor::Timer,
     interface::{InterfaceName, has_version},
     platform::Platform,
@@ -34,14 +35,16 @@ use alloc::sync::Arc;
 use wasmtime::{Result, component::InstancePre};
 
 /// The life of a box whose export is a handler: it serves requests until something is wrong with more than one of them.
+/// `budget`: what its instances may use together.
 pub async fn serve(
     handle: &Arc<BoxHandle>,
     platform: &'static dyn Platform,
     timer: &Arc<Timer>,
     component: &InstancePre<State>,
     export: &str,
+    budget: &Arc<Budget>,
 ) -> Result<()> {
-    let maker = instance::Maker::new(handle, platform, timer, component, export)?;
+    let maker = instance::Maker::new(handle, platform, timer, component, export, budget)?;
     if InterfaceName::parse(export).is_some_and(|name| has_version(&name, "0.3")) {
         p3::serve(&maker).await
     } else {

@@ -3,13 +3,16 @@
 //! What comes to `/relay/echo` comes back, `/relay/sleep?200` takes 200 ms, and all else is passed on to `hello`.
 
 use bindings::{
+    example::numbers::arithmetic,
     exports::wasi::http::handler::Guest,
     wasi::{
         clocks::monotonic_clock::wait_for,
+        config::store,
         http::{
             client,
-            types::{ErrorCode, Fields, Request, Response, Scheme},
+            types::{ErrorCode, Fields, Request, RequestOptions, Response, Scheme},
         },
+        logging::logging,
     },
     wit_future, wit_stream,
 };
@@ -25,11 +28,17 @@ mod bindings {
             "../../../wit/deps/wasi-0.3/sockets.wit",
             "../../../wit/deps/wasi-0.3/cli.wit",
             "../../../wit/deps/wasi-0.3/http.wit",
+            "../../../wit/deps/wasi-0.2/config.wit",
+            "../../../wit/deps/wasi-0.2/logging.wit",
+            "../numbers.wit",
         ],
         inline: "
             package example:relay;
             world relay {
                 import wasi:clocks/monotonic-clock@0.3.2;
+                import wasi:config/store@0.2.0-rc.1;
+                import wasi:logging/logging@0.1.0-draft;
+                import example:numbers/arithmetic;
                 import wasi:http/types@0.3.2;
                 import wasi:http/client@0.3.2;
                 export wasi:http/handler@0.3.2;
@@ -77,13 +86,19 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
         "/relay/spin" => loop {
             core::hint::spin_loop();
         },
-        "/relay/short" => {
-            let response = say("short");
-            let fields = response.get_headers();
-            let fields = Fields::from_list(&fields.copy_all()).expect("they were fields");
-            fields.set("content-length", &[b"10".to_vec()]).expect("it is valid");
-            let (body, trailers) = Response::consume_body(response, wit_future::new(|| Ok(())).1);
-            Ok(Response::new(fields, Some(body), trailers).0)
+        "/relay/short" => Ok(with_length("short", 10)),
+        "/relay/long" => Ok(with_length("longer", 4)),
+        "/relay/config" => {
+            logging::log(logging::Level::Error, "relay", "asked for its config");
+            Ok(say(&format!("{:?} {:?}", store::get("greeting"), store::get_all())))
+        }
+        "/relay/double" => Ok(say(&arithmetic::double(query.parse().unwrap_or(1)).to_string())),
+        "/relay/late" => Ok(say(&late(query.parse().unwrap_or(1)).await)),
+        _ if path.ends_with("/refused") => {
+            let (request, sent) = Request::new(Fields::new(), Some(wit_stream::new().1), trailers(), None);
+            request.set_authority(Some("nobody")).expect("a host");
+            let answer = client::send(request).await.map(drop);
+            Ok(say(&format!("{answer:?}, {:?}", sent.await)))
         }
         _ => pass_on(request, &target).await,
     }
@@ -95,9 +110,38 @@ fn echo(request: Request) -> Response {
     Response::new(Fields::new(), Some(body), trailers).0
 }
 
+type Trailers = wit_bindgen::FutureReader<Result<Option<Fields>, ErrorCode>>;
+
+/// None, with which a body is complete.
+fn trailers() -> Trailers {
+    wit_future::new(|| Ok(None)).1
+}
+
+/// A body that is not as long as it says.
+fn with_length(text: &str, length: usize) -> Response {
+    let response = say(text);
+    let fields = Fields::from_list(&response.get_headers().copy_all()).expect("they were fields");
+    fields.set("content-length", &[length.to_string().into_bytes()]).expect("it is valid");
+    let (body, trailers) = Response::consume_body(response, wit_future::new(|| Ok(())).1);
+    Response::new(fields, Some(body), trailers).0
+}
+
+/// Waits for the rest of an answer for so many milliseconds.
+async fn late(milliseconds: u64) -> String {
+    let options = RequestOptions::new();
+    options.set_between_bytes_timeout(Some(milliseconds * 1_000_000)).expect("it is supported");
+    let (request, _) = Request::new(Fields::new(), None, trailers(), Some(options));
+    request.set_authority(Some("again")).expect("a host");
+    request.set_path_with_query(Some("/again/stall?20000")).expect("a path");
+    let response = client::send(request).await.expect("it begins");
+    let (body, trailers) = Response::consume_body(response, wit_future::new(|| Ok(())).1);
+    let read = body.collect().await.len();
+    format!("{read} {:?}", trailers.await.map(drop))
+}
+
 fn say(text: &str) -> Response {
     let (mut writer, body) = wit_stream::new();
-    let (_, trailers) = wit_future::new(|| Ok(None));
+    let trailers = trailers();
     let fields = Fields::new();
     fields.append("content-length", text.len().to_string().as_bytes()).expect("it is valid");
     let text = text.as_bytes().to_vec();

@@ -1,12 +1,26 @@
 //! A box that does what the path says, most of it wrong. The tests talk to it.
 
 use bindings::{
-    exports::wasi::http::incoming_handler::Guest,
+    exports::{
+        example::numbers::arithmetic,
+        wasi::{cli::run, http::incoming_handler::Guest},
+    },
     wasi::{
         cli::{environment, exit::exit, stderr::get_stderr, stdout::get_stdout},
         clocks::monotonic_clock,
-        http::types::{ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam},
-        io::{poll::poll, streams::OutputStream},
+        config::store,
+        http::{
+            outgoing_handler,
+            types::{
+                ErrorCode, Fields, FutureIncomingResponse, IncomingRequest, OutgoingBody, OutgoingRequest,
+                OutgoingResponse, RequestOptions, ResponseOutparam, Scheme, http_error_code,
+            },
+        },
+        io::{
+            poll::poll,
+            streams::{InputStream, OutputStream, StreamError},
+        },
+        logging::logging,
         random::random::{get_random_bytes, get_random_u64},
     },
 };
@@ -23,6 +37,9 @@ mod bindings {
             "../../../wit/deps/wasi-0.2/sockets.wit",
             "../../../wit/deps/wasi-0.2/cli.wit",
             "../../../wit/deps/wasi-0.2/http.wit",
+            "../../../wit/deps/wasi-0.2/config.wit",
+            "../../../wit/deps/wasi-0.2/logging.wit",
+            "../numbers.wit",
         ],
         inline: "
             package example:trials;
@@ -37,7 +54,12 @@ mod bindings {
                 import wasi:filesystem/preopens@0.2.12;
                 import wasi:sockets/ip-name-lookup@0.2.12;
                 import wasi:sockets/tcp-create-socket@0.2.12;
+                import wasi:config/store@0.2.0-rc.1;
+                import wasi:logging/logging@0.1.0-draft;
                 import wasi:http/types@0.2.12;
+                import wasi:http/outgoing-handler@0.2.12;
+                export wasi:cli/run@0.2.12;
+                export example:numbers/arithmetic;
                 export wasi:http/incoming-handler@0.2.12;
             }
         ",
@@ -53,6 +75,19 @@ static REQUESTS: AtomicU32 = AtomicU32::new(0);
 
 struct Trials;
 
+/// Every program with a `main` exports it.
+impl run::Guest for Trials {
+    fn run() -> Result<(), ()> {
+        panic!("nobody asked for it");
+    }
+}
+
+impl arithmetic::Guest for Trials {
+    fn double(number: u32) -> u32 {
+        number.checked_mul(2).expect("of a number that is not too large")
+    }
+}
+
 impl Guest for Trials {
     fn handle(request: IncomingRequest, response: ResponseOutparam) {
         let target = request.path_with_query().unwrap_or_default();
@@ -60,6 +95,7 @@ impl Guest for Trials {
         let number = query.parse().unwrap_or(1);
         match path.rsplit('/').next().unwrap_or_default() {
             "well" => answer(response, "well"),
+            "panic" => panic!("for the test"),
             "trap" => core::arch::wasm32::unreachable(),
             "late" => {
                 let (_body, stream) = begin(response, None);
@@ -104,6 +140,29 @@ impl Guest for Trials {
                 get_stdout().blocking_write_and_flush(b"\n").expect("the log takes it");
                 get_stderr().blocking_write_and_flush(b"to stderr").expect("the log takes it");
                 answer(response, "printed");
+            }
+            "drain" => answer(response, &drain(&request).to_string()),
+            "stall" => {
+                let (body, stream) = begin(response, None);
+                stream.blocking_write_and_flush(b"some").expect("the client is there");
+                monotonic_clock::subscribe_duration(number * 1_000_000).block();
+                drop((stream, body));
+            }
+            "upload" => answer(response, &upload(number as usize)),
+            "first" => answer(response, &late("/again/sleep?20000", &RequestOptions::set_first_byte_timeout, number)),
+            "between" => {
+                answer(response, &late("/again/stall?20000", &RequestOptions::set_between_bytes_timeout, number))
+            }
+            "config" => {
+                answer(response, &format!("{:?} {:?} {:?}", store::get("a.b"), store::get("c"), store::get_all()))
+            }
+            "log" => {
+                use logging::Level;
+                logging::log(Level::Trace, "", "to trace");
+                logging::log(Level::Info, "some place", "to info\nand on");
+                logging::log(Level::Warn, "", "to warn");
+                logging::log(Level::Critical, "", "to critical");
+                answer(response, "logged");
             }
             "count" => answer(response, &(REQUESTS.fetch_add(1, Relaxed) + 1).to_string()),
             "given" => answer(response, &given()),
@@ -153,6 +212,79 @@ fn bytes(response: ResponseOutparam, count: usize) {
     }
     drop(stream);
     OutgoingBody::finish(body, None).expect("all is written");
+}
+
+/// Reads a request's body, and drops nothing before all is read: the runtimes of some languages do not either.
+fn drain(request: &IncomingRequest) -> usize {
+    let incoming = request.consume().expect("nobody else has");
+    let stream = incoming.stream().expect("nobody else has");
+    let (mut read, mut pollables) = (0, Vec::new());
+    loop {
+        let pollable = stream.subscribe();
+        pollable.block();
+        pollables.push(pollable);
+        match stream.read(8_192) {
+            Ok(bytes) => read += bytes.len(),
+            Err(StreamError::Closed) => return read,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// Asks the box that such a path leads to.
+fn ask(path: &str, options: Option<RequestOptions>) -> (OutgoingBody, FutureIncomingResponse) {
+    let request = OutgoingRequest::new(Fields::new());
+    request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
+    request.set_authority(Some("any")).expect("a host");
+    request.set_path_with_query(Some(path)).expect("a path");
+    request.set_method(&bindings::wasi::http::types::Method::Post).expect("a method");
+    let body = request.body().expect("the first time");
+    (body, outgoing_handler::handle(request, options).expect("there is an arrow for it"))
+}
+
+/// Sends all of a body before it looks at the answer, which is the same again.
+fn upload(length: usize) -> String {
+    let (body, answer) = ask("/echo", None);
+    let stream = body.write().expect("the first time");
+    for start in (0..length).step_by(4_096) {
+        stream.blocking_write_and_flush(&[b'x'; 4_096][..4_096.min(length - start)]).expect("the other box reads");
+    }
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("of any length");
+    answer.subscribe().block();
+    let response = answer.get().expect("it is there").expect("once").expect("it is one");
+    let body = response.consume().expect("once");
+    let (read, error) = read_all(&body.stream().expect("once"));
+    format!("{read} {error:?}")
+}
+
+/// Waits for an answer, or the rest of it, for so many milliseconds.
+fn late(path: &str, set: &dyn Fn(&RequestOptions, Option<u64>) -> Result<(), ()>, milliseconds: u64) -> String {
+    let options = RequestOptions::new();
+    set(&options, Some(milliseconds * 1_000_000)).expect("it is supported");
+    let (body, answer) = ask(path, Some(options));
+    OutgoingBody::finish(body, None).expect("of any length");
+    answer.subscribe().block();
+    match answer.get().expect("it is there").expect("once") {
+        Err(error) => format!("{error:?}"),
+        Ok(response) => {
+            let body = response.consume().expect("once");
+            let (read, error) = read_all(&body.stream().expect("once"));
+            format!("{read} {error:?}")
+        }
+    }
+}
+
+/// How many bytes there are, and why there are no more.
+fn read_all(stream: &InputStream) -> (usize, Option<ErrorCode>) {
+    let mut read = 0;
+    loop {
+        match stream.blocking_read(65_536) {
+            Ok(bytes) => read += bytes.len(),
+            Err(StreamError::Closed) => return (read, None),
+            Err(StreamError::LastOperationFailed(error)) => return (read, http_error_code(&error)),
+        }
+    }
 }
 
 /// Writes a body for which there is no head, and waits until somebody takes it.

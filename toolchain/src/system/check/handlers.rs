@@ -27,12 +27,10 @@ impl Check<'_> {
 
     /// The node gives a handler its turn for each request, so it has no other.
     fn handler(&mut self, spec: &BoxSpec, description: &Description, export: &str) {
-        for other in [SERVICE, COMMAND] {
-            if description.exports_path(other) {
-                let message = format!("box `{}` exports both `{export}` and `{other}`", spec.name);
-                let help = "the node calls a handler for each request, and a `run` once: make two boxes of it";
-                self.handler_fault(spec, export, message, help.into());
-            }
+        if description.exports_path(SERVICE) {
+            let message = format!("box `{}` exports both `{export}` and `{SERVICE}`", spec.name);
+            let help = "the node calls a handler for each request, and a `run` once: make two boxes of it";
+            self.handler_fault(spec, export, message, help.into());
         }
         let is_pooled = InterfaceName::parse(export).is_some_and(|name| has_version(&name, "0.2"));
         if is_pooled && description.exports_path(HANDOVER) {

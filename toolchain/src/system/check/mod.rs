@@ -75,7 +75,8 @@ impl<'a> Check<'a> {
         let exports = |path| description.is_some_and(|d| d.exports_path(path));
         let run = match () {
             () if exports(SERVICE) => Run::Service,
-            () if exports(COMMAND) => Run::Command,
+            // any program with a `main` exports it beside its handler, which is what it is for
+            () if exports(COMMAND) && description.and_then(face).is_none() => Run::Command,
             () => Run::Called,
         };
         let end = |protocol, interface| End { protocol, interface, devices: Vec::new(), node: None, peers: Vec::new() };

@@ -466,7 +466,6 @@ fn a_handler_has_no_life_of_its_own() {
     for (imports, exports, about) in [
         (&["pearwood:box/ports"][..], &[INCOMING][..], "pearwood:box/ports@0.2.0"),
         (&[], &service, INCOMING),
-        (&[], &["wasi:cli/run@0.2.3", INCOMING], INCOMING),
         (&[], &["pearwood:box/handover@0.2.0", INCOMING], "pearwood:box/handover"),
         (&["acme:chat/room@1.0.0 service"], &[INCOMING], "acme:chat/room@1.0.0"),
     ] {
@@ -478,6 +477,10 @@ fn a_handler_has_no_life_of_its_own() {
     let arrow = "arrows.\"wasi:http/outgoing-handler\" = { box = \"site\" }\n";
     let faults = wasi(&[OUTGOING], &["pearwood:box/service@0.2.0"], arrow).unwrap_err();
     assert_eq!(faults[0].message, "box `w` imports `wasi:http/outgoing-handler@0.2.3` and exports no handler");
+    // G4: a program with a `main` is a handler all the same
+    let routes =
+        wasi(&[], &["wasi:cli/run@0.2.3", INCOMING], "").unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    assert_eq!(routes.boxes[1].run, Run::Called);
     let faults = wasi(&[], &["wasi:cli/run@0.2.3"], "").unwrap_err();
     assert_eq!(faults[0].message, "box `w` exports `wasi:cli/run`, and this node does not run commands");
 }

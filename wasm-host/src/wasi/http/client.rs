@@ -2,6 +2,7 @@
 
 use super::{
     Exchange, Fault, Fields, Reader, Side,
+    exchange::Held,
     hub::{Hub, cut},
 };
 use crate::{
@@ -135,7 +136,8 @@ impl Client {
             return Err(Denied::TooLong);
         }
         let peer = self.find(authority, target)?;
-        let charge = Charge::new(&self.budget, Exchange::SIZE + INITIAL_CREDIT as usize).ok_or(Denied::NoMemory)?;
+        let charge =
+            Charge::new(&self.budget, Exchange::SIZE + Held::most(INITIAL_CREDIT as usize)).ok_or(Denied::NoMemory)?;
         let id = self.next.fetch_add(1, Relaxed);
         let paid = (Exchange::SIZE, charge);
         let exchange = Exchange::new(Side::Client, &self.hub, (peer, id), method == "HEAD", paid);

@@ -60,6 +60,15 @@ macro_rules! words {
                 Fault::Cancelled | Fault::Gone(_) => $types::ErrorCode::ConnectionTerminated,
                 Fault::Failed(why) => $types::ErrorCode::InternalError(Some(why.as_ref().into())),
                 Fault::Protocol(_) => $types::ErrorCode::HttpProtocolError,
+                Fault::Late => $types::ErrorCode::ConnectionReadTimeout,
+            }
+        }
+
+        /// What a body of another length than its `content-length` says is to the box that writes it.
+        pub(super) fn of_length(wrong: $crate::wasi::http::WrongLength) -> $types::ErrorCode {
+            match wrong.side {
+                $crate::wasi::http::Side::Client => $types::ErrorCode::HttpRequestBodySize(Some(wrong.written)),
+                $crate::wasi::http::Side::Service => $types::ErrorCode::HttpResponseBodySize(Some(wrong.written)),
             }
         }
 
@@ -141,11 +150,10 @@ macro_rules! fields {
     };
 }
 
-/// `request-options`: how long a response is waited for. `$error` is a version's type for what is wrong with a setting,
-/// `$unsupported` its value for one that there is not; then come its names for the functions that read. `changeable` of
-/// the options gives those that may be set, or what is wrong.
+/// `request-options`: how long a response is waited for. `$error` is a version's type for what is wrong with a setting; then
+/// come its names for the functions that read. `changeable` of the options gives those that may be set, or what is wrong.
 macro_rules! options {
-    ($error:ty, $unsupported:expr, $connect:ident, $first:ident, $between:ident, { $($more:tt)* }) => {
+    ($error:ty, $connect:ident, $first:ident, $between:ident, { $($more:tt)* }) => {
         type Set = core::result::Result<(), $error>;
 
         impl types::HostRequestOptions for State {
@@ -177,18 +185,16 @@ macro_rules! options {
             }
 
             fn $between(&mut self, options: Resource<RequestOptions>) -> Result<Option<u64>> {
-                self.wasi.get(&options)?;
-                Ok(None)
+                Ok(self.wasi.get(&options)?.between_bytes_timeout)
             }
 
-            /// Not supported, which the error says.
             fn set_between_bytes_timeout(
                 &mut self,
                 options: Resource<RequestOptions>,
                 timeout: Option<u64>,
             ) -> Result<Set> {
-                self.wasi.get(&options)?;
-                Ok(if timeout.is_none() { Ok(()) } else { Err($unsupported) })
+                let options = self.wasi.get(&options)?.changeable();
+                Ok(options.map(|options| options.between_bytes_timeout = timeout))
             }
 
             fn drop(&mut self, options: Resource<RequestOptions>) -> Result<()> {

@@ -47,18 +47,19 @@ impl Fields {
         Self::of_those(budget, lines, |_| true)
     }
 
-    /// From the lines of a request that came from the address. What they say of that themselves, which any client can write,
-    /// gives way to what is known (RFC 7239, section 4). Requests of other boxes come from no address.
-    pub fn of_request(budget: &Arc<Budget>, lines: &[u8], remote: Ipv6Addr) -> Result<Self, FieldsError> {
+    /// From the lines of a request that came from the address, under the scheme. What they say of that themselves, which any
+    /// client can write, gives way to what is known (RFC 7239, section 4). Requests of other boxes come from no address.
+    pub fn of_request(budget: &Arc<Budget>, lines: &[u8], remote: Ipv6Addr, scheme: &str) -> Result<Self, FieldsError> {
         if remote.is_unspecified() {
             return Self::from_lines(budget, lines);
         }
         let mut fields = Self::of_those(budget, lines, |name| !is_forwarding(name))?;
         let remote = IpAddr::V6(remote).to_canonical();
-        let node = if remote.is_ipv6() { format!("for=\"[{remote}]\"") } else { format!("for={remote}") };
+        let node = if remote.is_ipv6() { format!("\"[{remote}]\"") } else { format!("{remote}") };
         let data = fields.change()?;
-        data.push("forwarded", node.as_bytes())?;
+        data.push("forwarded", format!("for={node};proto={scheme}").as_bytes())?;
         data.push("x-forwarded-for", format!("{remote}").as_bytes())?;
+        data.push("x-forwarded-proto", scheme.as_bytes())?;
         Ok(fields)
     }
 
@@ -169,7 +170,8 @@ const BETWEEN: usize = 4;
 /// Whether a field says where a request came from before it came here.
 fn is_forwarding(name: &str) -> bool {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
-    name.len() >= 9 && (is("forwarded") || is("x-forwarded-for") || is("x-real-ip"))
+    let begins = |known: &str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+    name.len() >= 9 && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
 }
 
 impl Data {
@@ -235,13 +237,20 @@ mod tests {
         }
     }
 
+    /// W3
     #[test]
     fn a_client_cannot_forge_where_it_is() {
-        let lines = b"X-Forwarded-For: 9.9.9.9\r\na: b\r\nForwarded: for=9.9.9.9\r\n";
-        let of = |address: &str| Fields::of_request(&budget(), lines, address.parse().unwrap()).unwrap();
-        assert_eq!(of("::ffff:1.2.3.4").lines(), b"a: b\r\nforwarded: for=1.2.3.4\r\nx-forwarded-for: 1.2.3.4\r\n");
-        let six = b"a: b\r\nforwarded: for=\"[2001:db8::1]\"\r\nx-forwarded-for: 2001:db8::1\r\n";
-        assert_eq!(of("2001:db8::1").lines(), six);
+        let lines = b"X-Forwarded-For: 9.9.9.9\r\na: b\r\nForwarded: for=9.9.9.9\r\nX-Forwarded-Proto: https\r\n\
+            x-forwarded-Host: evil\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 9.9.9.9\r\nX-Forward: 1\r\n";
+        let of = |address: &str| Fields::of_request(&budget(), lines, address.parse().unwrap(), "http").unwrap();
+        let own = |node: &str, address: &str| {
+            format!(
+                "a: b\r\nX-Forward: 1\r\nforwarded: for={node};proto=http\r\nx-forwarded-for: {address}\r\n\
+                 x-forwarded-proto: http\r\n"
+            )
+        };
+        assert_eq!(of("::ffff:1.2.3.4").lines(), own("1.2.3.4", "1.2.3.4").as_bytes());
+        assert_eq!(of("2001:db8::1").lines(), own("\"[2001:db8::1]\"", "2001:db8::1").as_bytes());
         assert_eq!(of("::").lines(), lines, "a box's own request");
     }
 

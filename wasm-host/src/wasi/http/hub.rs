@@ -149,10 +149,10 @@ impl Hub {
         }
     }
 
-    /// Gives credit for a body. False: there is no room for the record; its exchange is woken when there is.
+    /// Gives credit for a body. False: there is no room for the record, or no memory; its exchange is told when there is.
     pub fn put_credit(&self, peer: u32, request: u32, bytes: u32) -> bool {
         let has_room = self.room(peer) > 0;
-        // the same record in both directions
+        // The same record in both directions. There is memory for it unless something else waits, which will be sent.
         let given =
             has_room && self.put(peer, size_of::<u32>(), |batch| Event::Credit { request, bytes }.encode(batch));
         if !given && let Some(line) = self.lines.lock().get_mut(peer) {
@@ -201,6 +201,21 @@ impl Hub {
     /// Sends what peers have room for, wakes those who waited for it, and lets go of peers that retire and that nothing is
     /// open with.
     pub fn flush(&self) -> Result<(), Refused> {
+        loop {
+            let relieved = self.send()?;
+            if relieved.is_empty() {
+                return Ok(());
+            }
+            // What they could not say before is sent as well: nobody else may come to do it. It comes to an end, as only what
+            // was sent relieves anybody.
+            for peer in relieved {
+                self.of(peer).iter().for_each(|exchange| exchange.has_room());
+            }
+        }
+    }
+
+    /// Sends what peers have room for. Those with whom something else waited for it.
+    fn send(&self) -> Result<Vec<u32>, Refused> {
         let mut refused = Ok(());
         let mut relieved: Vec<u32> = Vec::new();
         let mut lines = self.lines.lock();
@@ -241,11 +256,7 @@ impl Hub {
             lines.release(|peer| exchanges.range((peer, 0)..=(peer, u32::MAX)).next().is_some());
             lines.flush(&mut send);
         }
-        drop(lines);
-        for peer in relieved {
-            self.of(peer).iter().for_each(|exchange| exchange.has_room());
-        }
-        refused
+        refused.map(|()| relieved)
     }
 
     /// False: the box has no memory for another exchange.

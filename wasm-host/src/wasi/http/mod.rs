@@ -18,6 +18,6 @@ pub use client::{Asks, Client, Denied};
 pub use exchange::{Exchange, Fault, Read, Reader, RequestHead, Side};
 pub(in crate::wasi) use faces::{fields, options, words};
 pub use fields::{Fields, FieldsError, MAX_FIELDS};
-pub use outgoing::{HELD, OutBody, Unfinished};
+pub use outgoing::{OutBody, TOO_LONG, WrongLength};
 pub use server::{Asked, Server, busy};
 pub use words::in_place;

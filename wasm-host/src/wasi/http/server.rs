@@ -2,6 +2,7 @@
 
 use super::{
     Exchange, Fault, Fields, FieldsError, RequestHead, Side,
+    exchange::scheme,
     hub::{BUSY, Hub, Refusal, Why},
 };
 use crate::{
@@ -106,7 +107,8 @@ impl Server {
         if queue.len() >= WAITING {
             return Err(Why::Busy);
         }
-        let fields = Fields::of_request(&self.budget, head.headers, head.remote).map_err(|error| match error {
+        let fields = Fields::of_request(&self.budget, head.headers, head.remote, scheme(head.scheme));
+        let fields = fields.map_err(|error| match error {
             FieldsError::TooLarge => Why::TooLarge,
             _ => Why::Malformed,
         })?;

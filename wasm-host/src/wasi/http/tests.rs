@@ -216,7 +216,7 @@ fn what_requests_carry_is_charged() {
     let server = Server::new(&held, &budget);
     let headers = format!("a: {}\r\n", "x".repeat(61_000));
     let head = Head { headers: headers.as_bytes(), ..HEAD };
-    let data = [0; 20_000];
+    let data = [0; 26_000];
     let body = |request| Command::Body { request, data: &data };
     say(&client, &[Command::Request { request: 0, head }, request(1), body(1), request(2), body(2)]);
     server.receive();
@@ -252,9 +252,13 @@ fn trailers_of_a_request_and_of_its_answer() {
 #[test]
 fn trailers_where_there_can_be_none() {
     let once = Command::Trailers { request: 7, lines: b"a: b\r\n" };
-    for wrong in
-        [&[once, once][..], &[Command::End { request: 7 }, once], &[Command::Trailers { request: 7, lines: b"a" }]]
-    {
+    let part = Command::Body { request: 7, data: b"x" };
+    for wrong in [
+        &[once, once][..],
+        &[Command::End { request: 7 }, once],
+        &[once, part],
+        &[Command::Trailers { request: 7, lines: b"a" }],
+    ] {
         let (server, client, Asked { exchange, .. }, _) = asked();
         say(&client, wrong);
         server.receive();
@@ -375,10 +379,10 @@ fn a_service_that_goes_takes_its_answers_with_it() {
 fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
     let (server, client, Asked { exchange, .. }, budget) = asked();
     // written before it is known where it goes
-    let body = OutBody::new(&budget, Some(5)).unwrap();
-    assert!(body.write(b"he") && exchange.respond(200, b""));
+    let body = OutBody::new(&budget, Side::Service, Some(5)).unwrap();
+    assert!(body.write(b"he").is_ok() && exchange.respond(200, b""));
     body.attach(&exchange, false);
-    assert!(body.write(b"llo"));
+    assert!(body.write(b"llo").is_ok());
     assert_eq!(body.finish(None), Ok(()));
     assert_eq!((body.finish(None), body.permit()), (Ok(()), None));
     body.give_up();
@@ -387,9 +391,8 @@ fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
     assert_eq!((heard.len(), &*heard[3]), (4, "End { request: 7 }"));
 
     type Fail = fn(&OutBody);
-    let failing: [(&str, Fail); 4] = [
-        ("shorter", |body| assert_eq!(body.finish(None), Err(Unfinished(2)))),
-        ("longer", |body| assert!(!body.write(b"llo!"))),
+    let failing: [(&str, Fail); 3] = [
+        ("shorter", |body| assert_eq!(body.finish(None), Err(WrongLength { side: Side::Service, written: 2 }))),
         ("given up", |body| body.give_up()),
         ("given up", |body| {
             body.give_up();
@@ -398,16 +401,105 @@ fn a_body_goes_where_it_is_sent_and_is_as_long_as_it_says() {
     ];
     for (why, fail) in failing {
         let (_server, _client, Asked { exchange, .. }, budget) = asked();
-        let body = OutBody::new(&budget, Some(5)).unwrap();
-        body.write(b"he");
+        let body = OutBody::new(&budget, Side::Service, Some(5)).unwrap();
+        body.write(b"he").unwrap();
         body.attach(&exchange, false);
         fail(&body);
         assert!(exchange.failure().unwrap().contains(why), "{why}");
     }
-    let held = OutBody::new(&budget, None).unwrap();
+    let held = OutBody::new(&budget, Side::Service, None).unwrap();
     let permit = held.permit().unwrap();
-    assert!(held.write(&vec![0; permit]) && !held.writable(None));
+    assert!(held.write(&vec![0; permit]).is_ok() && !held.writable(None));
     assert_eq!(held.permit(), Some(0));
+}
+
+/// G7: the message is as long as it says, whether it was written before or after its head, and the box is told.
+#[test]
+fn what_is_beyond_a_content_length_is_not_sent() {
+    for early in [false, true] {
+        let (server, client, Asked { exchange, .. }, budget) = asked();
+        let body = OutBody::new(&budget, Side::Service, Some(3)).unwrap();
+        let wrong = WrongLength { side: Side::Service, written: 10 };
+        let write = || assert_eq!(body.write(b"0123456789"), Err(wrong));
+        if early {
+            write();
+        }
+        assert!(exchange.respond(200, b""));
+        body.attach(&exchange, false);
+        if !early {
+            write();
+        }
+        assert_eq!((body.finish(None), body.permit()), (Err(wrong), None));
+        server.flush().unwrap();
+        let body = format!("Body {{ request: 7, data: {:?} }}", b"012");
+        assert_eq!(heard(&client)[1..], [body, "End { request: 7 }".into()], "{early}");
+        assert!(exchange.failure().unwrap().contains("longer") && !exchange.is_broken());
+    }
+}
+
+/// G8: a box sends all of its request's body before it reads anything of the response, which grows meanwhile.
+#[test]
+fn a_response_is_held_while_the_request_is_written() {
+    let (held, service) = ports(End::Client);
+    let budget = Budget::new(4 << 20);
+    let client = Client::new(&held, &budget);
+    client.receive();
+    let (exchange, reader) = client.send(get("/api", "x"), &Fields::new(&budget)).unwrap();
+    let mut allowance = INITIAL_CREDIT as usize;
+    let mut sent = 0;
+    let data = [1; 16_384];
+    tell(&service, &[Event::Response { request: 0, status: 200, headers: b"" }]);
+    while allowance >= data.len() && sent < 8 << 20 {
+        tell(&service, &[Event::Body { request: 0, data: &data }]);
+        (sent, allowance) = (sent + data.len(), allowance - data.len());
+        client.receive();
+        client.flush().unwrap();
+        for said in heard(&service) {
+            if let Some(credit) = said.strip_prefix("Credit { request: 0, bytes: ") {
+                allowance += credit.trim_end_matches(" }").parse::<usize>().unwrap();
+            }
+        }
+    }
+    assert!(sent > 2 << 20 && budget.used() <= 3 << 20, "{sent} bytes in {}", budget.used());
+    exchange.finish(None);
+    let mut read = 0;
+    while let Read::Some(bytes) = reader.read(usize::MAX) {
+        read += bytes.len();
+    }
+    assert_eq!(read, sent);
+    assert!(budget.used() < 200 << 10, "what has been read is given back: {}", budget.used());
+    tell(&service, &[Event::Body { request: 0, data: &data }, Event::End { request: 0 }]);
+    client.receive();
+    assert!(matches!(reader.read(usize::MAX), Read::Some(_)));
+    drop((exchange, reader, client));
+    assert_eq!(budget.used(), 0);
+}
+
+/// The client has taken nothing for a while, so that there was no room to give it credit: when there is, one flush gives it.
+#[test]
+fn a_credit_that_waits_is_sent_as_soon_as_there_is_room() {
+    let (server, client, Asked { exchange, .. }, budget) = asked();
+    say(&client, &[request(8)]);
+    server.receive();
+    let other = server.next().unwrap().exchange;
+    other.respond(200, b"");
+    // the client's inbox, and then what may wait for it
+    say(&client, &[Command::Credit { request: 8, bytes: 1 << 20 }]);
+    server.receive();
+    while let Some(permit @ 1..) = other.permit() {
+        other.write(&vec![0; permit]);
+        server.flush().unwrap();
+    }
+    say(&client, &[Command::Body { request: 7, data: &[1; 40_000] }]);
+    server.receive();
+    while let Read::Some(_) = exchange.read(usize::MAX) {}
+    server.flush().unwrap();
+    let credit = |said: Vec<String>| said.iter().any(|said| said.starts_with("Credit { request: 7"));
+    assert!(!credit(heard(&client)), "there is no room");
+    server.flush().unwrap();
+    assert!(credit(heard(&client)));
+    drop((exchange, other, server));
+    assert_eq!(budget.used(), 0);
 }
 
 /// The box at the other end is being replaced: it is let go when nothing is open with it.

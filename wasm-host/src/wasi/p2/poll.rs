@@ -4,9 +4,9 @@ use super::bindings::wasi::io::poll;
 use crate::{
     boxes::{State, log::Level},
     platform::Nanos,
-    wasi::http::{HELD, OutBody, Reader},
+    wasi::http::{OutBody, Reader},
 };
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::task::{Context, Poll};
 use wasmtime::{Result, bail, component::Resource};
 
@@ -31,7 +31,10 @@ impl Pollable {
         match self {
             Pollable::Ready => true,
             Pollable::Timer(when) => *when <= now,
-            Pollable::Readable(reader) => reader.readable(cx),
+            Pollable::Readable(reader) => {
+                reader.due(now);
+                reader.readable(cx)
+            }
             Pollable::Ended(reader) => reader.has_ended(cx),
             Pollable::Writable(body) => body.writable(cx),
             Pollable::Response(reader, until) => *until <= now || reader.has_response(cx),
@@ -39,9 +42,10 @@ impl Pollable {
     }
 
     /// When it is ready at the latest.
-    fn due(&self) -> Nanos {
+    fn due(&self, now: Nanos) -> Nanos {
         match self {
             Pollable::Timer(when) | Pollable::Response(_, when) => *when,
+            Pollable::Readable(reader) => reader.due(now).unwrap_or(Nanos::MAX),
             _ => Nanos::MAX,
         }
     }
@@ -51,19 +55,9 @@ impl State {
     /// Sleeps until one of them is ready, and says which are.
     pub(super) async fn sleep(&mut self, pollables: &[Pollable]) -> Vec<u32> {
         self.waits();
-        for pollable in pollables {
-            if let Pollable::Writable(body) = pollable
-                && body.is_stuck()
-            {
-                let line = format!(
-                    "writes more than {HELD} bytes of a body before its head is sent, and so waits: \
-                     `response-outparam.set`, or `outgoing-handler.handle`, comes first"
-                );
-                self.handle.write(Level::Error, &line);
-            }
-        }
-        let due = pollables.iter().map(Pollable::due).min().unwrap_or(Nanos::MAX);
-        let (platform, timer) = (self.platform, &self.timer);
+        let (platform, timer, handle) = (self.platform, &self.timer, &self.handle);
+        let begun = platform.now();
+        let due = pollables.iter().map(|pollable| pollable.due(begun)).min().unwrap_or(Nanos::MAX);
         let ready = core::future::poll_fn(|cx| {
             let now = platform.now();
             let ready =
@@ -72,6 +66,11 @@ impl State {
             if !ready.is_empty() {
                 return Poll::Ready(ready);
             }
+            let stuck = pollables.iter().filter_map(|pollable| match pollable {
+                Pollable::Writable(body) => body.stuck(),
+                _ => None,
+            });
+            stuck.for_each(|line| handle.write(Level::Error, &line));
             if due != Nanos::MAX {
                 timer.set(due, cx.waker());
             }

@@ -8,7 +8,7 @@ use crate::{
     boxes::State,
     wasi::{
         context::Text,
-        http::{Fault, OutBody, Read, Reader},
+        http::{Fault, OutBody, Read, Reader, TOO_LONG, WrongLength},
     },
 };
 use alloc::{
@@ -46,14 +46,14 @@ pub enum OutputStream {
 pub enum IoError {
     Body(Fault),
     /// The body does not agree with its `content-length`.
-    Length,
+    Length(WrongLength),
 }
 
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             IoError::Body(fault) => write!(f, "the body ended early: {fault}"),
-            IoError::Length => f.write_str("the body is longer than its content-length"),
+            IoError::Length(_) => f.write_str(TOO_LONG),
         }
     }
 }
@@ -78,7 +78,11 @@ fn trap<T>(what: impl fmt::Display) -> Io<T> {
 
 impl State {
     fn input(&mut self, stream: &Resource<InputStream>) -> Result<InputStream> {
-        Ok(self.wasi.get(stream)?.clone())
+        let stream = self.wasi.get(stream)?.clone();
+        if let InputStream::Body(reader) = &stream {
+            reader.due(self.platform.now());
+        }
+        Ok(stream)
     }
 
     fn output(&mut self, stream: &Resource<OutputStream>) -> Result<OutputStream> {
@@ -118,10 +122,7 @@ impl State {
                 self.wasi.text(&handle, *to, bytes);
                 Ok(())
             }
-            OutputStream::Body(body) => match body.write(bytes) {
-                true => Ok(()),
-                false => Err(StreamError::Failed(IoError::Length)),
-            },
+            OutputStream::Body(body) => body.write(bytes).map_err(|wrong| StreamError::Failed(IoError::Length(wrong))),
         }
     }
 

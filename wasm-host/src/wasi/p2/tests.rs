@@ -91,7 +91,7 @@ fn polling() {
 fn resources_are_counted_and_fields_charged() {
     let (mut state, budget) = state();
     let made = (0..).take_while(|_| HostFields::new(&mut state).is_ok()).count();
-    assert_eq!(made, 1_024);
+    assert!(made > 4_000, "G2: as many as its memory pays for, and not {made}");
     drop(state);
     let (mut state, budget) = (self::state().0, budget);
     assert_eq!(budget.used(), 0);

@@ -12,10 +12,12 @@ use crate::{
         BoxHandle, Charge, Phase, State, Turns,
         footprint::{self, NoRoom},
         log::Level,
+        metered,
     },
+    executor::CpuTime,
     wasi::{
         has_exited_well,
-        http::{Asked, Asking, Exchange, OutBody, Reader, in_place},
+        http::{Asked, Asking, Exchange, OutBody, Reader, Side, in_place},
         instance::{LINGER, Maker},
     },
 };
@@ -102,7 +104,8 @@ struct Turn {
 /// One instance, from its making to its end.
 async fn live(maker: &Maker<'_>, turn: Arc<Turn>) -> Result<()> {
     let mut begun = Begun::default();
-    let ended = work(maker, &turn, &mut begun).await;
+    let meter = Arc::<CpuTime>::default();
+    let ended = metered(maker.platform, &meter, work(maker, &turn, &meter, &mut begun)).await;
     turn.is_over.store(true, Relaxed);
     match ended {
         // the runtimes of some languages say at the end of their work that they are done
@@ -134,16 +137,16 @@ impl Begun {
 }
 
 /// Makes an instance and has it answer requests until its turn is over, and all of them are.
-async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
+///
+/// `meter`: its own CPU time, as another instance may be at work in the same task while this one takes its place.
+async fn work(maker: &Maker<'_>, turn: &Turn, meter: &Arc<CpuTime>, begun: &mut Begun) -> Result<()> {
     let Maker { handle, platform, timer, budget, server, .. } = maker;
     let turns = Arc::<Turns>::default();
-    // what earlier instances have used is not this one's
-    turns.waits(handle);
     // a sixteenth of the memory limit is for tasks
     let tasks = CONCURRENT.min(usize::try_from(handle.spec.memory).unwrap_or(usize::MAX) / 16 / TASK);
     let _tasks = Charge::new(budget, tasks * TASK).ok_or_else(|| footprint::no_room(handle))?;
-    let state = State::within(footprint::pay(handle, budget, 0)?, handle, *platform, &timer.another()).turning(&turns);
-    let mut store = maker.store(state);
+    let state = State::within(footprint::pay(handle, budget, 0)?, handle, *platform, &timer.another());
+    let mut store = maker.store(state.metered(meter).turning(&turns));
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(tasks);
     }
@@ -189,7 +192,7 @@ async fn work(maker: &Maker<'_>, turn: &Turn, begun: &mut Begun) -> Result<()> {
         core::future::poll_fn(|cx| {
             // it has come to where it waits, unless it was made to
             if !turns.take_preempted() {
-                turns.waits(handle);
+                turns.waits(meter);
             }
             life.as_mut().poll(cx).map(|ended| ended.and_then(|ended| ended))
         })
@@ -242,7 +245,9 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
     let exempt = !has_body(response.status, exchange.is_head);
     accessor.with(|mut access| {
         let begun = match response.fields.content_length() {
-            Ok(length) => OutBody::new(&access.get().wasi.budget, length).ok_or("there is no memory for its body"),
+            Ok(length) => {
+                OutBody::new(&access.get().wasi.budget, Side::Service, length).ok_or("there is no memory for its body")
+            }
             Err(_) => Err("the response's content-length is no number"),
         };
         match begun {
@@ -251,12 +256,12 @@ async fn answer(accessor: &Accessor<State>, function: Handle, asked: Asked, hand
                 send(access, response.body, body)
             }
             // it has failed, or nobody wants it any more
-            Ok(_) => response.body.drop(access),
+            Ok(_) => response.body.drop(access, Err(ErrorCode::ConnectionTerminated)),
             Err(why) => {
                 if exchange.fail(why) {
                     handle.write(Level::Error, &format!("{what}: {why}"));
                 }
-                response.body.drop(access)
+                response.body.drop(access, Err(ErrorCode::InternalError(Some(why.into()))))
             }
         }
     })

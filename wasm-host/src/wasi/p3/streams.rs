@@ -2,11 +2,12 @@
 
 use super::http::{Sending, Trailers, of_fault};
 use crate::{
-    boxes::State,
+    boxes::{Charge, State, log::Level},
+    executor::Timer,
     wasi::{
         Promise,
         context::Text,
-        http::{OutBody, Read, Reader},
+        http::{OutBody, Read, Reader, TOO_LONG},
     },
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -15,7 +16,7 @@ use core::{
     task::{Context, Poll},
 };
 use wasmtime::{
-    Result, StoreContextMut,
+    AsContextMut, Result, StoreContextMut,
     component::{
         Destination, FutureConsumer, FutureProducer, Source, StreamConsumer, StreamProducer, StreamResult, VecBuffer,
     },
@@ -31,27 +32,40 @@ pub const PASSED: usize = 16 << 10;
 const TEXT: usize = 4 << 10;
 
 /// A body that comes, for a box to read.
-pub struct FromBody(pub Arc<Reader>);
+pub struct FromBody {
+    reader: Arc<Reader>,
+    /// rings when more is no longer waited for, of a body of which that is limited
+    timer: Option<(Arc<Timer>, Charge)>,
+}
 
-impl<D> StreamProducer<D> for FromBody {
+impl FromBody {
+    pub fn new(state: &State, reader: Arc<Reader>) -> Result<Self> {
+        let timer = reader.has_patience().then(|| state.another_timer()).transpose()?;
+        Ok(FromBody { reader, timer })
+    }
+}
+
+impl StreamProducer<State> for FromBody {
     type Item = u8;
     type Buffer = VecBuffer<u8>;
 
     fn poll_produce<'a>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, D>,
+        mut store: StoreContextMut<'a, State>,
         mut destination: Destination<'a, u8, VecBuffer<u8>>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
+        let reader = &self.reader;
+        let due = self.timer.as_ref().and_then(|_| reader.due(store.data().platform.now()));
         // a box that reads nothing asks whether there is something
         let room = match destination.remaining(&mut store) {
-            Some(0) if self.0.readable(Some(cx)) => return Poll::Ready(Ok(StreamResult::Completed)),
+            Some(0) if reader.readable(Some(cx)) => return Poll::Ready(Ok(StreamResult::Completed)),
             Some(0) if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Some(0) => return Poll::Pending,
             room => room.unwrap_or(PASSED),
         };
-        match self.0.read(room.min(MOST)) {
+        match reader.read(room.min(MOST)) {
             Read::Some(bytes) => {
                 destination.set_buffer(bytes.into());
                 Poll::Ready(Ok(StreamResult::Completed))
@@ -59,7 +73,10 @@ impl<D> StreamProducer<D> for FromBody {
             Read::End | Read::Failed(_) => Poll::Ready(Ok(StreamResult::Dropped)),
             Read::Wait if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
             Read::Wait => {
-                self.0.readable(Some(cx));
+                reader.readable(Some(cx));
+                if let (Some((timer, _)), Some(due)) = (&self.timer, due) {
+                    timer.set(due, cx.waker());
+                }
                 Poll::Pending
             }
         }
@@ -98,28 +115,32 @@ pub struct ToBody<E> {
     pub _end: E,
 }
 
-impl<D, E: Send + Unpin + 'static> StreamConsumer<D> for ToBody<E> {
+impl<E: Send + Unpin + 'static> StreamConsumer<State> for ToBody<E> {
     type Item = u8;
 
     fn poll_consume(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        store: StoreContextMut<'_, D>,
+        mut store: StoreContextMut<'_, State>,
         source: Source<'_, u8>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
-        let mut source = source.as_direct(store);
+        let mut source = source.as_direct(store.as_context_mut());
         match self.body.permit() {
             None => Poll::Ready(Ok(StreamResult::Dropped)),
             Some(0) if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
             Some(0) => {
                 self.body.writable(Some(cx));
+                if let Some(line) = self.body.stuck() {
+                    store.data().handle.write(Level::Error, &line);
+                }
                 Poll::Pending
             }
             Some(permit) => {
                 let bytes = source.remaining();
                 let length = bytes.len().min(permit);
-                if !self.body.write(&bytes[..length]) {
+                if self.body.write(&bytes[..length]).is_err() {
+                    store.data().handle.write(Level::Error, TOO_LONG);
                     return Poll::Ready(Ok(StreamResult::Dropped));
                 }
                 source.mark_read(length);

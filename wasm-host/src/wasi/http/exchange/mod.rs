@@ -1,16 +1,18 @@
 //! One request and its response, seen from the side that the node holds for a box.
 
+mod held;
 mod reading;
 mod writing;
 
+pub use held::Held;
 pub use reading::{Read, Reader};
 
 use super::{
     Fields, FieldsError,
     hub::{Hub, REASON, cut},
 };
-use crate::boxes::Charge;
-use alloc::{string::String, sync::Arc, vec::Vec};
+use crate::{boxes::Charge, platform::Nanos};
+use alloc::{string::String, sync::Arc};
 use core::{
     fmt,
     task::{Context, Waker},
@@ -20,6 +22,12 @@ use wit::{
     INITIAL_CREDIT,
     http::{Command, Event, Scheme},
 };
+
+/// Credit is given back in steps of at least this many bytes.
+const CREDIT_STEP: u32 = 16 << 10;
+
+/// What stays free of a box's memory limit when more of a body is held than usual: the limit divided by this.
+const SPARE: u64 = 4;
 
 /// Which side of the exchange is this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub enum Fault {
     Failed(Arc<str>),
     /// The other side said what nobody may say.
     Protocol(&'static str),
+    /// Nothing more of the body came for as long as the box would wait.
+    Late,
 }
 
 impl fmt::Display for Fault {
@@ -50,6 +60,7 @@ impl fmt::Display for Fault {
             Fault::Gone(why) => write!(f, "the other box is gone: {why}"),
             Fault::Failed(why) => write!(f, "failed: {why}"),
             Fault::Protocol(what) => write!(f, "the other box sent {what}"),
+            Fault::Late => f.write_str("nothing more of it came in time"),
         }
     }
 }
@@ -88,14 +99,18 @@ struct State {
 /// The body that comes.
 #[derive(Debug)]
 struct Inflow {
-    held: Vec<u8>,
-    /// how much of `held` has been read
-    start: usize,
+    held: Held,
+    /// bytes that may be held, and be under way
+    window: usize,
     /// bytes that the other side may still send
     allowance: u32,
-    /// bytes read for which no credit has been given back
-    uncredited: u32,
+    /// how long a reader waits for more
+    patience: Option<Nanos>,
+    /// since when one waits
+    waits_since: Option<Nanos>,
     end: Option<Result<(), Fault>>,
+    /// Something of it has been read.
+    is_read: bool,
     /// Nobody will read it.
     unread: bool,
     /// What comes of it is dropped, and credit given for it: only its end matters.
@@ -128,11 +143,13 @@ impl Exchange {
         (base, charge): (usize, Charge),
     ) -> Option<Arc<Self>> {
         let inflow = Inflow {
-            held: Vec::new(),
-            start: 0,
+            held: Held::default(),
+            window: INITIAL_CREDIT as usize,
             allowance: INITIAL_CREDIT,
-            uncredited: 0,
+            patience: None,
+            waits_since: None,
             end: None,
+            is_read: false,
             unread: false,
             skipped: false,
             trailers: None,
@@ -163,8 +180,15 @@ impl Exchange {
     pub fn heard_body(&self, data: &[u8]) {
         let mut state = self.state.lock();
         let fault = match state.take_body(self.side, data) {
-            Ok(()) if state.inflow.skipped => return self.give_credit(&mut state.inflow),
-            Ok(()) => return wake(&mut state.inflow.waker),
+            Ok(()) => {
+                if state.inflow.skipped || (self.side == Side::Client && state.widen()) {
+                    self.give_credit(&mut state.inflow);
+                }
+                if state.is_clogged(self.side) {
+                    wake(&mut state.outflow.waker);
+                }
+                return wake(&mut state.inflow.waker);
+            }
             Err(fault) => fault,
         };
         drop(state);
@@ -236,8 +260,23 @@ impl Exchange {
         self.end(&mut state);
     }
 
+    /// At the client: bytes of the response that are held, if the box has to read of them before it can write more.
+    pub fn clogged(&self) -> Option<usize> {
+        let state = self.state.lock();
+        (state.is_clogged(self.side) && state.outflow.credit == 0).then(|| state.inflow.held.len())
+    }
+
     pub fn is_broken(&self) -> bool {
         self.state.lock().broken
+    }
+
+    /// Why it ended before its end, if it did.
+    pub fn fault(&self) -> Option<Fault> {
+        let state = self.state.lock();
+        state.broken.then(|| match &state.inflow.end {
+            Some(Err(fault)) => fault.clone(),
+            _ => Fault::Cancelled,
+        })
     }
 
     fn misheard(&self, what: &'static str) {
@@ -268,6 +307,14 @@ impl Exchange {
     }
 }
 
+/// A scheme's name, as URIs have it.
+pub const fn scheme(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    }
+}
+
 /// The head of a request.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
@@ -282,10 +329,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// The scheme's name, as URIs have it.
     pub const fn scheme(&self) -> &'static str {
-        match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
+        scheme(self.scheme)
     }
 
     /// The request as lines of a log name it.
@@ -302,33 +346,56 @@ impl State {
         if inflow.end.is_some() {
             return Err(Some("a part of a body after its end"));
         }
+        if inflow.trailers.is_some() {
+            return Err(Some("a part of a body after its trailers"));
+        }
         if side == Side::Client && !self.responded {
             return Err(Some("a body before the response"));
         }
         let allowance = inflow.allowance.checked_sub(u32::try_from(data.len()).unwrap_or(u32::MAX));
         inflow.allowance = allowance.ok_or(Some("more of a body than it had credit for"))?;
-        if inflow.unread {
+        inflow.waits_since = None;
+        if inflow.unread || inflow.skipped {
             return Ok(());
         }
-        if inflow.skipped {
-            inflow.uncredited += data.len() as u32;
-            return Ok(());
+        if !self.charge.cover(self.base + inflow.held.with(data.len())) {
+            return Err(None);
         }
-        let needed = inflow.held.len() + data.len();
-        if inflow.start >= inflow.held.len() / 2 || needed > inflow.held.capacity() {
-            inflow.held.drain(..inflow.start);
-            inflow.start = 0;
+        inflow.held.push(data).ok_or(None)
+    }
+
+    /// At the client: lets more of the response's body come than is usually held, while the request's is written and
+    /// nothing of the response's read. Many a box writes all of the one before it reads the other, and the service, which
+    /// may answer as it reads, would wait for it for ever. What is held is charged, and a part of the memory limit stays
+    /// free for everything else.
+    fn widen(&mut self) -> bool {
+        let Inflow { held, window, allowance, is_read, unread, .. } = &mut self.inflow;
+        if self.outflow.ended || *is_read || *unread || *allowance > INITIAL_CREDIT / 2 {
+            return false;
         }
-        let needed = inflow.held.len() + data.len();
-        if needed > inflow.held.capacity() {
-            let room = needed.next_power_of_two();
-            if !self.charge.cover(self.base + room) {
-                return Err(None);
-            }
-            inflow.held.try_reserve_exact(room - inflow.held.len()).map_err(|_| None)?;
+        let wider = held.len() + *allowance as usize + INITIAL_CREDIT as usize;
+        let spare = self.charge.budget().limit() / SPARE;
+        let widened = wider > *window && self.charge.cover_leaving(self.base + Held::most(wider), spare);
+        if widened {
+            *window = wider;
         }
-        inflow.held.extend_from_slice(data);
-        Ok(())
+        widened
+    }
+
+    /// Nothing goes on until the box reads of the response, of which no more can be held.
+    fn is_clogged(&self, side: Side) -> bool {
+        let Inflow { allowance, is_read, unread, .. } = &self.inflow;
+        side == Side::Client && !self.outflow.ended && !is_read && !unread && *allowance < CREDIT_STEP
+    }
+
+    /// What was held beyond the usual is read: memory is given back.
+    fn narrow(&mut self) {
+        let Inflow { held, window, allowance, .. } = &mut self.inflow;
+        let usual = INITIAL_CREDIT as usize;
+        if *window > usual {
+            *window = usual.max(held.len() + *allowance as usize);
+            self.charge.resize(self.base + Held::most(*window));
+        }
     }
 }
 

@@ -1,11 +1,9 @@
 //! What is read of an exchange: the body that comes, and a response's head.
 
-use super::{Exchange, Fault, Fields, Inflow, Side, register};
+use super::{CREDIT_STEP, Exchange, Fault, Fields, Held, Inflow, Side, register};
+use crate::platform::Nanos;
 use alloc::{sync::Arc, vec::Vec};
 use core::task::Context;
-
-/// Credit is given back in steps of at least this many bytes.
-const CREDIT_STEP: u32 = 16 << 10;
 
 /// What reading yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,35 +19,29 @@ impl Exchange {
     /// At most `limit` bytes of the body.
     pub fn read(&self, limit: usize) -> Read {
         let mut state = self.state.lock();
-        let over = state.over;
-        let inflow = &mut state.inflow;
-        let waiting = &inflow.held[inflow.start..];
-        if waiting.is_empty() {
-            return match &inflow.end {
+        if state.inflow.held.is_empty() {
+            return match &state.inflow.end {
                 None => Read::Wait,
                 Some(Ok(())) => Read::End,
                 Some(Err(fault)) => Read::Failed(fault.clone()),
             };
         }
-        let bytes = waiting[..waiting.len().min(limit)].to_vec();
-        inflow.start += bytes.len();
-        if inflow.start == inflow.held.len() {
-            inflow.held.clear();
-            inflow.start = 0;
-        }
-        inflow.uncredited += bytes.len() as u32;
-        if !over {
-            self.give_credit(inflow);
+        state.inflow.is_read = true;
+        let bytes = state.inflow.held.take(limit);
+        state.narrow();
+        if !state.over {
+            self.give_credit(&mut state.inflow);
         }
         Read::Some(bytes)
     }
 
     /// Gives credit back for what has been read, if it is due and there is room to say so.
     pub(super) fn give_credit(&self, inflow: &mut Inflow) {
-        let credit = inflow.uncredited;
-        if credit >= CREDIT_STEP && inflow.end.is_none() && self.hub.put_credit(self.peer, self.id, credit) {
-            inflow.uncredited = 0;
-            inflow.allowance = inflow.allowance.saturating_add(credit);
+        let promised = inflow.held.len() + inflow.allowance as usize;
+        let credit = u32::try_from(inflow.window.saturating_sub(promised)).unwrap_or(u32::MAX);
+        let is_due = credit >= CREDIT_STEP && inflow.end.is_none() && !inflow.unread;
+        if is_due && self.hub.put_credit(self.peer, self.id, credit) {
+            inflow.allowance += credit;
         }
     }
 
@@ -57,8 +49,31 @@ impl Exchange {
     pub fn readable(&self, cx: Option<&mut Context<'_>>) -> bool {
         let mut state = self.state.lock();
         let inflow = &mut state.inflow;
-        let ready = inflow.start < inflow.held.len() || inflow.end.is_some();
+        let ready = !inflow.held.is_empty() || inflow.end.is_some();
         register(ready, &mut inflow.waker, cx)
+    }
+
+    /// How long may pass without anything more of the body when somebody wants to read it.
+    pub fn set_patience(&self, patience: Option<Nanos>) {
+        self.state.lock().inflow.patience = patience;
+    }
+
+    pub fn has_patience(&self) -> bool {
+        self.state.lock().inflow.patience.is_some()
+    }
+
+    /// Somebody wants to read. When it is no longer waited for, if anything is: then the exchange has failed.
+    pub fn due(&self, now: Nanos) -> Option<Nanos> {
+        let mut state = self.state.lock();
+        let inflow = &mut state.inflow;
+        let patience = inflow.patience.filter(|_| inflow.held.is_empty() && inflow.end.is_none())?;
+        let due = inflow.waits_since.get_or_insert(now).saturating_add(patience);
+        drop(state);
+        if due <= now {
+            self.stop("");
+            self.broken(Fault::Late);
+        }
+        Some(due)
     }
 
     /// Whether the whole body has come, or no more of it will: then how it ended.
@@ -81,13 +96,11 @@ impl Exchange {
     /// What is left of the body is of no interest, only how it ends.
     pub fn skip(&self) {
         let mut state = self.state.lock();
-        let over = state.over;
-        let inflow = &mut state.inflow;
-        inflow.skipped = true;
-        inflow.uncredited += (inflow.held.len() - inflow.start) as u32;
-        (inflow.held, inflow.start) = (Vec::new(), 0);
-        if !over {
-            self.give_credit(inflow);
+        state.inflow.skipped = true;
+        state.inflow.held = Held::default();
+        state.narrow();
+        if !state.over {
+            self.give_credit(&mut state.inflow);
         }
     }
 
@@ -112,7 +125,8 @@ impl Exchange {
     fn unread(&self) {
         let mut state = self.state.lock();
         state.inflow.unread = true;
-        (state.inflow.held, state.inflow.start) = (Vec::new(), 0);
+        state.inflow.held = Held::default();
+        state.narrow();
         if self.side == Side::Client && !state.over {
             drop(state);
             self.stop("");

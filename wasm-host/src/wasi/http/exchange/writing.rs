@@ -112,7 +112,12 @@ impl Exchange {
         true
     }
 
-    /// Why this side failed it, if it did.
+    /// The message is complete, and yet something was wrong with it.
+    pub fn blame(&self, what: &str) {
+        self.state.lock().failure.get_or_insert_with(|| what.into());
+    }
+
+    /// Why this side failed it, if it did, or what was wrong with it.
     pub fn failure(&self) -> Option<Arc<str>> {
         self.state.lock().failure.clone()
     }

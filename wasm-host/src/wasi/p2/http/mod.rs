@@ -55,6 +55,7 @@ impl Drop for OutgoingBody {
 pub struct RequestOptions {
     connect_timeout: Option<u64>,
     first_byte_timeout: Option<u64>,
+    between_bytes_timeout: Option<u64>,
 }
 
 pub struct IncomingResponse {
@@ -85,7 +86,7 @@ impl types::Host for State {
     fn http_error_code(&mut self, error: Resource<IoError>) -> Result<Option<types::ErrorCode>> {
         Ok(Some(match self.wasi.get(&error)? {
             IoError::Body(fault) => of_fault(fault),
-            IoError::Length => types::ErrorCode::HttpRequestBodySize(None),
+            IoError::Length(wrong) => of_length(*wrong),
         }))
     }
 }

@@ -10,4 +10,4 @@ impl RequestOptions {
     }
 }
 
-http::options!((), (), connect_timeout, first_byte_timeout, between_bytes_timeout, {});
+http::options!((), connect_timeout, first_byte_timeout, between_bytes_timeout, {});

@@ -1,10 +1,10 @@
 //! What a box writes: responses, bodies, and where they go.
 
-use super::{OutgoingBody, OutgoingResponse, ResponseOutparam, types};
+use super::{OutgoingBody, OutgoingResponse, ResponseOutparam, of_length, types};
 use crate::{
     boxes::State,
     wasi::{
-        http::{Fields, OutBody, Unfinished, in_place},
+        http::{Fields, OutBody, Side, in_place},
         p2::streams::OutputStream,
     },
 };
@@ -13,9 +13,13 @@ use message::status::{has_body, is_final};
 use wasmtime::{Result, component::Resource};
 
 impl State {
-    /// A message's body of that length; None if there is no memory for it.
-    pub(super) fn new_body(&mut self, length: Option<u64>) -> Result<Option<(Arc<OutBody>, Resource<OutgoingBody>)>> {
-        let Some(body) = OutBody::new(&self.wasi.budget, length) else { return Ok(None) };
+    /// The body of a request (of a client) or of a response, of that length; None if there is no memory for it.
+    pub(super) fn new_body(
+        &mut self,
+        side: Side,
+        length: Option<u64>,
+    ) -> Result<Option<(Arc<OutBody>, Resource<OutgoingBody>)>> {
+        let Some(body) = OutBody::new(&self.wasi.budget, side, length) else { return Ok(None) };
         let own = self.wasi.push(OutgoingBody { body: body.clone(), has_stream: false })?;
         Ok(Some((body, own)))
     }
@@ -60,7 +64,7 @@ impl types::HostOutgoingResponse for State {
         }
         // what is no length is found when the message is sent
         let length = known.length.unwrap_or_default();
-        let Some((body, own)) = self.new_body(length)? else { return Ok(Err(())) };
+        let Some((body, own)) = self.new_body(Side::Service, length)? else { return Ok(Err(())) };
         self.wasi.get(&response)?.body = Some(body);
         Ok(Ok(own))
     }
@@ -138,10 +142,7 @@ impl types::HostOutgoingBody for State {
     ) -> Result<core::result::Result<(), types::ErrorCode>> {
         let trailers = trailers.map(|trailers| self.wasi.take(trailers)).transpose()?;
         let body = self.wasi.take(body)?;
-        Ok(body
-            .body
-            .finish(trailers)
-            .map_err(|Unfinished(written)| types::ErrorCode::HttpResponseBodySize(Some(written))))
+        Ok(body.body.finish(trailers).map_err(of_length))
     }
 
     fn drop(&mut self, body: Resource<OutgoingBody>) -> Result<()> {

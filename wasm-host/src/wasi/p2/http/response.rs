@@ -7,7 +7,7 @@ use super::{
 use crate::{
     boxes::State,
     wasi::{
-        http::{Asking, Denied, Fields},
+        http::{Asking, Denied, Fields, Side},
         p2::poll::Pollable,
     },
 };
@@ -40,6 +40,7 @@ impl outgoing_handler::Host for State {
             Ok(sent) => sent,
             Err(denied) => return Ok(Err(of_denied(denied))),
         };
+        exchange.set_patience(options.between_bytes_timeout);
         match &request.body {
             Some(body) => body.attach(&exchange, false),
             None => exchange.finish(None),
@@ -63,7 +64,7 @@ impl types::HostOutgoingRequest for State {
         }
         // what is no length is found when the message is sent
         let length = known.fields.content_length().unwrap_or_default();
-        let Some((body, own)) = self.new_body(length)? else { return Ok(Err(())) };
+        let Some((body, own)) = self.new_body(Side::Client, length)? else { return Ok(Err(())) };
         self.wasi.get(&request)?.body = Some(body);
         Ok(Ok(own))
     }
@@ -130,7 +131,7 @@ impl types::HostFutureIncomingResponse for State {
         let answer = match reader.take_response() {
             Some(Ok((status, fields))) => Ok((status, fields, reader.clone())),
             Some(Err(fault)) => Err(of_fault(&fault)),
-            None if now >= future.until => Err(types::ErrorCode::HttpResponseTimeout),
+            None if now >= future.until => Err(types::ErrorCode::ConnectionReadTimeout),
             None => return Ok(None),
         };
         future.reader = None;

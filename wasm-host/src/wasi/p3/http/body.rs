@@ -2,13 +2,13 @@
 
 use super::{
     super::streams::{FromBody, FromTrailers, PASSED, ToBody, ToTrailers},
-    Body, ErrorCode, Outcome, Trailers,
+    Body, ErrorCode, Outcome, Trailers, of_fault, of_length,
 };
 use crate::{
     boxes::{Charge, State},
     wasi::{
         Promise,
-        http::{Fields, OutBody, Reader, Unfinished},
+        http::{Fields, OutBody, Reader},
     },
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -47,15 +47,18 @@ impl Body {
                 Ok((contents, trailers))
             }
             Body::Host(reader) => {
-                let stream = StreamReader::new(&mut *access, FromBody(reader.clone()))?;
+                let from = FromBody::new(access.get(), reader.clone())?;
+                let stream = StreamReader::new(&mut *access, from)?;
                 let trailers = FutureReader::new(access, FromTrailers(reader))?;
                 Ok((stream, trailers))
             }
         }
     }
 
-    pub fn drop(self, mut store: impl AsContextMut) -> Result<()> {
-        if let Body::Guest { contents, mut trailers, .. } = self {
+    /// It is not sent. `outcome`: what the box that wrote it is told.
+    pub fn drop(self, mut store: impl AsContextMut, outcome: Outcome) -> Result<()> {
+        if let Body::Guest { contents, mut trailers, sent } = self {
+            sent.settle(Some(outcome));
             if let Some(mut contents) = contents {
                 contents.close(&mut store)?;
             }
@@ -81,7 +84,8 @@ pub fn send(mut access: Access<'_, State, HasSelf<State>>, body: Body, to: Arc<O
                 to.give_up();
                 return Ok(());
             };
-            let contents = StreamReader::new(&mut access, FromBody(reader.clone()))?;
+            let from = FromBody::new(access.get(), reader.clone())?;
+            let contents = StreamReader::new(&mut access, from)?;
             let _end = Passing { reader, to: to.clone(), _paid: paid };
             contents.pipe(&mut access, ToBody { body: to, _end })?;
         }
@@ -110,10 +114,11 @@ impl Drop for Sending {
     fn drop(&mut self) {
         let last = self.last.get_mut().take().unwrap_or(Err(ErrorCode::HttpResponseIncomplete));
         let outcome = match last {
-            Ok(trailers) => {
-                let finished = self.to.finish(trailers);
-                finished.map_err(|Unfinished(written)| ErrorCode::HttpResponseBodySize(Some(written)))
-            }
+            Ok(trailers) => match (self.to.finish(trailers), self.to.fault()) {
+                (Err(wrong), _) => Err(of_length(wrong)),
+                (Ok(()), Some(fault)) => Err(of_fault(&fault)),
+                (Ok(()), None) => Ok(()),
+            },
             Err(code) => {
                 self.to.give_up();
                 Err(code)

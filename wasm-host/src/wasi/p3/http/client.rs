@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     boxes::State,
-    wasi::http::{Denied, OutBody, Reader},
+    wasi::http::{Denied, OutBody, Reader, Side},
 };
 use alloc::sync::Arc;
 use core::task::Poll;
@@ -67,7 +67,7 @@ async fn ask(accessor: &Accessor<State, HasSelf<State>>, request: Resource<Reque
             access.get().wasi.push(response).map(Ok)
         }),
         Some(Err(fault)) => Ok(Err(of_fault(&fault))),
-        None => Ok(Err(ErrorCode::HttpResponseTimeout)),
+        None => Ok(Err(ErrorCode::ConnectionReadTimeout)),
     }
 }
 
@@ -84,10 +84,12 @@ fn begin(
         (_, Err(_), _) => Err(ErrorCode::HttpProtocolError),
         (_, _, None) => Err(ErrorCode::HttpRequestUriInvalid),
         (None, ..) => Err(of_denied(Denied::NoArrow)),
-        (Some(client), Ok(length), Some(asks)) => match OutBody::new(&state.wasi.budget, length) {
+        (Some(client), Ok(length), Some(asks)) => match OutBody::new(&state.wasi.budget, Side::Client, length) {
             Some(out) => client
                 .send(asks, &fields)
                 .map(|(exchange, reader)| {
+                    let between = options.as_ref().and_then(|options| options.between_bytes_timeout);
+                    exchange.set_patience(between);
                     out.attach(&exchange, false);
                     (out, reader)
                 })
@@ -101,7 +103,7 @@ fn begin(
             Ok(Ok((reader, options.and_then(|options| options.first_byte_timeout))))
         }
         Err(code) => {
-            body.drop(access)?;
+            body.drop(access, Err(code.clone()))?;
             Ok(Err(code))
         }
     }

@@ -56,6 +56,7 @@ pub enum Body {
 pub struct RequestOptions {
     connect_timeout: Option<u64>,
     first_byte_timeout: Option<u64>,
+    between_bytes_timeout: Option<u64>,
     immutable: bool,
 }
 

@@ -11,7 +11,7 @@ impl RequestOptions {
     }
 }
 
-http::options!(Error, Error::NotSupported, get_connect_timeout, get_first_byte_timeout, get_between_bytes_timeout, {
+http::options!(Error, get_connect_timeout, get_first_byte_timeout, get_between_bytes_timeout, {
     fn clone(&mut self, options: Resource<RequestOptions>) -> Result<Resource<RequestOptions>> {
         let copy = RequestOptions { immutable: false, ..self.wasi.get(&options)?.clone() };
         self.wasi.push(copy)

@@ -41,7 +41,7 @@ impl types::HostRequestWithStore<State> for HasSelf<State> {
 
     fn drop(mut access: Access<'_, State, Self>, request: Resource<Request>) -> Result<()> {
         let request = access.get().wasi.take(request)?;
-        request.body.drop(access)
+        request.body.drop(access, Ok(()))
     }
 }
 

@@ -33,7 +33,7 @@ impl types::HostResponseWithStore<State> for HasSelf<State> {
 
     fn drop(mut access: Access<'_, State, Self>, response: Resource<Response>) -> Result<()> {
         let response = access.get().wasi.take(response)?;
-        response.body.drop(access)
+        response.body.drop(access, Ok(()))
     }
 }
 
