@@ -1,7 +1,7 @@
 //! The box: [`Control`] between its arrows.
 
 use crate::{Config, Control, Identity, Level, Outside, Wake, hex};
-use bindings::pearwood::{
+use sdk::bindings::pearwood::{
     box0_2_0::{
         config, entropy, log,
         ports::{self, Notices},
@@ -13,75 +13,46 @@ use bindings::pearwood::{
 
 use wit::{Peer, Records, control::Attach};
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/net", "../../wit/http", "../../wit/control"],
-        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
-        // names of modules where a package has several. The empty one is there for that.
-        inline: "
-            package pearwood:control-box;
-            package pearwood:box@0.0.0 {}
-            world control {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:box/log@0.2.0;
-                import pearwood:box/config@0.2.0;
-                import pearwood:box/entropy@0.2.0;
-                import pearwood:net/tcp@0.2.0;
-                import pearwood:control/node@0.2.0;
-                import pearwood:http/handler@0.2.0;
-                export pearwood:box/service@0.2.0;
-            }
-        ",
-        world: "pearwood:control-box/control",
-        generate_all,
-    });
-    use super::ControlBox;
-    export!(ControlBox);
-}
+sdk::service!(run);
 
-struct ControlBox;
-
-impl bindings::exports::pearwood::box0_2_0::service::Guest for ControlBox {
-    fn run() {
-        let settings = config::get();
-        let config = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            Ok(config) => config,
-            Err(error) => return log::write(log::Level::Error, &error),
-        };
-        if config.keys.is_empty() {
-            let line = "no keys are configured: no port is opened, and nobody can manage this node; \
-                        `pearwood key show` prints a key for config.keys";
-            log::write(log::Level::Warn, line);
-            if config.metrics.is_empty() {
-                return sleep();
-            }
+fn run() {
+    let settings = config::get();
+    let config = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        Ok(config) => config,
+        Err(error) => return log::write(log::Level::Error, &error),
+    };
+    if config.keys.is_empty() {
+        let line = "no keys are configured: no port is opened, and nobody can manage this node; \
+                    `pearwood key show` prints a key for config.keys";
+        log::write(log::Level::Warn, line);
+        if config.metrics.is_empty() {
+            return sleep();
         }
-        let mut arrows = Arrows { tcp: tcp::client(&[]), node: node::client(&[]), http: handler::service(&[]) };
-        let (mut attached, boot_secret) = arrows.attached();
-        let (identity, origin) = match &config.secret {
-            Some(secret) => (Identity::derive(secret.as_bytes()), "derived from config.secret"),
-            None => (Identity::derive(&boot_secret), "made at this boot, another at the next"),
+    }
+    let mut arrows = Arrows { tcp: tcp::client(&[]), node: node::client(&[]), http: handler::service(&[]) };
+    let (mut attached, boot_secret) = arrows.attached();
+    let (identity, origin) = match &config.secret {
+        Some(secret) => (Identity::derive(secret.as_bytes()), "derived from config.secret"),
+        None => (Identity::derive(&boot_secret), "made at this boot, another at the next"),
+    };
+    log::write(log::Level::Info, &format!("the node's key is {} ({origin})", hex(identity.public())));
+    let mut control = Control::new(config, identity);
+    loop {
+        let wake = match attached.is_empty() {
+            true => ports::wait(control.deadline()),
+            false => ports::wait(0),
         };
-        log::write(log::Level::Info, &format!("the node's key is {} ({origin})", hex(identity.public())));
-        let mut control = Control::new(config, identity);
-        loop {
-            let wake = match attached.is_empty() {
-                true => ports::wait(control.deadline()),
-                false => ports::wait(0),
-            };
-            let receive = |port: u32| if wake.ready >> port & 1 == 1 { ports::receive(port) } else { Vec::new() };
-            let tcp = receive(arrows.tcp);
-            let http = receive(arrows.http);
-            let node = [std::mem::take(&mut attached), receive(arrows.node)].concat();
-            if wake.notices.contains(Notices::RETIRE) {
-                control.retire();
-            }
-            let room = wake.notices.contains(Notices::ROOM);
-            control.turn(Wake { now: wake.now, tcp: &tcp, node: &node, http: &http, room }, &mut arrows);
-            if control.is_done() {
-                return;
-            }
+        let receive = |port: u32| if wake.ready >> port & 1 == 1 { ports::receive(port) } else { Vec::new() };
+        let tcp = receive(arrows.tcp);
+        let http = receive(arrows.http);
+        let node = [std::mem::take(&mut attached), receive(arrows.node)].concat();
+        if wake.notices.contains(Notices::RETIRE) {
+            control.retire();
+        }
+        let room = wake.notices.contains(Notices::ROOM);
+        control.turn(Wake { now: wake.now, tcp: &tcp, node: &node, http: &http, room }, &mut arrows);
+        if control.is_done() {
+            return;
         }
     }
 }

@@ -1,50 +1,26 @@
 //! The box: [`Echo`] between its arrows.
 
 use crate::{Echo, Misdeed, Outside, Wake};
-use bindings::pearwood::{
+use core::hint::black_box;
+use sdk::bindings::pearwood::{
     box0_2_0::ports::{self, Notices},
     http::handler,
 };
-use core::hint::black_box;
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/net", "../../wit/http"],
-        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
-        // names of modules where a package has several. The empty one is there for that.
-        inline: "
-            package pearwood:echo-box;
-            package pearwood:box@0.0.0 {}
-            world echo {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:http/handler@0.2.0;
-                export pearwood:box/service@0.2.0;
-            }
-        ",
-        world: "pearwood:echo-box/echo",
-        generate_all,
-    });
-    use super::EchoBox;
-    export!(EchoBox);
-}
+sdk::service!(run);
 
-struct EchoBox;
-
-impl bindings::exports::pearwood::box0_2_0::service::Guest for EchoBox {
-    fn run() {
-        let mut echo = Echo::new();
-        let mut arrows = Arrows { port: handler::service(&[]) };
-        loop {
-            let ports::Turn { wake, received, .. } = ports::wait_and_receive(echo.deadline());
-            if wake.notices.contains(Notices::RETIRE) {
-                echo.retire();
-            }
-            let room = wake.notices.contains(Notices::ROOM);
-            echo.turn(Wake { now: wake.now, handler: &received, room }, &mut arrows);
-            if echo.is_done() {
-                return;
-            }
+fn run() {
+    let mut echo = Echo::new();
+    let mut arrows = Arrows { port: handler::service(&[]) };
+    loop {
+        let ports::Turn { wake, received, .. } = ports::wait_and_receive(echo.deadline());
+        if wake.notices.contains(Notices::RETIRE) {
+            echo.retire();
+        }
+        let room = wake.notices.contains(Notices::ROOM);
+        echo.turn(Wake { now: wake.now, handler: &received, room }, &mut arrows);
+        if echo.is_done() {
+            return;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The box: [`Http`] between its arrows.
 
 use crate::{Config, Http, Level, Outside, To, Wake};
-use bindings::pearwood::{
+use sdk::bindings::pearwood::{
     box0_2_0::{
         config, entropy, log,
         ports::{self, Notices, Turn},
@@ -10,65 +10,37 @@ use bindings::pearwood::{
     net::tcp,
 };
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/net", "../../wit/http"],
-        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
-        // names of modules where a package has several. The empty one is there for that.
-        inline: "
-            package pearwood:http-box;
-            package pearwood:box@0.0.0 {}
-            world http {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:box/log@0.2.0;
-                import pearwood:box/config@0.2.0;
-                import pearwood:box/entropy@0.2.0;
-                import pearwood:net/tcp@0.2.0;
-                import pearwood:http/handler@0.2.0;
-                export pearwood:box/service@0.2.0;
-            }
-        ",
-        world: "pearwood:http-box/http",
-        generate_all,
-    });
-    use super::HttpBox;
-    export!(HttpBox);
-}
-
-struct HttpBox;
-
 /// Bytes by which the box's memory may grow.
 fn memory_left() -> usize {
     let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
     memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
 }
 
-impl bindings::exports::pearwood::box0_2_0::service::Guest for HttpBox {
-    fn run() {
-        let settings = config::get();
-        let http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            Ok(config) => Http::new(config, memory_left()).map_err(|error| vec![error]),
-            Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
-        };
-        let mut http = match http {
-            Ok(http) => http,
-            Err(errors) => return errors.iter().for_each(|error| log::write(log::Level::Error, error)),
-        };
-        let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
-        loop {
-            let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));
-            let Turn { wake, received, .. } = turn;
-            let mut batches = Received { ready: wake.ready, first: Some(received) };
-            let (tcp, handler) = (batches.of(arrows.tcp), batches.of(arrows.handler));
-            if wake.notices.contains(Notices::RETIRE) {
-                http.retire(wake.now);
-            }
-            let room = wake.notices.contains(Notices::ROOM);
-            http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut arrows);
-            if http.is_done() {
-                return;
-            }
+sdk::service!(run);
+
+fn run() {
+    let settings = config::get();
+    let http = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        Ok(config) => Http::new(config, memory_left()).map_err(|error| vec![error]),
+        Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
+    };
+    let mut http = match http {
+        Ok(http) => http,
+        Err(errors) => return errors.iter().for_each(|error| log::write(log::Level::Error, error)),
+    };
+    let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
+    loop {
+        let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));
+        let Turn { wake, received, .. } = turn;
+        let mut batches = Received { ready: wake.ready, first: Some(received) };
+        let (tcp, handler) = (batches.of(arrows.tcp), batches.of(arrows.handler));
+        if wake.notices.contains(Notices::RETIRE) {
+            http.retire(wake.now);
+        }
+        let room = wake.notices.contains(Notices::ROOM);
+        http.turn(Wake { now: wake.now, tcp: &tcp, handler: &handler, room }, &mut arrows);
+        if http.is_done() {
+            return;
         }
     }
 }

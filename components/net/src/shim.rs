@@ -1,7 +1,7 @@
 //! The box: a [`Stack`] between its arrows.
 
 use crate::{Card, Heritage, Level, Seed, Settings, Stack};
-use bindings::pearwood::{
+use sdk::bindings::pearwood::{
     box0_2_0::{
         config, entropy, heir, log,
         ports::{self, Notices, Turn},
@@ -9,59 +9,29 @@ use bindings::pearwood::{
     hardware::nic,
     net::{names, tcp, udp},
 };
-
 use std::cell::RefCell;
 
 // for its allocator
 use support as _;
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/hardware", "../../wit/net"],
-        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
-        // names of modules where a package has several. The empty one is there for that.
-        inline: "
-            package pearwood:net-box;
-            package pearwood:box@0.0.0 {}
-            world net {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:box/log@0.2.0;
-                import pearwood:box/config@0.2.0;
-                import pearwood:box/entropy@0.2.0;
-                import pearwood:box/heir@0.2.0;
-                import pearwood:hardware/nic@0.2.0;
-                import pearwood:net/tcp@0.2.0;
-                import pearwood:net/udp@0.2.0;
-                import pearwood:net/names@0.2.0;
-                export pearwood:box/service@0.2.0;
-                export pearwood:box/handover@0.2.0;
-            }
-        ",
-        world: "pearwood:net-box/net",
-        generate_all,
-    });
-    use super::Net;
-    export!(Net);
+sdk::service!(run);
+
+fn run() -> Result<(), String> {
+    let (stack, numbers, turn) = start()?;
+    serve(stack, &numbers, turn);
+    Ok(())
 }
+
+sdk::handover!(Net);
 
 struct Net;
-
-impl bindings::exports::pearwood::box0_2_0::service::Guest for Net {
-    fn run() {
-        match start() {
-            Ok((stack, numbers, turn)) => serve(stack, &numbers, turn),
-            Err(why) => log::write(log::Level::Error, &why),
-        }
-    }
-}
 
 thread_local! {
     /// what another instance left, until `run` takes it over
     static HERITAGE: RefCell<Option<Heritage>> = const { RefCell::new(None) };
 }
 
-impl bindings::exports::pearwood::box0_2_0::handover::Guest for Net {
+impl sdk::handover::Handover for Net {
     /// All was given while this instance went on, if there was somebody to give it to.
     fn save() -> Vec<u8> {
         Vec::new()

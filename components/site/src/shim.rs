@@ -1,7 +1,7 @@
 //! The box: [`Site`] between its arrows.
 
 use crate::{Assets, Entry, Progress, Settings, Site};
-use bindings::pearwood::{
+use sdk::bindings::pearwood::{
     box0_2_0::{
         assets, config, log,
         ports::{self, Notices},
@@ -12,72 +12,45 @@ use bindings::pearwood::{
 // for its allocator
 use support as _;
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../wit/box", "../../wit/net", "../../wit/http"],
-        // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
-        // names of modules where a package has several. The empty one is there for that.
-        inline: "
-            package pearwood:site;
-            package pearwood:box@0.0.0 {}
-            world site {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:box/log@0.2.0;
-                import pearwood:box/config@0.2.0;
-                import pearwood:box/assets@0.2.0;
-                import pearwood:http/handler@0.2.0;
-                export pearwood:box/service@0.2.0;
-            }
-        ",
-        world: "pearwood:site/site",
-        generate_all,
-    });
-    use super::SiteBox;
-    export!(SiteBox);
-}
+sdk::service!(run);
 
-struct SiteBox;
-
-impl bindings::exports::pearwood::box0_2_0::service::Guest for SiteBox {
-    fn run() {
-        let config = config::get();
-        let settings = match Settings::read(config.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-            Ok(settings) => settings,
-            Err(faults) => {
-                faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string()));
-                return;
-            }
-        };
-        let mut site = Site::new(Image, settings);
-        site.warnings().for_each(|warning| log::write(log::Level::Warn, &warning));
-        let port = handler::service(&[]);
-        let mut turn = ports::wait_and_receive(u64::MAX);
-        loop {
-            if !turn.received.is_empty() {
-                site.receive(&turn.received);
-            }
-            if turn.wake.notices.contains(Notices::RETIRE) {
-                site.retire();
-            }
-            if site.is_done() {
-                return;
-            }
-            let mut slept = None;
-            let progress = site.transmit(|peer, batch, last| {
-                if last {
-                    slept.insert(ports::send_and_wait(port, peer, batch, u64::MAX)).sent
-                } else {
-                    ports::send(port, peer, batch)
-                }
-            });
-            turn = slept.unwrap_or_else(|| {
-                ports::wait_and_receive(match progress {
-                    Progress::More => 0,
-                    Progress::Idle | Progress::Blocked => u64::MAX,
-                })
-            });
+fn run() {
+    let config = config::get();
+    let settings = match Settings::read(config.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        Ok(settings) => settings,
+        Err(faults) => {
+            faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string()));
+            return;
         }
+    };
+    let mut site = Site::new(Image, settings);
+    site.warnings().for_each(|warning| log::write(log::Level::Warn, &warning));
+    let port = handler::service(&[]);
+    let mut turn = ports::wait_and_receive(u64::MAX);
+    loop {
+        if !turn.received.is_empty() {
+            site.receive(&turn.received);
+        }
+        if turn.wake.notices.contains(Notices::RETIRE) {
+            site.retire();
+        }
+        if site.is_done() {
+            return;
+        }
+        let mut slept = None;
+        let progress = site.transmit(|peer, batch, last| {
+            if last {
+                slept.insert(ports::send_and_wait(port, peer, batch, u64::MAX)).sent
+            } else {
+                ports::send(port, peer, batch)
+            }
+        });
+        turn = slept.unwrap_or_else(|| {
+            ports::wait_and_receive(match progress {
+                Progress::More => 0,
+                Progress::Idle | Progress::Blocked => u64::MAX,
+            })
+        });
     }
 }
 
