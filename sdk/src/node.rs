@@ -81,7 +81,7 @@ macro_rules! service {
 /// Exports a type that implements [`handover::Handover`]: what the box carries over to the instance that takes its place.
 #[macro_export]
 macro_rules! handover {
-    ($type:ty) => {
+    ($type:ident) => {
         #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
         const _: () = {
     $crate::handover::export_handover!($type with_types_in $crate::handover);
