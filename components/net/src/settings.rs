@@ -50,6 +50,7 @@ pub const KEYS: &[&str] = &[
     "gateway",
     "address6",
     "gateway6",
+    "mtu",
     "dns",
     "hostname",
     "connections",

@@ -107,10 +107,9 @@ impl Disk {
     fn call(&mut self, command: Command<'_>) -> Result<Vec<u8>, Error> {
         let mut batch = Batch::new();
         command.encode(&mut batch);
-        while !ports::send(self.port, 0, batch.as_bytes()) {
-            ports::wait(u64::MAX);
-        }
+        let mut is_sent = false;
         loop {
+            is_sent = is_sent || ports::send(self.port, 0, batch.as_bytes());
             for record in Records::new(&ports::receive(self.port)).flatten() {
                 if let Some(Peer::Detach(..)) = Peer::decode(&record) {
                     return Err(Error::Disk(Kind::Gone));

@@ -5,7 +5,7 @@
 //! component. A folder `wit` with one world takes the place of the world `handler`, an HTTP handler of WASI 0.2.
 
 use crate::progress;
-use crate::setup::{self, apt};
+use crate::setup::{self, Lock, apt};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
@@ -31,6 +31,9 @@ const ZIG: &str = "ziglang==0.17.1";
 /// The version of WASI in Pearwood's WIT files, and the one that ComponentizeJS has built in.
 const WASI: &str = "0.2.12";
 const WASI_OF_JAVASCRIPT: &str = "0.2.10";
+
+/// Pearwood's WIT files of that version.
+const WIT: &str = "wit/deps/wasi-0.2";
 
 const HANDLER: &str = "package pearwood:handler;
 
@@ -84,11 +87,11 @@ pub fn build(language: Language, folder: &Path, workspace: &Workspace) -> Result
     let folder = &folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
     let work = folder.join(".pearwood");
     let (out, stamp) = (work.join("component.wasm"), work.join("built-from"));
-    let sources = fingerprint(folder)?;
-    if out.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == sources) {
+    let sources = || fingerprint(folder, workspace);
+    let _lock = Lock::hold_in(&work, "build")?;
+    if out.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| sources().is_ok_and(|sources| built == sources)) {
         return Ok(out);
     }
-    fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
     let world = World::of(language, folder, &work, workspace)?;
     let build = Build { folder, work: &work, out: &out, world: &world };
     match language {
@@ -97,15 +100,16 @@ pub fn build(language: Language, folder: &Path, workspace: &Workspace) -> Result
         Language::Go => build.go(workspace)?,
         Language::C => build.c()?,
     }
-    fs::write(&stamp, sources).with_context(|| format!("cannot write {}", stamp.display()))?;
+    // npm has written `package-lock.json` only now
+    fs::write(&stamp, sources()?).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(out)
 }
 
-/// What the component is made of: its sources, and this file, which names the tools.
-fn fingerprint(folder: &Path) -> Result<String> {
+/// What the component is made of: its sources, Pearwood's WIT files, and this file, which names the tools.
+fn fingerprint(folder: &Path, workspace: &Workspace) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(include_bytes!("language.rs"));
-    for file in walk(folder)? {
+    for file in walk(folder)?.into_iter().chain(walk(&workspace.root.join(WIT))?) {
         let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         hasher.update(file.as_os_str().as_encoded_bytes()).update(&(text.len() as u64).to_le_bytes()).update(&text);
     }
@@ -116,12 +120,18 @@ fn fingerprint(folder: &Path) -> Result<String> {
 fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
         let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
         if name.starts_with('.') || ["node_modules", "__pycache__", "target"].contains(&&*name) {
             continue;
         }
-        if path.is_dir() { files.extend(walk(&path)?) } else { files.push(path) }
+        // a link to a folder is not followed: it may lead to one that it is in
+        if kind.is_dir() {
+            files.extend(walk(&path)?);
+        } else if path.is_file() {
+            files.push(path);
+        }
     }
     files.sort();
     Ok(files)
@@ -164,7 +174,7 @@ fn default_wit(language: Language, to: &Path, workspace: &Workspace) -> Result<P
         text.replace(&format!("@{WASI}"), &format!("@{version}")).replace("version = 0.2.12", "version = 0.2.0")
     };
     write(&to.join("world.wit"), adapt(HANDLER).as_bytes())?;
-    let packages = workspace.root.join("wit/deps/wasi-0.2");
+    let packages = workspace.root.join(WIT);
     for file in packages.read_dir().with_context(|| format!("cannot read {}", packages.display()))? {
         let file = file?.path();
         let name = file.file_stem().unwrap_or_default();
@@ -227,8 +237,11 @@ impl Build<'_> {
         let list = self.folder.join("requirements.txt");
         if list.is_file() {
             let packages = self.work.join("packages");
+            if packages.exists() {
+                fs::remove_dir_all(&packages)?;
+            }
             let mut pip = Command::new(programs.join("pip"));
-            pip.args(["install", "--disable-pip-version-check", "--upgrade", "--target"]).arg(&packages).arg("-r");
+            pip.args(["install", "--disable-pip-version-check", "--target"]).arg(&packages).arg("-r");
             progress::run(&format!("Fetching what {} names", list.display()), pip.arg(&list))?;
             componentize.arg("-p").arg(&packages);
         }
@@ -304,6 +317,8 @@ mod tests {
         assert_eq!(Language::of(folder.path()), None);
         fs::write(folder.path().join("app.py"), "1").unwrap();
         assert_eq!(Language::of(folder.path()), Some(Language::Python));
+        let workspace = Workspace::find().unwrap();
+        let fingerprint = |folder: &Path| fingerprint(folder, &workspace);
         let before = fingerprint(folder.path()).unwrap();
         fs::create_dir(folder.path().join("node_modules")).unwrap();
         fs::write(folder.path().join("node_modules/a.js"), "1").unwrap();

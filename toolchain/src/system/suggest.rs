@@ -26,7 +26,7 @@ pub(crate) fn help<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
     match all[..] {
         [] => None,
         [one] => Some(format!("there is only `{one}`")),
-        _ if all.len() <= 16 => Some(format!("there are `{}`", all.join("`, `"))),
+        _ if all.len() <= 24 => Some(format!("there are `{}`", all.join("`, `"))),
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ pub struct Path {
     /// the sequence number of what was sent last
     start: u32,
     /// the sequence numbers of the latest long frame
-    latest: (u32, u32),
+    latest: Option<(u32, u32)>,
     /// part of it has been sent again since in a shorter one
     spoiled: bool,
     /// since a frame of the longest arrived
@@ -46,7 +46,7 @@ impl Path {
             long: 0,
             longest: 0,
             start: 0,
-            latest: (0, 0),
+            latest: None,
             spoiled: false,
             timeouts: 0,
             enough: ENOUGH,
@@ -86,7 +86,7 @@ impl Path {
         if segment.size >= self.long {
             self.longest = self.longest.max(segment.size);
             (self.latest, self.spoiled) =
-                ((segment.sequence, segment.sequence.wrapping_add(segment.size as u32)), false);
+                (Some((segment.sequence, segment.sequence.wrapping_add(segment.size as u32))), false);
         }
     }
 
@@ -94,10 +94,11 @@ impl Path {
     /// as long.
     #[cold]
     pub fn sent_again(&mut self, segment: &SentSegment, unacknowledged: u32, waited: bool) {
-        let end = self.latest.1;
+        let flying = |&(_, end): &(u32, u32)| end.wrapping_sub(unacknowledged) as i32 > 0;
+        self.latest = self.latest.filter(flying);
         // What follows a timeout goes on from where that began.
         let timeout = waited && segment.sequence.wrapping_sub(self.start) as i32 <= 0;
-        if timeout && end.wrapping_sub(unacknowledged) as i32 > 0 {
+        if timeout && self.latest.is_some() {
             self.timeouts = self.timeouts.saturating_add(1);
             if (self.timeouts >= self.enough || self.trial)
                 && let Some(mtu) = self.smaller()
@@ -107,7 +108,7 @@ impl Path {
                 self.timeouts = 1;
             }
         }
-        self.spoiled |= end.wrapping_sub(segment.sequence) as i32 > 0;
+        self.spoiled |= self.latest.is_some_and(|(_, end)| end.wrapping_sub(segment.sequence) as i32 > 0);
         self.sent(segment);
     }
 
@@ -119,11 +120,44 @@ impl Path {
 
     #[cold]
     fn recovers(&mut self, unacknowledged: u32) -> Option<u16> {
-        let (start, end) = self.latest;
-        let arrived = !self.spoiled && unacknowledged.wrapping_sub(end) as i32 >= 0;
-        if arrived && end.wrapping_sub(start) as usize >= self.longest {
+        if let Some((start, end)) = self.latest
+            && !self.spoiled
+            && unacknowledged.wrapping_sub(end) as i32 >= 0
+            && end.wrapping_sub(start) as usize >= self.longest
+        {
             (self.timeouts, self.enough) = (0, ENOUGH_OF_PROVEN);
         }
         core::mem::take(&mut self.trial).then_some((self.limit - ETHERNET_HEADER) as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    /// Timeouts of short segments say nothing of the path, wherever the sequence numbers are.
+    #[test]
+    fn short_segments_make_no_path_narrow() {
+        let address = Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped();
+        let segment = |sequence: u32, size| SentSegment {
+            sequence,
+            next: sequence.wrapping_add(size as u32),
+            acknowledged: 0,
+            size,
+        };
+        for first in [0_u32, 1 << 30, 1 << 31, 3 << 30, u32::MAX - 100] {
+            let mut path = Path::new(&Flow { local: address, remote: address, local_port: 80, remote_port: 9 });
+            path.lower(1500);
+            let short = segment(first, 200);
+            path.sent(&short);
+            (0..5).for_each(|_| path.sent_again(&short, first, true));
+            assert_eq!((path.acknowledged(first.wrapping_add(200)), path.size()), (None, Some(1460)), "{first}");
+            // long ones do
+            let long = segment(first.wrapping_add(200), 1460);
+            path.sent(&long);
+            (0..2).for_each(|_| path.sent_again(&long, first.wrapping_add(200), true));
+            assert_eq!(path.size(), Some(1240), "{first}");
+        }
     }
 }
