@@ -80,11 +80,13 @@ fn eventually(look: impl Fn() -> Result<(), String>) {
 }
 
 /// The lines of every system here. `handlers` are arrows of `http` beside the one to `site`.
+/// Through QEMU's network all clients come from one address, honest ones as well: that tells nobody from anybody.
 fn honest(handlers: &str) -> String {
     format!(
         "[system]\nname = \"rogue-test\"\n\
          [box.net]\ncomponent = \"net\"\narrows.\"pearwood:hardware/nic\" = {{ device = \"nic0\" }}\n\
          [box.http]\ncomponent = \"http\"\narrows.\"pearwood:net/tcp\" = {{ box = \"net\", listen = [80] }}\n\
+         config.client-connections = 2048\n\
          arrows.\"pearwood:http/handler\" = [{{ box = \"site\" }}, {handlers}]\n\
          [box.site]\ncomponent = \"site\"\nassets = \"./public\"\n\
          [box.control]\ncomponent = \"control\"\n\

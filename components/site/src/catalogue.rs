@@ -94,9 +94,7 @@ impl Catalogue {
             }
             catalogue.resources.push(Resource { path: entry.path.as_str().into(), identity, variants });
             catalogue.paths.insert(entry.path.as_str().into(), resource);
-            if let Some(folder) = entry.path.strip_suffix(settings.index.as_str())
-                && (folder.is_empty() || folder.ends_with('/'))
-            {
+            if let Some(folder) = settings.folder_of(&entry.path) {
                 catalogue.paths.insert(folder.into(), resource);
             }
         }
@@ -107,6 +105,7 @@ impl Catalogue {
             for (resource, at) in catalogue.resources.iter().zip(0..) {
                 if let Some(path) = resource.path.strip_suffix(".html")
                     && target::nameable(path)
+                    && settings.folder_of(&resource.path).is_none()
                 {
                     catalogue.paths.entry(path.into()).or_insert(at);
                 }

@@ -29,7 +29,7 @@ pub enum Decision<'a> {
     PreconditionFailed,
     /// 416
     Unsatisfiable(u32),
-    /// 301 to the resource's folder, with the query of the request
+    /// 301 to the resource's folder, or to its clean URL, with the query of the request
     Folder { path: String, query: &'a str },
     /// 204, for OPTIONS
     Options,
@@ -75,8 +75,16 @@ fn other_method<'a>(head: &Head<'a>) -> Decision<'a> {
 fn find<'a>(target: &'a str, catalogue: &Catalogue, settings: &Settings) -> Result<u32, Decision<'a>> {
     let target = Target::parse(target).map_err(|_| Decision::BadTarget)?;
     let path = target.decoded().map_err(|_| Decision::BadTarget)?;
-    if let Some(resource) = path.as_deref().and_then(|path| catalogue.find(path)) {
-        return Ok(resource);
+    if let Some(path) = path.as_deref()
+        && let Some(resource) = catalogue.find(path)
+    {
+        return match settings.clean(path) {
+            // one page has one URL: what is said of that, by rules before this box as well, is said of the page
+            Some(clean) if catalogue.find(clean) == Some(resource) => {
+                Err(Decision::Folder { path: clean.into(), query: target.query })
+            }
+            _ => Ok(resource),
+        };
     }
     missing(target, path, catalogue, settings)
 }

@@ -147,6 +147,20 @@ impl Settings {
         self.rules.that_fit("", &path).find_map(|(_, says, _)| property(says))
     }
 
+    /// The folder that a file is the index of.
+    pub fn folder_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_suffix(self.index.as_str()).filter(|folder| folder.is_empty() || folder.ends_with('/'))
+    }
+
+    /// The clean URL of a page, if `path` is not it.
+    #[inline]
+    pub fn clean<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if !self.clean_urls {
+            return None;
+        }
+        self.folder_of(path).or_else(|| path.strip_suffix(".html"))
+    }
+
     pub fn media_type(&self, path: &str) -> Option<&str> {
         self.rule(path, |says| says.media_type.as_deref())
     }

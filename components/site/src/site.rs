@@ -165,7 +165,7 @@ impl<A: Assets> Site<A> {
                 None => text(404, "Not found.\n", |text| heads.text(text, into)),
             },
             Decision::Folder { path, query } => {
-                text(301, "It is a folder.\n", |text| heads.folder(&path, query, text, into))
+                text(301, "It has another URL.\n", |text| heads.folder(&path, query, text, into))
             }
             Decision::Unsatisfiable(representation) => {
                 text(416, "The file has no such range.\n", |text| heads.unsatisfiable(representation, text, into))

@@ -286,17 +286,19 @@ fn clean_urls() {
     let files =
         || files().with("about.html", b"<p>About").with("both.html", b"<p>File").with("both/index.html", b"<p>F");
     let mut client = configured(files(), &[("clean-urls", "true")]);
-    for (target, text) in [
-        ("/about", "<p>About"),
-        ("/about.html", "<p>About"),
-        ("/both", "<p>File"),
-        ("/both/", "<p>F"),
-        ("/", "<p>Home"),
-    ] {
+    for (target, text) in [("/about", "<p>About"), ("/both", "<p>File"), ("/both/", "<p>F"), ("/", "<p>Home")] {
         let answer = client.get(target, &[]);
         assert_eq!((answer.status, answer.text()), (200, text), "{target}");
         assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
     }
+    // one page has one URL
+    for (target, to) in
+        [("/about.html?x", "/about?x"), ("/both.html", "/both"), ("/index.html", "/"), ("/both/index.html", "/both/")]
+    {
+        let answer = client.get(target, &[]);
+        assert_eq!((answer.status, answer.header("location")), (301, Some(to)), "{target}");
+    }
+    assert_eq!(client.get("/index", &[]).status, 404);
     assert_eq!(client.get("/blog", &[]).status, 301);
     assert_eq!(client.get("/about/", &[]).status, 404);
     assert_eq!(Client::new(files()).get("/about", &[]).status, 404, "off unless it is asked for");
