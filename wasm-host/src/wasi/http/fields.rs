@@ -167,10 +167,12 @@ impl Fields {
 /// `: ` and the line's end.
 const BETWEEN: usize = 4;
 
-/// Whether a field says where a request came from before it came here.
+/// Whether a field says where a request came from before it came here. `_` is as good as `-`: many runtimes make variables
+/// of names, in which both are the same.
 fn is_forwarding(name: &str) -> bool {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    let begins = |known: &str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b'_', b'-');
+    let begins = |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
+    let is = |known: &str| name.len() == known.len() && begins(known);
     name.len() >= 9 && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
 }
 
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn a_client_cannot_forge_where_it_is() {
         let lines = b"X-Forwarded-For: 9.9.9.9\r\na: b\r\nForwarded: for=9.9.9.9\r\nX-Forwarded-Proto: https\r\n\
-            x-forwarded-Host: evil\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 9.9.9.9\r\nX-Forward: 1\r\n";
+            x-forwarded-Host: evil\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 9.9.9.9\r\nX-Forward: 1\r\n";
         let of = |address: &str| Fields::of_request(&budget(), lines, address.parse().unwrap(), "http").unwrap();
         let own = |node: &str, address: &str| {
             format!(

@@ -2,11 +2,12 @@
 //!
 //! It is an ordinary WASI HTTP component, written with the crate `wstd`.
 
-use wasip2::cli::environment::get_environment;
+use wasip2::cli::{environment::get_environment, stderr::get_stderr};
 use wstd::http::{Body, Request, Response, Result};
 
 #[wstd::http_server]
 async fn main(request: Request<Body>) -> Result<Response<Body>> {
+    std::panic::set_hook(Box::new(|panic| log(&panic.to_string())));
     // what `config` of system.toml says
     let config = get_environment().into_iter().find(|(key, _)| key == "greeting");
     let greeting = config.map_or("Hello".into(), |(_, value)| value);
@@ -15,6 +16,11 @@ async fn main(request: Request<Body>) -> Result<Response<Body>> {
         name => format!("{greeting}, {name}!\n"),
     };
     Ok(Response::builder().header("content-type", "text/plain; charset=utf-8").body(text.into())?)
+}
+
+/// A line in the box's log. `println!` says nothing there: Rust's own output needs a target with files.
+fn log(line: &str) {
+    let _ = get_stderr().blocking_write_and_flush(format!("{line}\n").as_bytes());
 }
 
 // The body of a request: `request.into_body().contents().await?` has all its bytes; it can be long, and the box has the `memory`
