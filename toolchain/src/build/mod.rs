@@ -6,6 +6,7 @@ mod cargo;
 mod componentize;
 mod compress;
 mod drawing;
+mod fuse;
 mod image;
 mod kernel;
 mod language;
@@ -108,35 +109,44 @@ fn build_components(
 ) -> Result<BTreeMap<String, Component>> {
     let mut sources = BTreeMap::new();
     let other = other.map(|(name, path)| Ok::<_, anyhow::Error>((component_of(system, name)?, path))).transpose()?;
-    for spec in &system.boxes {
-        let [name] = spec.component.as_slice() else {
-            bail!(
-                "{}:{}: box `{}`: several components in one box are not supported yet",
-                system.source.file,
-                spec.component_at.line,
-                spec.name
-            );
-        };
-        let source = match &other {
-            Some((swapped, path)) if swapped == name => Ok(Source::Wasm(path.to_path_buf())),
-            _ => Source::resolve(name, base, workspace),
-        };
-        let source = source
-            .with_context(|| format!("{}:{}: box `{}`", system.source.file, spec.component_at.line, spec.name))?;
-        sources.insert(name.clone(), source);
+    let place = |spec: &BoxSpec| format!("{}:{}: box `{}`", system.source.file, spec.component_at.line, spec.name);
+    let takes_place = |spec: &&BoxSpec| other.as_ref().is_some_and(|(swapped, _)| *swapped == spec.component_name());
+    for spec in system.boxes.iter().filter(|spec| !takes_place(spec)) {
+        for name in &spec.component {
+            let source = Source::resolve(name, base, workspace).with_context(|| place(spec))?;
+            sources.insert(name.clone(), source);
+        }
     }
-    let modules = build_sources(&sources, workspace)?;
+    let read = |name: &str, path: &Path| {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        componentize(&bytes).with_context(|| format!("component `{name}` ({})", path.display()))
+    };
+    let mut parts = BTreeMap::new();
+    for (name, path) in build_sources(&sources, workspace)? {
+        let binary = read(&name, &path)?;
+        parts.insert(name, binary);
+    }
     let mut components = BTreeMap::new();
-    for (name, path) in modules {
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let binary = componentize(&bytes).with_context(|| format!("component `{name}` ({})", path.display()))?;
+    for spec in &system.boxes {
+        let name = spec.component_name();
+        if components.contains_key(&name) {
+            continue;
+        }
+        let binary = match (&other, spec.component.as_slice()) {
+            (Some((swapped, path)), _) if *swapped == name => read(&name, path)?,
+            (_, [alone]) => parts[alone].clone(),
+            (_, several) => {
+                let several: Vec<_> = several.iter().map(|part| (part.as_str(), parts[part].as_slice())).collect();
+                fuse::fuse(&several).with_context(|| place(spec))?
+            }
+        };
         let description = system::describe(&binary).with_context(|| format!("component `{name}`"))?;
         components.insert(name, Component { binary, description });
     }
     Ok(components)
 }
 
-/// The name of the component that a box alone has.
+/// The name of the component that a box alone has. Of several that are joined it is the name of the whole.
 fn component_of(system: &System, box_name: &str) -> Result<String> {
     let Some(spec) = system.find(box_name) else {
         let names: Vec<&str> = system.boxes.iter().map(|spec| spec.name.as_str()).collect();

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 pub struct Swap {
     /// The box
     name: String,
-    /// The component, or a module that becomes one
+    /// The component, or a module that becomes one. It takes the place of all components of the box
     component: PathBuf,
     /// The system that the node runs: its folder or file
     system: Option<PathBuf>,

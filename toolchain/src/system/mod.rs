@@ -19,6 +19,7 @@ mod plan;
 pub mod routes;
 mod suggest;
 
+pub(crate) use check::misfits;
 pub use check::{check, fits};
 pub use description::Description;
 pub use diagnostic::{Diagnostic, Place, Report, Severity};

@@ -8,6 +8,8 @@ mod handlers;
 mod imports;
 mod types;
 
+pub(crate) use types::misfits;
+
 use super::description::{Description, Interface};
 use super::known::{self, COMMAND, HANDLER, HANDLER_VERSION, Kind, SERVICE, SERVICE_FACES, has_version};
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};

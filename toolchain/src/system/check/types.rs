@@ -4,7 +4,7 @@ use crate::system::description::{Function, Interface};
 use alloc::{format, string::String, vec::Vec};
 
 /// Why the export cannot stand for the import: a line for each function.
-pub(super) fn misfits(import: &Interface, export: &Interface) -> Vec<String> {
+pub(crate) fn misfits(import: &Interface, export: &Interface) -> Vec<String> {
     import.functions.iter().filter_map(|wanted| misfit(import, export, wanted)).collect()
 }
 
