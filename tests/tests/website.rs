@@ -92,6 +92,15 @@ fn the_site_speaks_http(on: On) {
     let graph = curl(&[], &node.url("/graph.svg"));
     assert_eq!(graph.header("content-type"), Some("image/svg+xml"));
     assert!(["net", "http", "site"].iter().all(|name| graph.text().contains(name)));
+
+    let reference = curl(&[], &node.url("/reference.html"));
+    assert_eq!(reference.header("content-type"), Some("text/html; charset=utf-8"));
+    for section in pearwood::reference::sections() {
+        for setting in section.settings {
+            let id = format!("id=\"{}.{}\"", section.names[0], setting.key);
+            assert!(reference.text().contains(&id), "{id}");
+        }
+    }
     node.power_off();
 }
 

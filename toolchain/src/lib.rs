@@ -12,6 +12,7 @@ pub mod launch;
 pub mod linux;
 pub mod node;
 pub mod progress;
+pub mod reference;
 pub mod remote;
 pub mod setup;
 pub mod system;

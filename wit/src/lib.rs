@@ -9,6 +9,7 @@ pub mod batch;
 mod outbox;
 pub mod packed;
 mod peers;
+pub mod setting;
 
 pub use batch::{Batch, Malformed, Open, Record, Records};
 pub use outbox::Outbox;

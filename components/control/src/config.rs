@@ -1,12 +1,4 @@
-//! The box's settings: its `config` table of system.toml.
-//!
-//! ```toml
-//! [box.control]
-//! config.port = 7327
-//! config.keys = [{ key = "3b6a…", role = "deploy", name = "anna" }]
-//! config.secret = "…"
-//! config.metrics = ["127.0.0.1", "10.0.0.0/8"]
-//! ```
+//! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
 
 use crate::message::Role;
 use ed25519_dalek::VerifyingKey;
@@ -14,6 +6,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
 };
+use wit::setting::{Setting, Value};
 
 /// Keys that may be listed.
 const MAX_KEYS: usize = 256;
@@ -21,20 +14,51 @@ const MAX_KEYS: usize = 256;
 /// The shortest secret that is taken, in bytes.
 const MIN_SECRET: usize = 32;
 
-/// What can be set, for whoever has misspelt it.
-pub const KEYS: &[&str] = &["port", "keys", "keys.key", "keys.role", "keys.name", "secret", "connections", "metrics"];
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("port", Value::Number(1, 65_535), "Where to listen. An arrow to `net` has to grant it.")
+        .default("7327"),
+    Setting::new("keys", Value::Tables, "Who may do what. Without any, nobody may, and no port is opened.").example(
+        r#"[
+    { key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", role = "deploy", name = "anna" },
+]"#,
+    ),
+    Setting::new("keys.key", Value::Text("64 hexadecimal digits"), "Somebody's key: `pearwood key show` prints it.")
+        .required(),
+    Setting::new(
+        "keys.role",
+        Value::OneOf(&["view", "operate", "deploy"]),
+        "What they may. Each may what is before it.",
+    )
+    .required(),
+    Setting::new("keys.name", Value::Text("at most 64 bytes"), "What messages call them."),
+    Setting::new(
+        "secret",
+        Value::Text("at least 32 bytes"),
+        "What the node's own key is made of. Without it, each start of the node makes another.",
+    )
+    .example("\"zzKm2Y9tq0bVx4Jd7uWc5nRfLh8sPgA3\""),
+    Setting::new(
+        "connections",
+        Value::Number(2, 256),
+        "Connections at once, half of them at most without having proved a key.",
+    )
+    .default("32"),
+    Setting::new(
+        "metrics",
+        Value::Some("IP address or network"),
+        "From where metrics are read without a token. Without it: from nowhere.",
+    )
+    .example("[\"127.0.0.1\", \"10.0.0.0/8\"]"),
+];
 
+/// The settings as [`SETTINGS`] explains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `port`, 7327
     pub port: u16,
-    /// `keys`: who may do what. Without any, nobody may, and no port is opened.
     pub keys: Vec<Grantee>,
-    /// `secret`: what the node's static key is derived from. Without it, each boot of the node makes another.
     pub secret: Option<String>,
-    /// `connections`, 32: at once, half of them at most without having proved a key
     pub connections: usize,
-    /// `metrics`: addresses and networks from which metrics are read without a token. None, unless it says so.
     pub metrics: Vec<Network>,
 }
 

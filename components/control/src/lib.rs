@@ -28,7 +28,7 @@ mod shim;
 
 pub use channel::{ChannelError, Identity, STATEMENT};
 pub use client::{Client, Heard};
-pub use config::{Config, Grantee, KEYS, hex, key_of};
+pub use config::{Config, Grantee, SETTINGS, hex, key_of};
 pub use metrics::metrics;
 pub use power::{Level, Outside};
 pub use server::{Control, Wake, lockout};

@@ -1,19 +1,4 @@
-//! The box's settings: its `config` table of system.toml.
-//!
-//! ```toml
-//! [box.http]
-//! config.ports = [80, 8080]
-//! config.body-bytes = "256 MiB"
-//! config.handler-timeout = "60 s"
-//! config.access-log = "combined"
-//! config.rules = [                          # see `message::rules`
-//!     { host = "www.example.org", redirect = "https://example.org/*" },
-//!     { path = "/old/*", redirect = "/new/*", status = 308 },
-//!     { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
-//!     { path = "/admin/*", users.anna = "$2y$10$…", realm = "The house" },
-//!     { path = "/api/*", rate = "10/s", burst = 50 },
-//! ]
-//! ```
+//! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
 
 use base64::Engine;
 use message::{
@@ -22,52 +7,36 @@ use message::{
     settings::{Fault, Network, duration, field_value, number, size},
 };
 use std::collections::{BTreeMap, HashSet};
+use wit::setting::{Setting, Value};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Sizes are in bytes, times in nanoseconds.
+/// The settings as [`SETTINGS`] explains them. Sizes are in bytes, times in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `ports`, 80 unless told: where to listen
     pub ports: Vec<u16>,
-    /// `backlog`, 128: connections that may wait to be accepted, per port
     pub backlog: u16,
-    /// `connections`, 800: connections served at once, or fewer if the box's memory has no room for so many. With those that are only told to come back, and those that are
-    /// not yet accepted, fewer than the net box has by default: so it is this box that makes room, which knows the
-    /// idle and the slow ones.
+    /// With those that are only told to come back, and those that are not yet accepted, fewer than the net box has by
+    /// default: so it is this box that makes room, which knows the idle and the slow ones.
     pub connections: usize,
-    /// `client-connections`, half of all, but 32 at least: those of one client, which is an IPv4 address or a /64 of IPv6
+    /// None: half of all, but 32 at least.
     pub client_connections: Option<usize>,
-    /// `pipeline`, 16: requests of one connection that handlers have at once
     pub pipeline: usize,
-    /// `header-bytes`, 16 KiB: size of a request's head, and of its trailers; `headers`, 100: number of lines of either;
-    /// `target-bytes`, 8 KiB: length of a request's target
+    /// `header-bytes`, `headers` and `target-bytes`
     pub limits: Limits,
-    /// `body-bytes`, 64 MiB: size of a request's body
     pub body_bytes: u64,
-    /// `held-bytes`, as many as the box's memory has room for: data of all connections that may wait for a slow client
-    /// or handler
+    /// `usize::MAX`: as many as the box's memory has room for.
     pub held_bytes: usize,
-    /// `header-timeout`, 10 s: from the first byte of a head to its end
     pub header_timeout: u64,
-    /// `body-timeout`, 30 s: for each 16 KiB of a request's body. So it is the least rate too: a client that is slower
-    /// falls behind, and one that is behind by this time is given up.
+    /// A client that is slower falls behind, and one that is behind by this time is given up.
     pub body_timeout: u64,
-    /// `request-timeout`, 1 h: from the end of a head to the end of the body, however fast it comes
     pub request_timeout: u64,
-    /// `idle-timeout`, 60 s: before the first request of a connection, and between two
     pub idle_timeout: u64,
-    /// `write-timeout`, 30 s: in which the client takes 16 KiB of the response, as of `body-timeout`
     pub write_timeout: u64,
-    /// `handler-timeout`, 30 s: during which the handler makes no progress
     pub handler_timeout: u64,
-    /// `upgrade-timeout`, 10 min: during which neither side sends anything, after an answer 101
     pub upgrade_timeout: u64,
-    /// `server`, `Pearwood`: the value of the `Server` header; empty for none
     pub server: String,
-    /// `access-log`, false: a line in the log for each request
     pub access_log: Option<AccessLog>,
-    /// `rules`: what is answered in place of handlers, by host and path
     pub rules: Rules<Says>,
 }
 
@@ -85,19 +54,12 @@ pub enum AccessLog {
 /// What a rule says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Says {
-    /// `redirect`: where to, with what the `*` of the rule's path stands for in place of a `*`
     pub redirect: Option<Pattern>,
-    /// `status`, 301: of the redirect
     pub status: Option<u16>,
-    /// `allow`: clients that may; all others may not
     pub allow: Vec<Network>,
-    /// `users`: who may with their password
     pub users: BTreeMap<String, PasswordHash>,
-    /// `realm`, `Restricted`: what the users are asked for
     pub realm: Option<String>,
-    /// `rate`: requests of one client in some time, such as `10/s` or `100/5 min`
     pub rate: Option<Rate>,
-    /// `burst`, as many as the rate: those that may come at once
     pub burst: Option<u32>,
 }
 
@@ -176,37 +138,108 @@ impl Default for Config {
     }
 }
 
-/// What can be set, for whoever has misspelt it.
-pub const KEYS: &[&str] = &[
-    "ports",
-    "backlog",
-    "connections",
-    "client-connections",
-    "pipeline",
-    "headers",
-    "header-bytes",
-    "target-bytes",
-    "body-bytes",
-    "held-bytes",
-    "header-timeout",
-    "body-timeout",
-    "request-timeout",
-    "idle-timeout",
-    "write-timeout",
-    "handler-timeout",
-    "upgrade-timeout",
-    "server",
-    "access-log",
-    "rules",
-    "rules.host",
-    "rules.path",
-    "rules.redirect",
-    "rules.status",
-    "rules.allow",
-    "rules.users",
-    "rules.realm",
-    "rules.rate",
-    "rules.burst",
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("ports", Value::Some("port"), "Where to listen. An arrow to `net` has to grant each of them.")
+        .default("[80]"),
+    Setting::new("backlog", Value::Number(1, 65_535), "Connections that may wait to be accepted, per port.").default("128"),
+    Setting::new(
+        "connections",
+        Value::Number(1, 2048),
+        "Connections served at once, or fewer if the box's memory has no room for so many.",
+    )
+    .default("800"),
+    Setting::new(
+        "client-connections",
+        Value::Number(1, 2048),
+        "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
+    )
+    .example("100"),
+    Setting::new("pipeline", Value::Number(1, 16), "Requests of one connection that handlers have at once.").default("16"),
+    Setting::new(
+        "headers",
+        Value::Number(1, Limits::MOST_FIELDS as u64),
+        "Lines of a request's head, and of its trailers.",
+    )
+    .default("100"),
+    Setting::new("header-bytes", Value::Size(256, 60 << 10), "Size of a request's head, and of its trailers.")
+        .default("\"16 KiB\""),
+    Setting::new("target-bytes", Value::Size(64, 60 << 10), "Length of a request's target.").default("\"8 KiB\""),
+    Setting::new("body-bytes", Value::Size(0, u64::MAX), "Size of a request's body.").default("\"64 MiB\""),
+    Setting::new(
+        "held-bytes",
+        Value::Size(1 << 20, 1 << 31),
+        "Data of all connections that may wait for a slow client or handler. Without it: what the box's memory has room for.",
+    )
+    .example("\"8 MiB\""),
+    Setting::new("header-timeout", Value::Time, "From the first byte of a head to its end.").default("\"10 s\""),
+    Setting::new("body-timeout", Value::Time, "For each 16 KiB of a request's body. So it is the least rate too.")
+        .default("\"30 s\""),
+    Setting::new(
+        "request-timeout",
+        Value::Time,
+        "From the end of a head to the end of the body, however fast it comes.",
+    )
+    .default("\"1 h\""),
+    Setting::new("idle-timeout", Value::Time, "Before the first request of a connection, and between two.")
+        .default("\"60 s\""),
+    Setting::new("write-timeout", Value::Time, "In which the client takes 16 KiB of the response.").default("\"30 s\""),
+    Setting::new("handler-timeout", Value::Time, "During which the handler makes no progress.").default("\"30 s\""),
+    Setting::new("upgrade-timeout", Value::Time, "During which neither side sends anything, after an answer 101.")
+        .default("\"10 min\""),
+    Setting::new("server", Value::Text("header value"), "The value of the header `Server`; empty for none.")
+        .default("\"Pearwood\""),
+    Setting::new(
+        "access-log",
+        Value::OneOf(&["false", "true", "common", "combined", "vhost-combined"]),
+        "A line in the log for each request: `common` is the Common Log Format; `combined`, or `true`, has the referrer and \
+         the agent at the end as well; `vhost-combined` also the host at the start.",
+    )
+    .default("false"),
+    Setting::new(
+        "rules",
+        Value::Tables,
+        "What is answered in place of handlers. Rules are tried in the order of the file, and of each property the first \
+         rule counts that fits and has it.",
+    )
+    .example(
+        r#"[
+    { host = "www.example.org", redirect = "https://example.org/*" },
+    { path = "/old/*", redirect = "/new/*", status = 308 },
+    { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
+    { path = "/private/*", users.anna = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie", realm = "The family" },
+    { path = "/search", rate = "10/s", burst = 50 },
+]"#,
+    ),
+    Setting::new("rules.host", Value::Text("pattern"), "Which hosts the rule is for, with one `*` at most. Without it: all."),
+    Setting::new(
+        "rules.path",
+        Value::Text("pattern"),
+        "Which paths the rule is for, with one `*` at most. It begins with `/` or `*`. Without it: all.",
+    ),
+    Setting::new(
+        "rules.redirect",
+        Value::Text("path or URL"),
+        "Where to, with what the `*` of the rule's path stands for in place of a `*`.",
+    ),
+    Setting::new(
+        "rules.status",
+        Value::OneOf(&["301", "302", "303", "307", "308"]),
+        "The status of the redirect. Without it: 301.",
+    ),
+    Setting::new("rules.allow", Value::Some("IP address or network"), "Clients that may; all others may not."),
+    Setting::new(
+        "rules.users",
+        Value::Names("password hashed with bcrypt"),
+        "Who may with their password. `htpasswd -nB NAME` hashes one; its cost is 10 at most.",
+    ),
+    Setting::new("rules.realm", Value::Text("header value"), "What users are asked for. Without it: `Restricted`."),
+    Setting::new("rules.rate", Value::Text("number/time"), "Requests of one client in some time: `10/s`, `100/5 min`."),
+    Setting::new(
+        "rules.burst",
+        Value::Number(1, 1 << 20),
+        "Requests of one client that may come at once. Without it: as many as the rate.",
+    ),
 ];
 
 impl Config {

@@ -14,5 +14,5 @@ mod server;
 #[cfg(target_arch = "wasm32")]
 mod shim;
 
-pub use config::{Config, KEYS};
+pub use config::{Config, SETTINGS};
 pub use server::{Http, Level, Outside, To, Wake};

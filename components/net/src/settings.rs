@@ -1,63 +1,77 @@
-//! The box's `config` table of system.toml.
-//!
-//! ```toml
-//! config.address = "192.168.1.5/24"     # without it: DHCP
-//! config.gateway = "192.168.1.1"
-//! config.address6 = "fd00::5/64"        # without it: router advertisements
-//! config.gateway6 = "fe80::1"
-//! config.dns = ["192.168.1.1"]          # without it: what DHCP and the routers name
-//! config.hostname = "pearwood"          # told to the DHCP server
-//! config.mtu = 1480                     # bytes of the largest packet; without it: what DHCP and the routers say
-//! config.connections = 1024             # TCP connections at a time
-//! config.buffers = "12 MiB"             # memory of all TCP connections together, as far as the box has it
-//! config.receive-buffer = "32 KiB"      # the most one connection gets
-//! config.send-buffer = "64 KiB"
-//! config.keep-alive = 60                # seconds of silence before a probe; five unanswered ones end a connection
-//! ```
+//! The box's `config` table of system.toml: see [`SETTINGS`].
 
 use core::fmt::{self, Display};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
+use wit::setting::{Setting, Value};
 
+/// The settings as [`SETTINGS`] explains them. Sizes are in bytes, times in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// `None`: DHCP
     pub address: Option<Ipv4Cidr>,
     pub gateway: Option<Ipv4Addr>,
-    /// `None`: stateless autoconfiguration
     pub address6: Option<Ipv6Cidr>,
     pub gateway6: Option<Ipv6Addr>,
-    /// Empty: the servers that DHCP and router advertisements name.
     pub dns: Vec<IpAddr>,
     pub hostname: Option<String>,
-    /// Bytes of the largest packet, as far as the card takes it. `None`: what DHCP and router advertisements say.
     pub mtu: Option<u16>,
     pub connections: usize,
-    /// bytes
     pub buffers: usize,
-    /// bytes
     pub receive_buffer: usize,
-    /// bytes
     pub send_buffer: usize,
-    /// seconds
     pub keep_alive: u64,
 }
 
-/// What can be set, for whoever has misspelt it.
-pub const KEYS: &[&str] = &[
-    "address",
-    "gateway",
-    "address6",
-    "gateway6",
-    "mtu",
-    "dns",
-    "hostname",
-    "connections",
-    "buffers",
-    "receive-buffer",
-    "send-buffer",
-    "keep-alive",
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("address", Value::Text("IPv4 address and prefix length"), "The node's IPv4 address. Without it: DHCP.")
+        .example("\"192.168.1.5/24\""),
+    Setting::new("gateway", Value::Text("IPv4 address"), "The router, in the network of `address`.")
+        .example("\"192.168.1.1\"")
+        .needs("address"),
+    Setting::new(
+        "address6",
+        Value::Text("IPv6 address and prefix length"),
+        "The node's IPv6 address. Without it: stateless autoconfiguration, by router advertisements.",
+    )
+    .example("\"fd00::5/64\""),
+    Setting::new("gateway6", Value::Text("IPv6 address"), "The router of IPv6.").example("\"fe80::1\"").needs("address6"),
+    Setting::new(
+        "dns",
+        Value::Some("IP address"),
+        "Servers that are asked for names. Without any: those that DHCP and router advertisements name.",
+    )
+    .example("[\"192.168.1.1\"]"),
+    Setting::new(
+        "hostname",
+        Value::Text("1 to 63 letters, digits and hyphens"),
+        "What the DHCP server is told that the node is called.",
+    )
+    .example("\"pearwood\""),
+    Setting::new(
+        "mtu",
+        Value::Number(1280, 9000),
+        "Bytes of the largest packet, as far as the card takes it. Without it: what DHCP and router advertisements say.",
+    )
+    .example("1480"),
+    Setting::new("connections", Value::Number(1, 32_768), "TCP connections at a time.").default("1024"),
+    Setting::new(
+        "buffers",
+        Value::Size(64 << 10, 1 << 30),
+        "Memory of all TCP connections together, as far as the box has it.",
+    )
+    .default("\"12 MiB\""),
+    Setting::new("receive-buffer", Value::Size(4 << 10, 1 << 20), "The most that one connection gets for what comes.")
+        .default("\"32 KiB\""),
+    Setting::new("send-buffer", Value::Size(4 << 10, 1 << 20), "The most that one connection gets for what is sent.")
+        .default("\"64 KiB\""),
+    Setting::new(
+        "keep-alive",
+        Value::Number(1, 86_400),
+        "Seconds of silence before a probe; five unanswered ones end a connection.",
+    )
+    .default("60"),
 ];
 
 impl Default for Settings {

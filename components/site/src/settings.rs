@@ -1,28 +1,4 @@
-//! The box's `config` table of system.toml:
-//!
-//! ```toml
-//! [box.site.config]
-//! index = "index.html"                      # what a folder shows
-//! not-found = "404.html"                    # the body of a 404, if the file is there
-//! clean-urls = false                        # `/about` is `about.html`
-//! cache.file = "128 KiB"                    # files up to this size are kept in the box
-//! cache.total = "4 MiB"                     # as long as they are together no bigger than this
-//! cache-control.html = "no-cache"
-//! cache-control.other = "max-age=3600"
-//! headers.x-frame-options = "DENY"          # on every answer
-//! types.gmi = "text/gemini; charset=utf-8"  # media types by extension, before the built-in ones
-//! rules = [                                 # see `message::rules`
-//!     { path = "/.well-known/matrix/*", type = "application/json", headers.access-control-allow-origin = "*" },
-//!     { path = "/static/*", cache = "max-age=31536000, immutable" },
-//!     { path = "*.wasm.br", type = "application/wasm", encoding = "br" },
-//!     { path = "/files/*", listing = true },
-//!     { path = "/app/*", fallback = "app/index.html" },
-//! ]
-//! ```
-//!
-//! All of it may be left out; these are the defaults, but for the last three, which have none. A rule's `path` is that of a
-//! file, or what a `fallback` is for: a file that is sent, with 200, where there is nothing. `listing` makes pages for
-//! folders without an index. `encoding` says how the files are compressed already.
+//! The box's `config` table of system.toml: see [`SETTINGS`].
 
 use crate::encoding::Encoding;
 use message::{
@@ -31,7 +7,9 @@ use message::{
     settings::{Fault, boolean, field_value, size},
 };
 use std::collections::BTreeMap;
+use wit::setting::{Setting, Value};
 
+/// The settings as [`SETTINGS`] explains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub index: String,
@@ -62,25 +40,50 @@ pub struct Says {
     fallback: Option<String>,
 }
 
-/// What can be set, for whoever has misspelt it; what is below `headers` and `types` is anybody's choice.
-pub const KEYS: &[&str] = &[
-    "index",
-    "not-found",
-    "cache.file",
-    "cache.total",
-    "cache-control.html",
-    "cache-control.other",
-    "clean-urls",
-    "headers",
-    "types",
-    "rules",
-    "rules.path",
-    "rules.type",
-    "rules.encoding",
-    "rules.cache",
-    "rules.headers",
-    "rules.listing",
-    "rules.fallback",
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("index", Value::Text("file name"), "What a folder shows.").default("\"index.html\""),
+    Setting::new("not-found", Value::Text("path of a file"), "The body of a 404, if the file is there.")
+        .default("\"404.html\""),
+    Setting::new("clean-urls", Value::Truth, "Whether `/about` is `about.html`.").default("false"),
+    Setting::new("cache.file", Value::Size(0, u64::MAX), "Files up to this size are kept in the box.")
+        .default("\"128 KiB\""),
+    Setting::new("cache.total", Value::Size(0, 1 << 32), "How big the files that are kept may be together.")
+        .default("\"4 MiB\""),
+    Setting::new("cache-control.html", Value::Text("header value"), "The header `Cache-Control` of HTML pages.")
+        .default("\"no-cache\""),
+    Setting::new("cache-control.other", Value::Text("header value"), "The header `Cache-Control` of other files.")
+        .default("\"max-age=3600\""),
+    Setting::new("headers", Value::Names("header value"), "Headers on every answer.")
+        .example("{ x-frame-options = \"DENY\" }"),
+    Setting::new("types", Value::Names("media type"), "Media types by extension, before the built-in ones.")
+        .example("{ gmi = \"text/gemini; charset=utf-8\" }"),
+    Setting::new(
+        "rules",
+        Value::Tables,
+        "What holds for some files. Rules are tried in the order of the file, and of each property the first rule counts \
+         that fits and has it.",
+    )
+    .example(
+        r#"[
+    { path = "/.well-known/matrix/*", type = "application/json", headers.access-control-allow-origin = "*" },
+    { path = "/static/*", cache = "max-age=31536000, immutable" },
+    { path = "*.wasm.br", type = "application/wasm", encoding = "br" },
+    { path = "/files/*", listing = true },
+    { path = "/app/*", fallback = "app/index.html" },
+]"#,
+    ),
+    Setting::new(
+        "rules.path",
+        Value::Text("pattern"),
+        "Which files the rule is for, with one `*` at most. It begins with `/` or `*`. Without it: all.",
+    ),
+    Setting::new("rules.type", Value::Text("media type"), "The media type."),
+    Setting::new("rules.encoding", Value::OneOf(&["gzip", "br"]), "How the files are compressed already."),
+    Setting::new("rules.cache", Value::Text("header value"), "The header `Cache-Control`."),
+    Setting::new("rules.headers", Value::Names("header value"), "Headers on answers with the file."),
+    Setting::new("rules.listing", Value::Truth, "Whether folders without an index show what is in them."),
+    Setting::new("rules.fallback", Value::Text("path of a file"), "What is sent, with 200, where there is nothing."),
 ];
 
 impl Default for Settings {

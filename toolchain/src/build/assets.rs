@@ -2,6 +2,7 @@
 
 use super::{compress, drawing};
 use crate::progress;
+use crate::reference;
 use crate::setup::Toolchain;
 use crate::system::{AssetSource, Assets, BoxSpec, Diagnostic, System};
 use crate::workspace::Workspace;
@@ -44,7 +45,7 @@ pub fn missing(system: &System, base: &Path) -> Vec<Diagnostic> {
         let (what, path, is_there): (_, _, fn(&Path) -> bool) = match &assets.source {
             AssetSource::Folder(folder) => ("folder", base.join(folder), Path::is_dir),
             AssetSource::File(file) => ("file", base.join(file), Path::is_file),
-            AssetSource::Rustdoc(_) | AssetSource::Graph => return None,
+            AssetSource::Rustdoc(_) | AssetSource::Graph | AssetSource::Reference => return None,
         };
         let message = format!("box `{}`: its assets are to come from the {what} {}", spec.name, path.display());
         let fault = || system.diagnostic(assets.at, format!("{message}, which is not there")).of_box(&spec.name);
@@ -62,11 +63,20 @@ fn one(system: &System, assets: &Assets, base: &Path, workspace: &Workspace, fil
         }
         AssetSource::Rustdoc(name) => walk(&rustdoc(workspace, name)?, &assets.to, files),
         AssetSource::Graph => {
-            let content = drawing::svg(system, Default::default()).into_bytes();
-            files.push(File { path: assets.to.clone(), content, modified: modified(Path::new(&system.source.file)) });
+            files.push(made(system, assets, drawing::svg(system, Default::default())));
+            Ok(())
+        }
+        AssetSource::Reference => {
+            files.push(made(system, assets, reference::page()));
             Ok(())
         }
     }
+}
+
+/// What no file has is as old as the declaration.
+fn made(system: &System, assets: &Assets, content: String) -> File {
+    let modified = modified(Path::new(&system.source.file));
+    File { path: assets.to.clone(), content: content.into_bytes(), modified }
 }
 
 /// All files of a folder. Names that begin with a dot are left out, but for `.well-known` (RFC 8615).

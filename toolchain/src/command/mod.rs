@@ -7,6 +7,7 @@ mod console;
 mod deploy;
 mod doctor;
 mod graph;
+mod help;
 mod key;
 mod lint;
 mod logs;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 /// Builds systems of boxes and runs them. Without a command: runs the example website.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,6 +67,8 @@ enum Command {
     Bench(bench::Bench),
     /// Show what this machine has of what Pearwood needs, and put it right
     Doctor(doctor::Doctor),
+    /// Explain a command, or system.toml: `help system`
+    Help(help::Help),
     /// Lint all crates for all their targets
     #[command(hide = true)]
     Lint(lint::Lint),
@@ -99,6 +102,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Key(key) => key.run(),
         Command::Bench(bench) => bench.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Help(help) => help.run(),
         Command::Lint(lint) => lint.run(),
     }
 }

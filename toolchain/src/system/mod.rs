@@ -12,6 +12,7 @@ mod given;
 pub mod grant;
 pub mod graph;
 mod instance;
+pub mod keys;
 pub mod known;
 mod model;
 mod parse;

@@ -152,6 +152,8 @@ pub enum AssetSource {
     Rustdoc(String),
     /// The drawing of this system.
     Graph,
+    /// What there is to say in a declaration.
+    Reference,
 }
 
 /// One arrow: an import of the box, and whose it is.

@@ -7,6 +7,7 @@ use crate::system::given::given;
 use crate::system::grant::{
     self, At, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, Setting,
 };
+use crate::system::keys::{GRANTS, MAX_UPLOAD, MIN_UPLOAD, TARGETS, grants};
 use crate::system::known::{self, HANDLER, Kind, TCP, UDP};
 use crate::system::model::{Arrow, BoxSpec, Target};
 use crate::system::{InterfaceName, suggest};
@@ -17,9 +18,6 @@ use alloc::{
 };
 use toml::de::DeValue;
 use wasm_host::plan::MAX_ENTRIES;
-
-const TARGETS: &[&str] = &["box", "device", "node"];
-const GRANTS: &[&str] = &["listen", "connect", "host", "path", "sectors", "read-only", "upload"];
 
 /// Many components import what WASI has for HTTP clients, whether they use it or not: without a target it is denied.
 fn goes_to_nobody(key: &Key<'_>, value: &Value<'_>) -> Option<InterfaceName> {
@@ -92,6 +90,17 @@ impl Reader {
         value: &Value<'_>,
     ) -> Option<Arrow> {
         let mut table = self.table(value, what)?;
+        // what a protocol of people's own grants is known when its component is there
+        if kind != Kind::Other {
+            let all = GRANTS.iter().flat_map(|(_, grants)| grants.iter());
+            let known: Vec<&str> = TARGETS.iter().chain(all).map(|setting| setting.key).collect();
+            self.unknown_keys(&mut table, what, &known);
+            let elsewhere = known.iter().filter(|key| TARGETS.iter().chain(grants(kind)).all(|it| it.key != **key));
+            for (key, _) in elsewhere.filter_map(|key| table.take(key)).collect::<Vec<_>>() {
+                let message = format!("{what}: a grant of `{}` does not belong to this interface", key.text);
+                self.fault(key.span, message);
+            }
+        }
         let target = self.target(what, kind, value, &mut table);
         let grant = match kind {
             Kind::Protocol(TCP | UDP) => Grant::Net(self.net_grant(what, &mut table)),
@@ -101,14 +110,6 @@ impl Reader {
             Kind::Other => self.attach_grant(what, &mut table),
             _ => Grant::None,
         };
-        for key in GRANTS {
-            if let Some((key, _)) = table.take(key) {
-                let message = format!("{what}: a grant of `{}` does not belong to this interface", key.text);
-                self.fault(key.span, message);
-            }
-        }
-        let keys: Vec<&str> = TARGETS.iter().chain(GRANTS).copied().collect();
-        self.unknown_keys(table, what, &keys);
         let (target, target_at) = target?;
         let at = self.place(key.span.clone());
         Some(Arrow { interface: interface.clone(), target, grant, at, target_at })
@@ -121,7 +122,7 @@ impl Reader {
         value: &Value<'_>,
         table: &mut Table<'_, '_>,
     ) -> Option<(Target, crate::system::Place)> {
-        let found: Vec<_> = TARGETS.iter().filter_map(|key| table.take(key)).collect();
+        let found: Vec<_> = TARGETS.iter().filter_map(|target| table.take(target.key)).collect();
         let [(key, named)] = &found[..] else {
             let message = match found.len() {
                 0 => format!("{what} has no target"),
@@ -247,7 +248,7 @@ impl Reader {
     fn control_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> ControlGrant {
         let mut grant = ControlGrant::default();
         if let Some((_, value)) = table.take("upload")
-            && let Some(bytes) = self.size(value, &format!("{what}: upload"), 1 << 20..=4 << 30)
+            && let Some(bytes) = self.size(value, &format!("{what}: upload"), MIN_UPLOAD..=MAX_UPLOAD)
         {
             grant.upload = bytes;
         }

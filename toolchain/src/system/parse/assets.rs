@@ -2,12 +2,10 @@
 
 use super::Reader;
 use super::table::Value;
+use crate::system::keys::{self, BOX};
 use crate::system::model::{AssetSource, Assets};
 use alloc::{format, string::String, vec::Vec};
 use toml::de::DeValue;
-
-const SOURCES: &[&str] = &["folder", "file", "rustdoc", "graph"];
-const KEYS: &[&str] = &["folder", "file", "rustdoc", "graph", "at"];
 
 impl Reader {
     /// `"./public"`, or `["./public", { rustdoc = "some-crate", at = "doc" }, { graph = true, at = "graph.svg" }]`.
@@ -34,13 +32,17 @@ impl Reader {
             DeValue::Table(_) => self.table(value, what)?,
             _ => return self.wrong_type(value, what, "a folder's path, or a table"),
         };
+        let keys = keys::below(BOX, "assets");
+        self.unknown_keys(&mut table, what, &keys);
+        let kinds: Vec<&str> = keys.into_iter().filter(|key| *key != "at").collect();
         let mut sources = Vec::new();
-        for key in SOURCES {
+        for key in &kinds {
             let Some((_, value)) = table.take(key) else { continue };
             sources.push(match *key {
-                "graph" => match value.get_ref() {
-                    DeValue::Boolean(true) => AssetSource::Graph,
-                    _ => return self.wrong_type(value, &format!("{what}: graph"), "true"),
+                "graph" | "reference" => match value.get_ref() {
+                    DeValue::Boolean(true) if *key == "graph" => AssetSource::Graph,
+                    DeValue::Boolean(true) => AssetSource::Reference,
+                    _ => return self.wrong_type(value, &format!("{what}: {key}"), "true"),
                 },
                 key => {
                     let text = self.string(value, &format!("{what}: {key}"))?;
@@ -60,15 +62,15 @@ impl Reader {
             }
             None => String::new(),
         };
-        self.unknown_keys(table, what, KEYS);
         let Ok([source]) = <[AssetSource; 1]>::try_from(sources) else {
-            let message = format!("{what}: a part is one of folder, file, rustdoc or graph");
+            let message = format!("{what}: a part is one of {}", kinds.join(", "));
             self.fault(value.span(), message).help =
                 Some("write for example { folder = \"./public\", at = \"www\" }".into());
             return None;
         };
         let to = match &source {
             AssetSource::Graph if to.is_empty() => "graph.svg".into(),
+            AssetSource::Reference if to.is_empty() => "reference.html".into(),
             AssetSource::File(path) if to.is_empty() => path.rsplit('/').next().unwrap_or(path).into(),
             _ => to,
         };

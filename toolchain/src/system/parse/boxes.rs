@@ -2,6 +2,7 @@
 
 use super::table::{Key, Value};
 use super::{Reader, label};
+use crate::system::keys::{self, BOX};
 use crate::system::model::{BoxSpec, Restart};
 use alloc::{
     format,
@@ -10,9 +11,6 @@ use alloc::{
 };
 use toml::de::DeValue;
 use wasm_host::plan::{BoxPlan, MAX_BACKOFF, MAX_CONFIG, MAX_MEMORY, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE};
-
-const KEYS: &[&str] =
-    &["component", "memory", "cpu", "queue", "concurrency", "reuse", "restart", "config", "assets", "arrows"];
 
 impl Reader {
     pub fn one_box(&mut self, key: Key<'_>, value: &Value<'_>) -> Option<BoxSpec> {
@@ -28,6 +26,7 @@ impl Reader {
             self.fault(key.span.clone(), format!("the box's name `{name}` {why}"));
         }
         let mut table = self.table(value, &format!("box `{name}`"))?;
+        self.unknown_keys(&mut table, &format!("box `{name}`"), &keys::below(BOX, ""));
         let at = self.place(key.span.clone());
         let mut spec = BoxSpec {
             name: name.into(),
@@ -88,7 +87,6 @@ impl Reader {
         if let Some((_, value)) = table.take("arrows") {
             self.arrows(name, value, &mut spec);
         }
-        self.unknown_keys(table, &format!("box `{name}`"), KEYS);
         Some(spec)
     }
 
@@ -112,6 +110,7 @@ impl Reader {
         let mut restart = Restart::default();
         let what = format!("box `{name}`: restart");
         let Some(mut table) = self.table(value, &what) else { return restart };
+        self.unknown_keys(&mut table, &what, &keys::below(BOX, "restart"));
         if let Some((_, value)) = table.take("min") {
             restart.min = self.duration(value, &format!("{what}.min"), MAX_BACKOFF).unwrap_or(restart.min);
             // a longer first pause than the usual longest one says all that there is to say
@@ -125,7 +124,6 @@ impl Reader {
         } else if restart.min > restart.max {
             self.fault(value.span(), format!("{what}: min is longer than max"));
         }
-        self.unknown_keys(table, &what, &["min", "max"]);
         restart
     }
 

@@ -8,6 +8,7 @@ mod trust;
 mod units;
 
 use super::diagnostic::{Diagnostic, Place};
+use super::keys::{self, MAX_RESERVE, SYSTEM};
 use super::known::DISK;
 use super::model::{BoxSpec, Source, System, SystemDisk, Trusted};
 use alloc::{format, string::String, vec::Vec};
@@ -83,6 +84,7 @@ impl Reader {
 
     fn document(&mut self, document: &DeTable<'_>) -> (OfSystem, Vec<BoxSpec>) {
         let mut table = Table::new(document);
+        self.unknown_keys(&mut table, "a declaration", &["system", "box"]);
         let of_system = match table.take("system") {
             Some((_, value)) => self.system(value),
             None => {
@@ -103,7 +105,6 @@ impl Reader {
                 boxes.extend(self.one_box(key, value));
             }
         }
-        self.unknown_keys(table, "a declaration", &["system", "box"]);
         if boxes.is_empty() && self.faults.is_empty() {
             self.fault(0..0, "the system has no box".into()).help = Some("declare one: [box.NAME]".into());
         }
@@ -112,6 +113,7 @@ impl Reader {
 
     fn system(&mut self, value: &toml::Spanned<DeValue<'_>>) -> OfSystem {
         let Some(mut table) = self.table(value, "`system`") else { return OfSystem::default() };
+        self.unknown_keys(&mut table, "[system]", &keys::below(SYSTEM, ""));
         let mut name = String::new();
         match table.take("name") {
             Some((_, value)) => {
@@ -128,7 +130,6 @@ impl Reader {
         }
         let disk = table.take("disk").and_then(|(_, value)| self.system_disk(value));
         let trust = table.take("trust").and_then(|(_, value)| self.trust(value));
-        self.unknown_keys(table, "[system]", &["name", "disk", "trust"]);
         OfSystem { name, disk, trust }
     }
 
@@ -138,11 +139,11 @@ impl Reader {
         let named = match value.get_ref() {
             DeValue::Table(_) => {
                 let mut table = self.table(value, "`disk`")?;
+                self.unknown_keys(&mut table, "the system's disk", &keys::below(SYSTEM, "disk"));
                 let named = table.take("device").map(|(_, value)| value);
                 if let Some((_, value)) = table.take("reserve") {
-                    reserve = self.size(value, "reserve", MIN_RESERVE..=1 << 40)?;
+                    reserve = self.size(value, "reserve", MIN_RESERVE..=MAX_RESERVE)?;
                 }
-                self.unknown_keys(table, "the system's disk", &["device", "reserve"]);
                 let Some(named) = named else {
                     let message = "the system's disk has no device".into();
                     self.fault(value.span(), message).help = Some(format!("add device = \"{DISK}0\""));

@@ -121,9 +121,9 @@ impl Reader {
         }
     }
 
-    /// Notes what is left of a table as keys that mean nothing there.
-    pub fn unknown_keys(&mut self, table: Table<'_, '_>, what: &str, known: &[&str]) {
-        for (key, _) in table.into_entries() {
+    /// Takes keys out of a table that mean nothing there, and notes them. So none is read that is not known.
+    pub fn unknown_keys(&mut self, table: &mut Table<'_, '_>, what: &str, known: &[&str]) {
+        for (key, _) in table.0.extract_if(.., |(key, _)| !known.contains(&key.text)) {
             let help = suggest::help(key.text, known.iter().copied());
             self.fault(key.span, format!("{what} has no key `{}`", key.text)).help = help;
         }

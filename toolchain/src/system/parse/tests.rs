@@ -132,7 +132,7 @@ fn faults_say_what_is_meant() {
         ("assets = []", "assets is an empty array", ""),
         ("arrows.\"pearwood:http/handler\" = []", "is an empty array", ""),
         ("arrows.\"wasi:http/types\" = []", "is an empty array", ""),
-        ("assets = { at = \"x\" }", "a part is one of folder, file, rustdoc or graph", ""),
+        ("assets = { at = \"x\" }", "a part is one of folder, file, rustdoc, graph, reference", ""),
         ("assets = { folder = \"a\", at = \"../b\" }", "is no name for an asset", ""),
         ("assets = { foldr = \"a\", folder = \"a\" }", "has no key `foldr`", "did you mean `folder`?"),
         ("arrows.net = { box = \"a\" }", "names no interface", "namespace:package/interface"),

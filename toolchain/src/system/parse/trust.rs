@@ -4,6 +4,7 @@ use super::{
     Reader,
     table::{Table, Value},
 };
+use crate::system::keys::{self, SYSTEM};
 use crate::system::model::Trusted;
 use alloc::{format, vec::Vec};
 use toml::de::DeValue;
@@ -43,6 +44,7 @@ impl Reader {
             return Some(Trusted { key, endorsement: None, at });
         }
         let mut table = self.table(value, "`trust`")?;
+        self.unknown_keys(&mut table, "`trust`", &keys::below(SYSTEM, "trust"));
         let mut part = |table: &mut Table<'_, '_>, name: &str| -> Option<PublicKey> {
             match table.take(name) {
                 Some((_, value)) => self.key(value, &format!("`trust`: {name}")),
@@ -58,7 +60,6 @@ impl Reader {
                 Some("`pearwood key endorse` makes one".into());
             return None;
         };
-        self.unknown_keys(table, "`trust`", &["key", "by", "signature"]);
         let text = self.string(signed, "`trust`: signature")?;
         let endorsement = signature(text).map(|signature| Endorsement { key, by, signature });
         let endorsement = endorsement.filter(Endorsement::holds);
