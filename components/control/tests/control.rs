@@ -99,11 +99,23 @@ fn a_deployment_is_confirmed_with_the_age_of_the_connection() {
     let mut ole = Joined::enter(&mut world, OPERATE);
     let since = world.now;
     world.pass(SECOND);
-    let request = Request::Confirm { number: Some(7), since: u64::MAX };
+    let request = Request::Confirm { number: Some(7), since: u64::MAX, other: false };
     assert_eq!(ole.ask(&mut world, &request), Response::Done);
-    assert_eq!(world.node.done, [format!("confirm Some(7) by ole, here since {since}")]);
+    assert_eq!(world.node.done, [format!("confirm Some(7) by ole, other: false, here since {since}")]);
     let mut vera = Joined::enter(&mut world, VIEW);
     assert!(refusal(vera.ask(&mut world, &request)).starts_with("vera may not confirm what was deployed"));
+}
+
+/// D1: whoever watches a deployment confirms it over a second connection by the same key, however few there may be.
+#[test]
+fn whoever_watches_a_deployment_can_come_back() {
+    for connections in 2..8 {
+        let mut world = World::of_connections(connections);
+        let _watching = Joined::enter(&mut world, DEPLOY);
+        let mut again = Joined::shake(&mut world, 9);
+        let greeting = again.prove(&mut world, DEPLOY);
+        assert!(matches!(greeting, Greeting::Welcome { .. }), "{connections}: {greeting:?}");
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Forget,
         Request::Successor { begun: true },
         Request::Token,
-        Request::Confirm { number: Some(1), since: 0 },
+        Request::Confirm { number: Some(1), since: 0, other: true },
     ];
     // whoever adds one thinks of this list
     let place = |request: &Request<'_>| match request {

@@ -38,6 +38,9 @@ pub enum Manage {
     Confirm {
         /// The deployment's number; without, the one that is under way
         number: Option<u64>,
+        /// Even if it was somebody else who deployed it
+        #[arg(long)]
+        other: bool,
         #[command(flatten)]
         at: At,
     },
@@ -59,8 +62,8 @@ impl Manage {
             }
             Manage::Stop { name, at } => order(&at, &Request::Stop { name: &name }, &format!("{name} is stopped")),
             Manage::Start { name, at } => order(&at, &Request::Start { name: &name }, &format!("{name} is started")),
-            Manage::Confirm { number, at } => {
-                order(&at, &Request::Confirm { number, since: 0 }, "the deployment is confirmed")
+            Manage::Confirm { number, other, at } => {
+                order(&at, &Request::Confirm { number, since: 0, other }, "the deployment is confirmed")
             }
             Manage::Reboot(at) => order(&at, &Request::Reboot, "the node boots again in a second"),
             Manage::PowerOff(at) => order(&at, &Request::PowerOff, "the node switches itself off in a second"),

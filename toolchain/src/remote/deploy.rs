@@ -90,8 +90,9 @@ pub fn watch(
     confirm: Duration,
     mut progress: impl FnMut(&Deployed),
 ) -> Result<Outcome> {
+    let ours = remote.name.clone();
     loop {
-        let error = match watch_one(remote, number, &mut progress) {
+        let error = match watch_one(remote, number, &ours, &mut progress) {
             Ok(outcome) => return Ok(outcome),
             Err(error) if error.is::<Refusal>() => return Err(error),
             Err(error) => error,
@@ -117,15 +118,16 @@ pub fn watch(
     }
 }
 
-fn watch_one(remote: &mut Remote, number: u64, progress: &mut impl FnMut(&Deployed)) -> Result<Outcome> {
+/// `ours`: as the node called us when it was deployed.
+fn watch_one(remote: &mut Remote, number: u64, ours: &str, progress: &mut impl FnMut(&Deployed)) -> Result<Outcome> {
     let id = remote.send(&Request::Watch { number })?;
     let mut confirms = Confirms::No;
     loop {
         let response = match confirms {
-            Confirms::No => remote.follow(id)?,
+            Confirms::No | Confirms::Done => remote.follow(id)?,
             Confirms::Again => match remote.answer(id, PAUSE) {
                 Err(error) if is_silence(&error) => {
-                    confirms = confirm(remote, number, confirms);
+                    confirms = confirm(remote, number, ours, confirms);
                     continue;
                 }
                 answer => answer?,
@@ -135,9 +137,11 @@ fn watch_one(remote: &mut Remote, number: u64, progress: &mut impl FnMut(&Deploy
             Response::More(text) => {
                 let record = serde_json::from_str(&text)?;
                 progress(&record);
-                confirms = match record.confirm_by {
-                    Some(_) => confirm(remote, number, confirms),
-                    None => Confirms::No,
+                confirms = match (record.confirm_by, confirms) {
+                    // steps of before it was confirmed may still be told
+                    (_, Confirms::Done) => Confirms::Done,
+                    (Some(_), before) => confirm(remote, number, ours, before),
+                    (None, _) => Confirms::No,
                 };
             }
             Response::Text(text) => {
@@ -156,19 +160,27 @@ enum Confirms {
     No,
     /// It was tried in vain.
     Again,
+    /// It was confirmed, or the node does not let us.
+    Done,
 }
 
-fn confirm(remote: &Remote, number: u64, before: Confirms) -> Confirms {
-    let request = Request::Confirm { number: Some(number), since: 0 };
-    let confirmed = remote.again_within(QUICK).and_then(|mut anew| anew.ask(&request));
+fn confirm(remote: &Remote, number: u64, ours: &str, before: Confirms) -> Confirms {
+    let mut is_final = false;
+    let confirmed = remote.again_within(QUICK).and_then(|mut anew| {
+        // the new system may call the key that deployed it by another name
+        let other = anew.name != ours;
+        let answer = anew.ask(&Request::Confirm { number: Some(number), since: 0, other });
+        // A connection that is refused may be let in later; what is said about the deployment itself stays so.
+        is_final = answer.as_ref().is_err_and(|error| error.is::<Refusal>());
+        answer
+    });
     match confirmed {
-        Ok(_) => Confirms::No,
+        Ok(_) => Confirms::Done,
         Err(error) => {
-            let is_final = error.is::<Refusal>();
             if is_final || before == Confirms::No {
                 eprintln!("deployment {number} cannot be confirmed{}: {error:#}", if is_final { "" } else { " yet" });
             }
-            if is_final { Confirms::No } else { Confirms::Again }
+            if is_final { Confirms::Done } else { Confirms::Again }
         }
     }
 }

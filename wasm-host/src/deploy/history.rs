@@ -6,7 +6,10 @@ use crate::{
     slots::SlotName,
 };
 use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
-use core::fmt;
+use core::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 use spin::Mutex;
 
 /// Deployments that are remembered.
@@ -24,6 +27,8 @@ struct Inner {
 /// One change of the running system, under way or over.
 pub struct Deployment {
     record: Mutex<Record>,
+    /// Somebody has confirmed it.
+    is_confirmed: AtomicBool,
     bell: Bell,
 }
 
@@ -50,10 +55,20 @@ pub struct Record {
 /// That somebody confirms a deployment. Nanoseconds since the node's boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awaits {
-    /// When the new system took its place: what was open before proves nothing.
+    /// When the new system had taken over all that was handed to it: what was open before proves nothing.
     pub since: Nanos,
     /// Then the old system is put back.
     pub until: Nanos,
+}
+
+/// Somebody who confirms a deployment. Nanoseconds since the node's boot.
+pub(crate) struct Comes<'a> {
+    pub by: &'a str,
+    /// when the connection was made over which this comes
+    pub since: Nanos,
+    pub now: Nanos,
+    /// It is meant, even if it is somebody else's.
+    pub other: bool,
 }
 
 /// What is so when the node is started again.
@@ -144,7 +159,11 @@ impl Deployments {
             awaits: None,
             lasts: None,
         };
-        let deployment = Arc::new(Deployment { record: Mutex::new(record), bell: Bell::default() });
+        let deployment = Arc::new(Deployment {
+            record: Mutex::new(record),
+            is_confirmed: AtomicBool::new(false),
+            bell: Bell::default(),
+        });
         if inner.past.len() == KEPT {
             inner.past.pop_front();
         }
@@ -182,9 +201,12 @@ impl Deployment {
         self.bell.until_or(timer, deadline, look).await.unwrap_or_else(|| step.clone())
     }
 
-    /// The new system has taken its place, and is to be confirmed.
-    pub(super) fn await_confirmation(&self, awaits: Awaits) {
-        self.record.lock().awaits = Some(awaits);
+    /// The new system has taken its place, and is on trial; it is to be confirmed, if `awaits` says by when.
+    pub(super) fn on_trial(&self, awaits: Option<Awaits>) {
+        {
+            let mut record = self.record.lock();
+            (record.step, record.awaits) = (Step::Trial, awaits);
+        }
         self.bell.ring();
     }
 
@@ -201,22 +223,40 @@ impl Deployment {
         })
     }
 
-    /// Somebody has come over a connection that was made at `since`.
+    /// Somebody has come back. What was confirmed may be confirmed again: whoever does so may not have heard the answer.
     ///
     /// # Errors
     /// Why that confirms nothing.
-    pub(crate) fn confirm(&self, since: Nanos) -> Result<(), String> {
+    pub(crate) fn confirm(&self, comes: &Comes<'_>) -> Result<(), String> {
+        let Comes { by, since, now, other } = *comes;
         {
             let mut record = self.record.lock();
             let number = record.number;
-            match record.awaits {
-                None => return Err(format!("deployment {number} does not wait for anybody to confirm it")),
-                Some(awaits) if since < awaits.since => {
+            if by != record.by && !other {
+                return Err(format!(
+                    "deployment {number} was begun by {}, and is not {by}'s to confirm; to do it all the same, say so: \
+                     `pearwood confirm --other`",
+                    record.by
+                ));
+            }
+            match (record.awaits, &record.step) {
+                (None, Step::Trial | Step::Over(Outcome::Done)) if self.is_confirmed.load(Relaxed) => return Ok(()),
+                (None, Step::Preparing | Step::HandingOver) => {
+                    return Err(format!("deployment {number} does not run yet: it is confirmed when it is on trial"));
+                }
+                (None, _) => return Err(format!("deployment {number} does not wait for anybody to confirm it")),
+                (Some(awaits), _) if now >= awaits.until => {
+                    return Err(format!("it is too late to confirm deployment {number}: the node goes back by itself"));
+                }
+                (Some(awaits), _) if since < awaits.since => {
                     return Err(format!(
                         "deployment {number} is confirmed over a connection that was made since it runs: connect again"
                     ));
                 }
-                Some(_) => record.awaits = None,
+                (Some(_), _) => {
+                    record.awaits = None;
+                    self.is_confirmed.store(true, Relaxed);
+                }
             }
         }
         self.bell.ring();
@@ -232,7 +272,11 @@ impl Deployment {
     }
 
     pub(super) fn step(&self, step: Step) {
-        self.record.lock().step = step;
+        {
+            let mut record = self.record.lock();
+            // only what is on trial can be confirmed
+            (record.step, record.awaits) = (step, None);
+        }
         self.bell.ring();
     }
 

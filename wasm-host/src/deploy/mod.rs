@@ -8,7 +8,7 @@
 //!    what is open goes on there.
 //! 5. Boxes that run hand over their state when they have returned. The others finish what is open, or are ended when
 //!    their time is over; their memory is free then.
-//! 6. The new boxes are on trial for a while, and whoever deployed them has to confirm it over a connection made since 4: a
+//! 6. The new boxes are on trial for a while, and whoever deployed them has to confirm it over a connection made since then: a
 //!    wrong address, port or key ends the trial and not the node. If a box crashes or fails too many requests, or nobody
 //!    confirms, the old system is put back in the same way. If not, the disk's is from then on what is started at boot.
 //!
@@ -26,6 +26,7 @@ pub(crate) mod tests;
 mod trial;
 
 pub use difference::{Content, Difference, Fate, Side, Why, difference};
+pub(crate) use history::Comes;
 pub use history::{Awaits, Busy, Deployment, Deployments, Lasts, Outcome, Record, Step};
 pub(crate) use keep::Source;
 
@@ -45,8 +46,8 @@ pub struct Options {
     pub drain: Nanos,
     /// how long the new boxes are on trial
     pub trial: Nanos,
-    /// How long somebody may take to confirm the new system over the network as it then is, from the moment at which it took
-    /// its place. 0: nobody need do that.
+    /// How long somebody may take to confirm the new system over the network as it then is, from the moment at which all
+    /// that it takes over has been handed to it. 0: nobody need do that.
     pub confirm: Nanos,
     /// crashes during the trial that are forgiven
     pub crashes: u64,

@@ -82,18 +82,18 @@ async fn attempt(
         prepared.abandon("the deployment was refused");
         return Outcome::Refused { why };
     }
-    let since = node.platform.now();
-    if options.confirm > 0 {
-        deployment.await_confirmation(Awaits { since, until: since.saturating_add(options.confirm) });
-    }
     let (drained, handed_over) = place(node, &prepared, &[], &timer, options).await;
-    deployment.step(Step::Trial);
-    let until = node.platform.now().saturating_add(options.trial);
+    // Only now can anybody come back: before, the old boxes still had the network.
+    let since = node.platform.now();
+    let awaits = Awaits { since, until: since.saturating_add(options.confirm) };
+    deployment.on_trial(Some(awaits).filter(|_| options.confirm > 0 && handed_over.is_ok()));
+    let until = since.saturating_add(options.trial);
     let verdict = match handed_over {
         Ok(()) => {
             let ends = async {
+                deployment.confirmed(&timer).await?;
                 timer.sleep_until(until).await;
-                deployment.confirmed(&timer).await
+                Ok(())
             };
             trial(prepared.made(), options, ends).await
         }

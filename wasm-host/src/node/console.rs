@@ -68,7 +68,10 @@ fn obey(node: &Arc<Node>, line: &str) -> String {
         "start" => (Request::Start { name }, format!("starting {name}")),
         // whoever types here needs no network to do something about it
         "rollback" => (Request::RollBack(Settings { confirm: 0, ..Settings::default() }), String::new()),
-        "confirm" => (Request::Confirm { number: None, since: u64::MAX }, String::from("confirmed")),
+        "confirm" => (
+            Request::Confirm { number: None, since: u64::MAX, other: true },
+            String::from("the deployment is confirmed"),
+        ),
         // nobody waits for an answer here
         "poweroff" => node.platform.power(Power::Off),
         "reboot" => node.platform.power(Power::Reboot),

@@ -65,8 +65,7 @@ pub struct Table {
 }
 
 /// A table of [`TWO_SLOTS`].
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct OfTwo {
     pub sequence: u64,
     pub slot_bytes: u64,
@@ -75,6 +74,16 @@ pub(super) struct OfTwo {
     pub deploys: u64,
     pub newest: u64,
     pub history: Vec<Record>,
+}
+
+impl OfTwo {
+    /// The table, if it says no more than one of this format would.
+    fn of(table: &Table) -> Option<Self> {
+        let Table { sequence, slot_bytes, current, previous: _, slots, deploys, newest, history } = table.clone();
+        let slots = slots.try_into().ok()?;
+        let old = OfTwo { sequence, slot_bytes, current, slots, deploys, newest, history };
+        (Table::from(old.clone()) == *table).then_some(old)
+    }
 }
 
 impl From<OfTwo> for Table {
@@ -169,11 +178,13 @@ impl Table {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
-    /// The slots that hold what has not failed, the best first: the current one, the one before, what is good, the newest.
+    /// The slots that hold what has not failed, the best first: the current one, the one before, what has
+    /// been started from the disk, what is good, the newest.
     pub fn candidates(&self) -> impl Iterator<Item = SlotName> + use<> {
         let rank = |slot: SlotName| {
             let held = self.held(slot).filter(|held| held.state != State::Failed)?;
-            let place = (self.current == Some(slot), self.previous == Some(slot), held.state.is_good(), held.deploy);
+            let (current, previous) = (self.current == Some(slot), self.previous == Some(slot));
+            let place = (current, previous, held.state == State::Good, held.state.is_good(), held.deploy);
             Some((Reverse(place), slot))
         };
         let mut ranked: Vec<_> = self.names().filter_map(rank).collect();
@@ -257,8 +268,12 @@ impl Table {
         self.settle_places();
     }
 
+    /// A disk of two slots keeps its format, so that a node of before there were three can still be started from it.
     pub fn encode(&self) -> Result<Vec<u8>, SlotError> {
-        encode(self, VERSION)
+        match OfTwo::of(self) {
+            Some(old) => encode(&old, TWO_SLOTS),
+            None => encode(self, VERSION),
+        }
     }
 
     /// Reads a copy on a disk of so many bytes.

@@ -128,12 +128,19 @@ impl Writer<'_> {
 }
 
 fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool]) -> SlotName {
+    // The last system that was started from the disk and was good: of all that came since, none may start. Two slots have
+    // no room for it beside what runs.
+    let is_booted =
+        |slot: &SlotName| table.held(*slot).is_some_and(|held| held.state == State::Good) && !corrupt[*slot as usize];
+    let booted = table.names().filter(is_booted).max_by_key(|slot| table.held(*slot).map(|held| held.deploy));
+    let booted = booted.filter(|_| table.names().count() > 2);
     let need = |slot: &SlotName| {
         let is = |other: Option<SlotName>| other == Some(*slot);
         let (running, current, previous) = (is(running), is(table.current), is(table.previous));
         let held = table.held(*slot);
         let value = match held.map(|held| held.state) {
             Some(_) if corrupt[*slot as usize] => 0,
+            Some(_) if is(booted) => 7,
             Some(State::Failed) => 1,
             None => 2,
             Some(State::Trial) if !running && !current => 3,

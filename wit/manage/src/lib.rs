@@ -118,9 +118,12 @@ pub enum Request<'a> {
     /// The deployment under way, or the one of that number, is as it should be: whoever deployed it has come back over the
     /// network as it now is. Refused unless the connection over which this comes was made after the new system took its
     /// place. `since`: when that was, in nanoseconds since the node's boot; the control box says it, whatever is asked.
+    /// `other`: even if it was somebody else who deployed it, which is refused otherwise. A deployment that was confirmed
+    /// may be confirmed again.
     Confirm {
         number: Option<u64>,
         since: u64,
+        other: bool,
     },
 
     /// A token by which programs that cannot sign read the metrics in the place of the key that asks, over HTTP. Answered

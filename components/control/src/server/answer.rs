@@ -74,8 +74,8 @@ impl Open {
                 instead = Some(Request::Successor { begun: false });
                 Then::Judge(Next::RollBack(settings))
             }
-            Request::Confirm { number, since: _ } => {
-                instead = Some(Request::Confirm { number: *number, since: around.since });
+            Request::Confirm { number, since: _, other } => {
+                instead = Some(Request::Confirm { number: *number, since: around.since, other: *other });
                 Then::PassShort
             }
             Request::Lacks | Request::Put { .. } | Request::Deploy(_) | Request::Forget => {

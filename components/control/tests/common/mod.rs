@@ -229,8 +229,8 @@ impl FakeNode {
                 self.done.push(format!("deploy by {by}"));
                 Response::Number(1)
             }
-            Request::Confirm { number, since } => {
-                self.done.push(format!("confirm {number:?} by {by}, here since {since}"));
+            Request::Confirm { number, since, other } => {
+                self.done.push(format!("confirm {number:?} by {by}, other: {other}, here since {since}"));
                 Response::Done
             }
             Request::Forget => {
@@ -324,14 +324,19 @@ pub fn identity() -> Identity {
 
 impl World {
     pub fn new() -> Self {
-        Self::with(None)
+        Self::with(None, 32)
+    }
+
+    /// A control box that has so many connections at once.
+    pub fn of_connections(connections: usize) -> Self {
+        Self::with(None, connections)
     }
 
     pub fn with_secret(secret: &str) -> Self {
-        Self::with(Some(secret.into()))
+        Self::with(Some(secret.into()), 32)
     }
 
-    fn with(secret: Option<String>) -> Self {
+    fn with(secret: Option<String>, connections: usize) -> Self {
         let grantee =
             |seed, role, name: &str| Grantee { key: key(seed).verifying_key().to_bytes(), role, name: name.into() };
         let keys = vec![
@@ -340,7 +345,7 @@ impl World {
             grantee(VIEW, Role::View, "vera"),
         ];
         let metrics = Config::read([("metrics", "192.0.2.0/28")]).unwrap().metrics;
-        let config = Config { port: 7327, keys, secret, connections: 32, metrics };
+        let config = Config { port: 7327, keys, secret, connections, metrics };
         let mut node = FakeNode { history: "[]".into(), ..FakeNode::default() };
         node.logs.insert("http".into(), vec!["one".into(), "two".into()]);
         let control = Control::new(config, identity());

@@ -49,7 +49,7 @@ impl Node {
             Request::Reboot => self.end(Power::Reboot),
             Request::PowerOff => self.end(Power::Off),
             Request::RollBack(settings) => self.roll_back(options(by, settings)).into(),
-            Request::Confirm { number, since } => self.confirm(*number, *since).into(),
+            Request::Confirm { number, since, other } => self.confirm(*number, by, *since, *other).into(),
             Request::Begin { manifest } => {
                 *upload = None;
                 let begun = self.begin_upload(manifest.to_vec(), asker);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     boxes::{BoxHandle, Phase},
-    deploy::{Options, Source},
+    deploy::{Comes, Options, Source},
     image::Image,
     plan::{Service, grant::DEFAULT_UPLOAD},
     slots::SlotName,
@@ -127,14 +127,15 @@ impl Node {
         Ok(deployment.record().number)
     }
 
-    /// Somebody came over a connection that was made at `since`, to say that a deployment is as it should be: the one of
-    /// that number, or the one that is under way.
-    fn confirm(&self, number: Option<u64>, since: u64) -> Result<(), String> {
+    /// `by` came over a connection that was made at `since`, to say that a deployment is as it should be: the one of
+    /// that number, or the one that is under way. `other`: even if somebody else deployed it.
+    fn confirm(&self, number: Option<u64>, by: &str, since: u64, other: bool) -> Result<(), String> {
         let found = match number {
             Some(number) => self.deployments.find(number).ok_or_else(|| format!("there was no deployment {number}")),
             None => self.deployments.under_way().ok_or_else(|| "no deployment is under way".into()),
         };
-        found?.confirm(since)
+        let now = self.platform.now();
+        found?.confirm(&Comes { by, since, now, other })
     }
 
     fn previous(&self) -> Result<Source, String> {

@@ -75,3 +75,47 @@ fn a_disk_with_two_slots_goes_on_with_two() {
     back(&store, &about()).unwrap();
     assert_eq!(boot(&disk), Some(2));
 }
+
+/// A node of before there were three slots can still be started from such a disk.
+#[test]
+fn a_disk_with_two_slots_keeps_its_format() {
+    let disk = with(Some(1), Some(2), 512);
+    of_two(&disk);
+    let formats = || {
+        COPIES.map(|at| {
+            let copy = block_on(disk.read(at / 512, 1)).unwrap();
+            u32::from_le_bytes(copy[8..12].try_into().unwrap())
+        })
+    };
+    let written = formats();
+    for system in 3..6 {
+        let store = open(&disk);
+        choose(&store);
+        write(&store, system).unwrap();
+        let store = open(&disk);
+        assert_eq!(choose(&store), Some(system));
+        good(&store);
+        back(&store, &about()).unwrap();
+        let store = open(&disk);
+        assert_eq!(choose(&store), Some(system - 1));
+        assert_eq!(formats(), written);
+        back(&store, &about()).unwrap();
+    }
+}
+
+/// Systems that were only ever gone over to while the node ran may all fail to start: the last that has started stays.
+#[test]
+fn what_has_been_started_from_the_disk_is_kept() {
+    let disk = with(None, Some(1), 512);
+    let store = open(&disk);
+    choose(&store);
+    for system in 2..9 {
+        trial::gone_over_to(&store, system);
+    }
+    assert!(store.names().any(|slot| block_on(store.image(slot)).unwrap()[0] == 1), "it is there");
+    // those of after it do not start
+    for _ in 0..2 * MAX_ATTEMPTS {
+        assert_ne!(boot(&disk), Some(1));
+    }
+    assert_eq!(boot(&disk), Some(1));
+}

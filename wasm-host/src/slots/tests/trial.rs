@@ -107,7 +107,7 @@ fn a_system_that_is_gone_over_to_is_reported_good_itself() {
 }
 
 /// Writes a system beside the one that runs, which then is it.
-fn gone_over_to(store: &Store, system: u8) -> SlotName {
+pub fn gone_over_to(store: &Store, system: u8) -> SlotName {
     let bytes = image(system);
     let mut writer = block_on(store.begin(bytes.len() as u64)).unwrap();
     block_on(writer.append(&bytes)).unwrap();

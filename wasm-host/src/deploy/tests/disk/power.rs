@@ -1,7 +1,10 @@
 //! Power fails at every moment: the old system is there, or the new one, to the last byte.
 
 use super::*;
-use crate::{deploy::tests::SECOND, slots::What};
+use crate::{
+    deploy::{Comes, tests::SECOND},
+    slots::What,
+};
 
 /// Lets power fail at each write and flush of `act`, and looks at what is started then.
 fn at_every_cut(prepared: &FakeDisk, act: impl Fn(&mut World) -> Option<Lasts>, old: u8, new: u8) {
@@ -57,7 +60,8 @@ fn what_was_not_confirmed_is_not_what_is_started() {
     world.until(|_| deployment.record().step == Step::Trial);
     assert_eq!(runs(&mut world), b'3');
     assert_eq!(runs(&mut boot(&Arc::new(disk.after_power_cut(1)))), b'2');
-    deployment.confirm(world.running.node.platform.now()).unwrap();
+    let now = world.running.node.platform.now();
+    deployment.confirm(&Comes { by: "a test", since: now, now, other: false }).unwrap();
     assert_eq!(world.over(&deployment), Outcome::Done);
     assert_eq!(runs(&mut boot(&Arc::new(disk.after_power_cut(1)))), b'3');
 }
