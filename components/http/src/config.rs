@@ -3,11 +3,15 @@
 use base64::Engine;
 use message::{
     Limits,
-    rules::{Pattern, Rules},
+    rules::{Pattern, Rules, canonical},
     settings::{Fault, Network, duration, field_value, number, size},
+    target::host_of,
 };
 use std::collections::{BTreeMap, HashSet};
-use wit::setting::{Setting, Value};
+use wit::{
+    http::Scheme,
+    setting::{Setting, Value},
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -54,6 +58,8 @@ pub enum AccessLog {
 /// What a rule says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Says {
+    /// which requests the rule is for
+    pub scheme: Option<Scheme>,
     pub redirect: Option<Pattern>,
     pub status: Option<u16>,
     pub allow: Vec<Network>,
@@ -68,6 +74,13 @@ pub struct Says {
 pub struct Rate {
     pub interval: u64,
     pub burst: u32,
+}
+
+impl Rate {
+    /// What may be taken beyond now, in nanoseconds, before a request is one too many.
+    pub fn at_once(self) -> u64 {
+        self.interval.saturating_mul(u64::from(self.burst.saturating_sub(1)))
+    }
 }
 
 /// A password hashed with bcrypt, as `htpasswd -B` writes it: `$2y$05$`, 22 digits of salt, 31 of the hash.
@@ -98,6 +111,11 @@ impl PasswordHash {
         } else {
             Err("a cost of 4 to 10 is meant: a password of higher cost would hold up other requests".into())
         }
+    }
+
+    /// Takes as long as a password of a cost.
+    pub fn spend(&self, cost: u32) {
+        core::hint::black_box(bcrypt::bcrypt(cost, self.salt, b"\0"));
     }
 
     /// Whether it is that of a password. As everywhere, bcrypt looks at no more than 72 bytes.
@@ -205,6 +223,7 @@ pub const SETTINGS: &[Setting] = &[
     .example(
         r#"[
     { host = "www.example.org", redirect = "https://example.org/*" },
+    { host = "example.org", scheme = "http", redirect = "https://example.org/*" },
     { path = "/old/*", redirect = "/new/*", status = 308 },
     { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
     { path = "/private/*", users.anna = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie", realm = "The family" },
@@ -216,6 +235,11 @@ pub const SETTINGS: &[Setting] = &[
         "rules.path",
         Value::Text("pattern"),
         "Which paths the rule is for, with one `*` at most. It begins with `/` or `*`. Without it: all.",
+    ),
+    Setting::new(
+        "rules.scheme",
+        Value::OneOf(&["http", "https"]),
+        "Which requests the rule is for: those that came without TLS, or with it. Without it: all.",
     ),
     Setting::new(
         "rules.redirect",
@@ -312,6 +336,13 @@ impl Config {
 impl Says {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name.split_once('.').unwrap_or((name, "")) {
+            ("scheme", "") => {
+                self.scheme = match value {
+                    "http" => Some(Scheme::Http),
+                    "https" => Some(Scheme::Https),
+                    _ => return Err("http or https is meant".into()),
+                }
+            }
             ("redirect", "") => self.redirect = Some(redirect(value)?),
             ("status", "") => {
                 let status = value.parse().ok().filter(|status| matches!(status, 301..=303 | 307 | 308));
@@ -330,7 +361,7 @@ impl Says {
             ("burst", "") => self.burst = Some(number(value, 1, 1 << 20)? as u32),
             _ => {
                 return Err(
-                    "a rule has `path` or `host` or both, and of redirect, status, allow, users, realm, rate and \
+                    "a rule has of `path`, `host` and `scheme` some, and of redirect, status, allow, users, realm, rate and \
                      burst some"
                         .into(),
                 );
@@ -345,9 +376,8 @@ impl Says {
             if to.has_star() && path.is_some_and(|path| !path.has_star()) {
                 return Err((".redirect", "it has a *, and the path has none"));
             }
-            let example = to.filled("x");
-            if host.is_none() && example.starts_with('/') && path.is_none_or(|path| path.fits(&example).is_some()) {
-                return Err((".redirect", "it leads to itself"));
+            if self.leads_to_itself(&to.filled("x"), host, path) {
+                return Err((".redirect", "it leads to itself: what it leads to fits this rule too"));
             }
         }
         match self {
@@ -359,6 +389,25 @@ impl Says {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether what the rule redirects to, a path or a URL, fits the rule. A host that is not the rule's for sure is another
+    /// server's.
+    fn leads_to_itself(&self, url: &str, host: Option<&Pattern>, path: Option<&Pattern>) -> bool {
+        let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+        let (of_url, to) = match url.split_once("://") {
+            None => (None, url),
+            Some((scheme, rest)) => {
+                let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
+                let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+                let name = host_of(authority).trim_end_matches('.').to_ascii_lowercase();
+                (Some((scheme, name)), &rest[authority.len()..])
+            }
+        };
+        let fits_origin = of_url.is_none_or(|(scheme, name)| {
+            self.scheme.is_none_or(|own| own == scheme) && host.is_some_and(|host| host.fits(&name).is_some())
+        });
+        fits_origin && path.is_none_or(|path| path.fits(&canonical(to)).is_some())
     }
 
     pub fn rate(&self) -> Option<Rate> {
@@ -468,6 +517,7 @@ mod tests {
             ("rules.0.rate", "10/day"),
             ("rules.0.burst", "5"),
             ("rules.0.colour", "green"),
+            ("rules.0.scheme", "ftp"),
         ] {
             let faults = Config::read([(key, value)]).unwrap_err();
             assert!(faults.iter().all(|fault| fault.key == key), "{faults:?}");
@@ -476,6 +526,25 @@ mod tests {
         assert_eq!(faults(&[("rules.3.path", "/a")])[0].key, "rules.3");
         assert_eq!(faults(&[("rules.0.path", "/a"), ("rules.0.redirect", "/b/*")])[0].key, "rules.0.redirect");
         assert_eq!(faults(&[("a", ""), ("b", "")]).len(), 2);
+        // redirects for ever
+        for (host, scheme, path, to, is_right) in [
+            ("example.org", "", "", "https://Example.org/*", false),
+            ("*.example.org", "", "", "https://www.example.org:8443/*", false),
+            ("example.org", "", "/a/*", "/a/b/*", false),
+            ("example.org", "https", "", "https://example.org/*", false),
+            ("", "http", "/a", "/a?b", false),
+            ("", "", "*.html", "/%61.html", false),
+            ("example.org", "http", "", "https://example.org/*", true),
+            ("example.org", "", "/a/*", "https://example.org/b/*", true),
+            ("www.example.org", "", "", "https://example.org/*", true),
+            ("", "http", "", "https://example.org/*", true),
+            ("", "", "", "https://example.org/*", true),
+        ] {
+            let settings =
+                [("rules.0.host", host), ("rules.0.scheme", scheme), ("rules.0.path", path), ("rules.0.redirect", to)];
+            let read = Config::read(settings.into_iter().filter(|(_, value)| !value.is_empty()));
+            assert_eq!(read.is_ok(), is_right, "{settings:?}: {read:?}");
+        }
         assert!(Config::read([("headers", "5"), ("headers", "6")]).is_err());
     }
 

@@ -9,6 +9,7 @@ use crate::{
     settings::Settings,
     target::Target,
 };
+use message::rules::canonical;
 use std::borrow::Cow;
 use wit::http::Head;
 
@@ -102,7 +103,8 @@ fn missing<'a>(
             return Err(Decision::Folder { path: folder, query: target.query });
         }
     }
-    let fallback = settings.fallback(target.path).and_then(|file| catalogue.find(file));
+    let path = format!("/{}", target.path);
+    let fallback = settings.fallback(&canonical(&path)[1..]).and_then(|file| catalogue.find(file));
     fallback.ok_or(Decision::NotFound)
 }
 

@@ -309,11 +309,12 @@ fn a_page_for_what_an_application_shows() {
     let config = [("rules.0.path", "/app/*"), ("rules.0.fallback", "index.html")];
     let mut client = configured(files(), &config);
     let home = client.get("/", &[]);
-    for target in ["/app/users/7", "/app", "/app/?x", "/app/a%2Fb"] {
+    for target in ["/app/users/7", "/app", "/app/?x", "/app/a%2Fb", "/%61pp/x", "//app/x", "/x/../app/y"] {
         assert_eq!(client.get(target, &[]), home, "{target}");
     }
     let etag = home.etag().to_owned();
     assert_eq!(client.get("/app/x", &[("if-none-match", &etag)]).status, 304);
+    assert_eq!(client.get("/app/../x", &[]).status, 404);
     assert_eq!((client.get("/other", &[]).status, client.ask("POST", "/app/x", &[]).status), (404, 405));
     assert_eq!(client.site.warnings().count(), 0);
     let config = [("rules.0.fallback", "no.html")];

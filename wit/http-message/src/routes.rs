@@ -41,19 +41,25 @@ impl Routes {
 
     /// The peer for a request; `target` is path and query.
     pub fn find(&self, authority: &str, target: &str) -> Option<u32> {
+        self.find_path(authority, target.split_once('?').map_or(target, |(path, _)| path))
+    }
+
+    /// The peer for a path, in which a `?` is none that begins a query.
+    pub fn find_path(&self, authority: &str, path: &str) -> Option<u32> {
+        let host = host_of(authority).trim_end_matches('.');
         self.entries
             .iter()
             .find(|entry| {
-                (entry.host.is_empty() || host_of(authority).eq_ignore_ascii_case(&entry.host))
-                    && (entry.path.is_empty() || within(target, &entry.path))
+                (entry.host.is_empty() || host.eq_ignore_ascii_case(&entry.host))
+                    && (entry.path.is_empty() || within(path, &entry.path))
             })
             .map(|entry| entry.peer)
     }
 }
 
-/// Whether a target's path starts with the whole segments of `prefix`.
-fn within(target: &str, prefix: &str) -> bool {
-    target.strip_prefix(prefix).is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')))
+/// Whether a path starts with the whole segments of `prefix`.
+fn within(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/')))
 }
 
 #[cfg(test)]
@@ -89,10 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn a_decoded_path_has_no_query() {
+        let routes = routes(&[(0, "", ""), (1, "", "/echo")]);
+        assert_eq!((routes.find_path("h", "/echo?x"), routes.find_path("h", "/echo/?x")), (Some(0), Some(1)));
+    }
+
+    #[test]
     fn an_exact_host_comes_before_any_host() {
         let routes = routes(&[(0, "", "/a/b"), (1, "Example.org", "/"), (2, "example.org", "/a"), (3, "[::1]", "")]);
         assert_eq!(routes.find("EXAMPLE.ORG:8080", "/a/b"), Some(2));
         assert_eq!(routes.find("example.org", "/x"), Some(1));
+        assert_eq!(routes.find("example.org.:80", "/x"), Some(1));
         assert_eq!(routes.find("[::1]:80", "/x"), Some(3));
         assert_eq!(routes.find("[::1]", "/x"), Some(3));
         assert_eq!(routes.find("elsewhere", "/a/b/c"), Some(0));

@@ -12,9 +12,11 @@
 use alloc::{
     borrow::{Cow, ToOwned},
     collections::BTreeMap,
+    format,
     string::String,
     vec::Vec,
 };
+use core::ops::Range;
 
 /// Text with at most one `*`, which stands for any number of characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +40,13 @@ impl Pattern {
         self.end.is_some()
     }
 
-    /// What the `*` stands for, if the pattern fits. `/a/*` fits `/a` too: whoever guards or moves a folder means it as well.
-    pub fn fits<'a>(&self, text: &'a str) -> Option<&'a str> {
-        let Some(end) = &self.end else { return (text == self.start).then_some("") };
+    /// Where in the text that is what the `*` stands for, if the pattern fits. `/a/*` fits `/a` too: whoever guards or moves
+    /// a folder means it as well.
+    pub fn fits(&self, text: &str) -> Option<Range<usize>> {
+        let Some(end) = &self.end else { return (text == self.start).then_some(0..0) };
         match text.strip_prefix(self.start.as_str()) {
-            Some(rest) => rest.strip_suffix(end.as_str()),
-            None => (end.is_empty() && self.start.strip_suffix('/') == Some(text)).then_some(""),
+            Some(rest) => rest.ends_with(end.as_str()).then(|| self.start.len()..text.len() - end.len()),
+            None => (end.is_empty() && self.start.strip_suffix('/') == Some(text)).then_some(0..0),
         }
     }
 
@@ -85,7 +88,17 @@ impl<P: Default> Rules<P> {
         let rule = self.0.entry(at.parse().map_err(|_| "rules are a list of tables")?).or_default();
         match name {
             "path" if !value.starts_with(['/', '*']) => return Err("a path begins with / or *".into()),
+            // what no request is compared with would be a rule that never fits
+            "path" if value.contains(['?', '#']) || canonical(value) != value => {
+                let seen = canonical(value.split(['?', '#']).next().unwrap_or_default());
+                return Err(format!("a path is written decoded, without empty or dotted segments and query: {seen:?}"));
+            }
             "path" => rule.path = Some(Pattern::read(value)?),
+            "host" if !is_host(value) => {
+                return Err(
+                    "a host is a name or an address without a port, such as example.org or *.example.org".into()
+                );
+            }
             "host" => rule.host = Some(Pattern::read(&value.to_ascii_lowercase())?),
             _ => property(&mut rule.says, name, value)?,
         }
@@ -111,18 +124,29 @@ impl<P> Rules<P> {
     }
 
     /// Those that fit a host in lower case without its port and a [canonical](self::canonical) path: the number, what is
-    /// said, and what the `*` of the path stands for.
-    pub fn that_fit<'a, 't>(&'a self, host: &'t str, path: &'t str) -> impl Iterator<Item = (u16, &'a P, &'t str)> {
+    /// said, and where in the path that is what its `*` stands for.
+    pub fn that_fit<'a>(&'a self, host: &str, path: &str) -> impl Iterator<Item = (u16, &'a P, Range<usize>)> {
         self.0.iter().filter_map(move |(at, rule)| {
             let of_host = rule.host.as_ref().is_none_or(|pattern| pattern.fits(host).is_some());
-            let rest = rule.path.as_ref().map_or(Some(path.trim_start_matches('/')), |pattern| pattern.fits(path))?;
+            let whole = path.len() - path.trim_start_matches('/').len()..path.len();
+            let rest = rule.path.as_ref().map_or(Some(whole), |pattern| pattern.fits(path))?;
             of_host.then_some((*at, &rule.says, rest))
         })
     }
 }
 
-/// A path, without its query, as rules see it: with escapes decoded, and without segments that are empty or dots. So a path
-/// that a service takes for another fits the rules of that one.
+/// Whether requests can be for hosts that fit this, as they are compared: without port and final dot.
+fn is_host(pattern: &str) -> bool {
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
+    let address = |byte: u8| byte.is_ascii_hexdigit() || b":.*".contains(&byte);
+    match pattern.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.bytes().all(address),
+        None => !pattern.is_empty() && !pattern.ends_with('.') && pattern.bytes().all(name),
+    }
+}
+
+/// A path, without its query, as rules see it: with escapes decoded, and without segments that are empty or dots. Not all
+/// services agree with that about a path that [is ambiguous](is_ambiguous).
 pub fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
         return Cow::Borrowed(path);
@@ -146,24 +170,61 @@ pub fn canonical(path: &str) -> Cow<'_, str> {
     Cow::Owned(canonical)
 }
 
-fn decode(path: &str) -> String {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high << 4 | low) as u8);
-                at += 3;
-            }
-            _ => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
+/// Whether services differ about which file or folder a path means: it has segments of dots, which some resolve and some
+/// do not, and some before they decode escapes and some after that; or an escaped slash, backslash or NUL.
+pub fn is_ambiguous(path: &str) -> bool {
+    if !path.contains('%') && !path.contains("/.") {
+        return false;
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let separates = |(_, byte)| matches!(byte, b'/' | b'\\' | b'\0');
+    let mut escaped = units(path).filter(|(unit, _)| unit.len() > 1);
+    escaped.any(separates) || decode(path).split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// The part of a path as it was sent that is `part`, in bytes, of the [canonical](self::canonical) one. The path is not
+/// [ambiguous](is_ambiguous).
+pub fn as_sent(path: &str, part: Range<usize>) -> String {
+    let mut at = 0;
+    let mut was_slash = false;
+    let mut sent = String::new();
+    for (unit, _) in units(path) {
+        let is_slash = unit == b"/";
+        if is_slash && was_slash {
+            continue;
+        }
+        was_slash = is_slash;
+        if part.contains(&at) {
+            sent.extend(unit.iter().map(|&byte| char::from(byte)));
+        }
+        at += 1;
+    }
+    sent
+}
+
+/// The bytes or escapes of which a path consists, and the byte that each stands for.
+fn units(path: &str) -> impl Iterator<Item = (&[u8], u8)> {
+    let mut rest = path.as_bytes();
+    core::iter::from_fn(move || {
+        let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+        let (length, byte) = match (*rest.first()?, digit(rest.get(1)), digit(rest.get(2))) {
+            (b'%', Some(high), Some(low)) => (3, (high << 4 | low) as u8),
+            (byte, ..) => (1, byte),
+        };
+        let (unit, after) = rest.split_at(length);
+        rest = after;
+        Some((unit, byte))
+    })
+}
+
+/// With SUBSTITUTE in place of each byte that is not UTF-8, so that there are as many as before.
+fn decode(path: &str) -> String {
+    let bytes: Vec<u8> = units(path).map(|(_, byte)| byte).collect();
+    let mut decoded = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        decoded.push_str(chunk.valid());
+        decoded.extend(chunk.invalid().iter().map(|_| '\u{1a}'));
+    }
+    decoded
 }
 
 #[cfg(test)]
@@ -191,7 +252,8 @@ mod tests {
             ("/aba*aba", "/aba", None),
             ("/aba*ba", "/ababa", Some("")),
         ] {
-            assert_eq!(Pattern::read(pattern).unwrap().fits(text), rest, "{pattern} {text}");
+            let fits = Pattern::read(pattern).unwrap().fits(text);
+            assert_eq!(fits.map(|rest| &text[rest]), rest, "{pattern} {text}");
         }
         assert!(Pattern::read("/a/*/b/*").is_err());
         assert_eq!(Pattern::read("/new/*.html").unwrap().filled("a/b"), "/new/a/b.html");
@@ -217,11 +279,34 @@ mod tests {
             ("/..", "/"),
             ("/.well-known/x", "/.well-known/x"),
             ("/a%", "/a%"),
-            ("/a%ff", "/a\u{fffd}"),
+            ("/a%ff", "/a\u{1a}"),
             ("/%2561", "/%61"),
             ("/gr%C3%B6%C3%9Fe", "/größe"),
         ] {
             assert_eq!(canonical(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn ambiguous_paths() {
+        for path in ["/", "/.well-known", "/a..b/...", "/a%2eb", "/%ff%2", "//a//", "/%252e%252F"] {
+            assert!(!is_ambiguous(path), "{path}");
+        }
+        for path in ["/.", "/a/..", "/../a", "/.%2e/", "/%2E", "/a%2Fb", "/a%2fb", "/a%5c", "/a%00b"] {
+            assert!(is_ambiguous(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn parts_as_they_were_sent() {
+        for (path, part, sent) in [
+            ("/a/b", 3..4, "b"),
+            ("/%61//%62%20b/", 3..7, "%62%20b/"),
+            ("/gr%C3%B6%C3%9Fe/%ff/x", 1..10, "gr%C3%B6%C3%9Fe/%ff"),
+            ("/a", 0..0, ""),
+            ("/a", 5..9, ""),
+        ] {
+            assert_eq!(as_sent(path, part), sent, "{path}");
         }
     }
 
@@ -238,7 +323,7 @@ mod tests {
             rules.set(key, value, property).unwrap();
         }
         let fit = |host: &str, path: &str| -> Vec<(u16, Option<u8>, String)> {
-            rules.that_fit(host, path).map(|(at, says, rest)| (at, *says, rest.to_owned())).collect()
+            rules.that_fit(host, path).map(|(at, says, rest)| (at, *says, path[rest].to_owned())).collect()
         };
         assert_eq!(fit("h", "/a/b"), [(2, Some(2), "b".into()), (10, Some(10), "a/b".into())]);
         assert_eq!(fit("www.example.org", "/b"), [(3, Some(3), "b".into()), (10, Some(10), "b".into())]);
@@ -246,6 +331,30 @@ mod tests {
         for (key, value) in [("0", "x"), ("x.path", "/"), ("0.path", "a"), ("0.path", "**"), ("0.m", "1"), ("0.n", "x")]
         {
             assert!(rules.clone().set(key, value, property).is_err(), "{key}");
+        }
+    }
+
+    /// A rule that is written otherwise than requests are compared would fit none: what it is to guard would be open.
+    #[test]
+    fn a_rule_that_could_never_fit_is_refused() {
+        let set = |key: &str, value: &str| Rules::<()>::default().set(key, value, |(), _, _| Ok(()));
+        for path in ["/a%20b/*", "/%C3%A9/*", "/../p*", "//a", "/a?x", "/a#b", "/%70", "/a/./b"] {
+            assert!(set("0.path", path).unwrap_err().contains("decoded"), "{path}");
+        }
+        for host in ["a.example:80", "http://a.example", "a.example.", "a b", "a\u{e4}.example", ""] {
+            assert!(set("0.host", host).unwrap_err().contains("without a port"), "{host}");
+        }
+        for (key, value) in [
+            ("0.path", "/a b/*"),
+            ("0.path", "/\u{e9}/*"),
+            ("0.path", "/.well-known/*"),
+            ("0.path", "*.html"),
+            ("0.path", "/100%"),
+            ("0.host", "*.Example.org"),
+            ("0.host", "[2001:db8::1]"),
+            ("0.host", "192.0.2.1"),
+        ] {
+            assert_eq!(set(key, value), Ok(()), "{value}");
         }
     }
 }

@@ -9,12 +9,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use core::hash::BuildHasher;
 use core::net::Ipv6Addr;
 use hashbrown::{DefaultHashBuilder, HashMap};
-use message::{Head, fields, rules::canonical, target};
+use message::{Head, fields, rules::as_sent, target};
 use std::borrow::Cow;
+use wit::http::Scheme;
 
 #[derive(Debug)]
 pub(super) struct Gate {
     buckets: Buckets,
+    /// the guesses of all clients; not in the table, whose entries make room for others
+    guesses: Bucket,
     /// The password that a user had last, by rule and name: to compare one with its hash takes long, on purpose.
     known: HashMap<(u16, String), Box<[u8]>>,
 }
@@ -22,18 +25,38 @@ pub(super) struct Gate {
 /// A user's name and password together; longer ones are nobody's.
 const CREDENTIALS: usize = 256;
 
-/// Passwords that one client may try in vain, and how many at once; and all clients together for passwords of a cost, as a
-/// part of 2^cost ms, which is about a tenth of the time that there is.
-const GUESSES: Rate = Rate { interval: 1_000_000_000, burst: 10 };
-const ALL_GUESSES: u32 = 4;
+/// Passwords that one client may try in vain, and how many at once.
+const GUESSES: Rate = Rate { interval: 8_000_000_000, burst: 4 };
 
-/// Instead of the number of a rule, for buckets of guesses.
+/// A password of cost 1; each cost more takes twice as long. All clients together may try for about a tenth of the time: each
+/// guess counts as ten times what it takes, at 0.1 s for a cost of 10. So one client that tries all the time takes an eighth of
+/// what there is for all.
+const GUESS_TIME: u64 = 1_000_000;
+
+/// What all clients together may try at once: eight passwords of the highest cost.
+const ALL_GUESSES: u64 = 7 * (GUESS_TIME << 10);
+
+/// Instead of the number of a rule, for a client's guesses.
 const GUESS: u32 = 1 << 16;
+
+/// What is asked for.
+pub(super) struct Asked<'a> {
+    /// as it was sent, without its query
+    pub path: &'a str,
+    /// see [`canonical`](message::rules::canonical)
+    pub canonical: &'a str,
+    /// empty, or with its `?`
+    pub query: &'a str,
+    pub remote: Ipv6Addr,
+    pub scheme: Scheme,
+    /// It has been at the gate before, and then had to wait for its handler.
+    pub has_waited: bool,
+}
 
 impl Gate {
     /// `bytes`: of memory that it may take.
     pub fn new(bytes: usize) -> Self {
-        Gate { buckets: Buckets::new(bytes), known: HashMap::new() }
+        Gate { buckets: Buckets::new(bytes), guesses: Bucket::default(), known: HashMap::new() }
     }
 
     /// Whether a request has the name and password of one of a rule's users, whose name is left in `user`. Else how long to
@@ -51,16 +74,23 @@ impl Gate {
         let key = (rule, name.to_owned());
         let is_known = self.known.get(&key).is_some_and(|known| same_secret(known, password.as_bytes()));
         if !is_known {
-            // A name that is nobody's takes as long as another's.
+            // Every name takes as long as that whose password takes longest: else the time would tell which are users.
             let found = says.users.get(name);
-            let Some(hash) = found.or_else(|| says.users.values().next()) else { return Err(None) };
-            self.buckets.take(client, GUESS, GUESSES, now).map_err(Some)?;
-            let all = Rate { interval: 1_000_000 << hash.cost, burst: ALL_GUESSES };
-            self.buckets.take(0, GUESS + 1, all, now).map_err(Some)?;
-            if !hash.is_of(password.as_bytes()) || found.is_none() {
+            let highest = says.users.values().max_by_key(|hash| hash.cost);
+            let (Some(hash), Some(highest)) = (found.or(highest), highest) else { return Err(None) };
+            let interval = GUESS_TIME << highest.cost;
+            // The client is charged only once there is room for all, and for a wrong password.
+            let mut own = self.buckets.bucket(client, GUESS).copied().unwrap_or_default();
+            own.take(GUESSES.interval, GUESSES.at_once(), now).map_err(Some)?;
+            self.guesses.take(interval, ALL_GUESSES, now).map_err(Some)?;
+            let is_right = hash.is_of(password.as_bytes());
+            // 2^n + 2^n + 2^(n+1) + … = 2^highest
+            (hash.cost..highest.cost).for_each(|cost| hash.spend(cost));
+            if !is_right || found.is_none() {
+                let _ = self.buckets.take(client, GUESS, GUESSES, now);
                 return Err(None);
             }
-            self.buckets.give_back(client, GUESS, GUESSES);
+            self.guesses.give_back(interval);
             self.known.insert(key, password.as_bytes().into());
         }
         name.clone_into(user);
@@ -79,14 +109,16 @@ fn credentials(lines: &[u8]) -> Option<String> {
 impl Http {
     /// What is answered to a request in place of a handler, if a rule says so.
     #[cold]
-    pub(super) fn at_the_gate(&mut self, head: &Head<'_>, target: &str, remote: Ipv6Addr) -> Option<Choice> {
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-        let path = canonical(path);
+    pub(super) fn at_the_gate(&mut self, head: &Head<'_>, asked: &Asked<'_>) -> Option<Choice> {
+        let Asked { path, canonical, query, remote, scheme, has_waited } = *asked;
         let host = target::host_of(head.authority).trim_end_matches('.');
         let is_lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
         let host: Cow<'_, str> = if is_lower { host.into() } else { host.to_ascii_lowercase().into() };
         let (mut allow, mut rate, mut users, mut redirect) = (None, None, None, None);
-        for (at, says, rest) in self.config.rules.that_fit(&host, &path) {
+        for (at, says, rest) in self.config.rules.that_fit(&host, canonical) {
+            if says.scheme.is_some_and(|of_rule| of_rule != scheme) {
+                continue;
+            }
             allow = allow.or((!says.allow.is_empty()).then_some(&says.allow));
             rate = rate.or(says.rate().map(|rate| (at, rate)));
             users = users.or((!says.users.is_empty()).then_some((at, says)));
@@ -96,7 +128,9 @@ impl Http {
         if allow.is_some_and(|networks| !networks.iter().any(|network| network.contains(remote))) {
             return Some(Choice::answer(403, "", "this is not for your address"));
         }
+        // A request that comes again is counted once.
         if let Some((at, rate)) = rate
+            && !has_waited
             && let Err(wait) = self.gate.buckets.take(client, at.into(), rate, self.now)
         {
             return Some(too_many(wait));
@@ -113,9 +147,7 @@ impl Http {
             }
         }
         let (status, to, rest) = redirect?;
-        let mut encoded = Vec::new();
-        target::encode_path(rest, &mut encoded);
-        let mut location = to.filled(&String::from_utf8_lossy(&encoded));
+        let mut location = without_empty_segments(&to.filled(&as_sent(path, rest)));
         if !location.contains('?') {
             let mut encoded = Vec::new();
             target::encode_query(query, &mut encoded);
@@ -123,6 +155,25 @@ impl Http {
         }
         Some(Choice::answer(status, format!("Location: {location}\r\n"), "it is elsewhere"))
     }
+}
+
+/// A URL, or a path, without empty segments: two slashes at the start of a path would lead to another host.
+fn without_empty_segments(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (before, query) = url.split_at(end);
+    let (origin, path) = match before.split_once("://") {
+        Some((scheme, rest)) if !before.starts_with('/') => {
+            before.split_at(scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()))
+        }
+        _ => ("", before),
+    };
+    let mut shorter = origin.to_owned();
+    for character in path.chars() {
+        if character != '/' || !shorter[origin.len()..].ends_with('/') {
+            shorter.push(character);
+        }
+    }
+    shorter + query
 }
 
 fn too_many(wait: u64) -> Choice {
@@ -146,6 +197,25 @@ struct Bucket {
     until: u64,
 }
 
+impl Bucket {
+    /// Takes `interval` ns, unless more than `at_once` ns are taken beyond now. `Err`: in how many nanoseconds they are not.
+    fn take(&mut self, interval: u64, at_once: u64, now: u64) -> Result<(), u64> {
+        let until = self.until.max(now);
+        match (until - now).checked_sub(at_once) {
+            None | Some(0) => {
+                self.until = until.saturating_add(interval);
+                Ok(())
+            }
+            Some(wait) => Err(wait),
+        }
+    }
+
+    /// What was taken last does not count.
+    fn give_back(&mut self, interval: u64) {
+        self.until = self.until.saturating_sub(interval);
+    }
+}
+
 impl Buckets {
     fn new(bytes: usize) -> Self {
         let sets = vec![[Bucket::default(); WAYS]; bytes / size_of::<[Bucket; WAYS]>()];
@@ -154,23 +224,7 @@ impl Buckets {
 
     /// A request of a client. `Err`: it is one too many, and in how many nanoseconds it is not.
     fn take(&mut self, client: u128, rule: u32, rate: Rate, now: u64) -> Result<(), u64> {
-        let Some(bucket) = self.bucket(client, rule) else { return Ok(()) };
-        let at_once = rate.interval.saturating_mul(u64::from(rate.burst - 1));
-        let until = bucket.until.max(now);
-        match (until - now).checked_sub(at_once) {
-            None | Some(0) => {
-                bucket.until = until.saturating_add(rate.interval);
-                Ok(())
-            }
-            Some(wait) => Err(wait),
-        }
-    }
-
-    /// The last request of a client does not count.
-    fn give_back(&mut self, client: u128, rule: u32, rate: Rate) {
-        if let Some(bucket) = self.bucket(client, rule) {
-            bucket.until = bucket.until.saturating_sub(rate.interval);
-        }
+        self.bucket(client, rule).map_or(Ok(()), |bucket| bucket.take(rate.interval, rate.at_once(), now))
     }
 
     fn bucket(&mut self, client: u128, rule: u32) -> Option<&mut Bucket> {

@@ -1,10 +1,11 @@
 //! Heads become requests for handlers, or are answered here.
 
-use super::{Http, access, input::Next};
+use super::{Http, access, gate::Asked, input::Next};
 use crate::connection::Reading;
 use crate::exchange::Response;
 use core::net::Ipv6Addr;
 use message::chunked::Decoder;
+use message::rules::{canonical, is_ambiguous};
 use message::{Framing, Head, Method, Refusal, Target};
 use std::borrow::Cow;
 use wit::http::{self, Command};
@@ -54,8 +55,8 @@ impl Http {
             return Next::Wait(0);
         }
         let scheme = if connection.is_secured { http::Scheme::Https } else { http::Scheme::Http };
-        connection.awaits_room = false;
-        let choice = self.choose(head, remote.address);
+        let has_waited = core::mem::take(&mut connection.awaits_room);
+        let choice = self.choose(head, remote.address, scheme, has_waited);
         if matches!(choice, Choice::Later) {
             let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
             connection.awaits_room = true;
@@ -134,7 +135,8 @@ impl Http {
         Next::On(head.length)
     }
 
-    fn choose(&mut self, head: &Head<'_>, remote: Ipv6Addr) -> Choice {
+    /// `has_waited`: the request comes again, since its handler had no room.
+    fn choose(&mut self, head: &Head<'_>, remote: Ipv6Addr, scheme: http::Scheme, has_waited: bool) -> Choice {
         let answer = |status, extra: &'static str, text| Choice::answer(status, extra, text);
         self.user.clear();
         let Target::Path { target, .. } = &head.target else {
@@ -143,19 +145,33 @@ impl Http {
         if matches!(head.says.framing, Framing::Length(length) if length > self.config.body_bytes) {
             return answer(413, "", "the body is too large");
         }
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        if self.config.rules.is_empty() {
+            return self.route(head.authority, path);
+        }
+        // Rules and routes have to mean the same, and the handler too, whichever way it reads a path or a host.
+        if is_ambiguous(path) {
+            return answer(400, "", "the path has segments of dots, or an escaped separator");
+        }
+        if head.authority.contains('%') {
+            return answer(400, "", "the host has escapes");
+        }
+        let asked = Asked { path, canonical: &canonical(path), query, remote, scheme, has_waited };
+        let at_the_gate = self.at_the_gate(head, &asked);
+        at_the_gate.unwrap_or_else(|| self.route(head.authority, asked.canonical))
+    }
+
+    fn route(&mut self, authority: &str, path: &str) -> Choice {
         let again = "Retry-After: 2\r\n";
-        let choice = match self.routes.find(head.authority, target) {
-            None if self.routes.is_empty() => answer(503, again, "no handler is there yet"),
-            None => answer(404, "", "no handler is for this"),
-            Some(peer) if !self.handlers.is_attached(peer) => answer(503, again, "the handler is being restarted"),
+        match self.routes.find_path(authority, path) {
+            None if self.routes.is_empty() => Choice::answer(503, again, "no handler is there yet"),
+            None => Choice::answer(404, "", "no handler is for this"),
+            Some(peer) if !self.handlers.is_attached(peer) => {
+                Choice::answer(503, again, "the handler is being restarted")
+            }
             Some(peer) if self.handlers.room(peer).is_none() => Choice::Later,
             Some(peer) => Choice::Handler(peer),
-        };
-        // One that has to wait comes again, and is to be counted once.
-        if self.config.rules.is_empty() || matches!(choice, Choice::Later) {
-            return choice;
         }
-        self.at_the_gate(head, target, remote).unwrap_or(choice)
     }
 
     /// Answers what is no request, and reads no further.

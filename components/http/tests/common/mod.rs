@@ -10,7 +10,7 @@ pub use sides::{Client, Request, Sides};
 use pearwood_http::{Config, Http, Wake};
 use std::net::Ipv6Addr;
 use wit::http::{Attach, Event as FromHandler};
-use wit::tcp::{Endpoint, Event as FromTcp};
+use wit::tcp::{Endpoint, Event as FromTcp, Secured};
 use wit::{Batch, INITIAL_CREDIT, Peer};
 
 pub const fn handler(peer: u32) -> pearwood_http::To {
@@ -34,6 +34,8 @@ pub struct Bench {
     pub room: bool,
     /// where the next client connects from
     pub address: Ipv6Addr,
+    /// whether it does so with TLS
+    pub is_secured: bool,
 }
 
 impl Bench {
@@ -66,6 +68,7 @@ impl Bench {
             clients_read: true,
             room: false,
             address: Ipv6Addr::LOCALHOST,
+            is_secured: false,
         };
         Peer::Attach(0, b"").encode(&mut bench.tcp);
         bench.turn();
@@ -132,7 +135,8 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: self.address, port: 50_000 };
-        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured: None });
+        let secured = self.is_secured.then_some(Secured { name: "", protocol: "", client: b"" });
+        self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured });
     }
 
     /// Prepares data; the client must have credit for it.
