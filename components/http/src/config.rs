@@ -223,7 +223,7 @@ pub const SETTINGS: &[Setting] = &[
     .example(
         r#"[
     { host = "www.example.org", redirect = "https://example.org/*" },
-    { host = "example.org", scheme = "http", redirect = "https://example.org/*" },
+    { host = "old.example.org", scheme = "http", redirect = "https://example.org/*" },
     { path = "/old/*", redirect = "/new/*", status = 308 },
     { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
     { path = "/private/*", users.anna = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie", realm = "The family" },
