@@ -149,9 +149,9 @@ impl Guest for Trials {
                 drop((stream, body));
             }
             "upload" => answer(response, &upload(number as usize)),
-            "first" => answer(response, &late("/again/sleep?20000", &RequestOptions::set_first_byte_timeout, number)),
+            "first" => answer(response, &late("/again/sleep?20000", RequestOptions::set_first_byte_timeout, number)),
             "between" => {
-                answer(response, &late("/again/stall?20000", &RequestOptions::set_between_bytes_timeout, number))
+                answer(response, &late("/again/stall?20000", RequestOptions::set_between_bytes_timeout, number))
             }
             "config" => {
                 answer(response, &format!("{:?} {:?} {:?}", store::get("a.b"), store::get("c"), store::get_all()))
@@ -258,8 +258,11 @@ fn upload(length: usize) -> String {
     format!("{read} {error:?}")
 }
 
+/// Sets one of the times that an answer is waited for.
+type SetTimeout = fn(&RequestOptions, Option<u64>) -> Result<(), ()>;
+
 /// Waits for an answer, or the rest of it, for so many milliseconds.
-fn late(path: &str, set: &dyn Fn(&RequestOptions, Option<u64>) -> Result<(), ()>, milliseconds: u64) -> String {
+fn late(path: &str, set: SetTimeout, milliseconds: u64) -> String {
     let options = RequestOptions::new();
     set(&options, Some(milliseconds * 1_000_000)).expect("it is supported");
     let (body, answer) = ask(path, Some(options));
