@@ -89,7 +89,7 @@ impl<P: Default> Rules<P> {
         match name {
             "path" if !value.starts_with(['/', '*']) => return Err("a path begins with / or *".into()),
             // what no request is compared with would be a rule that never fits
-            "path" if value.contains(['?', '#']) || canonical(value) != value => {
+            "path" if !is_canonical(value) => {
                 let seen = canonical(value.split(['?', '#']).next().unwrap_or_default());
                 return Err(format!("a path is written decoded, without empty or dotted segments and query: {seen:?}"));
             }
@@ -133,6 +133,12 @@ impl<P> Rules<P> {
             of_host.then_some((*at, &rule.says, rest))
         })
     }
+}
+
+/// Whether paths can fit this, as they are compared.
+fn is_canonical(pattern: &str) -> bool {
+    let whole = if pattern.starts_with('*') { &format!("/{pattern}") } else { pattern };
+    !whole.contains(['?', '#']) && canonical(whole) == *whole
 }
 
 /// Whether requests can be for hosts that fit this, as they are compared: without port and final dot.
@@ -349,6 +355,7 @@ mod tests {
             ("0.path", "/\u{e9}/*"),
             ("0.path", "/.well-known/*"),
             ("0.path", "*.html"),
+            ("0.path", "*/.htm"),
             ("0.path", "/100%"),
             ("0.host", "*.Example.org"),
             ("0.host", "[2001:db8::1]"),
