@@ -93,7 +93,10 @@ fn what_a_disk_fails_to_do_a_box_is_told_and_the_node_goes_on() {
     says(&node, "disk0: the disk reports an error");
     for _ in 0..3 {
         let answer = visit(&node);
-        assert_eq!((answer.status, answer.text().as_str()), (500, "The count cannot be stored: the disk has failed to do it\n"));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (500, "The count cannot be stored: the disk has failed to do it\n")
+        );
     }
     says(&node, "visits: error: the count cannot be stored: the disk has failed");
     assert_eq!(node.power_off(PATIENCE).expect("it ends"), End::Off);

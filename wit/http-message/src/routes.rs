@@ -46,12 +46,11 @@ impl Routes {
 
     /// The peer for a path, in which a `?` is none that begins a query.
     pub fn find_path(&self, authority: &str, path: &str) -> Option<u32> {
-        let host = host_of(authority).trim_end_matches('.');
+        let is_host = |host: &str| host_of(authority).trim_end_matches('.').eq_ignore_ascii_case(host);
         self.entries
             .iter()
             .find(|entry| {
-                (entry.host.is_empty() || host.eq_ignore_ascii_case(&entry.host))
-                    && (entry.path.is_empty() || within(path, &entry.path))
+                (entry.host.is_empty() || is_host(&entry.host)) && (entry.path.is_empty() || within(path, &entry.path))
             })
             .map(|entry| entry.peer)
     }
