@@ -21,16 +21,13 @@
 //! | `chatter` | it writes 100,000 lines to its log, then answers |
 //! | any other | it answers properly |
 
-use bindings::{
-    exports::pearwood::box0_2_0::service::Guest,
-    pearwood::{
-        box0_2_0::{
-            config,
-            log::{Level, write},
-            ports::{receive, send as send_to, wait},
-        },
-        http::handler,
+use pearwood::bindings::pearwood::{
+    box0_2_0::{
+        config,
+        log::{Level, write},
+        ports::{receive, send as send_to, wait},
     },
+    http::handler,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -42,31 +39,6 @@ use wit::{
     http::{Command, Event},
 };
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../../wit/box", "../../../wit/net", "../../../wit/http"],
-        // The empty package makes the generator name a module `box0_2_0`: `box` is a word that Rust reserves.
-        inline: "
-            package example:rogue;
-            package pearwood:box@0.0.0 {}
-            world rogue {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:box/config@0.2.0;
-                import pearwood:box/log@0.2.0;
-                import pearwood:http/handler@0.2.0;
-                export pearwood:box/service@0.2.0;
-            }
-        ",
-        world: "example:rogue/rogue",
-        generate_all,
-    });
-    use super::Rogue;
-    export!(Rogue);
-}
-
-struct Rogue;
-
 /// The number of the only port. The node says it as often as it is asked.
 fn port() -> u32 {
     handler::service(&[])
@@ -76,23 +48,23 @@ fn send(peer: u32, batch: &[u8]) -> bool {
     send_to(port(), peer, batch)
 }
 
-impl Guest for Rogue {
-    fn run() {
-        loop {
-            wait(u64::MAX);
-            let batch = receive(port());
-            let mut peer = 0;
-            for record in Records::new(&batch).flatten() {
-                if let Some(Peer::Is(number)) = Peer::decode(&record) {
-                    peer = number;
-                } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
-                    let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
-                    let misdeed = path.rsplit('/').next().unwrap_or_default();
-                    if misdeed == "return" {
-                        return;
-                    }
-                    misbehave(misdeed, query, peer, request);
+pearwood::service!(run);
+
+fn run() {
+    loop {
+        wait(u64::MAX);
+        let batch = receive(port());
+        let mut peer = 0;
+        for record in Records::new(&batch).flatten() {
+            if let Some(Peer::Is(number)) = Peer::decode(&record) {
+                peer = number;
+            } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
+                let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+                let misdeed = path.rsplit('/').next().unwrap_or_default();
+                if misdeed == "return" {
+                    return;
                 }
+                misbehave(misdeed, query, peer, request);
             }
         }
     }

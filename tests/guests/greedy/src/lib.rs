@@ -13,13 +13,10 @@
 //! | `deaf?N,PATH` | asks another box for that, N times, and takes none of the answers |
 //! | any other | it answers |
 
-use bindings::{
-    exports::pearwood::box0_2_0::service::Guest,
-    pearwood::{
-        box0_2_0::ports::{receive, send, wait},
-        http::handler,
-        net::{names, tcp},
-    },
+use pearwood::bindings::pearwood::{
+    box0_2_0::ports::{receive, send, wait},
+    http::handler,
+    net::{names, tcp},
 };
 use std::cell::RefCell;
 use wit::{
@@ -27,61 +24,36 @@ use wit::{
     http::{Attach, Command, Event, Head, Scheme},
 };
 
-#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: ["../../../wit/box", "../../../wit/net", "../../../wit/http"],
-        // The empty package makes the generator name a module `box0_2_0`: `box` is a word that Rust reserves.
-        inline: "
-            package example:greedy;
-            package pearwood:box@0.0.0 {}
-            world greedy {
-                import pearwood:box/ports@0.2.0;
-                import pearwood:net/tcp@0.2.0;
-                import pearwood:net/names@0.2.0;
-                import pearwood:http/handler@0.2.0;
-                export pearwood:box/service@0.2.0;
-            }
-        ",
-        world: "example:greedy/greedy",
-        generate_all,
-    });
-    use super::Greedy;
-    export!(Greedy);
-}
+pearwood::service!(run);
 
-struct Greedy;
-
-impl Guest for Greedy {
-    fn run() {
-        let port = handler::service(&[]);
-        loop {
-            wait(u64::MAX);
-            let batch = receive(port);
-            let mut peer = 0;
-            for record in Records::new(&batch).flatten() {
-                if let Some(Peer::Is(number)) = Peer::decode(&record) {
-                    peer = number;
-                } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
-                    let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
-                    let text = misbehave(path.rsplit('/').next().unwrap_or_default(), query, peer, request);
-                    let mut batch = Batch::new();
-                    Event::Response { request, status: 200, headers: b"" }.encode(&mut batch);
-                    Event::Body { request, data: text.as_bytes() }.encode(&mut batch);
-                    Event::End { request }.encode(&mut batch);
-                    // what it has sent before may be in the way
-                    while !send(port, peer, batch.as_bytes()) {
-                        wait(u64::MAX);
-                    }
+fn run() {
+    let port = handler::service(&[]);
+    loop {
+        wait(u64::MAX);
+        let batch = receive(port);
+        let mut peer = 0;
+        for record in Records::new(&batch).flatten() {
+            if let Some(Peer::Is(number)) = Peer::decode(&record) {
+                peer = number;
+            } else if let Ok(Command::Request { request, head }) = Command::decode(&record) {
+                let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+                let text = misbehave(path.rsplit('/').next().unwrap_or_default(), query, peer, request);
+                let mut batch = Batch::new();
+                Event::Response { request, status: 200, headers: b"" }.encode(&mut batch);
+                Event::Body { request, data: text.as_bytes() }.encode(&mut batch);
+                Event::End { request }.encode(&mut batch);
+                // what it has sent before may be in the way
+                while !send(port, peer, batch.as_bytes()) {
+                    wait(u64::MAX);
                 }
             }
-            // what others have said meanwhile
-            for port in [tcp::client(&[]), names::client(&[])] {
-                receive(port);
-            }
-            let batch = receive(handler::client(&[]));
-            Records::new(&batch).flatten().for_each(|record| note(&record));
         }
+        // what others have said meanwhile
+        for port in [tcp::client(&[]), names::client(&[])] {
+            receive(port);
+        }
+        let batch = receive(handler::client(&[]));
+        Records::new(&batch).flatten().for_each(|record| note(&record));
     }
 }
 

@@ -22,8 +22,9 @@ config.greeting = "Hello"
 "#;
 const ALONE: &str = "[system]\nname = \"NAME\"\n\n[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
 
-/// Of runtimes that import what asks others, whether it is used or not: nobody is asked.
-const ASKS_NOBODY: &str = "arrows.\"wasi:http/outgoing-handler\" = []\n";
+/// What the box has beyond that. Of runtimes that import what asks others, whether it is used or not: nobody is asked.
+const LARGE_RUNTIME: &str = "memory = \"64 MiB\"\narrows.\"wasi:http/outgoing-handler\" = []\n";
+const GO_RUNTIME: &str = "memory = \"32 MiB\"\n";
 
 const GREETER: &str = include_str!("../../../../examples/hello/greeter/src/lib.rs");
 
@@ -55,26 +56,25 @@ pub fn files(template: Template, lang: Lang, name: &str, root: &Path) -> Result<
         }
         (Template::Wasi, Lang::Python) => {
             own("app.py", include_str!("templates/app.py").into());
-            "memory = \"64 MiB\"\narrows."
+            LARGE_RUNTIME
         }
         (Template::Wasi, Lang::Js) => {
             own("app.js", include_str!("templates/app.js").into());
             own("package.json", include_str!("templates/package.json").replace("NAME", name));
-            "memory = \"64 MiB\"\narrows."
+            LARGE_RUNTIME
         }
         (Template::Wasi, Lang::Go) => {
             own("handler.go", include_str!("templates/handler.go").into());
             own("go.mod", include_str!("templates/go.mod.txt").replace("NAME", name));
-            "memory = \"32 MiB\"\n"
+            GO_RUNTIME
         }
         (Template::Wasi, Lang::C) => {
             own("handler.c", include_str!("templates/handler.c").into());
             ""
         }
     };
-    let more = more.replace("arrows.", ASKS_NOBODY);
     let system = if template == Template::Service { ALONE } else { SYSTEM };
-    files.push(("system.toml".into(), system.replace("NAME", name) + &more));
+    files.push(("system.toml".into(), system.replace("NAME", name) + more));
     Ok(files)
 }
 
