@@ -116,19 +116,42 @@ impl Page {
         }
     }
 
-    /// Clicks in the middle of an element, as a hand does. Fails if something else is there.
+    /// Clicks in the middle of an element, as a hand does: once more if the page moved under the pointer meanwhile.
+    /// Fails if something else is there.
     pub fn click(&mut self, selector: &str) {
         self.wait_for(&format!("document.querySelector({selector:?})"));
-        let place = self.value(&format!(
+        let hit = |kind: &str| format!("window.{kind}?.closest({selector:?}) != null");
+        for _ in 0..10 {
+            self.value(
+                "for (const kind of ['mousedown', 'click']) { window[kind] = null; \
+                 document.addEventListener(kind, event => window[kind] = event.target, { capture: true, once: true }) }",
+            );
+            let place = self.place(selector);
+            assert_eq!(place["hit"], true, "{selector} cannot be clicked: {place}");
+            self.mouse("mousePressed", &place);
+            // what is pressed on one element and let go on another is no click
+            let place =
+                if self.value(&hit("mousedown")) == true { self.place(selector) } else { json!({ "x": 0, "y": 0 }) };
+            self.mouse("mouseReleased", &place);
+            if self.value(&hit("click")) == true {
+                return;
+            }
+        }
+        panic!("{selector} never stayed long enough to be clicked");
+    }
+
+    /// The middle of an element, in view, and whether the element is what is seen there.
+    fn place(&mut self, selector: &str) -> Value {
+        self.value(&format!(
             "(() => {{ const it = document.querySelector({selector:?}); it.scrollIntoView({{ block: 'center', behavior: 'instant' }}); \
              const at = it.getBoundingClientRect(), x = at.x + at.width / 2, y = at.y + at.height / 2; \
              return {{ x, y, hit: it.contains(document.elementFromPoint(x, y)) }} }})()"
-        ));
-        assert_eq!(place["hit"], true, "{selector} cannot be clicked: {place}");
-        for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1 });
-            self.command("Input.dispatchMouseEvent", event);
-        }
+        ))
+    }
+
+    fn mouse(&mut self, kind: &str, place: &Value) {
+        let event = json!({ "type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1 });
+        self.command("Input.dispatchMouseEvent", event);
     }
 
     /// Presses a key, such as `Escape`, `Enter` or `Tab`.
