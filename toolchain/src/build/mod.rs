@@ -6,10 +6,10 @@ mod cargo;
 mod componentize;
 mod compress;
 mod drawing;
-mod fuse;
+pub mod fuse;
 mod image;
 mod kernel;
-mod language;
+pub mod language;
 mod settings;
 mod source;
 

@@ -72,7 +72,10 @@ fn greet(path: &str, response: ResponseOutparam) {
 fn echo(request: &IncomingRequest, response: ResponseOutparam) {
     let incoming = request.consume().expect("nobody else has");
     let input = incoming.stream().expect("nobody else has");
-    let (body, output) = begin(response, &[("content-type", "application/octet-stream")]);
+    let announced = request.headers().get("trailer").concat();
+    let mut headers = vec![("content-type", "application/octet-stream")];
+    headers.extend(str::from_utf8(&announced).ok().filter(|names| !names.is_empty()).map(|names| ("trailer", names)));
+    let (body, output) = begin(response, &headers);
     if copy(&input, &output).is_ok() {
         drop((input, output));
         let trailers = IncomingBody::finish(incoming);
