@@ -177,6 +177,32 @@ fn spellings_of_paths() {
     }
 }
 
+/// A path without a star is that path alone: a service may lead from it to its folder, and the rule for that is another.
+#[test]
+fn paths_with_and_without_their_folder() {
+    let mut bench = Bench::with(&[
+        ("rules.0.path", "/q"),
+        ("rules.0.redirect", "/q/"),
+        ("rules.1.path", "/r/*"),
+        ("rules.1.allow.0", "192.0.2.1"),
+        ("rules.2.path", "/s"),
+        ("rules.2.allow.0", "192.0.2.1"),
+    ]);
+    for (path, expected) in [
+        ("/q", 301),
+        ("/q/", 200),
+        ("/q/x", 200),
+        ("/r", 403),
+        ("/r/", 403),
+        ("/r/x", 403),
+        ("/s", 403),
+        ("/s/", 200),
+        ("/s/x", 200),
+    ] {
+        assert_eq!(status(&mut bench, path, ""), expected, "{path}");
+    }
+}
+
 #[test]
 fn schemes() {
     let mut bench = Bench::with(&[
