@@ -318,7 +318,8 @@ fn guesses_of_all_are_bounded() {
     assert!((20..=40).contains(&tried), "{tried}");
     for client in 1_000..40_000_u128 {
         bench.address = Ipv6Addr::from(client << 64);
-        assert_eq!(status(&mut bench, "/", ""), 401);
+        // where there is no room for so many, they share what their network may
+        assert!(matches!(status(&mut bench, "/", ""), 401 | 429));
     }
     for _ in 0..10 {
         assert_eq!(guess(&mut bench, 500, WRONG), 429);
