@@ -307,16 +307,15 @@ pub use server::{Server, serve};
 #[cfg(target_family = "wasm")]
 mod server {
     use super::{BODY, Exchanges, Request, Response};
-    use crate::{
-        bindings::pearwood::http::handler,
-        config,
-        ports::{self, Service},
-    };
+    use crate::{bindings::pearwood::http::handler, config, ports};
+    use wit::{Incoming, Peers};
 
     /// A service of `pearwood:http/handler`, turn by turn.
     #[derive(Debug)]
     pub struct Server {
-        service: Service,
+        port: u32,
+        /// the boxes that have an arrow to this one
+        peers: Peers,
         exchanges: Exchanges,
     }
 
@@ -331,24 +330,34 @@ mod server {
         /// Bodies of requests have at most so many bytes.
         pub fn new(longest: usize) -> Self {
             let most = usize::try_from(config::memory()).unwrap_or(usize::MAX) / 4;
-            Server { service: Service::new(handler::service(&[])), exchanges: Exchanges::new(longest, most) }
+            let (port, exchanges) = (handler::service(&[]), Exchanges::new(longest, most));
+            Server { port, peers: Peers::default(), exchanges }
         }
 
         /// Sends what was answered, and sleeps until there are requests: all that have come. None: another instance has
         /// taken this one's place, and all is answered; `run` returns.
         pub fn turn(&mut self) -> Option<Vec<Request>> {
-            let Server { service, exchanges } = self;
+            let Server { port, peers, exchanges } = self;
             loop {
                 // what did not fit may once something was sent
                 while {
-                    exchanges.write(&mut service.peers);
-                    service.flush()
+                    exchanges.write(peers);
+                    peers.flush(|peer, batch| ports::send(*port, peer, batch))
                 } {}
-                if service.is_done() {
+                if ports::retiring() && !peers.any_attached() {
                     return None;
                 }
                 ports::wait(u64::MAX);
-                service.receive(|peers, incoming| exchanges.receive(peers, incoming));
+                peers.retry();
+                for incoming in wit::incoming(&ports::receive(*port)).flatten() {
+                    match incoming {
+                        Incoming::Attach(peer, _) => drop(peers.attach(peer, ())),
+                        Incoming::Detach(peer, _) => drop(peers.detach(peer)),
+                        Incoming::Retire(peer) => peers.retire(peer),
+                        Incoming::Record(..) => {}
+                    }
+                    exchanges.receive(peers, incoming);
+                }
                 let requests: Vec<_> = std::iter::from_fn(|| exchanges.take()).collect();
                 if !requests.is_empty() {
                     return Some(requests);
@@ -357,7 +366,7 @@ mod server {
         }
 
         pub fn answer(&mut self, request: Request, response: Response) {
-            self.exchanges.answer(&mut self.service.peers, request, response);
+            self.exchanges.answer(&mut self.peers, request, response);
         }
     }
 

@@ -14,7 +14,7 @@
 //! | [`http`] | requests and answers one by one, with bodies of bounded size |
 //! | `disk` | sectors of a disk: read, write, flush |
 //! | `config`, `log` | the box's settings, and its log |
-//! | `ports` | batches of packed records, for protocols of one's own and for what streams: `Service` has the loop |
+//! | `ports` | batches of packed records, for protocols of one's own and for what streams |
 //! | `bindings` | the functions of all WIT packages of Pearwood, as they are |
 //!
 //! What a box imports is what its code calls: a function that is not called does not become an import of the component.

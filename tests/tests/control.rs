@@ -4,7 +4,7 @@ use pearwood::node::End;
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -159,7 +159,19 @@ fn a_swap_is_of_one_box() {
     fs::write(&module, &built.components["site"].binary).expect("a file");
     let swap = |file: &std::path::Path| managed.deploys(&["swap", "site", &file.to_string_lossy()]);
     managed.refused("anna", &strs(&swap("/etc/passwd".as_ref())), "/etc/passwd: this is no WebAssembly");
-    let said = managed.obeyed("anna", &strs(&swap(&module)));
+    // what runs already is no deployment
+    for _ in 0..2 {
+        let said = managed.obeyed("anna", &strs(&swap(&module)));
+        assert!(said.out.contains("nothing changed: the node runs this system already"), "{}", said.out);
+    }
+    assert!(managed.obeyed("anna", &["history"]).out.contains("nothing was deployed"));
+    let other = people.home.path().join("other.wasm");
+    let mut binary = built.components["site"].binary.clone();
+    let text = b"there is no such setting";
+    let place = binary.windows(text.len()).position(|part| part == text).expect("its text");
+    binary[place] = b'T';
+    fs::write(&other, binary).expect("a file");
+    let said = managed.obeyed("anna", &strs(&swap(&other)));
     assert!(said.out.contains("deployment 1: done"), "{}", said.out);
     let sound = people.edit(|text| text.replace("[box.http]\n", "[box.http]\nconfig.server = \"other\"\n"));
     let why = "box `site` alone was to be another, and there is more that differs from what runs: http: another config";
@@ -223,6 +235,67 @@ fn output_that_nobody_reads_ends_the_command_quietly() {
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("its end");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+/// A password is hashed as rules of the box `http` have it.
+#[test]
+fn a_password_is_hashed_for_a_rule() {
+    let hash = |input: &str| {
+        let mut command = Command::new(pearwood_command());
+        command.arg("hash-password").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the pearwood command");
+        child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("its end");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let (is_done, made, _) = hash("correct battery horse stapler\n");
+    let line = format!("config.rules = [{{ path = \"/private/*\", users.anna = \"{}\" }}]", made.trim_end());
+    let system = format!("[system]\nname = \"s\"\n[box.http]\ncomponent = \"http\"\n{line}\n");
+    let system = pearwood::system::System::parse("system.toml", &system).expect("a sound system");
+    let faults = pearwood::build::setting_faults(&system);
+    assert!(is_done && !faults.iter().any(|fault| fault.message.contains("users")), "{made}: {faults:?}");
+    assert_ne!(hash("correct battery horse stapler").1, made, "each has its own salt");
+    for (bad, why) in
+        [("", "one character at least"), ("a\nb\n", "one line"), (&"x".repeat(73), "longer than 72 bytes")]
+    {
+        let (is_done, _, said) = hash(bad);
+        assert!(!is_done && said.contains(why), "{said}");
+    }
+}
+
+/// Output that cannot be written is an error that says so, whatever command has it.
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let example = tests::node::workspace().join("examples/website");
+    for arguments in [&["graph"][..], &["help", "graph"], &["help", "system"], &["key", "show"]] {
+        let mut command = Command::new(pearwood_command());
+        command.args(arguments).args((arguments == ["graph"]).then_some(&example));
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let output = command.stdout(full).stderr(Stdio::piped()).output().expect("the pearwood command");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("error: standard output cannot be written: No space left"), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
+}
+
+/// Where nothing can be kept, it is said what to do.
+#[test]
+fn a_home_that_cannot_be_written_is_named() {
+    for set in [&[][..], &["XDG_CONFIG_HOME"], &["XDG_CACHE_HOME"]] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(pearwood_command());
+        command
+            .args(["key", "show"])
+            .env("HOME", "/dev/null")
+            .env_remove("XDG_CACHE_HOME")
+            .env_remove("XDG_CONFIG_HOME");
+        let output = command.envs(set.iter().map(|name| (name, folder.path()))).output().expect("the pearwood command");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let missing = ["XDG_CONFIG_HOME", "XDG_CACHE_HOME"].into_iter().find(|name| !set.contains(name)).expect("one");
+        assert!(said.contains(&format!("{missing} may name another folder")), "{set:?}: {said}");
+        assert!(!output.status.success() && said.contains("/dev/null/"), "{set:?}: {said}");
     }
 }
 
@@ -397,7 +470,8 @@ fn metrics_are_scraped(on: On) {
     people.edit(|text| text.replace("\"10.0.2.2\"", "\"10.0.2.2/40\""));
     let said = people.run(&["check"], &[&people.path().to_string_lossy()]);
     assert!(
-        !said.success && said.err.contains("box `control`: config `metrics.1`: `10.0.2.2/40` is not an address"),
+        !said.success
+            && said.err.contains("box `control`: config.metrics.1 = \"10.0.2.2/40\": an address or a network"),
         "{}",
         said.err
     );

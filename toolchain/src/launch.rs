@@ -152,27 +152,19 @@ fn store(image: &[u8], directory: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::web;
 
     #[test]
     fn ports_are_those_that_grants_name() {
         let system = System::parse(
             "system.toml",
-            r#"
-                [system]
-                name = "test"
-                [box.net]
-                component = "net"
-                arrows."pearwood:hardware/nic" = { device = "nic0" }
-                [box.http]
-                component = "http"
-                arrows."pearwood:net/tcp" = { box = "net", listen = [80, "8000-8001"] }
-                arrows."pearwood:http/handler" = { box = "site" }
-                [box.site]
-                component = "site"
-                [box.game]
-                component = "./game"
-                arrows."pearwood:net/udp" = { box = "net", listen = [27015, "30000-40000"] }
-            "#,
+            &web(
+                "test",
+                "{ box = \"site\" }",
+                "[box.site]\ncomponent = \"site\"\n[box.game]\ncomponent = \"./game\"\n\
+                 arrows.\"pearwood:net/udp\" = { box = \"net\", listen = [27015, \"30000-40000\"] }\n",
+            )
+            .replace("[80]", "[80, \"8000-8001\"]"),
         )
         .unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)));
         use Protocol::{Tcp, Udp};

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use std::env;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -96,12 +98,12 @@ fn target_of(program: Option<&Path>, root: &Path) -> PathBuf {
     }
 }
 
-/// `$XDG_CACHE_HOME/pearwood` or `~/.cache/pearwood`.
+/// `$XDG_CACHE_HOME/pearwood` or `~/.cache/pearwood`, which is there then.
 pub fn cache_directory() -> Result<PathBuf> {
     user_directory("XDG_CACHE_HOME", ".cache")
 }
 
-/// `$XDG_CONFIG_HOME/pearwood` or `~/.config/pearwood`.
+/// `$XDG_CONFIG_HOME/pearwood` or `~/.config/pearwood`, which is there then, and which only its owner can look into.
 pub fn config_directory() -> Result<PathBuf> {
     user_directory("XDG_CONFIG_HOME", ".config")
 }
@@ -114,7 +116,17 @@ fn user_directory(variable: &str, in_home: &str) -> Result<PathBuf> {
         (None, Some(home)) => home.join(in_home),
         (None, None) => bail!("neither {variable} nor HOME is set"),
     };
-    Ok(base.join("pearwood"))
+    let directory = base.join("pearwood");
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.with_context(|| {
+        format!(
+            "cannot create {}, where Pearwood keeps what is its user's; {variable} may name another folder, in which this user \
+             may write, in the place of {}",
+            directory.display(),
+            base.display()
+        )
+    })?;
+    Ok(directory)
 }
 
 #[cfg(test)]

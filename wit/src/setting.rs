@@ -1,4 +1,11 @@
-//! What can be set, as tables: documentation, spelling help, and schemas for editors all come from them.
+//! What can be set, as tables: documentation, spelling help, and schemas for editors all come from them. And what is wrong
+//! with what was set.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
 
 /// One key of a table of `system.toml`.
 ///
@@ -72,6 +79,45 @@ impl Setting {
         let mut parts = key.split('.').filter(|part| part.parse::<u32>().is_err());
         self.key.split('.').all(|part| parts.next() == Some(part))
             && (parts.next().is_none() || matches!(self.value, Value::Names(_)))
+    }
+}
+
+/// A setting that is wrong, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// As it is in the flattened table, `rules.0.path`, or what its keys begin with, `rules.0`.
+    pub key: String,
+    /// None: it is a table, or a secret.
+    pub value: Option<String>,
+    pub why: String,
+    /// Another key that the reason speaks of, as `key` is.
+    pub beside: Option<String>,
+}
+
+impl Fault {
+    pub fn new(key: &str, value: &str, why: impl Into<String>) -> Self {
+        Fault { value: Some(value.into()), ..Self::at(key, why) }
+    }
+
+    /// One of a table, or of a value that is not repeated.
+    pub fn at(key: &str, why: impl Into<String>) -> Self {
+        Fault { key: key.into(), value: None, why: why.into(), beside: None }
+    }
+}
+
+/// All faults in one line.
+pub fn in_words(faults: &[Fault]) -> String {
+    let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    words.join("; ")
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "config.{}", self.key)?;
+        if let Some(value) = &self.value {
+            write!(f, " = {value:?}")?;
+        }
+        write!(f, ": {}", self.why)
     }
 }
 

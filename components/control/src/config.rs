@@ -1,10 +1,10 @@
 //! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
 
 use crate::message::Role;
-use ::message::settings::Network;
+use ::message::settings::{Network, number};
 use ed25519_dalek::VerifyingKey;
 use std::collections::BTreeMap;
-use wit::setting::{Setting, Value};
+use wit::setting::{Fault, Setting, Value};
 
 /// Keys that may be listed.
 const MAX_KEYS: usize = 256;
@@ -69,51 +69,58 @@ pub struct Grantee {
 }
 
 impl Config {
-    /// Reads the settings as `pearwood:box/config` gives them. The error names the setting at fault.
-    pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
+    /// Reads the settings as `pearwood:box/config` gives them. All that is wrong with them is reported at once.
+    pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, Vec<Fault>> {
         let mut config = Config { port: 7327, keys: Vec::new(), secret: None, connections: 32, metrics: Vec::new() };
         let mut entries: BTreeMap<usize, BTreeMap<&str, &str>> = BTreeMap::new();
+        let mut faults = Vec::new();
         for (key, value) in settings {
-            let wrong = |expected: &str| Err(format!("config `{key}`: `{value}` is not {expected}"));
-            match key {
-                "port" => match value.parse() {
-                    Ok(port @ 1..) => config.port = port,
-                    _ => return wrong("a port, 1 to 65535"),
-                },
-                "connections" => match value.parse() {
-                    Ok(count @ 2..=256) => config.connections = count,
-                    _ => return wrong("a number from 2 to 256"),
-                },
-                _ if key == "metrics" || key.starts_with("metrics.") => match Network::read(value) {
-                    Ok(network) => config.metrics.push(network),
-                    Err(_) => return wrong("an address or a network, such as 10.0.0.0/8"),
-                },
-                // not repeated in the message
-                "secret" if value.len() < MIN_SECRET => {
-                    return Err(format!("config `secret` is shorter than {MIN_SECRET} bytes, and might be guessed"));
-                }
-                "secret" => config.secret = Some(value.into()),
-                _ => {
-                    let entry = key.strip_prefix("keys.").and_then(|rest| rest.split_once('.'));
-                    let entry = entry.and_then(|(index, field)| Some((index.parse().ok()?, field)));
-                    let Some((index, field @ ("key" | "role" | "name"))) = entry else {
-                        return Err(format!("config `{key}` is no setting of the control box"));
-                    };
+            let entry = key.strip_prefix("keys.").and_then(|rest| rest.split_once('.'));
+            let entry = entry.and_then(|(index, field)| Some((index.parse().ok()?, field)));
+            match (key.split('.').next().unwrap_or_default(), entry) {
+                (_, Some((index, field @ ("key" | "role" | "name")))) => {
                     entries.entry(index).or_default().insert(field, value);
                 }
+                // not repeated in the message
+                ("secret", _) => faults.extend(config.set(key, value).err().map(|why| Fault::at(key, why))),
+                _ => faults.extend(config.set(key, value).err().map(|why| Fault::new(key, value, why))),
             }
         }
         if entries.len() > MAX_KEYS {
-            return Err(format!("config `keys` has {} entries; at most {MAX_KEYS}", entries.len()));
+            faults.push(Fault::at("keys", format!("{} keys, and there may be {MAX_KEYS}", entries.len())));
         }
+        let mut places: Vec<usize> = Vec::new();
         for (index, fields) in entries {
-            let grantee = Grantee::read(&fields).map_err(|why| format!("config `keys.{index}`: {why}"))?;
-            if let Some(other) = config.keys.iter().find(|other| other.key == grantee.key) {
-                return Err(format!("config `keys.{index}`: `{}` has the same key", other.name));
+            let table = format!("keys.{index}");
+            match Grantee::read(&table, &fields) {
+                Ok(grantee) => match config.keys.iter().position(|other| other.key == grantee.key) {
+                    Some(other) => faults.push(Fault {
+                        beside: Some(format!("keys.{}", places[other])),
+                        ..Fault::at(&table, format!("`{}` has the same key", config.keys[other].name))
+                    }),
+                    None => {
+                        config.keys.push(grantee);
+                        places.push(index);
+                    }
+                },
+                Err(fault) => faults.push(fault),
             }
-            config.keys.push(grantee);
         }
-        Ok(config)
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "port" => self.port = number(value, 1, 65_535)? as u16,
+            "connections" => self.connections = number(value, 2, 256)? as usize,
+            _ if key == "metrics" || key.starts_with("metrics.") => self.metrics.push(Network::read(value)?),
+            "secret" if value.len() < MIN_SECRET => {
+                return Err(format!("it is shorter than {MIN_SECRET} bytes, and might be guessed"));
+            }
+            "secret" => self.secret = Some(value.into()),
+            _ => return Err("the control box has no such setting".into()),
+        }
+        Ok(())
     }
 
     pub fn grantee(&self, key: &[u8; 32]) -> Option<&Grantee> {
@@ -122,15 +129,18 @@ impl Config {
 }
 
 impl Grantee {
-    fn read(fields: &BTreeMap<&str, &str>) -> Result<Self, String> {
-        let field = |name: &str| fields.get(name).copied().ok_or(format!("it has no `{name}`"));
-        let (key, role) = (field("key")?, field("role")?);
-        let key = key_of(key).ok_or(format!("`{key}` is no key; `pearwood key show` prints yours"))?;
+    /// `table`: what the keys of its settings begin with.
+    fn read(table: &str, fields: &BTreeMap<&str, &str>) -> Result<Self, Fault> {
+        let field =
+            |name: &str| fields.get(name).copied().ok_or_else(|| Fault::at(table, format!("it has no `{name}`")));
+        let wrong = |name: &str, value: &str, why: &str| Fault::new(&format!("{table}.{name}"), value, why);
+        let (text, role) = (field("key")?, field("role")?);
+        let key = key_of(text).ok_or_else(|| wrong("key", text, "this is no key; `pearwood key show` prints yours"))?;
         let found = Role::ALL.into_iter().find(|known| known.word() == role);
-        let role = found.ok_or(format!("`{role}` is no role; there are view, operate and deploy"))?;
+        let role = found.ok_or_else(|| wrong("role", role, "this is no role; there are view, operate and deploy"))?;
         let name = fields.get("name").copied().unwrap_or("without a name");
         if name.len() > 64 || name.chars().any(char::is_control) {
-            return Err("the name is no short line".into());
+            return Err(wrong("name", name, "the name is no short line"));
         }
         Ok(Grantee { key, role, name: name.into() })
     }
@@ -184,23 +194,29 @@ mod tests {
     #[test]
     fn networks() {
         assert_eq!(Config::read([("metrics.0", "10.0.0.0/8"), ("metrics.1", "::1")]).unwrap().metrics.len(), 2);
-        let error = Config::read([("metrics", "10.0.0.1/8")]).unwrap_err();
-        assert!(error.contains("is not an address or a network"), "{error}");
+        let faults = Config::read([("metrics", "10.0.0.1/8")]).unwrap_err();
+        assert!(faults[0].to_string().contains("an address or a network is meant"), "{faults:?}");
         assert!(Config::read([]).unwrap().metrics.is_empty());
     }
 
     #[test]
     fn faults_are_named() {
-        let error = |settings: &[(&'static str, &'static str)]| Config::read(settings.iter().copied()).unwrap_err();
-        assert!(error(&[("keys.0.key", ANNA)]).contains("`keys.0`: it has no `role`"));
+        let faults = |settings: &[(&'static str, &'static str)]| Config::read(settings.iter().copied()).unwrap_err();
+        let error = |settings: &[(&'static str, &'static str)]| faults(settings)[0].to_string();
+        assert_eq!(error(&[("keys.0.key", ANNA)]), "config.keys.0: it has no `role`");
         assert!(error(&[("keys.0.key", ANNA), ("keys.0.role", "root")]).contains("view, operate and deploy"));
-        assert!(error(&[("keys.3.key", "12"), ("keys.3.role", "view")]).contains("`keys.3`: `12` is no key"));
+        assert!(
+            error(&[("keys.3.key", "12"), ("keys.3.role", "view")])
+                .starts_with("config.keys.3.key = \"12\": this is no key")
+        );
         let weak = "0100000000000000000000000000000000000000000000000000000000000000";
         assert!(error(&[("keys.0.key", weak), ("keys.0.role", "view")]).contains("is no key"));
         let twice = [("keys.0.key", ANNA), ("keys.0.role", "view"), ("keys.1.key", ANNA), ("keys.1.role", "deploy")];
         assert!(error(&twice).contains("has the same key"));
+        assert_eq!(faults(&twice)[0].beside.as_deref(), Some("keys.0"));
         assert!(error(&[("secret", "short")]).contains("shorter than 32"));
         assert!(!error(&[("secret", "hush")]).contains("hush"));
-        assert!(error(&[("key", ANNA)]).contains("`key` is no setting"));
+        assert!(error(&[("key", ANNA)]).contains("config.key"));
+        assert_eq!(faults(&[("port", "0"), ("connections", "1"), ("keys.0", "x"), ("secret.x", "y")]).len(), 4);
     }
 }

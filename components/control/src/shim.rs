@@ -19,7 +19,7 @@ fn run() {
     let settings = config::get();
     let config = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
         Ok(config) => config,
-        Err(error) => return log::write(log::Level::Error, &error),
+        Err(faults) => return faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string())),
     };
     if config.keys.is_empty() {
         let line = "no keys are configured: no port is opened, and nobody can manage this node; \

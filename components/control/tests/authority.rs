@@ -41,7 +41,10 @@ fn nobody_is_locked_out_unawares() {
         (with_keys(&[(DEPLOY, "operate")]), "no key of the new system has the role `deploy`"),
         (with_keys(&[]), "no key of the new system has the role `deploy`"),
         (Authority { settings: None, is_other: true }, "no box of the new system has the power over the node"),
-        (Authority { settings: settings(&[("port", "no")]), is_other: true }, "config `port`: `no` is not a port"),
+        (
+            Authority { settings: settings(&[("port", "no")]), is_other: true },
+            "config.port = \"no\": a number from 1 to 65535 is meant",
+        ),
     ] {
         world.node.successor = successor;
         let refused = refusal(deploys(&mut world, &mut anna, false));

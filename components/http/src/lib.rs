@@ -8,11 +8,16 @@ mod config;
 mod connection;
 mod date;
 mod exchange;
+mod password;
 mod reader;
 mod response;
+mod rules;
 mod server;
+mod settings;
 #[cfg(target_arch = "wasm32")]
 mod shim;
 
-pub use config::{Config, SETTINGS};
+pub use config::Config;
+pub use password::PasswordHash;
 pub use server::{Http, Level, Outside, To, Wake};
+pub use settings::SETTINGS;

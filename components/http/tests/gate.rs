@@ -177,6 +177,32 @@ fn spellings_of_paths() {
     }
 }
 
+/// A path without a star is that path alone: a service may lead from it to its folder, and the rule for that is another.
+#[test]
+fn paths_with_and_without_their_folder() {
+    let mut bench = Bench::with(&[
+        ("rules.0.path", "/q"),
+        ("rules.0.redirect", "/q/"),
+        ("rules.1.path", "/r/*"),
+        ("rules.1.allow.0", "192.0.2.1"),
+        ("rules.2.path", "/s"),
+        ("rules.2.allow.0", "192.0.2.1"),
+    ]);
+    for (path, expected) in [
+        ("/q", 301),
+        ("/q/", 200),
+        ("/q/x", 200),
+        ("/r", 403),
+        ("/r/", 403),
+        ("/r/x", 403),
+        ("/s", 403),
+        ("/s/", 200),
+        ("/s/x", 200),
+    ] {
+        assert_eq!(status(&mut bench, path, ""), expected, "{path}");
+    }
+}
+
 #[test]
 fn schemes() {
     let mut bench = Bench::with(&[
@@ -292,7 +318,8 @@ fn guesses_of_all_are_bounded() {
     assert!((20..=40).contains(&tried), "{tried}");
     for client in 1_000..40_000_u128 {
         bench.address = Ipv6Addr::from(client << 64);
-        assert_eq!(status(&mut bench, "/", ""), 401);
+        // where there is no room for so many, they share what their network may
+        assert!(matches!(status(&mut bench, "/", ""), 401 | 429));
     }
     for _ in 0..10 {
         assert_eq!(guess(&mut bench, 500, WRONG), 429);

@@ -74,6 +74,15 @@ fn responses_without_a_body() {
             "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\netag: \"x\"\r\n\r\n",
         ),
         (GET, 204, "content-length: 9\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
+        // RFC 9110, section 15.3.6: without content, and RFC 9112 has clients look for its end all the same
+        (GET, 205, "content-length: 9\r\n", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"),
+        (GET, 205, "a: b\r\n", "HTTP/1.1 205 Reset Content\r\na: b\r\nContent-Length: 0\r\n\r\n"),
+        (
+            "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            205,
+            "",
+            "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+        ),
     ] {
         let (mut bench, client, id) = asked(request);
         bench.respond(id, status, headers, "unwanted!");

@@ -41,5 +41,5 @@ pub use heritage::{Heritage, Malformed};
 pub use journal::Level;
 pub use link::Card;
 pub use random::Seed;
-pub use settings::{Invalid, SETTINGS, Settings};
+pub use settings::{SETTINGS, Settings};
 pub use stack::{Counters, Stack};

@@ -1,10 +1,9 @@
 //! The box's `config` table of system.toml: see [`SETTINGS`].
 
-use core::fmt::{self, Display};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
-use wit::setting::{Setting, Value};
+use wit::setting::{Fault, Setting, Value};
 
 /// The settings as [`SETTINGS`] explains them. Sizes are in bytes, times in seconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,44 +92,23 @@ impl Default for Settings {
     }
 }
 
-/// A setting that cannot be used, and what it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
-    key: String,
-    value: String,
-    problem: Problem,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Problem {
-    Unknown,
-    Expected(&'static str),
-}
-
-impl Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "config.{} = \"{}\": ", self.key, self.value)?;
-        match self.problem {
-            Problem::Unknown => f.write_str("the net box has no such setting"),
-            Problem::Expected(what) => write!(f, "expected {what}"),
-        }
-    }
-}
-
-impl core::error::Error for Invalid {}
-
 impl Settings {
-    /// Reads pairs as `pearwood:box/config` gives them: a list `dns` is `dns.0`, `dns.1`.
-    pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Invalid> {
+    /// Reads pairs as `pearwood:box/config` gives them: a list `dns` is `dns.0`, `dns.1`. All that is wrong with them is reported
+    /// at once.
+    pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<Fault>> {
         let mut settings = Settings::default();
+        let mut faults = Vec::new();
         for (key, value) in pairs {
-            settings.set(key, value).map_err(|problem| Invalid { key: key.into(), value: value.into(), problem })?;
+            faults.extend(settings.set(key, value).err().map(|why| Fault::new(key, value, why)));
         }
-        settings.agree()?;
-        Ok(settings)
+        // Settings of which one could not be read are not to be judged together.
+        if faults.is_empty() {
+            faults.extend(settings.agree().err());
+        }
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), Problem> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "address" => self.address = Some(cidr4(value)?),
             "gateway" => self.gateway = Some(parse(value, unicast4, "an IPv4 address")?),
@@ -153,15 +131,13 @@ impl Settings {
             _ if key == "dns" || key.strip_prefix("dns.").is_some_and(|n| n.parse::<u8>().is_ok()) => {
                 self.dns.push(parse(value, |a: &IpAddr| !a.is_unspecified() && !a.is_multicast(), "an IP address")?);
             }
-            _ => return Err(Problem::Unknown),
+            _ => return Err("the net box has no such setting".into()),
         }
         Ok(())
     }
 
-    fn agree(&self) -> Result<(), Invalid> {
-        let invalid = |key: &str, value: String, expected| {
-            Err(Invalid { key: key.into(), value, problem: Problem::Expected(expected) })
-        };
+    fn agree(&self) -> Result<(), Fault> {
+        let invalid = |key: &str, value: String, what: &str| Err(Fault::new(key, &value, expected(what)));
         match (self.gateway, self.address) {
             (Some(gateway), None) => return invalid("gateway", gateway.to_string(), "`address` beside it"),
             (Some(gateway), Some(address)) if !address.contains_addr(&gateway) => {
@@ -176,8 +152,12 @@ impl Settings {
     }
 }
 
-fn parse<T: FromStr>(value: &str, fits: impl Fn(&T) -> bool, expected: &'static str) -> Result<T, Problem> {
-    value.parse().ok().filter(fits).ok_or(Problem::Expected(expected))
+fn parse<T: FromStr>(value: &str, fits: impl Fn(&T) -> bool, what: &str) -> Result<T, String> {
+    value.parse().ok().filter(fits).ok_or_else(|| expected(what))
+}
+
+fn expected(what: &str) -> String {
+    format!("expected {what}")
 }
 
 fn unicast4(address: &Ipv4Addr) -> bool {
@@ -192,23 +172,22 @@ fn is_label(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-fn cidr4(value: &str) -> Result<Ipv4Cidr, Problem> {
+fn cidr4(value: &str) -> Result<Ipv4Cidr, String> {
     const EXPECTED: &str = "an IPv4 address and prefix length, like 192.168.1.5/24";
-    let (address, length) = value.split_once('/').ok_or(Problem::Expected(EXPECTED))?;
+    let (address, length) = value.split_once('/').ok_or_else(|| expected(EXPECTED))?;
     let length = parse(length, |&n| (1..=32).contains(&n), EXPECTED)?;
     Ok(Ipv4Cidr::new(parse(address, unicast4, EXPECTED)?, length))
 }
 
-fn cidr6(value: &str) -> Result<Ipv6Cidr, Problem> {
+fn cidr6(value: &str) -> Result<Ipv6Cidr, String> {
     const EXPECTED: &str = "an IPv6 address and prefix length, like fd00::5/64";
-    let (address, length) = value.split_once('/').ok_or(Problem::Expected(EXPECTED))?;
+    let (address, length) = value.split_once('/').ok_or_else(|| expected(EXPECTED))?;
     let length = parse(length, |&n| (1..=128).contains(&n), EXPECTED)?;
     Ok(Ipv6Cidr::new(parse(address, unicast6, EXPECTED)?, length))
 }
 
 /// "64 KiB", "1 MiB", or a number of bytes.
-fn size(value: &str, range: core::ops::RangeInclusive<usize>, expected: &'static str) -> Result<usize, Problem> {
-    let expected = Problem::Expected(expected);
+fn size(value: &str, range: core::ops::RangeInclusive<usize>, what: &str) -> Result<usize, String> {
     let (number, unit) = match value.find(|c: char| !c.is_ascii_digit()) {
         Some(at) => value.split_at(at),
         None => (value, ""),
@@ -218,10 +197,10 @@ fn size(value: &str, range: core::ops::RangeInclusive<usize>, expected: &'static
         "KiB" => 10,
         "MiB" => 20,
         "GiB" => 30,
-        _ => return Err(expected),
+        _ => return Err(expected(what)),
     };
-    let Ok(number) = number.parse::<usize>() else { return Err(expected) };
-    number.checked_mul(1 << shift).filter(|bytes| range.contains(bytes)).ok_or(expected)
+    let Ok(number) = number.parse::<usize>() else { return Err(expected(what)) };
+    number.checked_mul(1 << shift).filter(|bytes| range.contains(bytes)).ok_or_else(|| expected(what))
 }
 
 #[cfg(test)]
@@ -254,7 +233,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let wrong = |key, value| Settings::read([(key, value)]).unwrap_err().to_string();
+        let wrong = |key, value| Settings::read([(key, value)]).unwrap_err()[0].to_string();
+        assert_eq!(Settings::read([("mtu", "1"), ("adress", "x")]).unwrap_err().len(), 2);
         assert_eq!(
             wrong("address", "192.168.1.5"),
             "config.address = \"192.168.1.5\": expected an IPv4 address and prefix length, like 192.168.1.5/24"

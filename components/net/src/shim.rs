@@ -58,7 +58,7 @@ fn start() -> Result<(Stack, Numbers, Turn), String> {
         Numbers { nic: nic::client(&[]), tcp: tcp::service(&[]), udp: udp::service(&[]), names: names::service(&[]) };
     let pairs = config::get();
     let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let settings = Settings::read(pairs).map_err(|invalid| invalid.to_string())?;
+    let settings = Settings::read(pairs).map_err(|faults| wit::setting::in_words(&faults))?;
     let seed = entropy::get(size_of::<Seed>() as u32);
     let seed = seed.try_into().map_err(|_| "pearwood:box/entropy: fewer bytes than asked for")?;
     let mut wake = ports::wait(u64::MAX);

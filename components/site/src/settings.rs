@@ -4,10 +4,10 @@ use crate::encoding::Encoding;
 use message::{
     fields::{is_settable, is_token},
     rules::Rules,
-    settings::{Fault, boolean, field_value, size},
+    settings::{boolean, field_value, size},
 };
 use std::collections::BTreeMap;
-use wit::setting::{Setting, Value};
+use wit::setting::{Fault, Setting, Value};
 
 /// The settings as [`SETTINGS`] explains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +76,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "rules.path",
         Value::Text("pattern"),
-        "Which files the rule is for, with one `*` at most. It begins with `/` or `*`. Without it: all.",
+        "Which files the rule is for, with one `*` at most. It begins with `/` or `*`. `/a/*` is for the folder `/a/` and all that \
+         is below. Without it: all.",
     ),
     Setting::new("rules.type", Value::Text("media type"), "The media type."),
     Setting::new("rules.encoding", Value::OneOf(&["gzip", "br"]), "How the files are compressed already."),
     Setting::new("rules.cache", Value::Text("header value"), "The header `Cache-Control`."),
     Setting::new("rules.headers", Value::Names("header value"), "Headers on answers with the file."),
-    Setting::new("rules.listing", Value::Truth, "Whether folders without an index show what is in them."),
+    Setting::new("rules.listing", Value::Truth, "Whether folders without an index show what is in them. A folder without any file is in no image, and not shown."),
     Setting::new("rules.fallback", Value::Text("path of a file"), "What is sent, with 200, where there is nothing."),
 ];
 
@@ -109,9 +110,13 @@ impl Settings {
         let mut settings = Settings::default();
         let mut faults = Vec::new();
         for (key, value) in config {
-            if let Err(why) = settings.set(key, value) {
-                faults.push(Fault { key: key.into(), value: Some(value.into()), why });
-            }
+            faults.extend(settings.set(key, value).err().map(|why| Fault::new(key, value, why)));
+        }
+        // A rule of which a part could not be read is not to be judged.
+        if faults.is_empty() {
+            let says_nothing = settings.rules.iter().filter(|(_, rule)| rule.says == Says::default());
+            faults.extend(says_nothing.map(|(at, _)| Fault::at(&format!("rules.{at}"), "the rule says nothing")));
+            faults.extend(settings.rules.hidden(Says::shared));
         }
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
@@ -130,7 +135,7 @@ impl Settings {
                 self.headers.push_str(&format!("{name}: {value}\r\n"));
             }
             ("types", extension) if !extension.is_empty() => {
-                self.types.insert(extension.to_ascii_lowercase(), field_value(value)?);
+                self.types.insert(extension.to_ascii_lowercase(), media_type(value)?);
             }
             ("rules", key) if key.ends_with(".host") => {
                 return Err("the site is the same for all hosts; rules by host are for the box http".to_owned());
@@ -212,7 +217,7 @@ impl Settings {
 impl Says {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name.split_once('.').unwrap_or((name, "")) {
-            ("type", "") => self.media_type = Some(field_value(value)?),
+            ("type", "") => self.media_type = Some(media_type(value)?),
             ("encoding", "") => {
                 let known = Encoding::COMPRESSED.into_iter().find(|encoding| encoding.token() == value);
                 self.encoding = Some(known.ok_or("gzip or br is meant")?);
@@ -231,6 +236,43 @@ impl Says {
             }
         }
         Ok(())
+    }
+
+    /// What a rule and one behind it have both, so that it never counts of the latter where it fits too.
+    fn shared(&self, later: &Says) -> Option<String> {
+        let both = [
+            ("type", self.media_type.is_some() && later.media_type.is_some()),
+            ("encoding", self.encoding.is_some() && later.encoding.is_some()),
+            ("cache", self.cache_control.is_some() && later.cache_control.is_some()),
+            ("listing", self.listing.is_some() && later.listing.is_some()),
+            ("fallback", self.fallback.is_some() && later.fallback.is_some()),
+        ];
+        let header = || later.headers.keys().find(|name| self.headers.contains_key(*name));
+        let found = both.into_iter().find_map(|(name, has)| has.then(|| name.into()));
+        found.or_else(|| Some(format!("headers.{}", header()?)))
+    }
+}
+
+/// A media type with its parameters (RFC 9110, section 8.3.1).
+fn media_type(value: &str) -> Result<String, String> {
+    let (name, mut rest) = value.split_at(value.find(';').unwrap_or(value.len()));
+    let is_type = name.trim_end().split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+    let mut is_valid = is_type;
+    while let Some(parameter) = rest.strip_prefix(';').map(str::trim_start) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        // a quoted value has no quotes within, which no media type needs
+        let length = match value.strip_prefix('"') {
+            Some(inner) => inner.find('"').map_or(0, |end| end + 2),
+            None => value.find([' ', ';']).unwrap_or(value.len()),
+        };
+        let (value, after) = value.split_at(length);
+        is_valid &= is_token(name) && (value.starts_with('"') || is_token(value));
+        rest = after.trim_start();
+    }
+    if is_valid && rest.is_empty() {
+        field_value(value)
+    } else {
+        Err("a media type is meant, such as text/gemini or text/html; charset=utf-8".into())
     }
 }
 
@@ -358,11 +400,28 @@ mod tests {
             ("headers.", "1"),
             ("headers.x", "a\nb"),
             ("types.", "text/x"),
+            ("types.gmi", "text"),
+            ("types.gmi", "text/"),
+            ("types.gmi", "text/gemini;"),
+            ("types.gmi", "text/gemini; charset"),
+            ("types.gmi", "text/gemini; charset=\"utf-8"),
+            ("types.gmi", "text/a text/b"),
+            ("rules.0.type", "html"),
         ] {
             let errors = read(&[(key, value)]).unwrap_err();
             assert_eq!(errors.len(), 1, "{key} = {value}");
             assert_eq!(errors[0].key, key);
         }
         assert_eq!(read(&[("a", ""), ("b", "")]).unwrap_err().len(), 2);
+        assert_eq!(read(&[("rules.0.path", "/a/*")]).unwrap_err()[0].key, "rules.0");
+        for (name, value) in [("cache", "no-store"), ("headers.x-a", "1"), ("listing", "true"), ("type", "text/x")] {
+            let key = format!("rules.1.{name}");
+            let first = format!("rules.0.{name}");
+            let faults = read(&[(&first, value), ("rules.1.path", "/a/*"), (&key, value)]).unwrap_err();
+            assert_eq!((faults.len(), &faults[0].key, faults[0].beside.as_deref()), (1, &key, Some("rules.0")));
+        }
+        for good in ["text/gemini", "text/html;charset=utf-8", "a/b; c=d ; e=\"f; g\"", "application/vnd.x+json"] {
+            assert!(read(&[("types.x", good)]).is_ok(), "{good}");
+        }
     }
 }

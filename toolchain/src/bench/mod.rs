@@ -28,15 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One way to ask for a file, again and again.
 #[derive(Debug, Clone, Copy)]
-pub struct Case {
+pub struct Case<'a> {
     /// as the baseline names it
-    pub name: &'static str,
-    pub path: &'static str,
+    pub name: &'a str,
+    pub path: &'a str,
     pub connections: usize,
     pub requests: usize,
 }
 
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case<'static>; 4] = [
     Case { name: "http 1k keep-alive c1", path: "/1k.bin", connections: 1, requests: 1_000 },
     Case { name: "http 1k keep-alive c16", path: "/1k.bin", connections: 16, requests: 2_000 },
     Case { name: "http 1k keep-alive c64", path: "/1k.bin", connections: 64, requests: 2_000 },
@@ -46,7 +46,6 @@ pub const CASES: [Case; 4] = [
 /// What a case came to, per request.
 #[derive(Debug, Clone)]
 pub struct PerRequest {
-    pub case: Case,
     pub instructions: u64,
     pub repeats: u64,
     pub boxes: Vec<BoxShare>,
@@ -96,7 +95,7 @@ impl Counted {
         Ok((counted, boot))
     }
 
-    pub fn measure(&self, case: Case) -> Result<PerRequest> {
+    pub fn measure(&self, case: Case<'_>) -> Result<PerRequest> {
         let mut client = Client::connect(self.port, case.path, case.connections)?;
         client.run(case.requests / 5).context("warming up")?;
         let status = self.node.status(PATIENCE)?;
@@ -106,13 +105,8 @@ impl Counted {
         let after = self.node.status(PATIENCE)?;
         let requests = case.requests as u64;
         let (boxes, arrows) = shares(&status, &after, case.requests as f64)?;
-        Ok(PerRequest {
-            case,
-            instructions: used.instructions / requests,
-            repeats: used.repeats / requests,
-            boxes,
-            arrows,
-        })
+        let (instructions, repeats) = (used.instructions / requests, used.repeats / requests);
+        Ok(PerRequest { instructions, repeats, boxes, arrows })
     }
 
     pub fn status(&self) -> Result<serde_json::Value> {
@@ -122,7 +116,7 @@ impl Counted {
 
 /// How many more instructions one node takes for a request than another. Batches fall now this way and now that, by
 /// some hundred instructions, so the least of several rounds is taken from each.
-pub fn difference(one: &Counted, other: &Counted, case: Case) -> Result<i64> {
+pub fn difference(one: &Counted, other: &Counted, case: Case<'_>) -> Result<i64> {
     const ROUNDS: usize = 5;
     let mut least = [u64::MAX; 2];
     for _ in 0..ROUNDS {

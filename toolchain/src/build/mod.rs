@@ -22,6 +22,7 @@ pub use drawing::svg;
 pub use image::{image, image_of};
 pub use kernel::features as kernel_features;
 pub use language::Language;
+pub use settings::faults as setting_faults;
 pub use source::Source;
 
 use crate::setup::{self, Group, Toolchain};

@@ -4,89 +4,88 @@ use super::Component;
 use crate::launch::{Protocol, may_listen_of};
 use crate::reference;
 use crate::system::{BoxSpec, Diagnostic, Place, System, suggestion};
-use message::settings::Fault;
 use std::collections::BTreeMap;
 use wasm_host::slots::size;
 use wasmparser::{Parser, Payload};
-use wit::setting::Setting;
+use wit::setting::{Fault, Setting};
 
 /// A page of memory, where a module does not say another.
 const PAGE: u64 = 64 << 10;
 
-/// What is wrong with the settings of one box, and what there is to set.
-type Faults = (Vec<String>, &'static [Setting]);
+/// What a system box makes of its settings.
+struct Read {
+    faults: Vec<Fault>,
+    /// what there is to set
+    known: &'static [Setting],
+    /// the ports that it would listen at, and the key that says so
+    ports: (&'static str, Vec<u16>),
+}
 
-/// Reads the settings of a system box as it does itself. None: it is another box.
+/// Reads settings as the system box of that name does itself. None: there is no such box.
 ///
-/// An error begins with `config` and the key, as ``config `key` `` or `config.key`.
-fn read(spec: &BoxSpec) -> Option<Faults> {
-    let [component] = spec.component.as_slice() else { return None };
+/// Of several components that are joined, each has all settings of the box.
+fn read(component: &str, spec: &BoxSpec) -> Option<Read> {
     let pairs = || spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let mut faults: Vec<String> = match component.as_str() {
-        "net" => net::Settings::read(pairs()).err().iter().map(ToString::to_string).collect(),
-        "http" => told(http::Config::read(pairs()).err()),
-        "site" => told(site::Settings::read(pairs()).err()),
-        "control" => control::Config::read(pairs()).err().into_iter().collect(),
+    let mut ports = ("", Vec::new());
+    let read = match component {
+        "net" => net::Settings::read(pairs()).map(drop),
+        "http" => http::Config::read(pairs()).map(|config| ports = ("ports", config.ports)),
+        "site" => site::Settings::read(pairs()).map(drop),
+        // without keys it listens nowhere
+        "control" => control::Config::read(pairs()).map(|config| {
+            if !config.keys.is_empty() {
+                ports = ("port", vec![config.port]);
+            }
+        }),
         _ => return None,
     };
-    let settings = reference::of_component(component)?;
-    // what the box would take and the reference has not is no setting either
-    if faults.is_empty() {
-        let unknown = pairs().filter(|(key, _)| !settings.iter().any(|setting| setting.is_of(key)));
-        faults.extend(unknown.map(|(key, _)| format!("config.{key}: the reference has no such setting")));
-    }
-    Some((faults, settings))
-}
-
-fn told(faults: Option<Vec<Fault>>) -> Vec<String> {
-    faults.iter().flatten().map(ToString::to_string).collect()
-}
-
-/// The ports that a system box would listen at, and the key that says so.
-fn ports(spec: &BoxSpec) -> (&'static str, Vec<u16>) {
-    let pairs = || spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    match spec.component.as_slice() {
-        [component] if component == "http" => {
-            ("ports", http::Config::read(pairs()).map(|it| it.ports).unwrap_or_default())
-        }
-        // without keys it listens nowhere
-        [component] if component == "control" => {
-            let config = control::Config::read(pairs()).ok().filter(|config| !config.keys.is_empty());
-            ("port", config.map(|config| config.port).into_iter().collect())
-        }
-        _ => ("", Vec::new()),
-    }
+    let known = reference::of_component(component)?;
+    let faults = read.err().unwrap_or_else(|| {
+        // what the box would take and the reference has not is no setting either
+        let unknown = pairs().filter(|(key, _)| !known.iter().any(|setting| setting.is_of(key)));
+        unknown.map(|(key, value)| Fault::new(key, value, "the reference has no such setting")).collect()
+    });
+    Some(Read { faults, known, ports })
 }
 
 /// What the boxes would refuse when they start, and ports that they would be refused.
 pub fn faults(system: &System) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     for spec in &system.boxes {
-        let Some((errors, known)) = read(spec) else { continue };
-        for error in errors {
-            let key = key_of(&error);
-            let mut fault =
-                system.diagnostic(place(spec, key), format!("box `{}`: {error}", spec.name)).of_box(&spec.name);
-            let plain: Vec<&str> = key.split('.').filter(|part| part.parse::<u32>().is_err()).collect();
-            let plain = plain.join(".");
-            if !known.iter().any(|setting| setting.is_of(key)) {
-                // those that are as deep
-                let depth = |key: &str| key.matches('.').count();
-                let known = known.iter().map(|setting| setting.key);
-                fault.help = suggestion(&plain, known.filter(|known| depth(known) == depth(&plain)));
+        for Read { faults: found, known, ports: (key, ports) } in
+            spec.component.iter().filter_map(|component| read(component, spec))
+        {
+            faults.extend(found.iter().map(|fault| diagnostic(system, spec, fault, known)));
+            for port in ports.into_iter().filter(|port| !may_listen_of(spec, Protocol::Tcp, *port)) {
+                let message =
+                    format!("box `{}` is to listen at port {port}, which none of its arrows grants", spec.name);
+                let mut fault = system.diagnostic(place(spec, key), message).of_box(&spec.name);
+                fault.help =
+                    Some(format!("add {port} to the `listen` of its arrow `pearwood:net/tcp`, or set config.{key}"));
+                faults.push(fault);
             }
-            faults.push(fault);
-        }
-        let (key, ports) = ports(spec);
-        for port in ports.into_iter().filter(|port| !may_listen_of(spec, Protocol::Tcp, *port)) {
-            let message = format!("box `{}` is to listen at port {port}, which none of its arrows grants", spec.name);
-            let mut fault = system.diagnostic(place(spec, key), message).of_box(&spec.name);
-            fault.help =
-                Some(format!("add {port} to the `listen` of its arrow `pearwood:net/tcp`, or set config.{key}"));
-            faults.push(fault);
         }
     }
     faults
+}
+
+fn diagnostic(system: &System, spec: &BoxSpec, fault: &Fault, known: &[Setting]) -> Diagnostic {
+    let key = fault.key.as_str();
+    let message = format!("box `{}`: {fault}", spec.name);
+    let mut diagnostic = system.diagnostic(place(spec, key), message).of_box(&spec.name);
+    if let Some(beside) = &fault.beside {
+        let line = place(spec, beside).line;
+        diagnostic.notes.push(format!("config.{beside} is at {}:{line}", system.source.file));
+    }
+    if !known.iter().any(|setting| setting.is_of(key)) {
+        let plain: Vec<&str> = key.split('.').filter(|part| part.parse::<u32>().is_err()).collect();
+        let plain = plain.join(".");
+        // those that are as deep
+        let depth = |key: &str| key.matches('.').count();
+        let known = known.iter().map(|setting| setting.key);
+        diagnostic.help = suggestion(&plain, known.filter(|known| depth(known) == depth(&plain)));
+    }
+    diagnostic
 }
 
 /// Boxes that have not the memory that their components begin with, or could not work with what is left.
@@ -110,7 +109,7 @@ pub fn too_small(system: &System, components: &BTreeMap<String, Component>) -> V
 
 /// Why a system box cannot work with so many bytes beside those that it begins with.
 fn too_little(spec: &BoxSpec, left: u64) -> Option<String> {
-    if spec.component != ["http"] {
+    if !spec.component.iter().any(|component| component == "http") {
         return None;
     }
     let pairs = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -132,13 +131,6 @@ fn initial_memory(binary: &[u8]) -> u64 {
     bytes.fold(0, u64::saturating_add)
 }
 
-/// The key that an error is about.
-fn key_of(error: &str) -> &str {
-    let rest = error.strip_prefix("config").unwrap_or_default();
-    let rest = rest.strip_prefix('.').or(rest.strip_prefix(" `")).unwrap_or_default();
-    rest.split(['`', ' ', ':']).next().unwrap_or_default()
-}
-
 /// Where a setting is: that of the key, or the first below it; or else the box.
 fn place(spec: &BoxSpec, key: &str) -> Place {
     let is_it = |(name, _): &(String, String)| {
@@ -150,17 +142,9 @@ fn place(spec: &BoxSpec, key: &str) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::web;
 
-    const SYSTEM: &str = r#"[system]
-name = "test"
-[box.net]
-component = "net"
-arrows."pearwood:hardware/nic" = { device = "nic0" }
-[box.http]
-component = "http"
-arrows."pearwood:net/tcp" = { box = "net", listen = [80, "8000-8001"] }
-arrows."pearwood:http/handler" = { box = "site" }
-[box.site]
+    const BOXES: &str = r#"[box.site]
 component = "site"
 [box.control]
 component = "control"
@@ -170,7 +154,8 @@ arrows."pearwood:control/node" = { node = true }
 
     /// With lines of `config` in a box of the system.
     fn system(name: &str, lines: &str) -> System {
-        let text = SYSTEM.replace(&format!("component = \"{name}\"\n"), &format!("component = \"{name}\"\n{lines}\n"));
+        let text = web("test", "{ box = \"site\" }", BOXES).replace("[80]", "[80, \"8000-8001\"]");
+        let text = text.replace(&format!("component = \"{name}\"\n"), &format!("component = \"{name}\"\n{lines}\n"));
         System::parse("system.toml", &text).unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)))
     }
 
@@ -182,13 +167,15 @@ arrows."pearwood:control/node" = { node = true }
             ("net", "config.adress = \"10.0.0.2/24\"", "no such setting", "did you mean `address`?"),
             ("net", "config.address = \"10.0.0.2\"", "like 192.168.1.5/24", ""),
             ("net", "config.dns = [\"1.1.1.1\", \"one\"]", "expected an IP address", ""),
+            ("http", "config.request-timeout = \"1 ms\"", "100 ms at least are meant", ""),
+            ("site", "config.types.gmi = \"text\"", "a media type is meant, such as text/gemini", ""),
             ("http", "config.header-timout = 5", "there is no such setting", "did you mean `header-timeout`?"),
             ("http", "config.backlog = 0", "a number from 1 to 65535", ""),
             ("site", "config.cache.fil = \"1 KiB\"", "there is no such setting", "did you mean `cache.file`?"),
             ("site", "config.nonsense = 1", "there is no such setting", "there are `index`"),
             ("site", "config.rules = [{ path = \"/\", listng = true }]", "a rule has", "did you mean `rules.listing`?"),
-            ("control", "config.prot = 7327", "is no setting of the control box", "did you mean `port`?"),
-            ("control", "config.keys = [{ key = \"12\", role = \"view\" }]", "is no key", ""),
+            ("control", "config.prot = 7327", "the control box has no such setting", "did you mean `port`?"),
+            ("control", "config.keys = [{ key = \"12\", role = \"view\" }]", "this is no key", ""),
             // ports that no arrow grants
             ("http", "config.ports = [80, 8080]", "listen at port 8080, which none of its arrows grants", "add 8080"),
             (
@@ -219,14 +206,22 @@ arrows."pearwood:control/node" = { node = true }
         let text = "[system]\nname = \"s\"\n[box.w]\ncomponent = \"http\"\n[box.w.config]\nrules = [\n    { path = \"/a\", \
             redirect = \"/b\" },\n    { path = \"/c\", redirect = \"/d/*\" },\n    { path = \"/e\" },\n]\n[box.s]\ncomponent = \
             \"site\"\n[box.s.config]\nindex = \"index.html\"\nclean-urls = \"yes\"\n[box.o]\ncomponent = \
-            \"./other\"\nconfig.index = \"a/b\"\n";
+            \"./other\"\nconfig.index = \"a/b\"\n[box.v]\ncomponent = [\"http\", \"./x\"]\n[box.v.config]\nrules = [\n    \
+            { path = \"/a/*\", rate = \"1/s\" },\n    { path = \"/a/b\", rate = \"2/s\" },\n]\n[box.u]\ncomponent = \
+            \"http\"\nconfig.rules = [{ path = \"/a\", users.\"a:b\" = \"x\" }]\n";
         let system = System::parse("system.toml", text).unwrap();
         let told = crate::system::Report(&faults(&system)).to_string();
         for part in [
             "box `w`: config.rules.1.redirect: it has a *, and the path has none\n --> system.toml:8:",
             "box `w`: config.rules.2: the rule says nothing\n --> system.toml:9:",
             "box `s`: config.clean-urls = \"yes\": true or false is meant\n  --> system.toml:15:",
-            "3 errors",
+            // of components that are joined, each reads them
+            "box `v`: config.rules.1.rate: this is never used: rules.0 before it",
+            " --> system.toml:24:",
+            "config.rules.0 is at system.toml:23",
+            "box `u`: config.rules.0.users.a:b = \"x\": users are names",
+            " --> system.toml:28:",
+            "5 errors",
         ] {
             assert!(told.contains(part), "{part} in {told}");
         }

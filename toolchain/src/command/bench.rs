@@ -132,9 +132,8 @@ impl Bench {
         let name = &launch.system.name;
         row(&format!("{name}: instructions to the first answer"), boot.instructions as f64, None);
         for &connections in &self.connections {
-            let (requests, path) = (self.requests.max(connections), self.path.clone().leak());
-            let case = Case { name: "", path, connections, requests };
-            let measured = node.measure(case)?;
+            let (requests, path) = (self.requests.max(connections), self.path.as_str());
+            let measured = node.measure(Case { name: "", path, connections, requests })?;
             let what = format!("{name}{path}: instructions per request, c{connections}");
             row(&what, measured.instructions as f64, None);
             if self.detail {

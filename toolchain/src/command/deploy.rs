@@ -104,6 +104,10 @@ pub fn deploy(remote: &mut Remote, brought: &Brought<'_>, settings: Settings) ->
     })?;
     let (Sent { blobs, bytes: count }, length) = last;
     eprintln!("sent {blobs} blobs, {} of the image's {}", bytes(count), bytes(length));
+    let Some(number) = number else {
+        println!("nothing changed: the node runs this system already");
+        return Ok(ExitCode::SUCCESS);
+    };
     attend(remote, number, confirm)
 }
 

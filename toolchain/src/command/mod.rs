@@ -7,6 +7,7 @@ mod console;
 mod deploy;
 mod doctor;
 mod graph;
+mod hash_password;
 mod help;
 mod key;
 mod lint;
@@ -63,6 +64,8 @@ enum Command {
     Console(console::Console),
     /// Make and show the keys by which nodes know you
     Key(key::Key),
+    /// Hash a password for a rule of the box `http`: it is asked for, or the line on standard input
+    HashPassword(hash_password::HashPassword),
     /// Measure a node: instructions per request, time to the first answer, memory, sizes
     Bench(bench::Bench),
     /// Show what this machine has of what Pearwood needs, and put it right
@@ -100,6 +103,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Swap(swap) => swap.run(),
         Command::Console(console) => console.run(),
         Command::Key(key) => key.run(),
+        Command::HashPassword(hash) => hash.run(),
         Command::Bench(bench) => bench.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Help(help) => help.run(),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use pearwood::linux::{FileDisk, block_on};
 use pearwood::node::{Accelerator, DiskFile, End, Forward, Machine, Node, Protocol, Qemu};
-use pearwood::system::System;
+use pearwood::system::{System, SystemDisk};
 use pearwood::workspace::Workspace;
 use pearwood::{Launch, build, launch, linux};
 use std::fs::File;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
-use wasm_host::slots::{Store, size};
+use wasm_host::slots::{MIN_RESERVE, Store, size};
 
 /// How long a node may take to turn itself off.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -181,13 +181,23 @@ impl Up {
     fn tell_what_starts(&self, system: &System) -> Result<()> {
         let Some(declared) = &system.disk else { return Ok(()) };
         let number = declared.device.strip_prefix("disk").and_then(|number| number.parse::<usize>().ok());
-        let Some(file) = number.and_then(|number| self.disks.get(number)).filter(|file| file.path.is_file()) else {
-            return Ok(());
-        };
+        let Some(file) = number.and_then(|number| self.disks.get(number)) else { return Ok(()) };
         let shown = file.path.display();
+        if !file.path.exists() {
+            return has_room(declared, file, file.size_when_made(), system);
+        }
+        if !file.path.is_file() {
+            return Ok(());
+        }
         let disk = FileDisk::open(&file.path, || ()).with_context(|| format!("disk {shown}"))?;
-        // the node itself says what is wrong with them
-        let Ok(Some(store)) = block_on(Store::open(Arc::new(disk))) else { return Ok(()) };
+        let length = file.path.metadata().map_or(0, |metadata| metadata.len());
+        let store = match block_on(Store::open(Arc::new(disk))) {
+            Ok(Some(store)) => store,
+            // it is made larger, if that was asked for, and laid out when the node starts
+            Ok(None) => return has_room(declared, file, file.size.unwrap_or(length).max(length), system),
+            // the node itself says what is wrong with them
+            Err(_) => return Ok(()),
+        };
         if store.reserve().abs_diff(declared.reserve) > ROUNDED {
             let (has, wants) = (size(store.reserve().next_multiple_of(1 << 20)), size(declared.reserve));
             eprintln!(
@@ -248,6 +258,23 @@ impl Up {
         let qemu = self.disks.iter().cloned().fold(qemu, Qemu::disk);
         qemu.arguments(self.qemu.iter().cloned())
     }
+}
+
+/// Whether a disk without slots is as large as what is to be reserved of it.
+fn has_room(declared: &SystemDisk, file: &DiskFile, bytes: u64, system: &System) -> Result<()> {
+    if bytes >= declared.reserve {
+        return Ok(());
+    }
+    let (shown, device, wants) = (file.path.display(), &declared.device, size(declared.reserve));
+    bail!(
+        "{}:{}: the system keeps itself in the first {wants} of {device}, and {shown} has {}: `--disk {shown},{}M` makes it large \
+         enough, and `disk = {{ device = \"{device}\", reserve = \"{}\" }}` in [system] needs least",
+        system.source.file,
+        declared.at.line,
+        size(bytes),
+        declared.reserve.div_ceil(1 << 20),
+        size(MIN_RESERVE)
+    )
 }
 
 /// Tells where the node can be reached, and when it can: `listens` waits until a box does at a port, given as that of this
@@ -318,5 +345,40 @@ impl Operator {
             sender
         });
         let _ = reader.send(Arc::downgrade(node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that is too small for the system says how large it has to be, and how it gets so.
+    #[test]
+    fn a_disk_without_room_for_the_system_is_refused() {
+        let text = "[system]\nname = \"s\"\ndisk = { device = \"disk0\", reserve = \"32 MiB\" }\n[box.a]\ncomponent = \"./a\"\n";
+        let system = System::parse("system.toml", text).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let check = |name: &str, size: &str| {
+            let disk = format!("{}{size}", path(name).display());
+            Up::parse_from(["up", "--disk", &disk]).check(&system).map_err(|error| format!("{error:#}"))
+        };
+        let told = |name: &str, size: &str, has: &str| {
+            let (why, file) = (check(name, size).unwrap_err(), path(name));
+            let file = file.display();
+            assert!(
+                why.starts_with(&format!(
+                    "system.toml:3: the system keeps itself in the first 32 MiB of disk0, and {file} has {has}"
+                )),
+                "{why}"
+            );
+            assert!(why.contains(&format!("`--disk {file},32M`")) && why.contains("reserve = \"4 MiB\""), "{why}");
+        };
+        told("none", ",8M", "8 MiB");
+        assert_eq!((check("none", ""), check("none", ",32M")), (Ok(()), Ok(())));
+        // each is opened once: it takes a moment until one is let go of
+        ["one", "other"].map(|name| DiskFile::new(path(name), 16 << 20).prepare().unwrap());
+        told("one", "", "16 MiB");
+        assert_eq!(check("other", ",64M"), Ok(()));
     }
 }

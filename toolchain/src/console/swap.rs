@@ -40,6 +40,7 @@ impl Source {
         let system = build::components_with(&self.system, Some((name, &file)))?;
         progress("compiling and signing")?;
         let brought = Brought { system: &system, sign: &self.sign, version: None };
-        bring(remote, &brought, Settings { only: Some(name.into()), ..Settings::default() }, |_, _| {})
+        let number = bring(remote, &brought, Settings { only: Some(name.into()), ..Settings::default() }, |_, _| {})?;
+        number.with_context(|| format!("nothing changed: box `{name}` has this component already"))
     }
 }

@@ -2,9 +2,7 @@
 
 use crate::setup::Lock;
 use crate::workspace;
-use anyhow::{Context, Result};
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use anyhow::Result;
 use std::path::Path;
 use wasm_host::image::SecretKey;
 
@@ -19,12 +17,6 @@ fn at(directory: &Path) -> Result<SecretKey> {
     if path.is_file() {
         return super::load(&path);
     }
-    let mut builder = fs::DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
     let key = SecretKey::generate()?;
     key.save(&path)?;
     eprintln!("made a development key, {}", path.display());
@@ -34,6 +26,7 @@ fn at(directory: &Path) -> Result<SecretKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::setup::Lock;
+use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::ErrorKind;
@@ -20,7 +21,7 @@ pub enum Known {
 
 impl KnownNodes {
     pub fn of_user() -> Result<Self> {
-        Ok(KnownNodes(super::folder()?.join("known-nodes")))
+        Ok(KnownNodes(workspace::config_directory()?.join("known-nodes")))
     }
 
     #[cfg(test)]

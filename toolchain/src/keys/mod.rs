@@ -9,8 +9,7 @@ pub use known::{Known, KnownNodes};
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use wasm_host::image::SecretKey;
 
@@ -45,7 +44,7 @@ pub fn load(path: &Path) -> Result<SecretKey> {
 
 /// Makes a key of that name.
 pub fn make(name: &str) -> Result<SecretKey> {
-    make_at(&folder()?, name)
+    make_at(&workspace::config_directory()?, name)
 }
 
 fn make_at(folder: &Path, name: &str) -> Result<SecretKey> {
@@ -60,7 +59,7 @@ fn make_at(folder: &Path, name: &str) -> Result<SecretKey> {
 
 /// The names of the keys that there are.
 pub fn names() -> Result<Vec<String>> {
-    let entries = folder()?.read_dir()?.flatten();
+    let entries = workspace::config_directory()?.read_dir()?.flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == EXTENSION));
     let mut names: Vec<String> = paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_string())).collect();
     names.sort();
@@ -69,7 +68,7 @@ pub fn names() -> Result<Vec<String>> {
 
 /// Where the key of that name is, or would be.
 pub fn path(name: &str) -> Result<PathBuf> {
-    file(&folder()?, name)
+    file(&workspace::config_directory()?, name)
 }
 
 fn file(folder: &Path, name: &str) -> Result<PathBuf> {
@@ -80,21 +79,10 @@ fn file(folder: &Path, name: &str) -> Result<PathBuf> {
     Ok(folder.join(format!("{name}.{EXTENSION}")))
 }
 
-/// The folder of the keys, which only its owner can look into.
-fn folder() -> Result<PathBuf> {
-    let folder = workspace::config_directory()?;
-    let mut builder = fs::DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// D10: a key that others can read is no secret.
     #[test]

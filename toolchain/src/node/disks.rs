@@ -21,6 +21,11 @@ impl DiskFile {
         DiskFile { path: path.into(), size: Some(size) }
     }
 
+    /// How large it is made if it is not there.
+    pub fn size_when_made(&self) -> u64 {
+        self.size.unwrap_or(DEFAULT_SIZE)
+    }
+
     /// Makes the file if it is not there: of the size asked for, and sparse. A smaller one grows; none shrinks.
     pub fn prepare(&self) -> Result<()> {
         let describe = || format!("disk {}", self.path.display());

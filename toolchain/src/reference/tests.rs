@@ -55,13 +55,13 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
     }
     let pairs = || system.boxes[0].config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let config = match name {
-        "net" => net::Settings::read(pairs()).map(|read| format!("{read:?}")).map_err(|fault| fault.to_string()),
-        "http" => http::Config::read(pairs()).map(|read| format!("{read:?}")).map_err(|faults| format!("{faults:?}")),
-        "site" => site::Settings::read(pairs()).map(|read| format!("{read:?}")).map_err(|faults| format!("{faults:?}")),
+        "net" => net::Settings::read(pairs()).map(|read| format!("{read:?}")),
+        "http" => http::Config::read(pairs()).map(|read| format!("{read:?}")),
+        "site" => site::Settings::read(pairs()).map(|read| format!("{read:?}")),
         "control" => control::Config::read(pairs()).map(|read| format!("{read:?}")),
-        _ => Err(format!("the test does not know how `{name}` reads its settings")),
+        _ => return Err(format!("the test does not know how `{name}` reads its settings")),
     };
-    config.map(Read::Config)
+    config.map(Read::Config).map_err(|faults| wit::setting::in_words(&faults))
 }
 
 /// The setting that one is below, if that has a value of its own.

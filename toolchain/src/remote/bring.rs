@@ -3,8 +3,8 @@
 use super::{Remote, Sent, send_image};
 use crate::build::{self, Components, Target};
 use crate::keys;
-use anyhow::{Context, Result};
-use manage::{Request, Settings};
+use anyhow::{Context, Result, bail};
+use manage::{Request, Response, Settings};
 use wasm_host::{engine::KERNEL_TRIPLE, image::Image};
 
 /// What is brought.
@@ -16,13 +16,14 @@ pub struct Brought<'a> {
     pub version: Option<u64>,
 }
 
-/// Begins a deployment, and yields its number. `progress` is told what was sent so far, and how much the image has.
+/// Begins a deployment, and yields its number; none if the node runs this system already. `progress` is told what was sent
+/// so far, and how much the image has.
 pub fn bring(
     remote: &mut Remote,
     brought: &Brought<'_>,
     settings: Settings,
     mut progress: impl FnMut(Sent, u64),
-) -> Result<u64> {
+) -> Result<Option<u64>> {
     remote.expect(&brought.system.system);
     let target = match remote.describe()?.target.as_str() {
         KERNEL_TRIPLE => Target::Kernel,
@@ -37,5 +38,9 @@ pub fn bring(
     *remote = remote.again()?;
     let sent = send_image(remote, &image, |sent| progress(sent, length))?;
     progress(sent, length);
-    remote.number(&Request::Deploy(settings))
+    match remote.ask(&Request::Deploy(settings))? {
+        Response::Number(number) => Ok(Some(number)),
+        Response::Done => Ok(None),
+        _ => bail!("node {}: the answer is of another kind", remote.node),
+    }
 }

@@ -14,6 +14,7 @@ impl Lock {
     /// Waits for the lock of that name, one per user.
     pub fn hold(name: &str) -> Result<Self> {
         Self::hold_in(&workspace::cache_directory()?, name)
+            .context("XDG_CACHE_HOME may name a folder in which this user may write, in the place of ~/.cache")
     }
 
     /// Waits for the lock of that name, one per folder.

@@ -19,6 +19,7 @@ mod parse;
 mod plan;
 pub mod routes;
 mod suggest;
+mod web;
 
 pub(crate) use check::misfits;
 pub use check::{check, fits};
@@ -31,3 +32,4 @@ pub use plan::{engine_of, plan};
 pub use routes::Routes;
 pub(crate) use suggest::help as suggestion;
 pub use wasm_host::interface::InterfaceName;
+pub use web::web;

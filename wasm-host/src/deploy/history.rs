@@ -110,10 +110,13 @@ pub enum Outcome {
     Stuck { why: String, back: String },
 }
 
-/// Another deployment is under way.
+/// Why no deployment has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Busy {
-    pub number: u64,
+pub enum NotBegun {
+    /// The deployment of that number is under way.
+    Busy { number: u64 },
+    /// The node runs this system already, and starts it.
+    Unchanged,
 }
 
 impl Deployments {
@@ -142,10 +145,10 @@ impl Deployments {
         self.0.lock().past.iter().map(|deployment| deployment.record()).collect()
     }
 
-    pub(super) fn begin(&self, by: &str, now: Nanos, wall_clock: Option<u64>) -> Result<Arc<Deployment>, Busy> {
+    pub(super) fn begin(&self, by: &str, now: Nanos, wall_clock: Option<u64>) -> Result<Arc<Deployment>, NotBegun> {
         let mut inner = self.0.lock();
         if let Some(last) = inner.past.back().filter(|last| last.outcome().is_none()) {
-            return Err(Busy { number: last.record().number });
+            return Err(NotBegun::Busy { number: last.record().number });
         }
         inner.last += 1;
         let record = Record {
@@ -330,10 +333,13 @@ impl fmt::Display for Lasts {
     }
 }
 
-impl fmt::Display for Busy {
+impl fmt::Display for NotBegun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "deployment {} is under way", self.number)
+        match self {
+            NotBegun::Busy { number } => write!(f, "deployment {number} is under way"),
+            NotBegun::Unchanged => f.write_str("nothing changed: the node runs this system already"),
+        }
     }
 }
 
-impl core::error::Error for Busy {}
+impl core::error::Error for NotBegun {}

@@ -27,7 +27,7 @@ mod trial;
 
 pub use difference::{Content, Difference, Fate, Side, Why, difference};
 pub(crate) use history::Comes;
-pub use history::{Awaits, Busy, Deployment, Deployments, Lasts, Outcome, Record, Step};
+pub use history::{Awaits, Deployment, Deployments, Lasts, NotBegun, Outcome, Record, Step};
 pub(crate) use keep::Source;
 
 use crate::{executor::NORMAL_WEIGHT, image::Image, node::Node, platform::Nanos};
@@ -81,11 +81,20 @@ impl Default for Options {
 
 impl Node {
     /// Begins to put the system of `image` in the place of the one that runs. One at a time.
-    pub fn deploy(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<Arc<Deployment>, Busy> {
+    ///
+    /// # Errors
+    /// [`NotBegun::Unchanged`] if that would change nothing, neither now nor when the node is started again: there is no
+    /// record of it then, and the system to go back to is what it was.
+    pub fn deploy(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<Arc<Deployment>, NotBegun> {
+        let is_running = || image.is_same(&self.running().image);
+        let is_idle = self.deployments.under_way().is_none();
+        if is_idle && self.slots().is_none_or(|store| store.starts_what_runs()) && is_running() {
+            return Err(NotBegun::Unchanged);
+        }
         self.deploy_from(Source { image: Some(image), slot: None, is_back: false }, options)
     }
 
-    pub(crate) fn deploy_from(self: &Arc<Self>, source: Source, options: Options) -> Result<Arc<Deployment>, Busy> {
+    pub(crate) fn deploy_from(self: &Arc<Self>, source: Source, options: Options) -> Result<Arc<Deployment>, NotBegun> {
         let (now, wall_clock) = (self.platform.now(), self.platform.wall_clock());
         let deployment = self.deployments.begin(&options.by, now, wall_clock)?;
         let run = run::run(self.clone(), source, options, deployment.clone());

@@ -87,6 +87,10 @@ impl Store {
                 tell(format!("{name}: it has failed before"));
                 return Verdict::No;
             }
+            State::Trial if !self.inner().table.may_start(slot) => {
+                tell(format!("{name}: the node ended before it had stood its trial"));
+                return Verdict::No;
+            }
             State::Trial | State::Unbooted if held.attempts >= MAX_ATTEMPTS => {
                 let why = format!("was started {} times and not reported good", held.attempts);
                 tell(format!("{name}: {why}"));

@@ -168,6 +168,14 @@ impl Store {
         self.inner.lock().table.current
     }
 
+    /// Whether the system that runs is what is started at the next boot too: it is good, and current, or came from elsewhere
+    /// and no slot takes its place.
+    pub fn starts_what_runs(&self) -> bool {
+        let inner = self.inner.lock();
+        let Inner { table, running, .. } = &*inner;
+        *running == table.current && running.is_none_or(|slot| table.is_good(slot))
+    }
+
     /// The slot whose system is gone back to from the one that runs.
     pub fn previous(&self) -> Option<SlotName> {
         let inner = self.inner.lock();

@@ -178,11 +178,21 @@ impl Table {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
-    /// The slots that hold what has not failed, the best first: the current one, the one before, what has
+    /// Whether a slot holds what may be started: it is good, or to prove that. What was written beside the current one is on
+    /// trial while the node runs; if that ends before the trial does, the trial is lost.
+    pub fn may_start(&self, slot: SlotName) -> bool {
+        self.held(slot).is_some_and(|held| match held.state {
+            State::Good | State::Unbooted => true,
+            State::Trial => self.current == Some(slot),
+            State::Failed => false,
+        })
+    }
+
+    /// The slots that hold what may be started, the best first: the current one, the one before, what has
     /// been started from the disk, what is good, the newest.
     pub fn candidates(&self) -> impl Iterator<Item = SlotName> + use<> {
         let rank = |slot: SlotName| {
-            let held = self.held(slot).filter(|held| held.state != State::Failed)?;
+            let held = self.held(slot).filter(|_| self.may_start(slot))?;
             let (current, previous) = (self.current == Some(slot), self.previous == Some(slot));
             let place = (current, previous, held.state == State::Good, held.state.is_good(), held.deploy);
             Some((Reverse(place), slot))
@@ -199,11 +209,7 @@ impl Table {
         self.settle_places();
     }
 
-    fn has_failed(&self, slot: SlotName) -> bool {
-        self.held(slot).is_none_or(|held| held.state == State::Failed)
-    }
-
-    fn is_good(&self, slot: SlotName) -> bool {
+    pub fn is_good(&self, slot: SlotName) -> bool {
         self.held(slot).is_some_and(|held| held.state.is_good())
     }
 
@@ -217,12 +223,12 @@ impl Table {
 
     /// Another takes the place of the current system, or of the one before, where that cannot be started.
     fn settle_places(&mut self) {
-        if self.current.is_some_and(|slot| self.has_failed(slot)) {
+        if self.current.is_some_and(|slot| !self.may_start(slot)) {
             // what has failed stays current while there is nothing else
             let kept = self.current.filter(|slot| self.held(*slot).is_some());
             self.current = self.candidates().next().or(kept);
         }
-        if self.previous.is_none_or(|slot| self.has_failed(slot) || self.current == Some(slot)) {
+        if self.previous.is_none_or(|slot| !self.is_good(slot) || self.current == Some(slot)) {
             self.previous = self.candidates().find(|slot| Some(*slot) != self.current && self.is_good(*slot));
         }
     }

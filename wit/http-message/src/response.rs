@@ -13,6 +13,9 @@ use httparse::{ParserConfig, Status};
 pub const MOST_FIELDS: usize = 128;
 pub const MOST_BYTES: usize = 64 << 10;
 
+/// No content goes with it (RFC 9110, section 15.3.6), and yet clients look for the end of some (RFC 9112, section 6.3).
+const RESET_CONTENT: u16 = 205;
+
 /// Why a service's response cannot be sent.
 pub type Invalid = &'static str;
 
@@ -73,7 +76,7 @@ pub fn write(given: Given, fields: &[u8]) -> Result<Head, Invalid> {
     bytes.truncate(bytes.len() - 2);
     let body = if changes {
         Body::UntilClose
-    } else if !has_body(status, given.to_head) {
+    } else if !has_body(status, given.to_head) || status == RESET_CONTENT {
         Body::None
     } else if let Some(length) = found.length {
         Body::Length(length)
@@ -85,7 +88,7 @@ pub fn write(given: Given, fields: &[u8]) -> Result<Head, Invalid> {
     let is_for_client = |name| match name {
         Name::Upgrade => changes,
         Name::Trailer => given.trailers && body == Body::Chunked,
-        Name::ContentLength => status >= 200 && status != 204,
+        Name::ContentLength => status >= 200 && status != 204 && status != RESET_CONTENT,
         name => !name.is_of_connection(),
     };
     if changes && !found.special.iter().any(|(name, _)| *name == Name::Upgrade) {
@@ -96,6 +99,9 @@ pub fn write(given: Given, fields: &[u8]) -> Result<Head, Invalid> {
     }
     if body == Body::Chunked {
         bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if status == RESET_CONTENT {
+        bytes.extend_from_slice(b"Content-Length: 0\r\n");
     }
     let closes = given.close || body == Body::UntilClose;
     match status {

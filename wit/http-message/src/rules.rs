@@ -17,8 +17,10 @@ use alloc::{
     vec::Vec,
 };
 use core::ops::Range;
+use wit::setting::Fault;
 
-/// Text with at most one `*`, which stands for any number of characters.
+/// Text with at most one `*`, which stands for any number of characters. A path without it is that path alone: `/a` is not
+/// `/a/`, which services may lead to it, or from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     start: String,
@@ -47,6 +49,15 @@ impl Pattern {
         match text.strip_prefix(self.start.as_str()) {
             Some(rest) => rest.ends_with(end.as_str()).then(|| self.start.len()..text.len() - end.len()),
             None => (end.is_empty() && self.start.strip_suffix('/') == Some(text)).then_some(0..0),
+        }
+    }
+
+    /// Whether it fits all that the other fits.
+    fn covers(&self, other: &Pattern) -> bool {
+        match (&self.end, &other.end) {
+            (_, None) => self.fits(&other.start).is_some(),
+            (None, Some(_)) => false,
+            (Some(end), Some(of_other)) => other.start.starts_with(&self.start) && of_other.ends_with(end.as_str()),
         }
     }
 
@@ -116,6 +127,33 @@ impl<P> Rules<P> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Faults of rules of which a property never counts, since a rule before them fits all that they fit, and has it too.
+    /// `shared` yields what both have, the earlier one first.
+    pub fn hidden(&self, shared: impl Fn(&P, &P) -> Option<String>) -> Vec<Fault> {
+        let covers = |one: &Option<Pattern>, other: &Option<Pattern>| match (one, other) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(one), Some(other)) => one.covers(other),
+        };
+        let mut hidden = Vec::new();
+        for (at, rule) in &self.0 {
+            let covering = |other: &Rule<P>| covers(&other.host, &rule.host) && covers(&other.path, &rule.path);
+            let mut before = self.0.range(..*at).filter(|(_, other)| covering(other));
+            let found = before.find_map(|(first, other)| Some((*first, shared(&other.says, &rule.says)?)));
+            hidden.extend(found.map(|(first, name)| Fault {
+                beside: Some(format!("rules.{first}")),
+                ..Fault::at(
+                    &format!("rules.{at}.{name}"),
+                    format!(
+                        "this is never used: rules.{first} before it fits all that this rule fits, and has `{name}` too. Put the \
+                         rule that fits less first, or leave one out"
+                    ),
+                )
+            }));
+        }
+        hidden
     }
 
     /// All of them, by number.
@@ -338,6 +376,44 @@ mod tests {
         {
             assert!(rules.clone().set(key, value, property).is_err(), "{key}");
         }
+    }
+
+    /// Of two rules for the same, the second says nothing.
+    #[test]
+    fn rules_behind_others_are_found() {
+        let hidden = |rules: &[(&str, &str)]| {
+            let mut read: Rules<bool> = Rules::default();
+            for (at, (host, path)) in rules.iter().enumerate() {
+                for (name, value) in
+                    [("host", host), ("path", path), ("x", &"")].iter().filter(|(n, v)| *n == "x" || !v.is_empty())
+                {
+                    let set = |says: &mut bool, _: &str, _: &str| {
+                        *says = true;
+                        Ok(())
+                    };
+                    read.set(&format!("{at}.{name}"), value, set).unwrap();
+                }
+            }
+            let found = read.hidden(|one, other| (*one && *other).then(|| "x".into()));
+            found.into_iter().map(|fault| (fault.beside.unwrap(), fault.key)).collect::<Vec<_>>()
+        };
+        for (rules, expected) in [
+            (&[("", "/a/*"), ("", "/a/*")][..], &[("rules.0", "rules.1.x")][..]),
+            (&[("", "/a/*"), ("", "/b/*"), ("", "/a/b.html")], &[("rules.0", "rules.2.x")]),
+            (&[("", "/a/*"), ("", "/a")], &[("rules.0", "rules.1.x")]),
+            (&[("", "*.html"), ("", "/a/*.html")], &[("rules.0", "rules.1.x")]),
+            (&[("", ""), ("h", "/a")], &[("rules.0", "rules.1.x")]),
+            (&[("*.h", ""), ("a.h", "/a")], &[("rules.0", "rules.1.x")]),
+            (&[("h", "/a/*"), ("g", "/a/*"), ("", "/a/*")], &[]),
+            (&[("", "/a/b/*"), ("", "/a/*")], &[]),
+            (&[("", "/a"), ("", "/a/"), ("", "/a/*"), ("", "/a*")], &[]),
+            (&[("", "/a/*.html"), ("", "/a/*")], &[]),
+        ] {
+            let expected: Vec<_> =
+                expected.iter().map(|(one, other)| (String::from(*one), String::from(*other))).collect();
+            assert_eq!(hidden(rules), expected, "{rules:?}");
+        }
+        assert_eq!(Rules::<bool>::default().hidden(|_, _| Some("x".into())), []);
     }
 
     /// A rule that is written otherwise than requests are compared would fit none: what it is to guard would be open.

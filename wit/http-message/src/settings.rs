@@ -1,30 +1,7 @@
 //! Settings of the boxes that serve HTTP: keys and values, as `pearwood:box/config` gives them.
 
 use alloc::{borrow::ToOwned, format, string::String};
-use core::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-};
-
-/// A setting that is wrong, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// as it is in the flattened table: `rules.0.path`
-    pub key: String,
-    /// none: it is a table
-    pub value: Option<String>,
-    pub why: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "config.{}", self.key)?;
-        if let Some(value) = &self.value {
-            write!(f, " = {value:?}")?;
-        }
-        write!(f, ": {}", self.why)
-    }
-}
+use core::net::{IpAddr, Ipv6Addr};
 
 /// `1024`, `64 KiB`, `4 MiB`, `1 GiB`: bytes, within bounds.
 pub fn size(value: &str, least: u64, most: u64) -> Result<u64, String> {

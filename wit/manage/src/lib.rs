@@ -105,7 +105,7 @@ pub enum Request<'a> {
     },
     /// The image that was begun takes the place of the running one; it has to be [confirmed](Request::Confirm). If the node keeps systems on a disk, it is written there
     /// first, and refused if it cannot be; it is what the node starts once its trial is over well, and not before. Yields the
-    /// number of the deployment.
+    /// number of the deployment; done at once, without one, if the node runs this system already, and starts it.
     Deploy(Settings),
     /// Drops the image that was begun, and gives its memory back.
     Forget,

@@ -5,6 +5,7 @@ use crate::{
     message::Role,
 };
 use manage::Authority;
+use wit::setting::in_words;
 
 /// Why the owner of a key should think twice before a system takes the place of this one: what could not be done any
 /// more then. `settings`: of its control box, if it has one.
@@ -18,7 +19,10 @@ pub fn lockout<'a>(
     };
     let config = match Config::read(settings) {
         Ok(config) => config,
-        Err(why) => return Some(format!("who could manage the new system is not known: its control box: {why}")),
+        Err(faults) => {
+            let why = in_words(&faults);
+            return Some(format!("who could manage the new system is not known: its control box: {why}"));
+        }
     };
     if !config.keys.iter().any(|grantee| grantee.role == Role::Deploy) {
         return Some("no key of the new system has the role `deploy`: nobody could change it any more".into());

@@ -3,8 +3,9 @@
 
 use super::Http;
 use super::request::Choice;
-use crate::config::{Rate, Says, same_secret};
 use crate::connection::client_of;
+use crate::password::same_secret;
+use crate::rules::{Rate, Says};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use core::hash::BuildHasher;
 use core::net::Ipv6Addr;
@@ -80,7 +81,7 @@ impl Gate {
             let (Some(hash), Some(highest)) = (found.or(highest), highest) else { return Err(None) };
             let interval = GUESS_TIME << highest.cost;
             // The client is charged only once there is room for all, and for a wrong password.
-            let mut own = self.buckets.bucket(client, GUESS).copied().unwrap_or_default();
+            let mut own = *self.buckets.bucket(client, GUESS, now);
             own.take(GUESSES.interval, GUESSES.at_once(), now).map_err(Some)?;
             self.guesses.take(interval, ALL_GUESSES, now).map_err(Some)?;
             let is_right = hash.is_of(password.as_bytes());
@@ -180,14 +181,26 @@ fn too_many(wait: u64) -> Choice {
     Choice::answer(429, format!("Retry-After: {}\r\n", wait.div_ceil(1_000_000_000).max(1)), "too many requests")
 }
 
-/// How often clients have asked: a table of fixed size. Where it is full, the client goes that has the least to wait for.
+/// How often clients have asked, in tables of fixed size: of clients, and of the networks that they are in.
+///
+/// A bucket makes room for another when it is full again, so that to forget it changes nothing: nobody who is limited gets a
+/// fresh one because thousands of addresses come. A client for which no room is to be made shares a bucket with the others
+/// of its network that are not known either: its /24, or /48 of IPv6, and where that has no room, its /16 or /32. The
+/// last of all buckets, one for each rule, is everybody's.
 #[derive(Debug)]
 struct Buckets {
-    sets: Vec<[Bucket; WAYS]>,
+    tables: [Table; NETWORKS.len()],
+    everybody: HashMap<u32, Bucket>,
     hasher: DefaultHashBuilder,
 }
 
+type Table = Vec<[Bucket; WAYS]>;
+
 const WAYS: usize = 8;
+
+/// The bits of an IPv4 address, and of one of IPv6, that are not of the network; clients first. Each table has half of the room
+/// that is left, the last one all of it.
+const NETWORKS: [(u32, u32); 3] = [(0, 64), (8, 80), (16, 96)];
 
 /// The generic cell rate algorithm: until when a client has used up what it may, if it asks at the rate.
 #[derive(Debug, Clone, Copy, Default)]
@@ -218,24 +231,32 @@ impl Bucket {
 
 impl Buckets {
     fn new(bytes: usize) -> Self {
-        let sets = vec![[Bucket::default(); WAYS]; bytes / size_of::<[Bucket; WAYS]>()];
-        Buckets { sets, hasher: DefaultHashBuilder::default() }
+        let sets = bytes / size_of::<[Bucket; WAYS]>();
+        let table = |sets| vec![[Bucket::default(); WAYS]; sets];
+        let tables = [table(sets - sets / 2), table(sets / 2 - sets / 4), table(sets / 4)];
+        Buckets { tables, everybody: HashMap::new(), hasher: DefaultHashBuilder::default() }
     }
 
     /// A request of a client. `Err`: it is one too many, and in how many nanoseconds it is not.
     fn take(&mut self, client: u128, rule: u32, rate: Rate, now: u64) -> Result<(), u64> {
-        self.bucket(client, rule).map_or(Ok(()), |bucket| bucket.take(rate.interval, rate.at_once(), now))
+        self.bucket(client, rule, now).take(rate.interval, rate.at_once(), now)
     }
 
-    fn bucket(&mut self, client: u128, rule: u32) -> Option<&mut Bucket> {
-        let place = (self.hasher.hash_one((client, rule)) % self.sets.len().max(1) as u64) as usize;
-        let set = self.sets.get_mut(place)?;
-        let is_its = |bucket: &Bucket| (bucket.client, bucket.rule) == (client, rule);
-        let way = set.iter().position(is_its).or_else(|| (0..WAYS).min_by_key(|&way| set[way].until))?;
-        if !is_its(&set[way]) {
-            set[way] = Bucket { client, rule, until: 0 };
+    fn bucket(&mut self, client: u128, rule: u32, now: u64) -> &mut Bucket {
+        let is_ipv4 = client >> 32 == 0xffff;
+        for (table, (of_ipv4, of_ipv6)) in self.tables.iter_mut().zip(NETWORKS) {
+            let network = client & u128::MAX << if is_ipv4 { of_ipv4 } else { of_ipv6 };
+            let place = self.hasher.hash_one((network, rule)) % table.len().max(1) as u64;
+            let Some(set) = table.get_mut(place as usize) else { continue };
+            let is_its = |bucket: &Bucket| (bucket.client, bucket.rule) == (network, rule);
+            let way = set.iter().position(is_its).or_else(|| set.iter().position(|bucket| bucket.until <= now));
+            let Some(bucket) = way.and_then(|way| set.get_mut(way)) else { continue };
+            if !is_its(bucket) {
+                *bucket = Bucket { client: network, rule, until: 0 };
+            }
+            return bucket;
         }
-        Some(&mut set[way])
+        self.everybody.entry(rule).or_default()
     }
 }
 
@@ -260,18 +281,41 @@ mod tests {
         assert_eq!(buckets.take(7, 2, rate, 100 * SECOND), Ok(()));
     }
 
-    /// However many clients there are, the table does not grow, and those that ask most are known longest.
+    /// However many clients there are, the tables do not grow; whoever is limited stays so, and addresses of one network do not
+    /// limit those of others.
     #[test]
-    fn the_table_is_bounded() {
+    fn many_addresses_reset_nobody_and_hold_up_their_own_network() {
         let mut buckets = Buckets::new(1 << 14);
-        let rate = Rate { interval: SECOND, burst: 1 };
-        for now in 0..50 {
-            let _ = buckets.take(7, 1, Rate { interval: SECOND, burst: 100 }, now);
+        let sizes = |buckets: &Buckets| buckets.tables.each_ref().map(Vec::len);
+        let before = sizes(&buckets);
+        let rate = Rate { interval: 60 * SECOND, burst: 2 };
+        let ipv4 = |address: u32| 0xffff << 32 | u128::from(address);
+        let ipv6 = |network: u128, client: u128| network << 96 | client << 64;
+        for client in [ipv4(0x0a00_0001), ipv6(0x2001_0db8, 7)] {
+            assert_eq!([0, 1].map(|now| buckets.take(client, 1, rate, now)), [Ok(()); 2]);
+            assert!(buckets.take(client, 1, rate, 2).is_err());
         }
-        for client in 1_000..100_000 {
-            assert_eq!(buckets.take(client, 1, rate, 100), Ok(()));
+        let mut served = 0;
+        for many in 0..50_000 {
+            served += usize::from(buckets.take(ipv6(0x2001_0bad, many), 1, rate, 3).is_ok());
+            served += usize::from(buckets.take(ipv4(0xc000_0000 + many as u32), 1, rate, 3).is_ok());
         }
-        assert!(buckets.take(7, 1, rate, 100).is_err());
-        assert_eq!(Buckets::new(0).take(7, 1, rate, 100), Ok(()));
+        let places: usize = before.iter().map(|sets| sets * WAYS).sum();
+        assert!(served <= rate.burst as usize * (places + 1), "{served} of {places} places");
+        assert_eq!((sizes(&buckets), buckets.everybody.len() <= 1), (before, true));
+        for client in [ipv4(0x0a00_0001), ipv6(0x2001_0db8, 7)] {
+            assert!(buckets.take(client, 1, rate, 4).is_err(), "it is limited as before");
+        }
+        // networks that nobody has come from
+        for client in [ipv4(0x0b00_0001), ipv6(0x2002_0db8, 1)] {
+            assert_eq!(buckets.take(client, 1, rate, 5), Ok(()));
+        }
+        // there is room again when what was taken has come back
+        let later = 1_000 * SECOND;
+        let again = (0..20).try_for_each(|many| buckets.take(ipv6(0x2001_0bad, many), 1, rate, later));
+        assert_eq!(again, Ok(()));
+        let mut none = Buckets::new(0);
+        assert_eq!([7, 8].map(|client| none.take(client, 1, rate, 1)), [Ok(()); 2]);
+        assert!(none.take(9, 1, rate, 1).is_err(), "all share what there is");
     }
 }

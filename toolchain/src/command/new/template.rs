@@ -2,25 +2,10 @@
 
 use super::{Lang, Template};
 use anyhow::{Context, Result};
+use pearwood::system::web;
 use std::path::Path;
 
-const SYSTEM: &str = r#"[system]
-name = "NAME"
-
-[box.net]
-component = "net"
-arrows."pearwood:hardware/nic" = { device = "nic0" }
-
-[box.http]
-component = "http"
-arrows."pearwood:net/tcp" = { box = "net", listen = [80] }
-arrows."pearwood:http/handler" = { box = "NAME" }
-
-[box.NAME]
-component = "./NAME"
-config.greeting = "Hello"
-"#;
-const ALONE: &str = "[system]\nname = \"NAME\"\n\n[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
+const OWN: &str = "[box.NAME]\ncomponent = \"./NAME\"\nconfig.greeting = \"Hello\"\n";
 
 /// What the box has beyond that. Of runtimes that import what asks others, whether it is used or not: nobody is asked.
 const LARGE_RUNTIME: &str = "memory = \"64 MiB\"\narrows.\"wasi:http/outgoing-handler\" = []\n";
@@ -73,8 +58,12 @@ pub fn files(template: Template, lang: Lang, name: &str, root: &Path) -> Result<
             ""
         }
     };
-    let system = if template == Template::Service { ALONE } else { SYSTEM };
-    files.push(("system.toml".into(), system.replace("NAME", name) + more));
+    let own = OWN.replace("NAME", name);
+    let system = match template {
+        Template::Service => format!("[system]\nname = \"{name}\"\n\n{own}"),
+        Template::Packed | Template::Wasi => web(name, &format!("{{ box = \"{name}\" }}"), &own),
+    };
+    files.push(("system.toml".into(), system + more));
     Ok(files)
 }
 

@@ -146,6 +146,13 @@ impl Reader {
             }
             DeValue::Array(array) => {
                 for (index, value) in array.iter().enumerate() {
+                    if matches!(value.get_ref(), DeValue::Table(table) if table.is_empty()) {
+                        // there is no key by which the box could say so
+                        self.fault(
+                            value.span(),
+                            format!("box `{name}`: config.{key}.{index} is a table that says nothing"),
+                        );
+                    }
                     self.setting(name, format!("{key}.{index}"), value, spec);
                 }
                 return;

@@ -297,3 +297,13 @@ fn no_text_makes_the_parser_panic() {
         }
     }
 }
+
+/// A table without keys would never come to the box.
+#[test]
+fn a_table_that_says_nothing_is_refused() {
+    let text =
+        "[system]\nname = \"s\"\n[box.a]\ncomponent = \"./a\"\nconfig.rules = [\n  { path = \"/\" },\n  {},\n]\n";
+    let faults = System::parse("system.toml", text).unwrap_err();
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!((fault.message.as_str(), fault.place.line), ("box `a`: config.rules.1 is a table that says nothing", 7));
+}

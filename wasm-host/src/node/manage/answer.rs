@@ -63,7 +63,11 @@ impl Node {
                 Some(upload) => upload.put(hash, *length, *offset, part).into(),
                 None => none_begun(),
             },
-            Request::Deploy(settings) => self.deploy_upload(upload, options(by, settings)).into(),
+            Request::Deploy(settings) => match self.deploy_upload(upload, options(by, settings)) {
+                Ok(None) => Response::Done,
+                Ok(Some(number)) => Response::Number(number),
+                Err(why) => Response::Refused(why),
+            },
             Request::Forget => {
                 *upload = None;
                 Response::Done

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     boxes::{BoxHandle, Phase},
-    deploy::{Comes, Options, Source},
-    image::Image,
+    deploy::{Comes, NotBegun, Options, Source},
     plan::{Service, grant::DEFAULT_UPLOAD},
     slots::SlotName,
 };
@@ -111,12 +110,20 @@ impl Node {
         Upload::begin(assembly, bound, &self.uploads)
     }
 
-    /// Deploys an image that is complete. Yields the deployment's number.
-    pub fn deploy_upload(self: &Arc<Self>, upload: &mut Option<Upload>, options: Options) -> Result<u64, String> {
+    /// Deploys an image that is complete. Yields the deployment's number; none if nothing changes by it.
+    pub fn deploy_upload(
+        self: &Arc<Self>,
+        upload: &mut Option<Upload>,
+        options: Options,
+    ) -> Result<Option<u64>, String> {
         self.not_busy()?;
         upload.as_ref().ok_or("no image was begun")?.check_complete()?;
         let image = upload.take().ok_or("no image was begun")?.finish()?;
-        self.deploy_image(Arc::new(image), options)
+        match self.deploy(Arc::new(image), options) {
+            Ok(deployment) => Ok(Some(deployment.record().number)),
+            Err(NotBegun::Unchanged) => Ok(None),
+            Err(busy) => Err(busy.to_string()),
+        }
     }
 
     /// Deploys the system that ran before the one that runs: before the last deployment, be that since the node's boot or,
@@ -158,11 +165,6 @@ impl Node {
                 Ok(Source { image: None, slot, is_back: true })
             }
         }
-    }
-
-    fn deploy_image(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<u64, String> {
-        let deployment = self.deploy(image, options).map_err(|busy| busy.to_string())?;
-        Ok(deployment.record().number)
     }
 
     /// 32 secret bytes, made at the node's boot.

@@ -142,7 +142,7 @@ fn an_image_comes_in_parts_and_is_deployed_and_taken_back() {
     let why = node.deploy_upload(&mut upload, options()).unwrap_err();
     assert!(why.starts_with("the image lacks "), "{why}");
     bring(upload.as_mut().unwrap(), &new, 999);
-    assert_eq!(node.deploy_upload(&mut upload, options()), Ok(1));
+    assert_eq!(node.deploy_upload(&mut upload, options()), Ok(Some(1)));
     assert_eq!(node.roll_back(options()).unwrap_err(), "deployment 1 is under way");
     let over = |number: usize| {
         node.executor().run_until(running.platform, || matches!(node.history()[number - 1].step, Step::Over(_)));

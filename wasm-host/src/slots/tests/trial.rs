@@ -106,12 +106,45 @@ fn a_system_that_is_gone_over_to_is_reported_good_itself() {
     assert_eq!(open(&disk).held(slot).unwrap().state, State::Good);
 }
 
-/// Writes a system beside the one that runs, which then is it.
-pub fn gone_over_to(store: &Store, system: u8) -> SlotName {
+/// Writes a system beside the one that runs.
+fn beside(store: &Store, system: u8) -> SlotName {
     let bytes = image(system);
     let mut writer = block_on(store.begin(bytes.len() as u64)).unwrap();
     block_on(writer.append(&bytes)).unwrap();
-    let slot = block_on(writer.commit(Rank::Beside, &about())).unwrap();
+    block_on(writer.commit(Rank::Beside, &about())).unwrap()
+}
+
+/// The node ended before anybody had confirmed a deployment: its system is started by no node, even if it is all there is
+/// (the others may be compiled for another platform), and what is recorded of it stays.
+#[test]
+fn what_nobody_confirmed_is_not_started() {
+    let disk = with(None, Some(1), 512);
+    let store = open(&disk);
+    choose(&store);
+    let slot = beside(&store, 2);
+    let before = (store.history(), store.held(slot).unwrap());
+    let only_it = |image: &[u8]| if image[0] == 2 { Ok(()) } else { Err("compiled for another platform".into()) };
+    for _ in 0..=MAX_ATTEMPTS {
+        let (store, mut told) = (open(&disk), Vec::new());
+        assert_eq!(block_on(store.choose(only_it, |line| told.push(line))), None);
+        let expected = [
+            "slot A, deploy 1: compiled for another platform",
+            "slot B, deploy 2: the node ended before it had stood its trial",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!((store.history(), store.held(slot).unwrap()), before);
+    }
+    assert_eq!(boot(&disk), Some(1));
+    // nor is it when what was current fails
+    let store = open(&disk);
+    choose(&store);
+    block_on(store.give_up(SlotName::A, What::Failed, "it is damaged")).unwrap();
+    assert_eq!((boot(&disk), open(&disk).current()), (None, Some(SlotName::A)));
+}
+
+/// Writes a system beside the one that runs, which then is it.
+pub fn gone_over_to(store: &Store, system: u8) -> SlotName {
+    let slot = beside(store, system);
     block_on(store.promote(slot)).unwrap();
     store.runs(slot);
     slot

@@ -9,7 +9,7 @@ use super::{
     options, with_client,
 };
 use crate::{
-    deploy::{Deployment, Lasts, Options, Outcome, Step},
+    deploy::{Deployment, Lasts, NotBegun, Options, Outcome, Step},
     engine,
     image::Image,
     node::fixture,
@@ -220,13 +220,50 @@ fn what_is_refused_leaves_the_way_back() {
     deployed(&mut world, b'3').unwrap();
     let (_, outcome) = deploys(&mut world, &refused(b'4'));
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
-    // the same again is no other system
-    let (again, outcome) = deploys(&mut world, &site(b'3'));
-    assert_eq!((outcome, again.record().changes), (Outcome::Done, Vec::new()));
     let mut world = boot(&disk);
     assert_eq!(runs(&mut world), b'3');
     assert_eq!(rolls_back(&mut world), Step::Over(Outcome::Done));
     assert_eq!(runs(&mut world), b'2');
+}
+
+/// The system that runs, deployed once more, costs neither a slot nor the system to go back to.
+#[test]
+fn what_is_the_same_is_no_deployment() {
+    let disk = Arc::new(blank());
+    let mut world = boot(&disk);
+    let again = |world: &World, version: u8, more: u64| {
+        let components = with_client(&site(version));
+        let mut plan = fixture::declared(SITE, &components).unwrap();
+        plan.version += more;
+        world.running.node.deploy(fixture::planned(SITE, plan, &components, &[]), quick()).map(drop)
+    };
+    assert_eq!(again(&world, b'1', 1), Err(NotBegun::Unchanged), "what the boot loader brings is started again");
+    deployed(&mut world, b'2').unwrap();
+    deployed(&mut world, b'3').unwrap();
+    let writes = disk.operations();
+    // made anew, so it has another version
+    for more in 0..3 {
+        assert_eq!(again(&world, b'3', more), Err(NotBegun::Unchanged));
+    }
+    assert_eq!((world.running.node.history().len(), disk.operations()), (2, writes));
+    assert_eq!(rolls_back(&mut world), Step::Over(Outcome::Done));
+    assert_eq!(runs(&mut world), b'2');
+    drop(world);
+    let mut world = boot(&disk);
+    assert_eq!((runs(&mut world), again(&world, b'2', 0)), (b'2', Err(NotBegun::Unchanged)));
+}
+
+/// What runs, but is not what the disk starts, becomes that when it is deployed.
+#[test]
+fn what_runs_and_is_not_what_is_started_can_be_deployed() {
+    let disk = Arc::new(blank());
+    deployed(&mut boot(&disk), b'2').unwrap();
+    // the disk's slots are not looked at, and what the boot loader brings is started
+    let store = Arc::new(block_on(Store::open(disk.clone())).unwrap().expect("it has slots"));
+    let mut world = on(disk.clone(), store, b'1');
+    assert!(matches!(deployed(&mut world, b'1'), Some(Lasts::Kept { .. })));
+    drop(world);
+    assert_eq!(runs(&mut boot(&disk)), b'1');
 }
 
 #[test]
