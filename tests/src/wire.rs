@@ -7,7 +7,7 @@
 use crate::node::{PATIENCE, TestNode};
 use pearwood::node::Qemu;
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -59,55 +59,9 @@ impl Socket {
         (machine, socket)
     }
 
-    /// A machine whose cable is cut between its card and QEMU's network: whoever connects passes on what is to get through.
-    pub fn cut(machine: Qemu) -> (Qemu, Self) {
-        let socket = Socket(tempfile::tempdir().expect("a folder"));
-        let chardev = |name: &str| format!("socket,id={name},path={},server=on,wait=off", socket.path(name).display());
-        let arguments = ["sent", "back", "came", "in"].into_iter().flat_map(|name| ["-chardev".into(), chardev(name)]);
-        // what the card sends passes the filters from the last one on, and what comes to it from the first one on
-        let machine = machine.arguments(arguments.collect::<Vec<_>>()).arguments([
-            "-object",
-            "filter-redirector,id=take,netdev=net0,queue=tx,outdev=came",
-            "-object",
-            "filter-redirector,id=inject,netdev=net0,queue=tx,indev=in",
-            "-object",
-            "filter-redirector,id=return,netdev=net0,queue=rx,indev=back",
-            "-object",
-            "filter-redirector,id=watch,netdev=net0,queue=rx,outdev=sent",
-        ]);
-        (machine, socket)
-    }
-
-    /// The ends of a cable that was cut: of what the card sends, and of what comes to it.
-    pub fn ends(&self) -> [Ends; 2] {
-        let connect = |name| UnixStream::connect(self.path(name)).expect("QEMU's socket");
-        [("sent", "back"), ("came", "in")].map(|(from, to)| Ends { from: connect(from), to: connect(to) })
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
-}
-
-/// One direction of a cable that was cut.
-pub struct Ends {
-    pub from: UnixStream,
-    pub to: UnixStream,
-}
-
-/// Reads a frame. None once QEMU has ended.
-pub fn read(stream: &mut UnixStream) -> Option<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).ok()?;
-    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut frame).ok()?;
-    Some(frame)
-}
-
-/// Writes a frame. False once QEMU has ended.
-pub fn write(stream: &mut UnixStream, frame: &[u8]) -> bool {
-    let length = u32::try_from(frame.len()).expect("a short frame").to_be_bytes();
-    stream.write_all(&[&length, frame].concat()).is_ok()
 }
 
 impl Wire {
@@ -130,7 +84,8 @@ impl Wire {
         if frame.is_empty() {
             return;
         }
-        assert!(write(&mut self.inward, frame), "QEMU takes frames");
+        let length = u32::try_from(frame.len()).expect("a short frame").to_be_bytes();
+        self.inward.write_all(&[&length, frame].concat()).expect("QEMU takes frames");
     }
 
     /// The next frame, if one comes within that time.
@@ -156,7 +111,8 @@ impl Wire {
 /// Writes what QEMU's network is to have. On a thread of its own, which may wait for QEMU while that waits for the one that reads.
 fn give_back(mut stream: UnixStream, frames: &Receiver<Vec<u8>>) {
     for frame in frames {
-        if !write(&mut stream, &frame) {
+        let length = u32::try_from(frame.len()).expect("a short frame").to_be_bytes();
+        if stream.write_all(&[&length, &frame[..]].concat()).is_err() {
             return;
         }
     }
@@ -169,12 +125,24 @@ fn watch(
     frames: &Sender<Vec<u8>>,
     returned: &Sender<Vec<u8>>,
 ) {
-    while let Some(frame) = read(&mut stream) {
-        // nobody takes it where frames go on by themselves
-        if !wanted(&frame) {
-            drop(returned.send(frame));
-        } else if frames.send(frame).is_err() {
-            return;
+    let mut next = || -> std::io::Result<Vec<u8>> {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut frame)?;
+        Ok(frame)
+    };
+    loop {
+        match next() {
+            // nobody takes it where frames go on by themselves
+            Ok(frame) if !wanted(&frame) => drop(returned.send(frame)),
+            Ok(frame) => {
+                if frames.send(frame).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
         }
     }
 }
