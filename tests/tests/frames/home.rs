@@ -281,7 +281,8 @@ impl Home<'_> {
         let fragment = [&[6, 0, 0, 1, 0, 0, 0, 7][..], &[0; 16]].concat();
         self.wire.send(&frames::ip(STRANGER6, NODE6, IpProtocol::Ipv6Frag, 64, &fragment));
         let code = self.wait_for("an ICMPv6 error", |frame| {
-            let is_error = frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame.get(54).is_some_and(|kind| *kind < 128);
+            let is_error =
+                frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame.get(54).is_some_and(|kind| *kind < 128);
             is_error.then(|| [frame[54], frame[55]])
         });
         assert_eq!(code, [4, 3]);

@@ -208,6 +208,8 @@ impl Claim {
         let address = from_mapped(self.address);
         let probing = matches!(self.stage, Stage::Probing { .. });
         match *said {
+            // It is a neighbour's like any other.
+            _ if self.stage == Stage::Lost => Heard::Nothing,
             // Who asks whether anybody has it is told, by who has it or was the first to ask.
             Said::Probe4 { card, address } if self.stage.is_used() => {
                 announce::answer(address, card, link);
@@ -217,7 +219,6 @@ impl Claim {
                 announce::advertise(address, link);
                 Heard::Answered
             }
-            _ if self.stage == Stage::Lost => Heard::Answered,
             Said::Probe4 { card, .. } | Said::Probe6 { card, .. } => self.lose(now, address, card),
             Said::Has4 { card, .. } | Said::Has6 { card, .. } if probing => self.lose(now, address, card),
             // RFC 5227 section 2.4 (b).
