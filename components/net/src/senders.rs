@@ -75,6 +75,10 @@ impl Senders {
             &token
         };
         let metadata = UdpMetadata { endpoint: to, local_address: Some(source), meta: Default::default() };
+        if self.is_crowded(port, to.addr) {
+            // What waits for no neighbour goes out now, and need not be given up.
+            self.transmit(now, link);
+        }
         let socket = self.sender(now, port, to.addr);
         if socket.send_slice(data, metadata).is_err() {
             // Full: what is in it may go out now.
@@ -90,6 +94,13 @@ impl Senders {
     /// Whether a datagram was sent there lately.
     pub fn has_sent(&self, port: u16, to: IpAddress) -> bool {
         self.senders.iter().any(|sender| sender.port == port && sender.to == to)
+    }
+
+    /// Whether a datagram to there would take another's place.
+    fn is_crowded(&self, port: u16, to: IpAddress) -> bool {
+        let busy = |s: &Sender| self.sockets.get::<Socket>(s.handle).send_queue() > 0;
+        let has_place = |s: &Sender| !busy(s) || s.port == port && s.to == to;
+        self.senders.len() == COUNT && !self.senders.iter().any(has_place)
     }
 
     /// The sender that has datagrams for this destination already, or one that has none, or the one that waits longest.

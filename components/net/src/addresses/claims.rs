@@ -111,14 +111,13 @@ impl Claims {
         probing.map(|claim| claim.address).filter(|address| address.to_ipv4_mapped().is_none())
     }
 
-    /// Sends what is to be sent by now. True if other addresses are used, or in another way.
+    /// Sends what is to be sent by now. True if other addresses are used than before.
     pub fn step(&mut self, now: u64, link: &mut Link, random: &mut Random) -> bool {
         let mut changed = false;
         for claim in self.claims.iter_mut().filter(|claim| claim.at <= now) {
-            let before = claim.stage;
+            let before = claim.stage.is_used();
             claim.step(now, link, random);
-            let is_probing = |stage| matches!(stage, Stage::Probing { .. });
-            changed |= before.is_used() != claim.stage.is_used() || is_probing(before) != is_probing(claim.stage);
+            changed |= before != claim.stage.is_used();
         }
         changed
     }

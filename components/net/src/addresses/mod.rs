@@ -143,6 +143,7 @@ impl Addresses {
         if lost.is_none() && four.is_none() && six.is_none() {
             // Addresses may be used now that were not.
             let changed = self.claims.step(now, link, random);
+            link.sent.tentative = self.claims.tentative().collect();
             if changed {
                 self.apply(now, link);
                 datagrams.touch();
