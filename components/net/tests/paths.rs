@@ -346,21 +346,21 @@ fn the_segments_that_others_may_send_are_no_larger_than_the_path() {
     for (address, remote, size) in [(ADDRESSES[0], "::ffff:10.0.0.66", 1440), (ADDRESSES[1], "fd00::66", 1420)] {
         let mut world = World::new(Quality::CLEAN, 1);
         world.listen(80);
-        let said = |world: &mut World, ticket| {
+        let said = |world: &mut World, port| {
             remote::introduce(world, address);
             world.sent.clear();
-            let to = Endpoint { address: remote.parse().unwrap(), port: 25 };
-            world.command(0, Command::Connect { ticket, to });
+            let to = Endpoint { address: remote.parse().unwrap(), port };
+            world.command(0, Command::Connect { ticket: port.into(), to });
             // and again, when nobody answers
             world.pass(5);
-            let seen = world.sent.iter().filter_map(|frame| read_tcp(frame)).filter(|seen| seen.ports.1 == 25);
+            let seen = world.sent.iter().filter_map(|frame| read_tcp(frame)).filter(|seen| seen.ports.1 == port);
             seen.map(|seen| seen.size).collect::<Vec<_>>()
         };
-        let full = said(&mut world, 1);
+        let full = said(&mut world, 25);
         assert!(full.len() > 1 && full.iter().all(|said| *said == Some(size + 20)), "{full:?}");
         let (_, _, frames) = flight(&mut world, address, 5000);
         give(&mut world, &too_big(&frames[0], 1480));
-        let less = said(&mut world, 2);
+        let less = said(&mut world, 26);
         assert!(less.len() > 1 && less.iter().all(|said| *said == Some(size)), "{less:?}");
     }
 }

@@ -241,6 +241,7 @@ fn datagrams_of_any_size_are_sent() {
 fn a_datagram_that_is_too_large_is_refused() {
     let mut world = World::new(Quality::CLEAN, 1);
     command(&mut world, 0, Command::Bind { port: 53 });
+    world.pass(10);
     for (to, largest) in [("::ffff:10.0.0.1", 65_507), (HOST6, 65_527)] {
         world.pass(1);
         events(&mut world, 0);
