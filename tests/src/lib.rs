@@ -10,6 +10,7 @@ pub mod load;
 pub mod managed;
 pub mod node;
 pub mod session;
+pub mod soak;
 pub mod waits;
 pub mod wire;
 

@@ -50,6 +50,16 @@ impl Datagrams {
         (0..64).find_map(|_| self.bind(random.ephemeral_port(), size))
     }
 
+    /// A socket whose port is bound already.
+    pub fn add(&mut self, socket: smoltcp::socket::Socket<'static>) -> SocketHandle {
+        self.touched = true;
+        match socket {
+            smoltcp::socket::Socket::Udp(socket) => self.sockets.add(socket),
+            smoltcp::socket::Socket::Tcp(socket) => self.sockets.add(socket),
+            smoltcp::socket::Socket::Dhcpv4(socket) => self.sockets.add(socket),
+        }
+    }
+
     pub fn unbind(&mut self, handle: SocketHandle) {
         let port = self.socket(handle).endpoint().port;
         self.ports.remove(&port);

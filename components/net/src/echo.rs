@@ -4,7 +4,7 @@
 //! smoltcp looks for the neighbour first, and loses the request meanwhile. So the first of each neighbour would never be
 //! answered, nor those from beyond a router that has not been heard of for a minute.
 
-use crate::extensions::Problem;
+use crate::extensions::{Problem, is_error};
 use crate::link::Link;
 use core::ops::Range;
 use smoltcp::wire::{
@@ -17,8 +17,8 @@ const HOP_LIMIT: u8 = 64;
 const REPLY4: u8 = 0;
 const REPLY6: u8 = 129;
 
-/// Tells the sender of an IPv6 packet what is wrong with it (RFC 4443 section 3.4).
-pub fn complain(frame: &[u8], problem: Problem, link: &mut Link) {
+/// Tells the sender of an IPv6 packet what is wrong with it (RFC 4443 section 3.4). `group`: its frame went to many.
+pub fn complain(frame: &[u8], group: bool, problem: Problem, link: &mut Link) {
     const PARAMETER_PROBLEM: u8 = 4;
     /// Of the packet there is as much as fits into the least that every network carries.
     const QUOTED: usize = 1280 - 48;
@@ -27,8 +27,8 @@ pub fn complain(frame: &[u8], problem: Problem, link: &mut Link) {
     let (to, quoted) = (ip.src_addr(), &packet[..packet.len().min(QUOTED)]);
     let own = if ip.dst_addr().is_multicast() { link.interface.get_source_address_ipv6(&to) } else { ip.dst_addr() };
     // RFC 4443 section 2.4 (e).
-    let to_group = ip.dst_addr().is_multicast() && problem.code != Problem::OPTION;
-    if to_group || to.is_unspecified() || !link.owns(own) {
+    let to_group = (group || ip.dst_addr().is_multicast()) && problem.code != Problem::OPTION;
+    if to_group || to.is_unspecified() || to.is_multicast() || is_error(frame) || !link.owns(own) {
         return;
     }
     let repr = Ipv6Repr {

@@ -14,6 +14,10 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const OPTIONS: u8 = 60;
 
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
 /// Datagrams of which fragments are kept; of more, the oldest is dropped.
 const DATAGRAMS: usize = 4;
 /// Bytes of the largest datagram that is put together: RFC 8200 section 5 asks for 1,500.
@@ -32,6 +36,8 @@ impl Problem {
     const FIELD: u8 = 0;
     const NEXT_HEADER: u8 = 1;
     pub const OPTION: u8 = 2;
+    /// RFC 7112 section 5.
+    const CUT: u8 = 3;
 
     /// `at` is a place in the frame.
     fn at(code: u8, at: usize) -> Self {
@@ -113,6 +119,9 @@ impl Extensions {
         if offset + data.len() > usize::from(u16::MAX) {
             return problem(header + 2);
         }
+        if offset == 0 && !has_all_headers(frame, fragment.protocol, data) {
+            return Some(Outcome::Dropped(Some(Problem { code: Problem::CUT, pointer: 0 })));
+        }
         self.0.retain(|partial| partial.expires > now);
         let place = match self.0.iter().position(|partial| partial.key == fragment.key) {
             Some(place) => place,
@@ -184,6 +193,47 @@ impl Partial {
     fn is_complete(&self) -> bool {
         self.total == Some(self.there.iter().map(|there| there.1 - there.0).sum())
     }
+}
+
+/// Whether the first fragment of a datagram has all of its headers, the upper protocol's too (RFC 8200 section 4.5): what
+/// looks at that fragment alone must know what it is.
+fn has_all_headers(frame: &[u8], protocol: u8, data: &[u8]) -> bool {
+    match walk(&plain(frame, protocol, data)) {
+        Ok(Walk::Upper(protocol, start, end, _)) => end - start >= least(protocol),
+        // What is wrong with them is seen when the datagram is complete.
+        Ok(Walk::Fragment(_)) | Err(Some(_)) => true,
+        Err(None) => false,
+    }
+}
+
+/// Bytes of an upper protocol's header.
+fn least(protocol: u8) -> usize {
+    match protocol {
+        TCP => 20,
+        UDP => 8,
+        ICMPV6 => 4,
+        _ => 0,
+    }
+}
+
+/// Whether a packet is one that no error is ever sent about (RFC 4443 section 2.4 (e)): an error itself, or a redirect. As
+/// far as its headers can be read.
+pub fn is_error(frame: &[u8]) -> bool {
+    const REDIRECT: u8 = 137;
+    let kind = |start: usize| frame.get(start).is_some_and(|kind| *kind < 128 || *kind == REDIRECT);
+    let (mut protocol, mut start) = (frame.get(ETHERNET_HEADER + 6).copied(), PLAIN);
+    while let Some(header) = protocol.filter(|protocol| is_extension(*protocol)) {
+        // In a later fragment there is no telling.
+        let later = header == FRAGMENT
+            && frame.get(start + 2..start + 4).is_none_or(|place| place[0] != 0 || place[1] & !7 != 0);
+        if later {
+            return false;
+        }
+        let units = if header == FRAGMENT { 0 } else { frame.get(start + 1).map_or(0, |units| usize::from(*units)) };
+        protocol = frame.get(start).copied();
+        start += (units + 1) * 8;
+    }
+    protocol == Some(ICMPV6) && kind(start)
 }
 
 /// A frame with this in place of all that follows the IPv6 header.
@@ -339,6 +389,40 @@ mod tests {
         let beyond = Outcome::Dropped(Some(Problem { code: 0, pointer: 42 }));
         assert_eq!(extensions.take(0, &piece(0xfff8, false, &[1; 16])), beyond);
         assert_eq!(extensions.take(0, &piece(LARGEST as u16, false, b"x")), SILENT);
+    }
+
+    #[test]
+    fn the_first_fragment_has_all_headers() {
+        let first = |protocol, data: &[u8]| {
+            let mut fragment = piece(0, true, data);
+            fragment[PLAIN] = protocol;
+            Extensions::default().take(0, &fragment)
+        };
+        let cut = Outcome::Dropped(Some(Problem { code: 3, pointer: 0 }));
+        let options = [6, 0, 1, 4, 0, 0, 0, 0];
+        assert_eq!(first(TCP, &[0; 16]), cut);
+        assert_eq!(first(TCP, &[0; 24]), SILENT);
+        assert_eq!(first(UDP, &[0; 8]), SILENT);
+        assert_eq!(first(OPTIONS, &options), cut, "nothing but options");
+        assert_eq!(first(OPTIONS, &[6, 1, 1, 4, 0, 0, 0, 0]), cut, "half of the options");
+        assert_eq!(first(OPTIONS, &[&options[..], &[0; 16]].concat()), cut);
+        assert_eq!(first(OPTIONS, &[&options[..], &[0; 24]].concat()), SILENT);
+    }
+
+    #[test]
+    fn errors_are_known_behind_any_headers() {
+        let options = |next| [next, 0, 1, 4, 0, 0, 0, 0];
+        let atomic = |next| [next, 0, 0, 1, 0, 0, 0, 9];
+        for (kind, expected) in [(1, true), (4, true), (127, true), (137, true), (128, false), (135, false)] {
+            let message = [kind, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(is_error(&frame(ICMPV6, &message)), expected, "{kind}");
+            assert_eq!(is_error(&frame(OPTIONS, &[options(ICMPV6), message].concat())), expected, "{kind}");
+            assert_eq!(is_error(&frame(FRAGMENT, &[atomic(OPTIONS), options(ICMPV6), message].concat())), expected);
+        }
+        assert!(!is_error(&frame(UDP, &[1; 8])));
+        for cut in 0..PLAIN + 16 {
+            assert!(!is_error(&frame(OPTIONS, &[options(ICMPV6), [1; 8]].concat())[..cut]), "{cut}");
+        }
     }
 
     #[test]

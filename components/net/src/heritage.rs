@@ -24,6 +24,7 @@ const YOUNG: u8 = 10;
 const MTU4: u8 = 11;
 const MTU6: u8 = 12;
 const PATH: u8 = 13;
+const HELD: u8 = 14;
 
 /// The most records of any kind: more than what is kept of any of them.
 const LIMIT: usize = 65_536;
@@ -52,6 +53,8 @@ pub struct Heritage {
     pub mtu6: Option<u16>,
     /// bytes of the largest packet to some destinations, until when
     pub paths: Vec<(Ipv6Addr, u16, u64)>,
+    /// addresses of this machine that no other has, as was made sure of
+    pub held: Vec<Ipv6Addr>,
 }
 
 /// What DHCP gave.
@@ -142,6 +145,7 @@ impl Heritage {
             YOUNG => self.young.push(fields.flow()?),
             MTU4 => self.mtu4 = Some(mtu()?),
             MTU6 => self.mtu6 = Some(mtu()?),
+            HELD => self.held.push(fields.six()?),
             PATH => self.paths.push((fields.six()?, mtu()?, fields.u64()?)),
             _ => fields.0 = &[],
         }
@@ -181,6 +185,7 @@ impl Heritage {
         for (to, mtu, expires) in &self.paths {
             batch.push_parts(PATH, (*mtu).into(), &[&to.octets(), &expires.to_le_bytes()]);
         }
+        self.held.iter().for_each(|address| batch.push(HELD, 0, &address.octets()));
         self.young.iter().for_each(|flow| batch.push(YOUNG, 0, &octets(flow)));
         batch.into_bytes()
     }
@@ -247,6 +252,7 @@ mod tests {
             mtu4: Some(1500),
             mtu6: Some(1280),
             paths: vec![(six("::ffff:192.0.2.1"), 1480, 9)],
+            held: vec![six("::ffff:10.0.0.50"), six("fd00::2")],
         }
     }
 

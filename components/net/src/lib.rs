@@ -8,7 +8,8 @@
 //! costs the same however many connections there are; checksums over whole frames; memory that connections share;
 //! ownership of connections and ports by the client boxes; router discovery; a resolver; which segments a connection
 //! takes (RFC 5961); path MTU discovery; initial sequence numbers and SYN cookies (RFC 6528); IPv6 extension headers and
-//! fragments. smoltcp sees what is left then, and is not changed.
+//! fragments; whether addresses are another machine's too (RFC 4862, RFC 5227). smoltcp sees what is left then, and is not
+//! changed.
 #![deny(unsafe_code)]
 
 mod addresses;
@@ -16,6 +17,7 @@ mod checksum;
 mod datagrams;
 mod echo;
 mod extensions;
+mod fragments;
 mod heritage;
 mod journal;
 mod link;

@@ -2,6 +2,7 @@
 //! batch that it will get.
 
 use crate::checksum;
+use crate::fragments::Fragments;
 use crate::outgoing::Outgoing;
 use crate::segments::{self, Written};
 use crate::timers::NEVER;
@@ -47,6 +48,10 @@ pub struct Sent {
     pub highest: Option<u32>,
     /// bytes of the longest frame that a segment may be in; longer ones are split
     pub limit: usize,
+    /// Addresses that may be another machine's too. smoltcp would say this card to whom it asks for a neighbour from one of
+    /// them, so such a question is not sent (RFC 4429 section 3.1). What waits for the answer waits a second longer.
+    pub tentative: Vec<Ipv6Addr>,
+    pub fragments: Fragments,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +72,14 @@ impl Link {
         let mut config = Config::new(EthernetAddress(card.address).into());
         config.random_seed = seed;
         let mut outgoing = Outgoing::default();
-        let mut sent = Sent { frames: 0, segment: None, highest: None, limit: usize::MAX };
+        let mut sent = Sent {
+            frames: 0,
+            segment: None,
+            highest: None,
+            limit: usize::MAX,
+            tentative: Vec::new(),
+            fragments: Fragments::new(seed),
+        };
         let mut long = Vec::new();
         let mut device = Device {
             frame: None,
@@ -346,14 +358,28 @@ impl phy::TxToken for Transmit<'_> {
             let sequence = self.sent.highest.filter(before);
             segment.complete(frame, sequence);
             self.sent.segment = Some(segment.sent(usize::MAX));
+            self.sent.frames += 1;
+        } else if is_question_from(frame, &self.sent.tentative) {
+            self.outgoing.drop_last(length);
+        } else {
+            self.sent.frames += self.sent.fragments.complete(length, self.outgoing);
         }
-        self.sent.frames += 1;
         result
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
         self.split = meta.segmentation_offload_size;
     }
+}
+
+/// Whether a frame is a Neighbor Solicitation from one of these addresses.
+#[cold]
+fn is_question_from(frame: &[u8], addresses: &[Ipv6Addr]) -> bool {
+    let source = frame.get(22..38).and_then(|octets| <[u8; 16]>::try_from(octets).ok()).map(Ipv6Addr::from);
+    frame.get(12..ETHERNET_HEADER) == Some(&[0x86, 0xdd])
+        && frame.get(20) == Some(&58)
+        && frame.get(54) == Some(&135)
+        && source.is_some_and(|source| addresses.contains(&source))
 }
 
 impl Transmit<'_> {

@@ -64,6 +64,26 @@ impl Outgoing {
         self.used = self.used.min(length);
     }
 
+    /// The last frame, which has that many bytes.
+    pub fn last(&mut self, length: usize) -> &mut [u8] {
+        &mut self.bytes[self.used - length..self.used]
+    }
+
+    /// The first frame beyond that many bytes, if there is one.
+    pub fn beyond(&mut self, length: usize) -> &mut [u8] {
+        let used = self.used;
+        let (start, end) = match Records::new(&self.bytes[length..used]).next() {
+            Some(Ok(record)) => (length + HEADER, length + HEADER + record.bytes.len()),
+            _ => (used, used),
+        };
+        &mut self.bytes[start..end]
+    }
+
+    /// Drops the last frame, which has that many bytes.
+    pub fn drop_last(&mut self, length: usize) {
+        self.used -= HEADER + length;
+    }
+
     pub fn clear(&mut self) {
         self.used = 0;
     }

@@ -186,6 +186,16 @@ pub fn source(frame: &[u8]) -> Option<Ipv6Addr> {
     }
 }
 
+/// Whether a frame has an IPv6 packet.
+pub fn is_ipv6(frame: &[u8]) -> bool {
+    frame.get(12..ETHERNET_HEADER) == Some(&[0x86, 0xdd])
+}
+
+/// Whether an IPv6 packet is for many machines.
+pub fn is_to_group(frame: &[u8]) -> bool {
+    is_ipv6(frame) && frame.get(38) == Some(&0xff)
+}
+
 /// Whether an IPv6 packet is for another machine. smoltcp takes any whose last two octets are those of an own address.
 pub fn to_stranger(frame: &[u8], own: impl FnOnce(Ipv6Addr) -> bool) -> bool {
     let Some([0x86, 0xdd, packet @ ..]) = frame.get(12..) else { return false };

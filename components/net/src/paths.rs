@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 const ETHERNET_HEADER: usize = 14;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+const FRAGMENT: u8 = 44;
 
 /// Destinations remembered; of more, those whose time is up first are forgotten.
 const LIMIT: usize = 256;
@@ -57,17 +59,23 @@ impl Paths {
     }
 }
 
-/// What a router says of a segment that it could not pass on.
+/// What a router says of a segment, or a datagram, that it could not pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooBig {
     pub flow: Flow,
     /// that of the segment
     pub sequence: u32,
+    protocol: u8,
     /// bytes of the largest packet that it can pass on
     pub mtu: u16,
 }
 
 impl TooBig {
+    /// Whether it is about a datagram of UDP.
+    pub fn is_datagram(&self) -> bool {
+        self.protocol == UDP
+    }
+
     /// Reads an ICMP message "fragmentation needed" or an ICMPv6 message "packet too big" in this range of a frame.
     /// `None` if its checksum is wrong, if it quotes no segment, or one that is no larger than what it asks for.
     pub fn read(frame: &[u8], message: Range<usize>) -> Option<TooBig> {
@@ -95,7 +103,10 @@ fn read4(message: &[u8]) -> Option<TooBig> {
     let packet = message.get(8..)?;
     let header = packet.get(..20)?;
     let data = packet.get(usize::from(header[0] & 0x0f) * 4..)?;
-    if !Icmpv4Packet::new_checked(message).ok()?.verify_checksum() || header[0] >> 4 != 4 || header[9] != TCP {
+    if !Icmpv4Packet::new_checked(message).ok()?.verify_checksum()
+        || header[0] >> 4 != 4
+        || !matches!(header[9], TCP | UDP)
+    {
         return None;
     }
     let (flow, sequence) = quoted(data, address(&header[12..16])?, address(&header[16..20])?)?;
@@ -105,7 +116,7 @@ fn read4(message: &[u8]) -> Option<TooBig> {
         0 => *USUAL4.iter().find(|usual| **usual < length)?,
         mtu => mtu.max(LEAST4),
     };
-    (mtu < length).then_some(TooBig { flow, sequence, mtu })
+    (mtu < length).then_some(TooBig { flow, sequence, protocol: header[9], mtu })
 }
 
 fn read6(ip: &[u8], message: &[u8]) -> Option<TooBig> {
@@ -114,14 +125,19 @@ fn read6(ip: &[u8], message: &[u8]) -> Option<TooBig> {
     let packet = message.get(8..)?;
     let header = packet.get(..40)?;
     let sound = Icmpv6Packet::new_checked(message).ok()?.verify_checksum(&source, &destination);
-    if !sound || header[0] >> 4 != 6 || header[6] != TCP {
+    // The first fragment of a datagram has the ports.
+    let (protocol, data) = match (header[6], &packet[40..]) {
+        (FRAGMENT, [UDP, _, 0, 0 | 1, _, _, _, _, data @ ..]) => (UDP, data),
+        (protocol, data) => (protocol, data),
+    };
+    if !sound || header[0] >> 4 != 6 || !matches!(protocol, TCP | UDP) {
         return None;
     }
-    let (flow, sequence) = quoted(&packet[40..], address(&header[8..24])?, address(&header[24..40])?)?;
+    let (flow, sequence) = quoted(data, address(&header[8..24])?, address(&header[24..40])?)?;
     let mtu = u32::from_be_bytes(message.get(4..8)?.try_into().ok()?);
     // RFC 8201 section 4: one that asks for less than the least is discarded.
     let fits = (u32::from(LEAST6)..u32::from(half(header, 4)?) + 40).contains(&mtu);
-    fits.then_some(TooBig { flow, sequence, mtu: mtu.try_into().ok()? })
+    fits.then_some(TooBig { flow, sequence, protocol, mtu: mtu.try_into().ok()? })
 }
 
 #[cfg(test)]

@@ -68,6 +68,16 @@ impl Written {
         self.data == self.end && self.flags & (FIN | SYN | RST) == 0
     }
 
+    /// Whether this opens a connection.
+    pub fn synchronizes(&self) -> bool {
+        self.flags & SYN != 0
+    }
+
+    /// Where the options of TCP begin.
+    pub fn options(&self) -> usize {
+        self.start + 20
+    }
+
     /// The sequence number after this segment.
     #[inline]
     pub fn next(&self) -> u32 {

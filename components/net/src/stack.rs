@@ -10,17 +10,17 @@ use crate::datagrams::Datagrams;
 use crate::echo;
 use crate::extensions::{Extensions, Outcome};
 use crate::journal::{Journal, Level};
-use crate::link::{Card, Link};
+use crate::link::{Card, Link, from_mapped};
 use crate::names::Names;
 use crate::neighbours::{Neighbours, is_answer};
 use crate::outgoing::LARGEST;
-use crate::packet::{self, Packet, Segment};
+use crate::packet::{self, Flow, Packet, Segment};
 use crate::paths::TooBig;
 use crate::random::{Random, Seed};
 use crate::restraint::Restraint;
 use crate::settings::Settings;
 use crate::tcp::Tcp;
-use crate::udp::Udp;
+use crate::udp::{Sending, Udp};
 use wit::{Peers, Records, nic};
 
 const SECOND: u64 = 1_000_000_000;
@@ -155,10 +155,17 @@ impl Stack {
     #[inline(never)]
     fn other(&mut self, now: u64, frame: &[u8], group: bool, packet: Packet) {
         let Stack { link, tcp, datagrams, addresses, neighbours, counters, errors, others_at, group_query, .. } = self;
+        let journal = &mut self.journal;
         // It says which connection it is about.
         if let Packet::TooBig(message) = packet {
             match TooBig::read(frame, message) {
-                Some(too_big) => tcp.too_big(now, &too_big, link),
+                Some(said) if said.is_datagram() => {
+                    let Flow { remote, local_port, .. } = said.flow;
+                    if datagrams.senders.has_sent(local_port, from_mapped(remote)) && link.owns(said.flow.local) {
+                        tcp.paths.learn(now, remote, said.mtu);
+                    }
+                }
+                Some(said) => tcp.too_big(now, &said, link),
                 None => counters.ignored += 1,
             }
             return;
@@ -185,6 +192,7 @@ impl Stack {
             Packet::RouterAdvertisement(message) => addresses.advertisement(now, frame, message),
             // One answer per batch of frames is enough for any number of questions.
             Packet::GroupQuery => *group_query = true,
+            Packet::Neighbour if addresses.hear(now, frame, link, journal) => {}
             Packet::Neighbour => {
                 neighbours.learn(frame);
                 datagrams.receive(now, frame, link);
@@ -193,6 +201,12 @@ impl Stack {
             }
             // smoltcp would answer a datagram that nobody wants with an ICMP error even when it went to a group.
             Packet::Udp { port, multicast } if (multicast || group) && !datagrams.is_bound(port) => {
+                counters.ignored += 1;
+            }
+            // The same of an unknown protocol over IPv6 (RFC 4443 section 2.4 (e)).
+            Packet::Other
+                if (group || packet::is_to_group(frame)) && !packet::is_icmp(frame) && packet::is_ipv6(frame) =>
+            {
                 counters.ignored += 1;
             }
             // smoltcp answers what nobody wants with an ICMP error.
@@ -213,7 +227,7 @@ impl Stack {
                 packet => self.other(now, &frame, group, packet),
             },
             Outcome::Dropped(Some(problem)) if self.errors.allows(now) => {
-                echo::complain(frame, problem, &mut self.link)
+                echo::complain(frame, group, problem, &mut self.link)
             }
             Outcome::Dropped(problem) => {
                 self.counters.ignored += 1;
@@ -229,7 +243,8 @@ impl Stack {
 
     pub fn udp_commands(&mut self, now: u64, packed: &[u8]) {
         self.others_at = 0;
-        self.udp.commands(now, packed, &mut self.datagrams, &mut self.link);
+        let Stack { link, random, datagrams, tcp, udp, .. } = self;
+        udp.commands(now, packed, &mut Sending { datagrams, link, random, paths: &tcp.paths });
     }
 
     pub fn names_commands(&mut self, now: u64, packed: &[u8]) {
@@ -266,7 +281,7 @@ impl Stack {
         }
         datagrams.transmit(now, link);
         let mtu = link.card.mtu;
-        if addresses.step(now, link, datagrams, journal) {
+        if addresses.step(now, link, datagrams, random, journal) {
             if link.card.mtu != mtu {
                 // smoltcp has begun anew, and knows nobody.
                 let known = neighbours.all().to_vec();
@@ -276,6 +291,9 @@ impl Stack {
             names.network_changed();
         }
         names.step(now, addresses, datagrams, link, random);
+        if let Some(commands) = names.tcp_commands() {
+            tcp.commands(now, commands.as_bytes(), link, random);
+        }
         datagrams.transmit(now, link);
         udp.report(datagrams);
         tcp.keep_promises(now);
@@ -305,8 +323,17 @@ impl Stack {
     }
 
     /// Events for the clients of `pearwood:net/tcp`. `send` says whether the peer took them.
-    pub fn deliver_tcp(&mut self, send: impl FnMut(u32, &[u8]) -> bool) {
-        if self.tcp.peers.flush(send) {
+    pub fn deliver_tcp(&mut self, mut send: impl FnMut(u32, &[u8]) -> bool) {
+        let Stack { tcp, names, others_at, .. } = self;
+        let room = tcp.peers.flush(|peer, packed| {
+            if peer != crate::names::PEER {
+                return send(peer, packed);
+            }
+            names.tcp_events(packed);
+            *others_at = 0;
+            true
+        });
+        if room {
             self.tcp.room_found();
         }
     }

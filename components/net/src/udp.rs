@@ -1,8 +1,12 @@
 //! UDP for the clients of `pearwood:net/udp`.
 
 use crate::datagrams::{Datagrams, Size};
-use crate::link::{Link, from_mapped, to_mapped};
+use crate::fragments::Datagram;
+use crate::link::{Link, to_mapped};
 use crate::memory;
+use crate::paths::Paths;
+use crate::random::Random;
+use crate::senders::Unsent;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp::Socket;
 use smoltcp::wire::IpEndpoint;
@@ -22,6 +26,14 @@ const SECOND: u64 = 1_000_000_000;
 /// How long a port waits for the box that had bound it before, with what arrives meanwhile.
 const PROMISED: u64 = 5 * SECOND;
 
+/// What datagrams are sent with.
+pub struct Sending<'a> {
+    pub datagrams: &'a mut Datagrams,
+    pub link: &'a mut Link,
+    pub random: &'a mut Random,
+    pub paths: &'a Paths,
+}
+
 struct Binding {
     peer: u32,
     handle: SocketHandle,
@@ -40,14 +52,14 @@ pub struct Udp {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// datagrams of clients that were not sent: no room, no route
+    /// datagrams of clients that were not sent: no room, no route, too large
     pub dropped: u64,
     /// commands that made no sense, or whose answers their box does not read
     pub malformed: u64,
 }
 
 impl Udp {
-    pub fn commands(&mut self, now: u64, packed: &[u8], datagrams: &mut Datagrams, link: &mut Link) {
+    pub fn commands(&mut self, now: u64, packed: &[u8], sending: &mut Sending<'_>) {
         let mut from = None;
         for record in Records::new(packed) {
             let Ok(record) = record else {
@@ -55,11 +67,11 @@ impl Udp {
                 return;
             };
             if let Some(peer) = Peer::decode(&record) {
-                from = self.peer(peer, datagrams);
+                from = self.peer(peer, sending.datagrams);
                 continue;
             }
             match (from, Command::decode(&record)) {
-                (Some(peer), Ok(command)) => self.command(now, peer, command, datagrams, link),
+                (Some(peer), Ok(command)) => self.command(now, peer, command, sending),
                 _ => self.counters.malformed += 1,
             }
         }
@@ -96,7 +108,8 @@ impl Udp {
         });
     }
 
-    fn command(&mut self, now: u64, peer: u32, command: Command<'_>, datagrams: &mut Datagrams, link: &mut Link) {
+    fn command(&mut self, now: u64, peer: u32, command: Command<'_>, sending: &mut Sending<'_>) {
+        let Sending { datagrams, link, random, paths } = sending;
         match command {
             Command::Bind { .. } if self.peers.is_deaf(peer) => self.counters.malformed += 1,
             Command::Bind { port } => {
@@ -120,9 +133,19 @@ impl Udp {
                     self.counters.malformed += 1;
                     return;
                 }
-                let to = IpEndpoint::new(from_mapped(to.address), to.port);
-                if !link.has_room() || !datagrams.senders.send(now, port, to, data, link) {
-                    self.counters.dropped += 1;
+                let path = paths.get(now, &to.address);
+                let datagram = Datagram { ports: (port, to.port), to: to.address, data, path };
+                let sent = match link.has_room() {
+                    true => datagrams.senders.send(now, &datagram, link, random),
+                    false => Err(Unsent::NoRoom),
+                };
+                self.counters.dropped += u64::from(sent.is_err());
+                // The box can do something about it, and would wait in vain for an answer.
+                if let Err(Unsent::TooLarge(largest)) = sent
+                    && let Some(out) = self.peers.answer(peer)
+                {
+                    let why = format!("a datagram of {} bytes is not sent: the largest has {largest}", data.len());
+                    Event::Refused { port, why: &why }.encode(out.batch());
                 }
             }
             // Of a later version of the protocol.

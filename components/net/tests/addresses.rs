@@ -265,7 +265,7 @@ fn pings_are_answered() {
 fn datagrams_to_nobody_are_unreachable_unless_they_went_to_a_group() {
     let mut world = World::new(Quality::CLEAN, 1);
     world.to_stack.send(world.now, &frames::arp(HOST4, CARD, STACK4));
-    world.pass(1);
+    world.pass(10);
     world.sent.clear();
     world.to_stack.send(world.now, &frames::udp((HOST4, 5), (STACK4, 6), b"x"));
     world.pass(1);
@@ -283,10 +283,10 @@ fn datagrams_to_nobody_are_unreachable_unless_they_went_to_a_group() {
 #[test]
 fn switches_and_neighbours_are_told() {
     let mut world = World::new(Quality::CLEAN, 1);
-    world.pass(1);
-    // A gratuitous ARP request.
+    world.pass(10);
+    // Gratuitous ARP requests, as many as RFC 5227 section 2.3 says.
     let claims = world.sent.iter().filter(|frame| frame[12..14] == [8, 6] && frame[28..32] == frame[38..42]).count();
-    assert_eq!(claims, 1);
+    assert_eq!(claims, 2);
     // An MLDv2 report: hop-by-hop options, then message 143 with the groups of both addresses.
     let is_report = |frame: &&Vec<u8>| frame[12..14] == [0x86, 0xdd] && frame[20] == 0 && frame[62] == 143;
     assert_eq!(world.sent.iter().filter(is_report).count(), 1);
@@ -309,7 +309,7 @@ fn packets_for_other_machines_are_not_taken() {
     let mut world = World::new(Quality::CLEAN, 1);
     let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];
     world.to_stack.send(world.now, &frames::icmp6(HOST6, "ff02::1:ff00:2", &solicit.concat()));
-    world.pass(1);
+    world.pass(10);
     world.sent.clear();
     // smoltcp compares only the last two octets.
     world.to_stack.send(world.now, &frames::icmp6(HOST6, "2001:db8::2", b"\x80\0\0\0\0\x01\0\x02payload"));
@@ -365,7 +365,7 @@ fn the_first_echo_request_of_each_neighbour_is_answered() {
     ] {
         let four = to == STACK4;
         let mut world = World::new(Quality::CLEAN, 1);
-        world.pass(1);
+        world.pass(10);
         for round in 0..3 {
             // Many at once, and one each 70 seconds.
             for n in 0..20 {
@@ -420,7 +420,7 @@ fn the_first_segment_of_each_neighbour_to_a_closed_port_is_answered() {
 fn packets_from_impossible_sources_are_dropped() {
     let mut world = World::new(Quality::CLEAN, 1);
     world.listen(80);
-    world.pass(1);
+    world.pass(10);
     world.sent.clear();
     for from in ["127.0.0.1", "224.0.0.1", "255.255.255.255", "10.0.0.255", STACK4, "::1", "ff02::1", STACK6] {
         let six = from.contains(':');
@@ -453,7 +453,7 @@ fn extended(first: u8, headers: &[u8], plain: &[u8]) -> Vec<u8> {
 fn ipv6_packets_with_extension_headers_and_in_fragments_are_taken() {
     let mut world = World::new(Quality::CLEAN, 1);
     world.listen(80);
-    world.pass(1);
+    world.pass(10);
     world.sent.clear();
     let echo = frames::icmp6(HOST6, STACK6, b"\x80\0\0\0\0\x01\0\x02payload");
     // destination options; routing with nowhere left to go; the only fragment of its datagram
@@ -502,4 +502,51 @@ fn ipv6_packets_with_extension_headers_and_in_fragments_are_taken() {
     world.to_stack.send(world.now, &extended(60, &[58, 0, 1, 4, 0, 0, 0, 0], &solicit));
     world.pass(1);
     assert_eq!(world.sent.len(), 1);
+}
+
+/// RFC 4443 section 2.4 (e), RFC 7112 section 5.
+#[test]
+fn icmpv6_errors_are_sent_about_what_may_be_complained_about() {
+    let mut world = World::new(Quality::CLEAN, 1);
+    world.pass(10);
+    let solicit = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &STACK6.parse::<Ipv6Address>().unwrap().octets(), &[1, 1], &CARD];
+    world.to_stack.send(world.now, &frames::icmp6(HOST6, "ff02::1:ff00:2", &solicit.concat()));
+    world.pass(1);
+    let unknown = |to| frames::ip(HOST6, to, IpProtocol::Unknown(253), 64, b"whatever");
+    let echo = |from, to| frames::icmp6(from, to, b"\x80\0\0\0\0\x01\0\x02payload");
+    let unreachable = frames::icmp6(HOST6, STACK6, &[&[1, 4, 0, 0, 0, 0, 0, 0][..], &[0x60; 48]].concat());
+    let redirect = frames::icmp6(HOST6, STACK6, &[137; 40]);
+    // An option that its sender wants to hear of if nobody knows it, and one of which a group's sender does not.
+    let [told, not_of_groups] = [[58, 0, 0xbe, 4, 0, 0, 0, 0], [58, 0, 0xfe, 4, 0, 0, 0, 0]];
+    let routing = [58, 0, 9, 1, 0, 0, 0, 0];
+    let to_many = |mut frame: Vec<u8>| {
+        frame[..6].copy_from_slice(&[0x33, 0x33, 0, 0, 0, 1]);
+        frame
+    };
+    let first_fragment = extended(44, &[6, 0, 0, 1, 0, 0, 0, 7], &[&echo(HOST6, STACK6)[..54], &[0; 16]].concat());
+    for (what, frame, expected) in [
+        ("an unknown protocol", unknown(STACK6), Some(1)),
+        ("an unknown protocol to a group", unknown("ff02::1"), None),
+        ("an unknown protocol in a frame to many", to_many(unknown(STACK6)), None),
+        ("an option", extended(60, &told, &echo(HOST6, STACK6)), Some(2)),
+        ("an option to a group", extended(60, &told, &echo(HOST6, "ff02::1")), Some(2)),
+        ("an option in a frame to many", to_many(extended(60, &told, &echo(HOST6, STACK6))), Some(2)),
+        ("another option to a group", extended(60, &not_of_groups, &echo(HOST6, "ff02::1")), None),
+        ("a route", extended(43, &routing, &echo(HOST6, STACK6)), Some(0)),
+        ("a route in a frame to many", to_many(extended(43, &routing, &echo(HOST6, STACK6))), None),
+        ("an option of nobody's", extended(60, &told, &echo("::", STACK6)), None),
+        ("an option of an error", extended(60, &told, &unreachable), None),
+        ("an option of a redirect", extended(60, &told, &redirect), None),
+        ("a route of an error", extended(43, &routing, &unreachable), None),
+        ("a first fragment with half a header", first_fragment.clone(), Some(3)),
+        ("the same in a frame to many", to_many(first_fragment), None),
+    ] {
+        world.sent.clear();
+        world.to_stack.send(world.now, &frame);
+        world.pass(1);
+        let codes: Vec<u8> =
+            world.sent.iter().filter(|f| f[12..14] == [0x86, 0xdd] && f[54] == 4).map(|f| f[55]).collect();
+        assert_eq!(codes, Vec::from_iter(expected), "{what}");
+        assert!(world.sent.iter().all(|frame| read_echo(frame)), "{what}: checksums");
+    }
 }

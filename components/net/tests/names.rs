@@ -234,3 +234,169 @@ fn a_detached_box_is_not_answered() {
     });
     assert!(world.names.is_empty());
 }
+
+/// A name server on the host that has no room in datagrams, and what it does over TCP.
+struct Streaming {
+    udp: SocketHandle,
+    tcp: Vec<SocketHandle>,
+    /// bytes of what has come on each
+    got: Vec<Vec<u8>>,
+    answers: Over,
+    /// questions of one stream
+    asked: Vec<(String, u16)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// many addresses, in so many bytes that only TCP has room for them
+    Tcp,
+    /// the same, on a wire where segments overtake each other
+    Slowly,
+    Silence,
+    Refusal,
+    /// messages that answer nothing
+    Nonsense,
+    /// and closes before the end
+    Half,
+}
+
+const MANY: usize = 400;
+
+fn many(query: &[u8], kind: u16, count: usize, truncated: bool) -> Vec<u8> {
+    let mut message = query.to_vec();
+    message[2] |= 0x80 | if truncated { 2 } else { 0 };
+    message[6..8].copy_from_slice(&(count as u16).to_be_bytes());
+    for n in 0..count as u16 {
+        let [high, low] = n.to_be_bytes();
+        let four = vec![192, 0, high, low];
+        let data = if kind == 1 { four } else { [&[0x20, 1], &[0; 10][..], &four].concat() };
+        message.extend_from_slice(&[0xc0, 12, 0, kind as u8, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+        message.extend_from_slice(&data);
+    }
+    message
+}
+
+impl Streaming {
+    fn new(world: &mut World, answers: Over) -> Self {
+        let Servers { handle: udp, .. } = Servers::new(world);
+        let tcp = if answers == Over::Refusal { Vec::new() } else { (0..12).map(|_| world.host.listen(53)).collect() };
+        let got = vec![Vec::new(); tcp.len()];
+        Streaming { udp, tcp, got, answers, asked: Vec::new() }
+    }
+
+    fn serve(&mut self, world: &mut World) {
+        let socket: &mut udp::Socket = world.host.sockets.get_mut(self.udp);
+        while let Ok((query, metadata)) = socket.recv() {
+            let query = query.to_vec();
+            let (_, kind) = question(&query);
+            socket.send_slice(&many(&query, kind, 2, true), metadata).unwrap();
+        }
+        for (handle, got) in self.tcp.iter().zip(&mut self.got) {
+            let socket = world.host.tcp(*handle);
+            while socket.can_recv() {
+                socket.recv(|bytes| (bytes.len(), got.extend_from_slice(bytes))).unwrap();
+            }
+            while got.len() > 2 && got.len() >= 2 + usize::from(got[0]) * 256 + usize::from(got[1]) {
+                let query: Vec<u8> = got.drain(..2 + usize::from(got[1])).skip(2).collect();
+                let (name, kind) = question(&query);
+                self.asked.push((name, kind));
+                let mut answer = many(&query, kind, MANY, false);
+                if self.answers == Over::Nonsense {
+                    answer[0] ^= 1;
+                }
+                let framed = [&(answer.len() as u16).to_be_bytes()[..], &answer].concat();
+                match self.answers {
+                    Over::Silence => {}
+                    Over::Half => {
+                        socket.send_slice(&framed[..1_000]).unwrap();
+                        socket.close();
+                        got.clear();
+                    }
+                    _ => assert_eq!(socket.send_slice(&framed), Ok(framed.len())),
+                }
+            }
+        }
+    }
+
+    fn result(&mut self, world: &mut World) -> String {
+        let mut none = Servers { handle: self.udp, zone: BTreeMap::new(), queries: Vec::new() };
+        let came = world.run(120, |world| {
+            self.serve(world);
+            !world.names.is_empty()
+        });
+        assert!(came, "{:?}", self.answers);
+        result(world, &mut none)
+    }
+}
+
+/// RFC 7766: an answer that does not fit into a datagram is asked for over TCP, of the same server.
+#[test]
+fn a_truncated_answer_is_asked_again_over_tcp() {
+    for answers in [Over::Tcp, Over::Slowly] {
+        let mut world = world(&[HOST4]);
+        if answers == Over::Slowly {
+            world.to_stack.quality = Quality { duplication: 20, reordering: 20, ..Quality::CLEAN };
+        }
+        let mut server = Streaming::new(&mut world, answers);
+        for round in 0..3 {
+            let name = ["a.example", "b.example", "c.example"][round];
+            lookup(&mut world, 5, name);
+            let result = server.result(&mut world);
+            // as many as are used of each family
+            let addresses: Vec<&str> = result.strip_prefix("5: ").unwrap().split(' ').collect();
+            assert_eq!(addresses.len(), 32, "{result}");
+            assert_eq!((addresses[2], addresses[31]), ("::ffff:192.0.0.2", "2001::c000:f"));
+            let mut asked = std::mem::take(&mut server.asked);
+            asked.sort();
+            assert_eq!(asked, [(name.into(), 1), (name.into(), 28)]);
+            // On one connection, which is over then.
+            world.pass(5);
+            assert_eq!(world.stack.connections(), 0);
+        }
+        // No client has heard anything of that.
+        assert!(world.peer(0).closed.is_empty() && world.peer(0).refused.is_empty());
+    }
+}
+
+/// The next server is asked, and where none can say more, what there was room for is better than nothing.
+#[test]
+fn servers_that_fail_over_tcp() {
+    for answers in [Over::Silence, Over::Refusal, Over::Nonsense, Over::Half] {
+        let mut world = world(&[HOST4, "10.0.0.3"]);
+        let mut server = Streaming::new(&mut world, answers);
+        lookup(&mut world, 5, "a.example");
+        let began = world.now;
+        let result = server.result(&mut world);
+        assert_eq!(result, "5: ::ffff:192.0.0.0 ::ffff:192.0.0.1 2001::c000:0 2001::c000:1", "{answers:?}");
+        assert!(world.now - began < 60 * SECOND);
+        world.pass(120);
+        assert_eq!(world.stack.connections(), 0, "{answers:?}");
+    }
+}
+
+/// However many lookups there are, and whoever goes meanwhile.
+#[test]
+fn streams_have_a_bound_and_end_with_their_box() {
+    let mut world = world(&[HOST4]);
+    let mut server = Streaming::new(&mut world, Over::Silence);
+    let name = |n: u32| format!("n{n}.example");
+    (0..40).for_each(|n| lookup(&mut world, n, &name(n)));
+    world.run(4, |world| {
+        server.serve(world);
+        assert!(world.stack.connections() <= 8);
+        if std::env::var("DBG").is_ok() {
+            eprintln!("{} {} q {}", world.now, world.stack.connections(), world.names.len());
+        }
+        false
+    });
+    assert_eq!(world.stack.connections(), 8);
+    world.detach(0);
+    world.pass(2);
+    assert_eq!(world.stack.connections(), 0);
+    // Another box is none the worse for it.
+    world.names.clear();
+    server.answers = Over::Tcp;
+    world.attach(0);
+    lookup(&mut world, 1, "c.example");
+    assert!(server.result(&mut world).contains("::ffff:192.0.0.9"));
+}

@@ -3,7 +3,7 @@
 mod common;
 
 use common::frames::{self, read_tcp};
-use common::remote::{Remote, give};
+use common::remote::{self, Remote, give};
 use common::wire::{Quality, SECOND};
 use common::*;
 use smoltcp::iface::SocketHandle;
@@ -337,5 +337,30 @@ fn the_mtu_of_a_router_advertisement() {
         world.pass(2);
         let then = if pairs.is_empty() { [(1360, 1414), (1340, 1414)] } else { expected };
         assert_eq!(said(&mut world, stack, 6020), then, "{pairs:?} {mtu}");
+    }
+}
+
+/// N1 and N2: a connection that the stack opens says what the path carries, and not what the link does.
+#[test]
+fn the_segments_that_others_may_send_are_no_larger_than_the_path() {
+    for (address, remote, size) in [(ADDRESSES[0], "::ffff:10.0.0.66", 1440), (ADDRESSES[1], "fd00::66", 1420)] {
+        let mut world = World::new(Quality::CLEAN, 1);
+        world.listen(80);
+        let said = |world: &mut World, port| {
+            remote::introduce(world, address);
+            world.sent.clear();
+            let to = Endpoint { address: remote.parse().unwrap(), port };
+            world.command(0, Command::Connect { ticket: port.into(), to });
+            // and again, when nobody answers
+            world.pass(5);
+            let seen = world.sent.iter().filter_map(|frame| read_tcp(frame)).filter(|seen| seen.ports.1 == port);
+            seen.map(|seen| seen.size).collect::<Vec<_>>()
+        };
+        let full = said(&mut world, 25);
+        assert!(full.len() > 1 && full.iter().all(|said| *said == Some(size + 20)), "{full:?}");
+        let (_, _, frames) = flight(&mut world, address, 5000);
+        give(&mut world, &too_big(&frames[0], 1480));
+        let less = said(&mut world, 26);
+        assert!(less.len() > 1 && less.iter().all(|said| *said == Some(size)), "{less:?}");
     }
 }

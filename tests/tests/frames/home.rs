@@ -3,7 +3,7 @@
 use super::{NODE4, NODE6, STRANGER6, frames, host::CARD};
 use frames::{Seen, Tcp};
 use pearwood::Launch;
-use smoltcp::wire::{Ipv6Address, TcpControl};
+use smoltcp::wire::{IpProtocol, Ipv6Address, TcpControl};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{
     collections::BTreeMap,
@@ -57,6 +57,8 @@ fn a_network_behind_any_homes_router() {
     home.networks_that_lose_large_packets();
     home.floods();
     home.advertised_mtu();
+    home.complaints();
+    home.addresses_of_others();
     for name in ["net", "http", "control"] {
         assert_eq!(home.managed.node.box_status(name)["restarts"], 0, "{name}");
     }
@@ -267,6 +269,42 @@ impl Home<'_> {
             assert_eq!(seen.size, Some(size), "{address}");
             self.say(&remote, TcpControl::Rst, 0, None, b"");
         }
+    }
+}
+
+impl Home<'_> {
+    /// RFC 4443 section 2.4 (e) and RFC 7112 section 5: about what was sent to many there is no error, about a first fragment
+    /// with half of its headers there is.
+    fn complaints(&mut self) {
+        self.introduce(STRANGER6);
+        self.wire.send(&frames::ip(STRANGER6, "ff02::1", IpProtocol::Unknown(253), 64, b"whatever"));
+        let fragment = [&[6, 0, 0, 1, 0, 0, 0, 7][..], &[0; 16]].concat();
+        self.wire.send(&frames::ip(STRANGER6, NODE6, IpProtocol::Ipv6Frag, 64, &fragment));
+        let code = self.wait_for("an ICMPv6 error", |frame| {
+            let is_error =
+                frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame.get(54).is_some_and(|kind| *kind < 128);
+            is_error.then(|| [frame[54], frame[55]])
+        });
+        assert_eq!(code, [4, 3]);
+    }
+
+    /// N6: RFC 5227 sections 2.1 and 2.4, RFC 2131 section 4.4.4. It is the last: the node changes its address, if to the same.
+    fn addresses_of_others(&mut self) {
+        let claim = |from: &str| frames::arp(from, CARD, NODE4);
+        self.wire.send(&claim("0.0.0.0"));
+        self.wait_for("answer to who asks whether anybody has the address", |frame| {
+            (frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && frame[28..32] == [10, 0, 2, 15]).then_some(())
+        });
+        let node = &self.managed.node;
+        let position = node.node.console().position();
+        self.wire.send(&claim(NODE4));
+        let card = "with the card 02-00-00-00-00-4d";
+        node.wait_for(position, &format!("another machine, {card}, uses the address {NODE4} of this one as well"));
+        self.wire.send(&claim(NODE4));
+        node.wait_for(position, &format!("the address {NODE4} is in use by another machine, {card}: not used here"));
+        // QEMU's server has no other.
+        node.wait_for(position, "address 10.0.2.15/24 by DHCP");
+        assert!(self.managed.title().contains("one"));
     }
 }
 

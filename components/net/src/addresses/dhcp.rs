@@ -1,13 +1,21 @@
 //! DHCP for IPv4 (RFC 2131), as smoltcp speaks it.
 
 use super::Network4;
-use crate::datagrams::Datagrams;
+use crate::datagrams::{DHCP_CLIENT, Datagrams};
 use crate::heritage::Lease;
+use crate::link::Link;
 use crate::paths::LEAST6;
 use smoltcp::iface::SocketHandle;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::socket::Socket as AnySocket;
 use smoltcp::socket::dhcpv4::{Event, Socket};
 use smoltcp::time::Duration;
-use smoltcp::wire::{DhcpOption, DhcpPacket, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{
+    DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol,
+    Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+};
+
+const ETHERNET_HEADER: usize = 14;
 
 /// RFC 2132 section 3.14.
 const HOST_NAME: u8 = 12;
@@ -24,12 +32,25 @@ const LEASE_TIME: u8 = 51;
 const DEFAULT_TIME: u32 = 120;
 const SECOND: u64 = 1_000_000_000;
 
+/// RFC 2131 section 3.1 (5): after an address was declined.
+const REST: u64 = 10 * SECOND;
+
 pub struct Dhcp {
-    handle: SocketHandle,
+    client: Client,
+    /// the server of the lease, if it was granted to this instance
+    server: Option<Ipv4Address>,
     /// A lease that another instance left, until it expires or there is one of one's own.
     inherited: Option<Lease>,
     /// until when the network is granted
     expires: u64,
+}
+
+enum Client {
+    Running(SocketHandle),
+    /// An address was declined, and until then no other is asked for.
+    Resting(Box<AnySocket<'static>>, u64),
+    /// between the two, and for no longer
+    Moving,
 }
 
 impl Dhcp {
@@ -46,7 +67,8 @@ impl Dhcp {
         }
         socket.set_parameter_request_list(&REQUESTED);
         socket.set_receive_packet_buffer(vec![0; LONGEST].leak());
-        Dhcp { handle: datagrams.sockets.add(socket), inherited: None, expires: 0 }
+        let client = Client::Running(datagrams.sockets.add(socket));
+        Dhcp { client, server: None, inherited: None, expires: 0 }
     }
 
     /// Goes on with a lease that another instance left, while it asks for it again.
@@ -62,17 +84,27 @@ impl Dhcp {
 
     /// Another instance goes on with it.
     pub fn leave(self, network: &Network4, datagrams: &mut Datagrams) -> Option<Lease> {
-        datagrams.sockets.remove(self.handle);
+        if let Client::Running(handle) = self.client {
+            datagrams.sockets.remove(handle);
+        }
         let Network4 { address, gateway, dns, mtu: _ } = network.clone();
         Some(Lease { address: address?, gateway, dns, expires: self.expires })
     }
 
     /// The network after a change.
     pub fn changed(&mut self, now: u64, datagrams: &mut Datagrams) -> Option<Network4> {
-        let event = datagrams.sockets.get_mut::<Socket>(self.handle).poll();
+        if let Client::Resting(_, until) = self.client
+            && now >= until
+            && let Client::Resting(socket, _) = core::mem::replace(&mut self.client, Client::Moving)
+        {
+            self.client = Client::Running(datagrams.add(*socket));
+        }
+        let Client::Running(handle) = self.client else { return None };
+        let event = datagrams.sockets.get_mut::<Socket>(handle).poll();
         match event {
             Some(Event::Configured(config)) if is_host(&config.address) => {
                 self.inherited = None;
+                self.server = Some(config.server.identifier);
                 let packet = config.packet.as_ref();
                 let time = packet.and_then(|packet| option(packet, LEASE_TIME)).map(u32::from_be_bytes);
                 let mtu = packet.and_then(|packet| option(packet, MTU)).map(u16::from_be_bytes);
@@ -93,10 +125,79 @@ impl Dhcp {
         }
     }
 
-    /// When an inherited lease expires.
-    pub fn deadline(&self) -> u64 {
-        if self.inherited.is_some() { self.expires } else { u64::MAX }
+    /// The granted address is another machine's: tells the server (RFC 2131 section 4.4.4), and asks for another one later.
+    pub fn decline(&mut self, now: u64, address: Ipv4Address, datagrams: &mut Datagrams, link: &mut Link, random: u32) {
+        self.inherited = None;
+        if let Some(server) = self.server.take() {
+            decline(address, server, random, link);
+        }
+        if let Client::Running(handle) = self.client {
+            datagrams.sockets.get_mut::<Socket>(handle).reset();
+            let socket = datagrams.sockets.remove(handle);
+            self.client = Client::Resting(Box::new(socket), now.saturating_add(REST));
+        }
     }
+
+    /// When an inherited lease expires, or an address is asked for again.
+    pub fn deadline(&self) -> u64 {
+        match self.client {
+            Client::Resting(_, until) => until,
+            _ if self.inherited.is_some() => self.expires,
+            _ => u64::MAX,
+        }
+    }
+}
+
+fn decline(address: Ipv4Address, server: Ipv4Address, transaction_id: u32, link: &mut Link) {
+    const SERVER: u16 = 67;
+    let card = EthernetAddress(link.card.address);
+    let none = Ipv4Address::UNSPECIFIED;
+    let message = DhcpRepr {
+        message_type: DhcpMessageType::Decline,
+        transaction_id,
+        secs: 0,
+        client_hardware_address: card,
+        client_ip: none,
+        your_ip: none,
+        server_ip: none,
+        router: None,
+        subnet_mask: None,
+        relay_agent_ip: none,
+        broadcast: false,
+        requested_ip: Some(address),
+        client_identifier: Some(card),
+        server_identifier: Some(server),
+        parameter_request_list: None,
+        dns_servers: None,
+        max_size: None,
+        lease_duration: None,
+        renew_duration: None,
+        rebind_duration: None,
+        additional_options: &[],
+    };
+    let udp = UdpRepr { src_port: DHCP_CLIENT, dst_port: SERVER };
+    let ip = Ipv4Repr {
+        src_addr: none,
+        dst_addr: Ipv4Address::BROADCAST,
+        next_header: IpProtocol::Udp,
+        payload_len: udp.header_len() + message.buffer_len(),
+        hop_limit: 64,
+    };
+    link.emit(ETHERNET_HEADER + ip.buffer_len() + ip.payload_len, |buffer| {
+        let mut ethernet = EthernetFrame::new_unchecked(buffer);
+        ethernet.set_src_addr(card);
+        ethernet.set_dst_addr(EthernetAddress::BROADCAST);
+        ethernet.set_ethertype(EthernetProtocol::Ipv4);
+        let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+        let checksums = ChecksumCapabilities::default();
+        ip.emit(&mut packet, &checksums);
+        let write = |payload: &mut [u8]| {
+            // There is as much room as it has bytes.
+            let _ = message.emit(&mut DhcpPacket::new_unchecked(payload));
+        };
+        let mut datagram = UdpPacket::new_unchecked(packet.payload_mut());
+        udp.emit(&mut datagram, &none.into(), &Ipv4Address::BROADCAST.into(), message.buffer_len(), write, &checksums);
+    });
 }
 
 /// The value of an option of that many bytes.

@@ -1,8 +1,9 @@
 //! The addresses, default routes and name servers of this machine: from the settings, from DHCP, from router
-//! advertisements.
+//! advertisements; and whether another machine has them too.
 
 mod advertisement;
 mod announce;
+mod claims;
 mod dhcp;
 mod routers;
 
@@ -10,11 +11,13 @@ use crate::datagrams::Datagrams;
 use crate::heritage::Heritage;
 use crate::journal::{Journal, Level};
 use crate::link::Link;
+use crate::random::Random;
 use crate::settings::Settings;
+use claims::{CardAddress, Claims, Heard};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dhcp::Dhcp;
 use routers::Routers;
-use smoltcp::wire::{IpCidr, Ipv4Cidr, Ipv6Cidr};
+use smoltcp::wire::{IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 /// An address and what comes with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +50,11 @@ pub struct Addresses {
     card_mtu: u16,
     four: Network4,
     six: Network6,
+    claims: Claims,
+    /// An address has been lost to another machine, and `step` has not dealt with it yet.
+    lost: Option<IpAddress>,
+    /// another instance goes on with them
+    left: bool,
 }
 
 impl Addresses {
@@ -54,7 +62,7 @@ impl Addresses {
         let dhcp = settings.address.is_none().then(|| Dhcp::new(settings.hostname.as_deref(), datagrams));
         let routers = settings.address6.is_none().then(|| Routers::new(link.card.address, now));
         let link_local = Ipv6Cidr::new(routers::link_local(link.card.address), 64);
-        let addresses = Addresses {
+        let mut addresses = Addresses {
             dhcp,
             routers,
             link_local,
@@ -67,8 +75,11 @@ impl Addresses {
                 gateway: settings.gateway6,
                 ..Network6::default()
             },
+            claims: Claims::default(),
+            lost: None,
+            left: false,
         };
-        addresses.apply(link);
+        addresses.apply(now, link);
         addresses
     }
 
@@ -79,12 +90,65 @@ impl Addresses {
         }
     }
 
-    /// Sends what must be sent, and takes over what has changed. True if something has.
-    pub fn step(&mut self, now: u64, link: &mut Link, datagrams: &mut Datagrams, journal: &mut Journal) -> bool {
-        let four = self.dhcp.as_mut().and_then(|dhcp| dhcp.changed(now, datagrams));
-        let six = self.routers.as_mut().and_then(|routers| routers.step(now, link));
-        if four.is_none() && six.is_none() {
+    /// Looks at a frame of ARP or neighbour discovery for what it says of this machine's addresses. True if it is not to be
+    /// looked at for anything else.
+    pub fn hear(&mut self, now: u64, frame: &[u8], link: &mut Link, journal: &mut Journal) -> bool {
+        if self.left {
             return false;
+        }
+        match self.claims.hear(now, frame, link) {
+            Heard::Nothing => return false,
+            Heard::Answered => {}
+            Heard::Contested(address, card) => journal.write(
+                Level::Warn,
+                format_args!("another machine, with the card {card}, uses the address {address} of this one as well"),
+            ),
+            Heard::Lost(address, card) => {
+                self.report_lost(address, card, journal);
+                self.lost = Some(address);
+            }
+        }
+        true
+    }
+
+    fn report_lost(&self, address: IpAddress, card: CardAddress, journal: &mut Journal) {
+        let by_dhcp = self.dhcp.is_some() && matches!(address, IpAddress::Ipv4(_));
+        let then =
+            if by_dhcp { "the DHCP server is told, and asked for another" } else { "it is tried again in a minute" };
+        journal.write(
+            Level::Error,
+            format_args!(
+                "the address {address} is in use by another machine, with the card {card}: not used here; {then}"
+            ),
+        );
+    }
+
+    /// Sends what must be sent, and takes over what has changed. True if something has.
+    pub fn step(
+        &mut self,
+        now: u64,
+        link: &mut Link,
+        datagrams: &mut Datagrams,
+        random: &mut Random,
+        journal: &mut Journal,
+    ) -> bool {
+        let lost = self.lost.take();
+        let mut four = self.dhcp.as_mut().and_then(|dhcp| dhcp.changed(now, datagrams));
+        if let (Some(IpAddress::Ipv4(address)), Some(dhcp)) = (lost, &mut self.dhcp) {
+            dhcp.decline(now, address, datagrams, link, random.u64() as u32);
+            self.four = Network4::default();
+            four = None;
+        }
+        let six = self.routers.as_mut().and_then(|routers| routers.step(now, link));
+        if lost.is_none() && four.is_none() && six.is_none() {
+            // Addresses may be used now that were not.
+            let changed = self.claims.step(now, link, random);
+            link.sent.tentative = self.claims.tentative().collect();
+            if changed {
+                self.apply(now, link);
+                datagrams.touch();
+            }
+            return changed;
         }
         if let Some(four) = four
             && four != self.four
@@ -110,7 +174,7 @@ impl Addresses {
             self.six = six;
         }
         let before = link.card.mtu;
-        self.apply(link);
+        self.apply(now, link);
         if link.card.mtu != before {
             journal.write(Level::Info, format_args!("packets have at most {} bytes", link.card.mtu));
         }
@@ -124,11 +188,14 @@ impl Addresses {
         self.mtu.or(said).unwrap_or(self.card_mtu).min(self.card_mtu)
     }
 
-    fn apply(&self, link: &mut Link) {
+    fn apply(&mut self, now: u64, link: &mut Link) {
         link.set_mtu(self.mtu());
         let four = self.four.address.into_iter().map(IpCidr::Ipv4);
         let six = self.six.addresses.iter().copied().chain([self.link_local]).map(IpCidr::Ipv6);
-        let wanted: Vec<IpCidr> = four.chain(six).collect();
+        let mut wanted: Vec<IpCidr> = four.chain(six).collect();
+        self.claims.want(now, wanted.iter().map(IpCidr::address));
+        wanted.retain(|cidr| self.claims.is_used(cidr.address()));
+        link.sent.tentative = self.claims.tentative().collect();
         // Setting addresses forgets the neighbours, so only for a reason.
         let known = link.interface.ip_addrs().to_vec();
         if known != wanted {
@@ -138,11 +205,6 @@ impl Addresses {
                     let _ = addresses.push(*address);
                 }
             });
-            for new in wanted.iter().filter(|address| !known.contains(address)) {
-                if let IpCidr::Ipv4(new) = new {
-                    announce::claim(new.address(), link);
-                }
-            }
             self.report_groups(link);
         }
         let routes = link.interface.routes_mut();
@@ -173,16 +235,18 @@ impl Addresses {
     }
 
     pub fn has_ipv4(&self) -> bool {
-        self.four.address.is_some()
+        self.four.address.is_some_and(|cidr| self.claims.is_used(cidr.address().into()))
     }
 
     /// An IPv6 address that is good beyond the link.
     pub fn has_ipv6(&self) -> bool {
-        !self.six.addresses.is_empty()
+        self.six.addresses.iter().any(|cidr| self.claims.is_used(cidr.address().into()))
     }
 
     /// Leaves to another instance what was not set. This one keeps its addresses, and neither prolongs nor gains any.
     pub fn leave(&mut self, heritage: &mut Heritage, datagrams: &mut Datagrams) {
+        self.left = true;
+        heritage.held = self.claims.leave();
         heritage.mtu4 = self.four.mtu;
         heritage.lease = self.dhcp.take().and_then(|dhcp| dhcp.leave(&self.four, datagrams));
         if let Some(routers) = self.routers.take() {
@@ -200,11 +264,15 @@ impl Addresses {
         if let Some(routers) = &mut self.routers {
             self.six = routers.inherit(now, heritage);
         }
-        self.apply(link);
+        self.claims.inherit(&heritage.held);
+        self.apply(now, link);
     }
 
     pub fn deadline(&self) -> u64 {
-        let dhcp = self.dhcp.as_ref().map_or(u64::MAX, Dhcp::deadline);
+        if self.lost.is_some() {
+            return 0;
+        }
+        let dhcp = self.dhcp.as_ref().map_or(u64::MAX, Dhcp::deadline).min(self.claims.deadline());
         self.routers.as_ref().map_or(u64::MAX, Routers::deadline).min(dhcp)
     }
 }

@@ -5,20 +5,15 @@
 
 use super::Network6;
 use super::advertisement::{Advertisement, Prefix, Server};
+use super::announce;
 use crate::heritage::Heritage;
 use crate::link::Link;
 use crate::paths::LEAST6;
 use core::net::Ipv6Addr;
 use core::ops::Range;
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Cidr, Ipv6Packet,
-    Ipv6Repr, NdiscRepr,
-};
+use smoltcp::wire::{Icmpv6Packet, Ipv6Cidr, Ipv6Packet};
 
 const ETHERNET_HEADER: usize = 14;
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
-const ALL_ROUTERS_ETHERNET: EthernetAddress = EthernetAddress([0x33, 0x33, 0, 0, 0, 2]);
 
 const SECOND: u64 = 1_000_000_000;
 /// RFC 4861 section 10; doubled each time, as RFC 7559 says.
@@ -127,7 +122,7 @@ impl Routers {
     /// Solicits routers when it is time to. The network after a change.
     pub fn step(&mut self, now: u64, link: &mut Link) -> Option<Network6> {
         if now >= self.solicit_at {
-            solicit(link);
+            announce::solicit_routers(link);
             self.solicit_at = now + self.interval;
             self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
         }
@@ -223,28 +218,4 @@ fn update<T>(list: &mut Vec<Timed<T>>, limit: usize, new: Timed<T>, now: u64, sa
             true
         }
     }
-}
-
-/// RFC 4861 section 4.1.
-fn solicit(link: &mut Link) {
-    let card = EthernetAddress(link.card.address);
-    let source = link_local(link.card.address);
-    let message = Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit { lladdr: Some(card.into()) });
-    let ip = Ipv6Repr {
-        src_addr: source,
-        dst_addr: ALL_ROUTERS,
-        next_header: IpProtocol::Icmpv6,
-        payload_len: message.buffer_len(),
-        hop_limit: 255,
-    };
-    link.emit(ETHERNET_HEADER + ip.buffer_len() + message.buffer_len(), |buffer| {
-        let mut ethernet = EthernetFrame::new_unchecked(buffer);
-        ethernet.set_src_addr(card);
-        ethernet.set_dst_addr(ALL_ROUTERS_ETHERNET);
-        ethernet.set_ethertype(EthernetProtocol::Ipv6);
-        let mut packet = Ipv6Packet::new_unchecked(ethernet.payload_mut());
-        ip.emit(&mut packet);
-        let mut icmp = Icmpv6Packet::new_unchecked(packet.payload_mut());
-        message.emit(&source, &ALL_ROUTERS, &mut icmp, &ChecksumCapabilities::default());
-    });
 }

@@ -1,8 +1,10 @@
 //! One lookup under way: the questions, the server that is asked, and when to ask again.
 
 use super::message::{self, Answer, Family, Name};
+use super::stream::{self, Come, Streams};
 use crate::datagrams::Datagrams;
-use crate::link::Link;
+use crate::fragments::Datagram;
+use crate::link::{Link, to_mapped};
 use crate::random::Random;
 use core::net::{IpAddr, Ipv6Addr};
 use smoltcp::iface::SocketHandle;
@@ -12,6 +14,8 @@ const DNS: u16 = 53;
 const SECOND: u64 = 1_000_000_000;
 /// How long a server may think.
 const PATIENCE: u64 = 2 * SECOND;
+/// The same for one that is asked over TCP.
+const PATIENCE_STREAM: u64 = 5 * SECOND;
 /// How often each server is asked.
 const ROUNDS: usize = 2;
 /// How long to wait for a server to become known, or reachable: an address may be on its way.
@@ -22,6 +26,12 @@ struct Question {
     family: Family,
     id: u16,
     answer: Option<Answer>,
+    /// Its answer did not fit into a datagram.
+    truncated: bool,
+    /// It has been asked over TCP.
+    streamed: bool,
+    /// as much as did fit, and for how many seconds
+    part: Option<(Vec<Ipv6Addr>, u32)>,
 }
 
 pub struct Lookup {
@@ -32,6 +42,8 @@ pub struct Lookup {
     questions: Vec<Question>,
     /// the server being asked
     server: Option<IpEndpoint>,
+    /// the ticket of the stream to it, if there is one
+    pub stream: Option<u32>,
     /// servers asked so far
     asked: usize,
     /// a server has said that it cannot answer
@@ -47,6 +59,12 @@ pub enum Outcome {
     Failed(&'static str),
 }
 
+impl Question {
+    fn is_to_be_streamed(&self) -> bool {
+        self.truncated && !self.streamed && self.answer.is_none()
+    }
+}
+
 impl Lookup {
     pub fn new(peer: u32, ticket: u32, name: Name, handle: SocketHandle, now: u64) -> Self {
         Lookup {
@@ -56,6 +74,7 @@ impl Lookup {
             handle,
             questions: Vec::new(),
             server: None,
+            stream: None,
             asked: 0,
             unable: false,
             began: now,
@@ -63,7 +82,22 @@ impl Lookup {
         }
     }
 
-    /// Reads what has come, and asks when it is time to.
+    /// Reads what has come. A server that cannot answer is not waited for.
+    pub fn hear(&mut self, now: u64, datagrams: &mut Datagrams, streams: &mut Streams) {
+        if self.receive(datagrams) | self.receive_stream(streams) {
+            self.deadline = now;
+        }
+        if now >= self.deadline {
+            self.leave_stream(streams);
+        }
+    }
+
+    /// Whether an answer has come that was cut short.
+    pub fn wants_stream(&self) -> bool {
+        self.questions.iter().any(Question::is_to_be_streamed)
+    }
+
+    /// Asks when it is time to.
     pub fn step(
         &mut self,
         now: u64,
@@ -73,15 +107,21 @@ impl Lookup {
         link: &mut Link,
         random: &mut Random,
     ) -> Outcome {
-        let refused = self.receive(datagrams);
         if let Some(outcome) = self.outcome() {
             return outcome;
         }
-        if now < self.deadline && !refused {
+        if now < self.deadline {
             return Outcome::Pending;
         }
         if self.questions.is_empty() {
-            let question = |&family| Question { family, id: random.u16(), answer: None };
+            let question = |&family| Question {
+                family,
+                id: random.u16(),
+                answer: None,
+                truncated: false,
+                streamed: false,
+                part: None,
+            };
             self.questions = families.iter().map(question).collect();
         }
         let reachable = |server: &&IpAddr| link.source_for(&(**server).into()).is_some();
@@ -104,7 +144,9 @@ impl Lookup {
         for question in self.questions.iter_mut().filter(|question| question.answer.is_none()) {
             let query = message::query(question.id, &self.name, question.family);
             // One that is not sent is as one that is lost.
-            datagrams.senders.send(now, port, server, &query, link);
+            let ports = (port, DNS);
+            let datagram = Datagram { ports, to: to_mapped(server.addr), data: &query, path: None };
+            let _ = datagrams.senders.send(now, &datagram, link, random);
         }
         Outcome::Pending
     }
@@ -119,6 +161,10 @@ impl Lookup {
             for question in self.questions.iter_mut().filter(|question| question.answer.is_none()) {
                 match message::answer(message, question.id, &self.name, question.family) {
                     Some(Answer::Unable) => unable = true,
+                    Some(Answer::Truncated(addresses, seconds)) => {
+                        question.truncated = true;
+                        question.part.get_or_insert((addresses, seconds));
+                    }
                     Some(answer) => question.answer = Some(answer),
                     None => continue,
                 }
@@ -127,6 +173,53 @@ impl Lookup {
         }
         self.unable |= unable;
         unable
+    }
+
+    /// The same of what has come over TCP. A server that says something else is not listened to.
+    fn receive_stream(&mut self, streams: &mut Streams) -> bool {
+        let Some(ticket) = self.stream else { return false };
+        loop {
+            let message = match streams.take(ticket) {
+                Come::Nothing => return false,
+                Come::End => break,
+                Come::Message(message) => message,
+            };
+            let mut open = self.questions.iter_mut().filter(|question| question.streamed && question.answer.is_none());
+            let answer = open.find_map(|question| {
+                let answer = stream::answer(&message, question.id, &self.name, question.family)?;
+                Some((question, answer))
+            });
+            match answer {
+                Some((_, Answer::Unable)) | None => break,
+                Some((question, answer)) => question.answer = Some(answer),
+            }
+            if self.questions.iter().all(|question| question.answer.is_some()) {
+                return false;
+            }
+        }
+        self.unable = true;
+        true
+    }
+
+    /// Asks the server over TCP what its datagrams have no room for.
+    pub fn ask_stream(&mut self, now: u64, streams: &mut Streams) {
+        let Some(server) = self.server else { return };
+        let ticket = *self.stream.get_or_insert_with(|| streams.open(server.addr.into()));
+        self.deadline = now + PATIENCE_STREAM;
+        for question in self.questions.iter_mut().filter(|question| question.is_to_be_streamed()) {
+            question.streamed = true;
+            streams.ask(ticket, question.id, &self.name, question.family);
+        }
+    }
+
+    /// The next server is asked by datagrams.
+    pub fn leave_stream(&mut self, streams: &mut Streams) {
+        if let Some(ticket) = self.stream.take() {
+            streams.close(ticket);
+        }
+        for question in &mut self.questions {
+            (question.truncated, question.streamed) = (false, false);
+        }
     }
 
     /// The result, once every question has an answer.
@@ -145,13 +238,19 @@ impl Lookup {
         let mut seconds = u32::MAX;
         let mut missing = false;
         for question in &self.questions {
-            match &question.answer {
-                Some(Answer::Addresses(found, good)) if !found.is_empty() => {
-                    addresses.extend_from_slice(found);
-                    seconds = seconds.min(*good);
+            let (found, good) = match (&question.answer, &question.part) {
+                (Some(Answer::Addresses(found, good)), _) => (found, good),
+                (Some(Answer::NoSuchName), _) => {
+                    missing = true;
+                    continue;
                 }
-                Some(Answer::NoSuchName) => missing = true,
-                _ => {}
+                // Where nobody answers over TCP, a part is better than nothing.
+                (_, Some((found, good))) => (found, good),
+                _ => continue,
+            };
+            if !found.is_empty() {
+                addresses.extend_from_slice(found);
+                seconds = seconds.min(*good);
             }
         }
         if !addresses.is_empty() {

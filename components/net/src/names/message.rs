@@ -81,6 +81,8 @@ pub enum Answer {
     /// The addresses of the name, perhaps none; good for that many seconds.
     Addresses(Vec<Ipv6Addr>, u32),
     NoSuchName,
+    /// The same as far as the answer goes: there was no room for all of it.
+    Truncated(Vec<Ipv6Addr>, u32),
     /// This server cannot say; another may.
     Unable,
 }
@@ -105,7 +107,6 @@ pub fn answer(message: &[u8], id: u16, name: &Name, family: Family) -> Option<An
     let mut addresses = Vec::new();
     let mut seconds = u32::MAX;
     for _ in 0..packet.answer_record_count() {
-        // A truncated answer is good as far as it goes.
         let Ok((after, record)) = DnsRecord::parse(rest) else { break };
         rest = after;
         if Name::read(&packet, record.name).as_ref() != Some(&wanted) {
@@ -126,5 +127,6 @@ pub fn answer(message: &[u8], id: u16, name: &Name, family: Family) -> Option<An
             addresses.push(address);
         }
     }
-    Some(Answer::Addresses(addresses, seconds))
+    let truncated = packet.flags().contains(DnsFlags::TRUNCATED);
+    Some(if truncated { Answer::Truncated(addresses, seconds) } else { Answer::Addresses(addresses, seconds) })
 }

@@ -3,17 +3,21 @@
 mod cache;
 mod lookup;
 mod message;
+mod stream;
 
 use crate::addresses::Addresses;
 use crate::datagrams::{Datagrams, Size};
 use crate::link::Link;
+use crate::memory;
 use crate::random::Random;
 use cache::Cache;
 use core::net::Ipv6Addr;
 use lookup::{Lookup, Outcome};
 use message::{Family, MAX_MESSAGE, Name};
+pub use stream::PEER;
+use stream::Streams;
 use wit::names::{Command, Event};
-use wit::{Peer, Peers, Records};
+use wit::{Batch, Peer, Peers, Records};
 
 /// Lookups that may be under way at a time, for all boxes together.
 const LIMIT: usize = 64;
@@ -23,6 +27,7 @@ const SIZE: Size = Size { datagrams: 4, bytes: 4 * MAX_MESSAGE };
 pub struct Names {
     pub peers: Peers,
     lookups: Vec<Lookup>,
+    streams: Streams,
     cache: Cache,
     /// commands that made no sense, or whose answers their box does not read
     pub malformed: u64,
@@ -65,12 +70,24 @@ impl Names {
     }
 
     fn forget(&mut self, peer: u32, datagrams: &mut Datagrams) {
-        self.lookups.retain(|lookup| {
+        let Names { lookups, streams, .. } = self;
+        lookups.retain_mut(|lookup| {
             if lookup.peer == peer {
+                lookup.leave_stream(streams);
                 datagrams.unbind(lookup.handle);
             }
             lookup.peer != peer
         });
+    }
+
+    /// What `tcp` is to do for lookups.
+    pub fn tcp_commands(&mut self) -> Option<Batch> {
+        self.streams.commands()
+    }
+
+    /// What `tcp` says to the peer [`PEER`].
+    pub fn tcp_events(&mut self, packed: &[u8]) {
+        self.streams.events(packed);
     }
 
     fn lookup(
@@ -117,12 +134,24 @@ impl Names {
         families.extend(addresses.has_ipv6().then_some(Family::Six));
         let mut index = 0;
         while let Some(lookup) = self.lookups.get_mut(index) {
+            lookup.hear(now, datagrams, &mut self.streams);
+            if lookup.wants_stream() {
+                let (peer, goes_on) = (lookup.peer, lookup.stream.is_some());
+                if (goes_on || self.may_stream(peer))
+                    && let Some(lookup) = self.lookups.get_mut(index)
+                {
+                    lookup.ask_stream(now, &mut self.streams);
+                }
+            }
+            let Names { lookups, streams, .. } = self;
+            let Some(lookup) = lookups.get_mut(index) else { break };
             let outcome = lookup.step(now, &servers, &families, datagrams, link, random);
             if let Outcome::Pending = outcome {
                 index += 1;
                 continue;
             }
-            let lookup = self.lookups.swap_remove(index);
+            let mut lookup = lookups.swap_remove(index);
+            lookup.leave_stream(streams);
             datagrams.unbind(lookup.handle);
             match outcome {
                 Outcome::Found(addresses, seconds) => {
@@ -135,6 +164,14 @@ impl Names {
                 Outcome::Pending => {}
             }
         }
+    }
+
+    /// Whether there is room for an answer over TCP, of those that this box may have.
+    fn may_stream(&self, peer: u32) -> bool {
+        let streaming = self.lookups.iter().filter(|lookup| lookup.stream.is_some()).map(|lookup| lookup.peer);
+        self.streams.len() < stream::LIMIT
+            && self.peers.may_have(peer, stream::LIMIT, streaming)
+            && memory::there_is(stream::LONGEST)
     }
 
     fn found(&mut self, peer: u32, ticket: u32, addresses: &[Ipv6Addr]) {

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Origin};
 use super::start::SlowStart;
-use super::{NOBODY, Tcp};
+use super::{NOBODY, Tcp, reply};
 use crate::link::Link;
 use crate::timers::NEVER;
 use smoltcp::socket::tcp::State;
@@ -93,6 +93,7 @@ pub(super) fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -
         // smoltcp acknowledges after as long.
         return (now + RETRY, true);
     }
+    let before = link.outgoing.len();
     let mut idle = 0;
     let mut ready = filled;
     let at = loop {
@@ -122,6 +123,11 @@ pub(super) fn transmit(connection: &mut Connection, now: u64, link: &mut Link) -
         }
     };
     (link.sent.highest, link.sent.limit) = (None, usize::MAX);
+    if state == State::SynSent
+        && let Some(size) = connection.path.size()
+    {
+        reply::limit(link.outgoing.beyond(before), size);
+    }
     if state != State::Closed && connection.state() == State::Closed {
         lost(connection, link);
     }

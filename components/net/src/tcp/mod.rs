@@ -48,7 +48,7 @@ pub struct Tcp {
     cookies: Cookies,
     timers: Timers,
     time_wait: TimeWait,
-    paths: Paths,
+    pub paths: Paths,
     /// connections that something has happened to, each once
     touched: Vec<u16>,
     /// connections whose peer had no room for their events

@@ -2,6 +2,7 @@
 
 use crate::link::{Link, from_mapped};
 use crate::packet::{Flow, Packet, Segment};
+use crate::segments::Written;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr,
@@ -89,6 +90,23 @@ pub fn limited(frame: &[u8], flow: &Flow, size: u16) -> Option<Vec<u8>> {
     let tcp = TcpRepr::parse(&packet, &ends.0, &ends.1, &ChecksumCapabilities::ignored()).ok()?;
     let said = tcp.max_seg_size.unwrap_or(UNSAID);
     from_remote(frame, flow, TcpRepr { max_seg_size: Some(said.min(size)), ..tcp })
+}
+
+/// Lets a SYN of this machine's say no longer segments than this, which the path carries (RFC 9293 section 3.7.1).
+#[cold]
+pub fn limit(frame: &mut [u8], size: u16) {
+    const SIZE: [u8; 2] = [2, 4];
+    let Some(written) = Written::read(frame).filter(Written::synchronizes) else { return };
+    // smoltcp writes this option first.
+    let at = written.options();
+    if frame.get(at..at + 2) == Some(&SIZE)
+        && let Some(said) = frame.get_mut(at + 2..at + 4)
+    {
+        let now = u16::from_be_bytes([said[0], said[1]]).min(size);
+        said.copy_from_slice(&now.to_be_bytes());
+        let mut written = written;
+        written.complete(frame, None);
+    }
 }
 
 /// The maximum segment size that a segment says (RFC 9293 section 3.7.1).

@@ -83,7 +83,7 @@ impl Host {
     }
 
     pub fn connect_with(&mut self, to: &str, port: u16, buffer: usize) -> SocketHandle {
-        self.port += 1;
+        self.port = self.port.checked_add(1).unwrap_or(40_001);
         let mut socket = Self::socket(buffer);
         let to: IpAddress = to.parse().unwrap();
         socket.connect(self.interface.context(), (to, port), self.port).unwrap();

@@ -81,6 +81,11 @@ impl Wire {
         std::mem::replace(&mut self.frames, later).into_values().collect()
     }
 
+    /// Frames on their way.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     pub fn next(&self) -> u64 {
         self.frames.keys().next().map_or(u64::MAX, |(at, _)| *at)
     }
