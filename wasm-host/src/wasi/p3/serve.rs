@@ -150,7 +150,8 @@ async fn work(maker: &Maker<'_>, turn: &Turn, meter: &Arc<CpuTime>, begun: &mut 
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(tasks);
     }
-    let function: Handle = maker.instantiate(&mut store).await?;
+    let instance = maker.instantiate(&mut store).await?;
+    let function: Handle = maker.function(&mut store, &instance)?;
     if handle.life().phase != Phase::Running {
         maker.begin();
     }
