@@ -381,7 +381,8 @@ impl Mappings {
         frames::withdraw(promised);
     }
 
-    /// The first [`KEPT`] pages that were written keep their frames, as they are written again as a rule; the others lose them.
+    /// The first [`KEPT`] pages that were written since the last time keep their frames, as they are written again as a rule; the
+    /// others lose theirs.
     fn revert(&mut self, range: Range<usize>) -> bool {
         let Ok(mapping) = self.mapping(&range) else { return false };
         let owner = mapping.owner;
@@ -402,8 +403,10 @@ impl Mappings {
                 }
                 let page = address + index * PAGE;
                 let own = entry.frame();
-                if kept < KEPT {
+                if kept < KEPT && entry.has(Entry::DIRTY) {
                     kept += 1;
+                    entry.clean();
+                    invalidate(page);
                     match first(page) {
                         Some(from) => copy_frame(from, own),
                         // SAFETY: the frame is the mapping's alone, and nobody uses its pages meanwhile.

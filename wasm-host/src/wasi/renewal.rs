@@ -116,3 +116,114 @@ fn fingerprint(bytes: &[u8]) -> u64 {
         |sum: u64, word: &[u8; 8]| (sum.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     words.iter().fold(0, mix)
 }
+
+#[cfg(all(test, feature = "build"))]
+mod tests {
+    use super::*;
+    use crate::{
+        boxes::{BoxHandle, Budget, Charge, Parts},
+        engine,
+        executor::Executor,
+        plan::BoxPlan,
+        platform::fake::FakePlatform,
+    };
+    use futures_util::FutureExt;
+    use wasmtime::{Engine, component::Linker};
+
+    /// `change` writes a number and says what was there; `grow` has the memory grow.
+    const GUEST: &str = r#"(component
+        (core module $code
+            (memory (export "memory") 2)
+            (func (export "fresh") (result i32)
+                (i32.store (i32.const 20) (i32.shl (memory.size) (i32.const 16)))
+                (i32.const 16))
+            (func (export "end") (param i32) (i32.store (i32.const 20) (i32.const 0)))
+            (func (export "change") (param i32) (result i32)
+                (i32.load (i32.const 100000))
+                (i32.store (i32.const 100000) (local.get 0)))
+            (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+        (core instance $code (instantiate $code))
+        (func $fresh (result (list u8)) (canon lift (core func $code "fresh")
+            (memory (core memory $code "memory")) (post-return (core func $code "end"))))
+        (func $change (param "a" u32) (result u32) (canon lift (core func $code "change")))
+        (func $grow (param "a" u32) (result u32) (canon lift (core func $code "grow")))
+        (export "pearwood-fresh" (func $fresh))
+        (export "change" (func $change))
+        (export "grow" (func $grow)))"#;
+
+    struct Fixture {
+        engine: Engine,
+        component: Component,
+        platform: &'static FakePlatform,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let engine = Engine::new(&engine::settings()).unwrap();
+            let component = Component::new(&engine, wat::parse_str(GUEST).unwrap()).unwrap();
+            Fixture { engine, component, platform: FakePlatform::leak() }
+        }
+
+        fn instance(&self) -> (Store<State>, Instance) {
+            let spec = BoxPlan { memory: 4 << 20, ..BoxPlan::new("fresh", "fresh") };
+            let handle = BoxHandle::new(spec, Parts::default(), self.platform);
+            let budget = Budget::new(handle.spec.memory);
+            let timer = Executor::new().timers().timer();
+            let state = State::within(Charge::none(&budget), &handle, self.platform, &timer);
+            let mut store = state.into_store(&self.engine);
+            let made = Linker::new(&self.engine).instantiate_async(&mut store, &self.component).now_or_never();
+            let instance = made.unwrap().unwrap();
+            (store, instance)
+        }
+
+        fn begin(
+            &self,
+            renewal: &Renewal,
+            store: &mut Store<State>,
+            instance: &Instance,
+        ) -> Result<Option<Origin>, Lost> {
+            renewal.begin(store, instance, self.platform).now_or_never().unwrap().unwrap()
+        }
+    }
+
+    fn call(store: &mut Store<State>, instance: &Instance, name: &str, number: u32) -> u32 {
+        let function = instance.get_typed_func::<(u32,), (u32,)>(&mut *store, name).unwrap();
+        function.call_async(store, (number,)).now_or_never().unwrap().unwrap().0
+    }
+
+    /// G10
+    #[test]
+    fn an_instance_is_as_new_or_not_used_again() {
+        let fixture = Fixture::new();
+        fixture.platform.keep_memories();
+        let renewal = Renewal::of(&fixture.component);
+        let (mut store, instance) = fixture.instance();
+        let Ok(Some(origin)) = fixture.begin(&renewal, &mut store, &instance) else { panic!("it can be made as new") };
+        assert_eq!(origin.length, 2 << 16);
+        for number in 1..4 {
+            assert_eq!(call(&mut store, &instance, "change", number), 0);
+            assert!(origin.renew(&mut store, fixture.platform));
+        }
+        assert_eq!(call(&mut store, &instance, "grow", 3), 2);
+        assert!(origin.renew(&mut store, fixture.platform), "it is not much larger");
+        let left = store.data_mut().wasi.push(0_u8).unwrap();
+        assert!(!origin.renew(&mut store, fixture.platform), "it has a handle left");
+        store.data_mut().wasi.take(left).unwrap();
+        assert!(origin.renew(&mut store, fixture.platform));
+        assert_eq!(call(&mut store, &instance, "grow", 1), 5);
+        assert!(!origin.renew(&mut store, fixture.platform), "its box may need the memory for others");
+    }
+
+    /// G10: the first instance finds it out, and none is tried after it.
+    #[test]
+    fn where_memories_cannot_be_put_back_instances_are_made() {
+        let fixture = Fixture::new();
+        let renewal = Renewal::of(&fixture.component);
+        let (mut store, instance) = fixture.instance();
+        assert!(matches!(fixture.begin(&renewal, &mut store, &instance), Err(Lost)));
+        let (mut store, instance) = fixture.instance();
+        assert!(matches!(fixture.begin(&renewal, &mut store, &instance), Ok(None)));
+        let (mut store, instance) = fixture.instance();
+        assert!(matches!(fixture.begin(&Renewal::none(), &mut store, &instance), Ok(None)));
+    }
+}
