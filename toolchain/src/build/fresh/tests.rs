@@ -53,7 +53,7 @@ fn each_call_begins_anew_when_that_was_asked_for() {
     let handle: Handle = instance.get_typed_func(&mut store, "handle").unwrap();
     let fresh = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut store, FRESH).unwrap();
     let said = |result: u64| (result & 0xffff, result >> 16 & 0xffff, result >> 32);
-    let mut call = |store: &mut Store<()>, a, b| said(handle.call(store, (a, b)).unwrap().0);
+    let call = |store: &mut Store<()>, a, b| said(handle.call(store, (a, b)).unwrap().0);
     // not asked for: as without us
     assert_eq!(call(&mut store, 1, 0), (6, 1, 0));
     assert_eq!(call(&mut store, 2, 1), (8, 2, 6));
