@@ -3,7 +3,7 @@
 mod engine;
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{sync::atomic::Ordering, task::Waker};
+use core::{ops::Range, sync::atomic::Ordering, task::Waker};
 
 use wasm_host::{
     platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
@@ -20,7 +20,8 @@ use crate::{
     memory::{
         frames::{self, Owner},
         heap,
-        layout::PAGE,
+        layout::{PAGE, page_up},
+        mappings,
     },
     power,
 };
@@ -120,6 +121,12 @@ impl Platform for Machine {
             heap: heap.used as u64,
             heap_peak: heap.peak as u64,
         }
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn revert(&self, memory: Range<usize>) -> bool {
+        // SAFETY: the memory is an instance's, which wasmtime has mapped, and does not run.
+        unsafe { mappings::revert(memory.start..page_up(memory.end)) }
     }
 
     fn measures(&self) -> bool {

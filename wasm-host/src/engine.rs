@@ -18,6 +18,11 @@ pub const LINUX_TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// wasmtime's version, which an artifact loads only into.
 pub const WASMTIME: &str = "48.0.8";
 
+/// What a component exports whose instances can be made as new: `func() -> list<u8>`, the whole of its memory. From then on
+/// each call of its handler begins with the globals as they were at first, and the memory is for the node to put back.
+/// The ahead-of-time compiler adds it where that is possible.
+pub const FRESH: &str = "pearwood-fresh";
+
 /// CPU features that artifacts may use and the node must have (x86-64-v2). Never fewer: without SSE4.1 compiled code
 /// calls helpers for float rounding, with a calling convention that a soft-float kernel does not share, and
 /// computes wrong results in silence.

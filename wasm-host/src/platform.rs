@@ -8,7 +8,7 @@ pub use disk::{Disk, DiskError, Extent, Geometry, MAX_SECTOR, Pending, refused};
 
 use crate::slots::Store;
 use alloc::{sync::Arc, vec::Vec};
-use core::task::Waker;
+use core::{ops::Range, task::Waker};
 
 /// Nanoseconds since the node's boot.
 pub type Nanos = u64;
@@ -55,6 +55,17 @@ pub trait Platform: Send + Sync {
     fn idle(&self, until: Option<Nanos>);
 
     fn memory(&self) -> MemoryUse;
+
+    /// Gives a linear memory, all of it, the contents that it had when it was made: what its module initialises it with where
+    /// wasmtime has that as an image of the memory (it may have written it instead), and zeroes. False: this cannot be done.
+    ///
+    /// # Safety
+    /// `memory` are the addresses of a linear memory of an instance that exists, whole pages, and nobody reads or writes it
+    /// meanwhile.
+    #[allow(unsafe_code)]
+    unsafe fn revert(&self, _memory: Range<usize>) -> bool {
+        false
+    }
 
     /// Whether what goes over arrows is counted. Not, if what that costs is to be found out.
     fn measures(&self) -> bool {

@@ -152,6 +152,11 @@ pub fn withdraw(count: usize) {
     FRAMES.lock().usage.promised -= count;
 }
 
+/// Promises as many frames as have just been freed, each of which had been promised before it was allocated.
+pub fn promise_again(count: usize) {
+    FRAMES.lock().usage.promised += count;
+}
+
 /// A frame that was promised, with arbitrary contents.
 pub fn allocate_promised(owner: Owner) -> Frame {
     let mut frames = FRAMES.lock();

@@ -28,6 +28,8 @@ const SHARED: u64 = 1 << 9;
 const COPY: u64 = 1 << 11;
 /// Of an entry that is not present: accessible, and zero until first written.
 const LAZY: u64 = 1 << 10;
+/// Pages of a mapping that keep their frames when it is reverted.
+const KEPT: usize = 64;
 /// Smaller mappings share tables of a gigabyte with others; larger ones have their own.
 const SMALL: usize = HUGE_PAGE / 2;
 
@@ -128,6 +130,16 @@ pub unsafe fn map_image(range: Range<usize>, image: &Arc<Image>) -> Result<(), O
     in_space(range.start, |mappings| mappings.map_image(range, image)).unwrap_or(Err(OutOfMemory))
 }
 
+/// Gives pages the contents that they had before anything was written to them: those of the mapping's image, or zeroes. False,
+/// and nothing has changed: that is not known of such a mapping.
+///
+/// # Safety
+/// The caller has reserved the mapping, for data, and nobody reads or writes the pages meanwhile.
+#[allow(unsafe_code)]
+pub unsafe fn revert(range: Range<usize>) -> bool {
+    in_space(range.start, |mappings| mappings.revert(range)).unwrap_or(false)
+}
+
 /// What the processor says about a page fault (Intel SDM volume 3, 4.7).
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
@@ -187,8 +199,8 @@ struct Mapping {
     owner: Owner,
     /// contains all pages that were ever accessible
     touched: Range<usize>,
-    /// what its pages may show
-    images: Vec<Arc<Image>>,
+    /// what its pages may show, and from where on
+    images: Vec<(usize, Arc<Image>)>,
 }
 
 impl Mappings {
@@ -297,10 +309,10 @@ impl Mappings {
             return Err(OutOfMemory);
         }
         let mapping = self.mapping(&range)?;
-        if !mapping.images.iter().any(|known| Arc::ptr_eq(known, image)) {
-            mapping.images.push(image.clone());
-        }
         let start = range.start;
+        if !mapping.images.iter().any(|(at, known)| *at == start && Arc::ptr_eq(known, image)) {
+            mapping.images.push((start, image.clone()));
+        }
         self.for_each_table(range, |entries, address| {
             for (entry, frame) in entries.iter_mut().zip(&image.frames[(address - start) / PAGE..]) {
                 // SAFETY: the mapping keeps the image, whose frames are shown for reading only.
@@ -367,6 +379,55 @@ impl Mappings {
             }
         });
         frames::withdraw(promised);
+    }
+
+    /// The first [`KEPT`] pages that were written since the last time keep their frames, as they are written again as a rule; the
+    /// others lose theirs.
+    fn revert(&mut self, range: Range<usize>) -> bool {
+        let Ok(mapping) = self.mapping(&range) else { return false };
+        let owner = mapping.owner;
+        let image = match &mapping.images[..] {
+            [] => None,
+            [(start, image)] => Some((*start, image.clone())),
+            _ => return false,
+        };
+        let first = |page: usize| {
+            let (start, image) = image.as_ref()?;
+            image.frames.get(page.checked_sub(*start)? / PAGE).copied()
+        };
+        let (mut kept, mut freed) = (0, 0);
+        self.for_each_table(range, |entries, address| {
+            for (index, entry) in entries.iter_mut().enumerate() {
+                if !entry.is_present() || entry.has(SHARED) {
+                    continue;
+                }
+                let page = address + index * PAGE;
+                let own = entry.frame();
+                if kept < KEPT && entry.has(Entry::DIRTY) {
+                    kept += 1;
+                    entry.clean();
+                    invalidate(page);
+                    match first(page) {
+                        Some(from) => copy_frame(from, own),
+                        // SAFETY: the frame is the mapping's alone, and nobody uses its pages meanwhile.
+                        #[allow(unsafe_code)]
+                        None => unsafe { frames::zero(own) },
+                    }
+                    continue;
+                }
+                *entry = match first(page) {
+                    // SAFETY: the mapping keeps the image, whose frames are shown for reading only.
+                    #[allow(unsafe_code)]
+                    Some(from) => unsafe { Entry::present(from.address(), shared_flags(Access::ReadWrite)) },
+                    None => Entry::absent(Access::ReadWrite.flags() | LAZY),
+                };
+                invalidate(page);
+                release(own, owner);
+                freed += 1;
+            }
+        });
+        frames::promise_again(freed);
+        true
     }
 
     /// Calls `f` with the entries of `range`, one existing table at a time, and the address of the first.

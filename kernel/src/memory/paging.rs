@@ -27,6 +27,8 @@ impl Entry {
     pub const EMPTY: Entry = Entry(0);
     pub const PRESENT: u64 = 1 << 0;
     pub const WRITE: u64 = 1 << 1;
+    /// The CPU has written to the page since this was cleared; it may remember that it is set until the page is invalidated.
+    pub const DIRTY: u64 = 1 << 6;
     /// no caching, for device registers
     pub const UNCACHED: u64 = 1 << 4 | 1 << 3;
     /// of an entry above the level of pages: a page of that size (of a page's own entry, bit 7 is another's: never set)
@@ -72,6 +74,11 @@ impl Entry {
 
     pub fn has(&self, flag: u64) -> bool {
         self.0 & flag != 0
+    }
+
+    /// Forgets that the page was written.
+    pub fn clean(&mut self) {
+        self.0 &= !Self::DIRTY;
     }
 
     pub fn flags(&self) -> u64 {

@@ -24,6 +24,10 @@ reuse = true
 component = "WASI/relay"
 concurrency = 16
 arrows."wasi:http/client" = []
+arrows."example:numbers/arithmetic" = { box = "numbers" }
+[box.numbers]
+component = "WASI/trials"
+arrows."wasi:http/outgoing-handler" = []
 "#;
 
 pub const CASES: [Case<'static>; 6] = [

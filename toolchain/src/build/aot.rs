@@ -1,5 +1,6 @@
 //! Ahead-of-time compilation, with what was compiled before kept by content.
 
+use super::fresh;
 use crate::files;
 use crate::progress::Step;
 use anyhow::{Context, Result, anyhow};
@@ -44,6 +45,11 @@ impl Compiler {
 
     /// Compiles a component, or takes from `cache` what the same compiler has made of it before.
     pub fn compile(&self, name: &str, component: &[u8], cache: &Path) -> Result<Vec<u8>> {
+        // the other engine's components work on many requests with one instance
+        let component = &*match self.kind {
+            Kind::Lean => fresh::prepare(component).with_context(|| format!("the component of `{name}`"))?,
+            Kind::Concurrent => component.into(),
+        };
         let cached = cache.join(format!("{}.cwasm", self.key(component)));
         if let Ok(artifact) = fs::read(&cached) {
             return Ok(artifact);

@@ -6,6 +6,7 @@ mod cargo;
 mod componentize;
 mod compress;
 mod drawing;
+mod fresh;
 pub mod fuse;
 mod image;
 mod kernel;

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    ops::Range,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -154,6 +155,14 @@ impl Platform for Linux {
             };
         }
         *notified = false;
+    }
+
+    /// wasmtime maps a memory privately: its image, and nothing beside that (madvise(2), `MADV_DONTNEED`).
+    #[expect(unsafe_code)]
+    unsafe fn revert(&self, memory: Range<usize>) -> bool {
+        let start = std::ptr::with_exposed_provenance_mut(memory.start);
+        // SAFETY: the memory is an instance's, which nobody uses meanwhile.
+        unsafe { rustix::mm::madvise(start, memory.len(), rustix::mm::Advice::LinuxDontNeed) }.is_ok()
     }
 
     /// `frames` is the resident set of the process; the heap is not told apart from it.

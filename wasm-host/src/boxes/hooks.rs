@@ -39,6 +39,11 @@ impl Exports {
         Ok(Exports { check, save, restore: find(HANDOVER, "restore")? })
     }
 
+    /// Whether each instance is asked whether it is well.
+    pub fn are_asked(&self) -> bool {
+        self.check.is_some()
+    }
+
     pub fn of(&self, store: &mut Store<State>, instance: &Instance) -> Result<Hooks> {
         Ok(Hooks {
             check: function(store, instance, &self.check)?,

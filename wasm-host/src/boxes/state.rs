@@ -86,6 +86,9 @@ pub struct MemoryLimit {
     handle: Arc<BoxHandle>,
     budget: Arc<Budget>,
     used: usize,
+    /// how many memories there are, and how large that is which grew last
+    memories: usize,
+    length: usize,
     /// what it has to leave of the limit
     left: u64,
     refused: bool,
@@ -114,7 +117,7 @@ impl State {
             platform,
             timer: timer.clone(),
             wasi: wasi::Context::new(budget, handles(handle.spec.memory)),
-            memory: MemoryLimit { handle: handle.clone(), budget: budget.clone(), used: 0, left: 0, refused: false },
+            memory: MemoryLimit::new(handle, budget),
             calls: Calls::new(HANDLES, budget),
             meter: None,
             turns: None,
@@ -139,6 +142,11 @@ impl State {
     /// Whether it was refused memory for its memories or tables.
     pub fn was_refused(&self) -> bool {
         self.memory.refused
+    }
+
+    /// How large its linear memory is, in bytes, if it has exactly one.
+    pub fn only_memory(&self) -> Option<usize> {
+        (self.memory.memories == 1).then_some(self.memory.length)
     }
 
     /// An instance that works on several things at once waits when none of them goes on.
@@ -238,6 +246,11 @@ impl call::Host for State {
 const ELEMENT: usize = core::mem::size_of::<usize>();
 
 impl MemoryLimit {
+    fn new(handle: &Arc<BoxHandle>, budget: &Arc<Budget>) -> Self {
+        let (handle, budget) = (handle.clone(), budget.clone());
+        MemoryLimit { handle, budget, used: 0, memories: 0, length: 0, left: 0, refused: false }
+    }
+
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let more = desired.saturating_sub(current);
         let granted = self.budget.take_leaving(more as u64, self.left);
@@ -260,7 +273,13 @@ impl Drop for MemoryLimit {
 
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current, desired))
+        let granted = maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current, desired);
+        if granted {
+            // one that is made begins with nothing; one that stays so counts twice, when it grows
+            self.memories += usize::from(current == 0);
+            self.length = desired;
+        }
+        Ok(granted)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {

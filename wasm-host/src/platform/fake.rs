@@ -8,8 +8,9 @@ use crate::{
     platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{
+    ops::Range,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     task::Waker,
 };
@@ -21,6 +22,8 @@ pub struct FakePlatform {
     console: Mutex<String>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
+    /// what memories had in them when they were first put back, by their addresses; None: they cannot be
+    memories: Mutex<Option<BTreeMap<usize, Vec<u8>>>>,
 }
 
 impl FakePlatform {
@@ -40,6 +43,11 @@ impl FakePlatform {
 
     pub fn set_slots(&self, store: Arc<Store>) {
         *self.slots.lock() = Some(store);
+    }
+
+    /// From now on memories can be put back: each to what it was the first time.
+    pub fn keep_memories(&self) {
+        *self.memories.lock() = Some(BTreeMap::new());
     }
 
     pub fn forget_console(&self) {
@@ -90,6 +98,19 @@ impl Platform for FakePlatform {
     fn idle(&self, until: Option<Nanos>) {
         let until = until.expect("every task sleeps for ever");
         self.now.fetch_max(until, Relaxed);
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn revert(&self, memory: Range<usize>) -> bool {
+        let start = core::ptr::with_exposed_provenance_mut::<u8>(memory.start);
+        // SAFETY: it is a memory of an instance, which nobody uses meanwhile.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(start, memory.len()) };
+        let mut memories = self.memories.lock();
+        let Some(known) = &mut *memories else { return false };
+        let first = known.entry(memory.start).or_insert_with(|| bytes.to_vec());
+        bytes[first.len()..].fill(0);
+        bytes[..first.len()].copy_from_slice(first);
+        true
     }
 
     fn memory(&self) -> MemoryUse {

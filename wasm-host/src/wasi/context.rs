@@ -82,6 +82,11 @@ impl Context {
         self.table.get_mut().iter_mut().nth(KEPT).is_some()
     }
 
+    /// Whether nothing is left of earlier requests.
+    pub fn is_empty(&mut self) -> bool {
+        self.table.get_mut().iter_mut().next().is_none()
+    }
+
     /// How many resources there are.
     pub fn resources(&mut self) -> usize {
         self.table.get_mut().iter_mut().count()

@@ -4,6 +4,7 @@ use super::{
     has_exited_well,
     http::{Asked, Client, Reader, Server},
     p2::{IncomingRequest, ResponseOutparam},
+    renewal::{Origin, Renewal},
 };
 use crate::{
     arrows::{
@@ -27,7 +28,7 @@ use core::{
 };
 use wasmtime::{
     Error, Result, Store,
-    component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc},
+    component::{self, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc},
     error::Context as _,
 };
 
@@ -43,6 +44,7 @@ pub struct Maker<'a> {
     /// the function that is called
     function: ComponentExportIndex,
     hooks: Exports,
+    renewal: Renewal,
     /// of all instances together
     pub budget: Arc<Budget>,
     pub client: Option<Arc<Client>>,
@@ -57,11 +59,13 @@ pub struct Instance {
     /// its own CPU time
     meter: Arc<CpuTime>,
     linger: Arc<Timer>,
+    /// None: it is not made as new again
+    origin: Option<Origin>,
 }
 
 /// What became of an instance and its request.
 pub enum Outcome {
-    /// Its request ended well.
+    /// Its request ended well, and it can have another.
     Well(Box<Instance>),
     /// It is not used again, though it did not fail.
     Spent,
@@ -88,10 +92,11 @@ impl<'a> Maker<'a> {
         let function = interface.and_then(|interface| exports.get_export_index(Some(&interface), "handle"));
         let function = function.ok_or_else(|| Error::msg(format!("exports no `handle` of {export}")))?;
         let hooks = Exports::find(exports)?;
+        let renewal = if handle.spec.reuse || hooks.are_asked() { Renewal::none() } else { Renewal::of(exports) };
         let budget = budget.clone();
         let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
         let server = Server::new(port, &budget);
-        Ok(Maker { handle, platform, timer, component, function, hooks, budget, client, server })
+        Ok(Maker { handle, platform, timer, component, function, hooks, renewal, budget, client, server })
     }
 
     /// The first instance is there: the box takes requests from now on.
@@ -119,13 +124,18 @@ impl<'a> Maker<'a> {
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
     /// not even until it is found that they are not there: others may run meanwhile.
     pub async fn make(&self, meter: Arc<CpuTime>, spare: u64) -> Result<Instance> {
-        let paid = footprint::pay(self.handle, &self.budget, spare)?;
-        let state = State::within(paid, self.handle, self.platform, &self.timer.another());
-        let mut store = self.store(state.metered(&meter));
-        store.data_mut().leave(spare);
-        let handle = self.instantiate(&mut store).await?;
-        store.data_mut().leave(0);
-        Ok(Instance { store, handle, meter, linger: self.timer.another() })
+        loop {
+            let paid = footprint::pay(self.handle, &self.budget, spare)?;
+            let state = State::within(paid, self.handle, self.platform, &self.timer.another());
+            let mut store = self.store(state.metered(&meter));
+            store.data_mut().leave(spare);
+            let instance = self.instantiate(&mut store).await?;
+            let handle = self.function(&mut store, &instance)?;
+            // found out with an instance that is lost by it: then another is made
+            let Ok(origin) = self.renewal.begin(&mut store, &instance, self.platform).await? else { continue };
+            store.data_mut().leave(0);
+            return Ok(Instance { store, handle, meter, linger: self.timer.another(), origin });
+        }
     }
 
     pub fn store(&self, state: State) -> Store<State> {
@@ -134,22 +144,26 @@ impl<'a> Maker<'a> {
         store
     }
 
-    /// The function of a new instance. One that says that it is not well is not used.
-    pub async fn instantiate<P, R>(&self, store: &mut Store<State>) -> Result<TypedFunc<P, R>>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
+    /// A new instance. One that says that it is not well is not used.
+    pub async fn instantiate(&self, store: &mut Store<State>) -> Result<component::Instance> {
         let made = async {
             let instance = self.component.instantiate_async(&mut *store).await?;
             self.hooks.of(store, &instance)?.check(store).await?;
             Ok(instance)
         };
         match made.await {
-            Ok(instance) => instance.get_typed_func(store, self.function).context("its `handle`"),
             Err(_) if store.data().was_refused() => Err(footprint::no_room(self.handle)),
-            Err(error) => Err(error),
+            made => made,
         }
+    }
+
+    /// The function of an instance.
+    pub fn function<P, R>(&self, store: &mut Store<State>, instance: &component::Instance) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        instance.get_typed_func(store, self.function).context("its `handle`")
     }
 
     /// What instances leave to the bodies of requests and responses, all but the only one.
@@ -217,13 +231,21 @@ async fn answer(maker: &Maker<'_>, mut instance: Box<Instance>, request: Asked) 
         handle.write(Level::Error, &format!("{what}: {failure}"));
         return Outcome::Spent;
     }
-    match instance.store.data_mut().wasi.is_littered() {
-        true => Outcome::Spent,
-        false => Outcome::Well(instance),
+    match instance.is_ready_again(maker) {
+        true => Outcome::Well(instance),
+        false => Outcome::Spent,
     }
 }
 
 impl Instance {
+    /// Whether it can have another request, for which it is made as new if it has to be.
+    fn is_ready_again(&mut self, maker: &Maker<'_>) -> bool {
+        match &self.origin {
+            Some(origin) => origin.renew(&mut self.store, maker.platform),
+            None => maker.handle.spec.reuse && !self.store.data_mut().wasi.is_littered(),
+        }
+    }
+
     /// None: it went on for too long after the exchange was over.
     async fn call(&mut self, request: Asked, maker: &Maker<'_>) -> Option<Result<()>> {
         let Asked { exchange, head } = request;

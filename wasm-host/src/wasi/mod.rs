@@ -17,6 +17,7 @@ mod p3;
 mod pool;
 mod promise;
 mod random;
+mod renewal;
 mod settings;
 
 pub use context::Context;

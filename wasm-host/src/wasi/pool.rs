@@ -1,10 +1,10 @@
 //! The life of a box whose exports the node calls: requests in, responses out, and the instances between them.
 //!
 //! A 0.2 handler works on one request at a time, so there are as many instances as requests that are worked on, up to
-//! the box's `concurrency` and as many as fit in its memory limit together. Each is made when it is needed, and dropped
-//! after its request: the runtimes of some languages cannot take a second one. With the box's `reuse` it is used again
-//! after a request that ended well, and dropped when it has had nothing to do for a while. Some requests more wait for
-//! one; the rest are answered with 503.
+//! the box's `concurrency` and as many as fit in its memory limit together. Each is made when it is needed. For each request
+//! it is as new: the runtimes of some languages cannot take a second one. Where it can be made as new again (see
+//! [`super::renewal`]) it is, and else dropped. With the box's `reuse` it goes on as it is after a request that ended well.
+//! It is dropped when it has had nothing to do for a while. Some requests more wait for one; the rest are answered with 503.
 //!
 //! An instance that fails takes its own request with it and no other: the box's life goes on, and the next request has
 //! a fresh instance. It counts as a restart all the same.
@@ -63,13 +63,12 @@ impl<'a> Pool<'a> {
         let maker = self.maker;
         loop {
             maker.receive(cx);
-            self.start();
-            let mut ended = false;
-            while let Poll::Ready(Some(outcome)) = self.working.poll_next_unpin(cx) {
-                self.ended(outcome);
-                ended = true;
+            let mut any_ended = self.work(cx);
+            // one after the other: an instance that is done with a request is there for the next
+            while self.start() {
+                any_ended |= self.work(cx);
             }
-            if !ended {
+            if !any_ended {
                 break;
             }
         }
@@ -82,30 +81,43 @@ impl<'a> Pool<'a> {
         flushed.map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
     }
 
-    /// Gives requests that wait to instances.
-    fn start(&mut self) {
-        while self.working.len() < self.concurrency && self.maker.server.is_waited_for() {
-            let instance = self.idle.pop().map(|(instance, _)| instance);
-            if instance.is_none() && self.full && !self.working.is_empty() {
-                return;
-            }
-            match (self.maker.server.next(), instance) {
-                (Some(request), instance) => {
-                    let alone = self.idle.is_empty() && self.working.is_empty();
-                    let spare = if alone { 0 } else { self.maker.spare() };
-                    self.working.push(Box::pin(work(self.maker, instance, spare, request)));
-                }
-                (None, Some(instance)) => self.idle.push((instance, self.maker.platform.now())),
-                (None, None) => {}
-            }
+    /// Lets instances go on. Whether any is done.
+    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any_ended = false;
+        while let Poll::Ready(Some(outcome)) = self.working.poll_next_unpin(cx) {
+            self.ended(outcome);
+            any_ended = true;
         }
+        any_ended
+    }
+
+    /// Gives a request that waits to an instance. False: there is none, or none that can work on it.
+    fn start(&mut self) -> bool {
+        if self.working.len() >= self.concurrency || !self.maker.server.is_waited_for() {
+            return false;
+        }
+        let instance = self.idle.pop().map(|(instance, _)| instance);
+        if instance.is_none() && self.full && !self.working.is_empty() {
+            return false;
+        }
+        match (self.maker.server.next(), instance) {
+            (Some(request), instance) => {
+                let alone = self.idle.is_empty() && self.working.is_empty();
+                let spare = if alone { 0 } else { self.maker.spare() };
+                self.working.push(Box::pin(work(self.maker, instance, spare, request)));
+                return true;
+            }
+            (None, Some(instance)) => self.idle.push((instance, self.maker.platform.now())),
+            (None, None) => {}
+        }
+        false
     }
 
     fn ended(&mut self, outcome: Outcome) {
         let handle = self.maker.handle;
         match outcome {
-            Outcome::Well(instance) if handle.spec.reuse => self.idle.push((*instance, self.maker.platform.now())),
-            Outcome::Well(_) | Outcome::Spent => {}
+            Outcome::Well(instance) => self.idle.push((*instance, self.maker.platform.now())),
+            Outcome::Spent => {}
             Outcome::Failed(what, error) => self.failed(&what, &error),
             Outcome::Unmade { request, error, full } => return self.unmade(request, &error, full),
         }

@@ -4,6 +4,7 @@ use crate::boxes::{Budget, Charge};
 use alloc::{format, sync::Arc, vec::Vec};
 use core::net::{IpAddr, Ipv6Addr};
 use message::fields::{content_length, first, is_settable, is_token, is_value, may_trail, push, valid};
+use smallvec::SmallVec;
 
 /// The most that one `fields` may hold: bytes of names and values, and [`ENTRY`] more for each.
 pub const MAX_FIELDS: usize = 128 << 10;
@@ -55,10 +56,11 @@ impl Fields {
         }
         let mut fields = Self::of_those(budget, lines, |name| !is_forwarding(name))?;
         let remote = IpAddr::V6(remote).to_canonical();
-        let node = if remote.is_ipv6() { format!("\"[{remote}]\"") } else { format!("{remote}") };
+        let node = node(remote);
+        let address = if remote.is_ipv6() { &node[2..node.len() - 2] } else { &node[..] };
         let data = fields.change()?;
-        data.push("forwarded", format!("for={node};proto={scheme}").as_bytes())?;
-        data.push("x-forwarded-for", format!("{remote}").as_bytes())?;
+        data.push("forwarded", &[b"for=", &node[..], b";proto=", scheme.as_bytes()].concat())?;
+        data.push("x-forwarded-for", address)?;
         data.push("x-forwarded-proto", scheme.as_bytes())?;
         Ok(fields)
     }
@@ -174,6 +176,26 @@ fn is_forwarding(name: &str) -> bool {
     let begins = |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
     let is = |known: &str| name.len() == known.len() && begins(known);
     name.len() >= 9 && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
+}
+
+/// An address as a node identifier (RFC 7239, section 6).
+fn node(address: IpAddr) -> SmallVec<[u8; 64]> {
+    let mut text = SmallVec::new();
+    match address {
+        // by hand, as each request has one
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    text.push(b'.');
+                }
+                let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                let leading = digits[..2].iter().take_while(|digit| **digit == 0).count();
+                text.extend(digits[leading..].iter().map(|digit| b'0' + digit));
+            }
+        }
+        IpAddr::V6(address) => text.extend_from_slice(format!("\"[{address}]\"").as_bytes()),
+    }
+    text
 }
 
 impl Data {

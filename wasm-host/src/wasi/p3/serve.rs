@@ -15,18 +15,22 @@ use crate::{
         metered,
     },
     executor::CpuTime,
+    platform::Nanos,
     wasi::{
         has_exited_well,
         http::{Asked, Asking, Exchange, OutBody, Reader, Side, in_place},
         instance::{LINGER, Maker},
     },
 };
-use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, sync::Arc, task::Wake, vec::Vec};
 use core::{
     future::Future,
     pin::{Pin, pin},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    task::{Poll, Waker},
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Relaxed, SeqCst},
+    },
+    task::{Context, Poll, Waker},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use message::status::has_body;
@@ -59,8 +63,13 @@ pub async fn serve(maker: &Maker<'_>) -> Result<()> {
     let mut newest: Option<Arc<Turn>> = None;
     // not while another instance has to wait for the memory of an earlier one
     let mut has_room = true;
+    let bell = Arc::new(Bell::default());
     core::future::poll_fn(|cx| {
         maker.receive(cx);
+        let _within = bell.within(cx.waker());
+        let own = Waker::from(bell.clone());
+        let cx = &mut Context::from_waker(&own);
+        let begun = maker.platform.now();
         loop {
             if has_room && newest.as_ref().is_none_or(|turn| turn.is_over.load(Relaxed)) {
                 let turn = Arc::<Turn>::default();
@@ -77,7 +86,9 @@ pub async fn serve(maker: &Maker<'_>) -> Result<()> {
                 Poll::Ready(Some(Err(error))) if error.is::<NoRoom>() && !lives.is_empty() => has_room = false,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) | Poll::Pending => {
-                    if !has_room || newest.as_ref().is_some_and(|turn| !turn.is_over.load(Relaxed)) {
+                    let is_served = !has_room || newest.as_ref().is_some_and(|turn| !turn.is_over.load(Relaxed));
+                    let has_time = maker.platform.now().saturating_sub(begun) < MOST;
+                    if is_served && !(has_time && bell.take()) {
                         break;
                     }
                 }
@@ -90,6 +101,66 @@ pub async fn serve(maker: &Maker<'_>) -> Result<()> {
         maker.flush().map_or_else(|refused| Poll::Ready(Err(Error::new(refused))), |()| Poll::Pending)
     })
     .await
+}
+
+/// For how long an instance may go on in one turn of its box's, whenever it wakes itself: what it says of a response, its head
+/// and its body, is then sent together.
+const MOST: Nanos = 200_000;
+
+/// Whom instances wake: their box's task, but within its turn only this, which then lets them go on.
+#[derive(Default)]
+struct Bell {
+    task: Mutex<Option<Waker>>,
+    is_within: AtomicBool,
+    rang: AtomicBool,
+}
+
+/// A turn of the task.
+struct Within<'a>(&'a Bell);
+
+impl Bell {
+    fn within(&self, task: &Waker) -> Within<'_> {
+        let mut known = self.task.lock();
+        if !known.as_ref().is_some_and(|known| known.will_wake(task)) {
+            *known = Some(task.clone());
+        }
+        drop(known);
+        self.is_within.store(true, SeqCst);
+        Within(self)
+    }
+
+    /// Whether it rang since this was last asked.
+    fn take(&self) -> bool {
+        self.rang.swap(false, SeqCst)
+    }
+
+    fn wake_task(&self) {
+        let task = self.task.lock().clone();
+        task.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // in this order, as whoever ends the turn looks in the other
+        self.rang.store(true, SeqCst);
+        if !self.is_within.load(SeqCst) && self.take() {
+            self.wake_task();
+        }
+    }
+}
+
+impl Drop for Within<'_> {
+    fn drop(&mut self) {
+        self.0.is_within.store(false, SeqCst);
+        if self.0.take() {
+            self.0.wake_task();
+        }
+    }
 }
 
 /// The time in which an instance is given requests.
@@ -150,7 +221,8 @@ async fn work(maker: &Maker<'_>, turn: &Turn, meter: &Arc<CpuTime>, begun: &mut 
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(tasks);
     }
-    let function: Handle = maker.instantiate(&mut store).await?;
+    let instance = maker.instantiate(&mut store).await?;
+    let function: Handle = maker.function(&mut store, &instance)?;
     if handle.life().phase != Phase::Running {
         maker.begin();
     }
