@@ -82,7 +82,7 @@ impl Default for Options {
 impl Node {
     /// Begins to put the system of `image` in the place of the one that runs. One at a time.
     pub fn deploy(self: &Arc<Self>, image: Arc<Image<'static>>, options: Options) -> Result<Arc<Deployment>, Busy> {
-        self.deploy_from(Source { image: Some(image), slot: None, is_back: false }, options)
+        self.deploy_from(Source { image: Some(image), slot: None, is_back: false, upload: Default::default() }, options)
     }
 
     pub(crate) fn deploy_from(self: &Arc<Self>, source: Source, options: Options) -> Result<Arc<Deployment>, Busy> {

@@ -156,6 +156,9 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
                 let mut upload = shared.asked.lock().upload.take();
                 let (Some(node), Some(handle)) = (node.upgrade(), handle.upgrade()) else { return };
                 let answer = answer(&node, &handle, &by, &request, &mut upload);
+                if let Some(upload) = &mut upload {
+                    upload.work().await;
+                }
                 let asked = &mut *shared.asked.lock();
                 if asked.instance == instance {
                     asked.bytes -= request.len();

@@ -48,6 +48,10 @@ pub enum ImageError {
         what: &'static str,
         name: String,
     },
+    /// The file is not in memory.
+    OnDisk {
+        name: String,
+    },
     /// It has no plan, or not the file of its declaration.
     NoSystem,
     /// The image's plan is none that this node runs.
@@ -107,6 +111,7 @@ impl fmt::Display for ImageError {
             ImageError::Corrupt { what, name } => {
                 write!(f, "{what} `{name}` is corrupt: its bytes are not those that were signed")
             }
+            ImageError::OnDisk { name } => write!(f, "asset `{name}` is on the disk, and not in memory"),
             ImageError::NoSystem => f.write_str("the image declares no system"),
             ImageError::Plan(error) => write!(f, "{error}"),
             ImageError::NoComponent { name } => write!(f, "the image has no code for component `{name}`"),

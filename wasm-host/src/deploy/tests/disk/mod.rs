@@ -62,8 +62,8 @@ fn blank() -> FakeDisk {
 /// The version that a node with this disk would start, held against all bytes that it should have. None: that of the
 /// boot loader.
 fn starts(store: &Store, versions: &[u8]) -> Option<u8> {
-    let chosen = block_on(store.choose(|_| Ok(()), |_| ()))?;
-    let found = versions.iter().find(|version| bytes(&site(**version)) == chosen.image);
+    let chosen = block_on(store.choose(0, |_| Ok(()), |_| ()))?;
+    let found = versions.iter().find(|version| bytes(&site(**version)) == chosen.image.bytes);
     Some(*found.expect("a whole system, and one of those that were deployed"))
 }
 
