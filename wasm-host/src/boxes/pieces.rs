@@ -199,3 +199,6 @@ impl Drop for Inner {
         debug_assert_eq!(self.kept.len(), self.by_use.len());
     }
 }
+
+#[cfg(all(test, feature = "build"))]
+mod tests;

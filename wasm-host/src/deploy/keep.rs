@@ -87,7 +87,8 @@ impl Keeper {
         let upload = source.upload.lock().take();
         if let Some(upload) = upload {
             let trusted = node.trusted_by(&node.running().plan);
-            let Complete { space, manifest, image } = upload.complete(&trusted).await?;
+            let complete = patient(node, upload.complete(&trusted)).await;
+            let Complete { space, manifest, image } = complete.ok_or_else(|| SlotError::Silent.to_string())??;
             self.space = Some((space, manifest));
             return Ok(Arc::new(image));
         }
@@ -223,12 +224,17 @@ async fn free(node: &Node, store: &Store) -> Result<(), String> {
 
 /// What the disk does, unless it never comes to an end.
 async fn answered<T>(node: &Node, act: impl Future<Output = Result<T, SlotError>>) -> Result<T, SlotError> {
+    patient(node, act).await.unwrap_or(Err(SlotError::Silent))
+}
+
+/// The same of whatever waits for the disk. None: it does not come to an end.
+pub(crate) async fn patient<T>(node: &Node, act: impl Future<Output = T>) -> Option<T> {
     let timer = node.executor.timers().timer();
     let mut end = pin!(timer.sleep_until(node.platform.now().saturating_add(PATIENCE)));
     let mut act = pin!(act);
     poll_fn(|cx| match act.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(done),
-        Poll::Pending => end.as_mut().poll(cx).map(|()| Err(SlotError::Silent)),
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
     })
     .await
 }

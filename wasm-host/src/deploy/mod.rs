@@ -28,7 +28,7 @@ mod trial;
 pub use difference::{Content, Difference, Fate, Side, Why, difference};
 pub(crate) use history::Comes;
 pub use history::{Awaits, Busy, Deployment, Deployments, Lasts, Outcome, Record, Step};
-pub(crate) use keep::Source;
+pub(crate) use keep::{Source, patient};
 
 use crate::{executor::NORMAL_WEIGHT, image::Image, node::Node, platform::Nanos};
 use alloc::{string::String, sync::Arc, vec::Vec};

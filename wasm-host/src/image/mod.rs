@@ -33,7 +33,7 @@ pub use assembly::{Assembly, Place};
 pub use assets::{Asset, Assets};
 pub use blob::Blob;
 #[cfg(feature = "build")]
-pub use builder::Builder;
+pub use builder::{Builder, Content};
 pub use endorsement::{Endorsement, MAX_ENDORSEMENTS, endorsed};
 pub use engine::EngineSettings;
 pub use error::ImageError;
@@ -250,7 +250,7 @@ impl<'a> Image<'a> {
     }
 
     /// The files of all boxes.
-    fn all_assets(&self) -> Result<Vec<Assets<'a>>, ImageError> {
+    pub fn all_assets(&self) -> Result<Vec<Assets<'a>>, ImageError> {
         let tables = self.entries.iter().filter(|stored| matches!(stored.entry.kind, Kind::Assets { .. }));
         tables.map(|stored| self.assets(&stored.entry.name)).collect()
     }

@@ -72,6 +72,8 @@ impl fmt::Display for PieceError {
     }
 }
 
+impl core::error::Error for PieceError {}
+
 impl Piece {
     /// Begins to read it.
     pub fn read(&self) -> Pending<Vec<u8>> {

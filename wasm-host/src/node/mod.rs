@@ -11,7 +11,7 @@ pub(crate) mod status;
 #[cfg(all(test, feature = "build"))]
 mod tests;
 mod trial;
-mod upload;
+pub(crate) mod upload;
 pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// The same. `disk`: its files are to be on a disk.
-    fn assemble_on(&self, manifest: Vec<u8>, limit: u64, disk: bool) -> Result<Assembly<'static>, ImageError> {
+    pub(crate) fn assemble_on(&self, manifest: Vec<u8>, limit: u64, disk: bool) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
         let trusted = self.trusted_by(&running.plan);
         let mut assembly =

@@ -12,7 +12,7 @@ use crate::{
     boxes::{Budget, Charge},
     image::{Assembly, Hash, Image, ImageError, Pieces, PublicKey},
     plan::Plan,
-    slots::{Space, Store},
+    slots::{SlotError, Space, Store},
 };
 use alloc::{
     format,
@@ -94,7 +94,7 @@ impl Upload {
     }
 
     /// The same, with the disk that the files of the assembly belong on.
-    pub(super) fn begin_on(
+    pub(crate) fn begin_on(
         assembly: Assembly<'static>,
         bound: Bound,
         uploads: &Arc<Budget>,
@@ -154,6 +154,13 @@ impl Upload {
         match self.disk.as_ref().and_then(|disk| disk.broken.clone()) {
             Some(why) => Err(why),
             None => Ok(()),
+        }
+    }
+
+    /// It cannot go on.
+    pub fn breaks(&mut self, why: SlotError) {
+        if let Some(disk) = &mut self.disk {
+            disk.broken = Some(why.to_string());
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is deployed is on the disk: power fails at each write, disks fail, and nodes are started again.
 
 mod failures;
+mod large;
 mod power;
 
 use super::{
