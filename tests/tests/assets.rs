@@ -1,8 +1,7 @@
 //! H: a site that is larger than the node's memory: its files are read from the disk as they are asked for.
 
 use pearwood::{
-    Launch,
-    build,
+    Launch, build,
     linux::FileDisk,
     node::{DiskFile, parse_size},
 };
@@ -90,7 +89,10 @@ fn a_site_larger_than_the_memory_is_served_from_the_disk() {
     let people = People::new();
     let reserve = reserve_for(site + (16 << 20));
     people.edit(|text| {
-        text.replace("name = \"managed\"", &format!("name = \"managed\"\ndisk = {{ device = \"disk0\", reserve = \"{} MiB\" }}", reserve >> 20))
+        text.replace(
+            "name = \"managed\"",
+            &format!("name = \"managed\"\ndisk = {{ device = \"disk0\", reserve = \"{} MiB\" }}", reserve >> 20),
+        )
     });
     let public = people.path().join("public");
     for large in 0..LARGE {
@@ -109,7 +111,8 @@ fn a_site_larger_than_the_memory_is_served_from_the_disk() {
     build::install(&image, Arc::new(opened), reserve, "a test").expect("written to the disk");
     fs::remove_file(&launch.image).expect("the image is there");
 
-    let machine = launch.ports().into_iter().fold(launch.bare(), |machine, (_, port)| machine.forward(tests::node::tcp(port)));
+    let machine =
+        launch.ports().into_iter().fold(launch.bare(), |machine, (_, port)| machine.forward(tests::node::tcp(port)));
     let node = TestNode::start_qemu(launch, machine.memory(MEMORY).disk(disk));
     node.wait_for(0, "starts deploy 1 from slot A");
     let line = node.wait_for(0, "the node's key is ");

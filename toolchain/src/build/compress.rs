@@ -85,11 +85,13 @@ pub fn add_variants(files: &mut Vec<File>, cache: &Path) -> Result<()> {
         for coding in CODINGS {
             let name = format!("{}{}", file.path, coding.suffix);
             match there.get(name.as_str()) {
-                Some(variant) if !unpacks_to((coding.unpack)(&variant.content.read()?), &file.content.read()?) => bail!(
-                    "{name} is not {} compressed, though clients that take it would get it in place of that: remove \
+                Some(variant) if !unpacks_to((coding.unpack)(&variant.content.read()?), &file.content.read()?) => {
+                    bail!(
+                        "{name} is not {} compressed, though clients that take it would get it in place of that: remove \
                      it (variants of text are made at build), compress the file again, or rename it",
-                    file.path
-                ),
+                        file.path
+                    )
+                }
                 Some(_) => {}
                 None if file.content.size() >= SMALLEST && is_text(&file.path) => wanted.push((file, coding, name)),
                 None => {}

@@ -43,7 +43,9 @@ pub fn image_of(system: &Components, target: Target, key: &SecretKey, version: O
 
 /// The same, in a file of this process's.
 pub fn pack(system: &Components, target: Target, key: &SecretKey, version: Option<u64>) -> Result<Packed> {
-    let mut file = tempfile::NamedTempFile::new_in(Workspace::find()?.run_directory(&system.system.name)?)?;
+    // what a process that was killed has left goes with the images of earlier runs
+    let directory = Workspace::find()?.run_directory(&system.system.name)?;
+    let mut file = tempfile::Builder::new().prefix(".packing-").suffix(".image").tempfile_in(directory)?;
     let builder = builder(system, target, version)?;
     let (mut length, mut hash) = (0, blake3::Hasher::new());
     let mut step = None;
@@ -108,11 +110,7 @@ impl Packed {
     }
 
     /// The same. `notify` is called when something was read.
-    pub fn open_for(
-        &self,
-        notify: impl Fn() + Send + 'static,
-        trusted: &[PublicKey],
-    ) -> Result<Image<'static>> {
+    pub fn open_for(&self, notify: impl Fn() + Send + 'static, trusted: &[PublicKey]) -> Result<Image<'static>> {
         if self.length <= IN_MEMORY {
             return Ok(Image::open(self.start(self.length)?, trusted)?);
         }

@@ -75,7 +75,8 @@ pub fn send_image(remote: &mut Remote, image: &Image<'_>, mut progress: impl FnM
                 let rest = match blobs.get(&name) {
                     Some(blob) => &blob[offset as usize..],
                     None => {
-                        let piece = files.get(&name).and_then(|asset| asset.piece(offset)).context("the image's file")?;
+                        let piece =
+                            files.get(&name).and_then(|asset| asset.piece(offset)).context("the image's file")?;
                         read = block_on(async { piece.verified(piece.read().await) })?;
                         &read[(offset - piece.offset) as usize..]
                     }

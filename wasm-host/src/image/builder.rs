@@ -111,11 +111,7 @@ impl Builder {
     ///
     /// # Errors
     /// The same, or that of the sink, or if a file has changed meanwhile.
-    pub fn write(
-        mut self,
-        key: &SecretKey,
-        sink: impl FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), ImageError> {
+    pub fn write(mut self, key: &SecretKey, sink: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), ImageError> {
         self.artifacts.sort_by(|a, b| (&a.0, &a.1.target, &a.1.wasmtime).cmp(&(&b.0, &b.1.target, &b.1.wasmtime)));
         let mut blobs = Blobs::default();
         blobs.push(Kind::System, self.file, self.source.into_bytes());
@@ -249,7 +245,8 @@ impl Blobs {
             let Kind::Assets { offset, .. } = entry.kind else { continue };
             sink.pad(offset).map_err(failed)?;
             for (file, content) in contents {
-                let mut hashes = if file.chunks.is_empty() { core::slice::from_ref(&file.hash).iter() } else { file.chunks.iter() };
+                let mut hashes =
+                    if file.chunks.is_empty() { core::slice::from_ref(&file.hash).iter() } else { file.chunks.iter() };
                 sink.pad(offset + file.offset).map_err(failed)?;
                 let written = each_chunk(&**content, |chunk| {
                     if hashes.next() != Some(&hash(chunk)) {

@@ -89,7 +89,10 @@ impl Piece {
             return Err(PieceError::Corrupt);
         }
         if skip > 0 || bytes.capacity() > self.length + SLACK {
-            bytes = piece.to_vec();
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(self.length).map_err(|_| PieceError::Disk(DiskError::NoMemory))?;
+            copy.extend_from_slice(piece);
+            bytes = copy;
         } else {
             bytes.truncate(self.length);
         }

@@ -116,7 +116,12 @@ impl Node {
     }
 
     /// The same. `disk`: its files are to be on a disk.
-    pub(crate) fn assemble_on(&self, manifest: Vec<u8>, limit: u64, disk: bool) -> Result<Assembly<'static>, ImageError> {
+    pub(crate) fn assemble_on(
+        &self,
+        manifest: Vec<u8>,
+        limit: u64,
+        disk: bool,
+    ) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
         let trusted = self.trusted_by(&running.plan);
         let mut assembly =

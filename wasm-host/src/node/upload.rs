@@ -186,8 +186,9 @@ impl Upload {
         if offset == 0 {
             self.first_part(hash, length)?;
         }
-        let fits =
-            |part: &&mut Part| (part.hash, part.length, part.before + part.bytes.len() as u64) == (hash, length, offset);
+        let fits = |part: &&mut Part| {
+            (part.hash, part.length, part.before + part.bytes.len() as u64) == (hash, length, offset)
+        };
         let Some(part) = self.part.as_mut().filter(fits) else {
             return Err(format!("blob {hash}: what is at {offset} does not follow what came before"));
         };
@@ -302,6 +303,7 @@ impl OnDisk {
             let (name, length) = (part.hash, part.length);
             let place = assembly.place(name, part.before).ok_or("the image does not say where it belongs")?;
             let (now, later) = bytes.split_at(bytes.len().min(place.length - part.bytes.len()));
+            part.bytes.try_reserve_exact(place.length - part.bytes.len()).map_err(|_| NO_MEMORY)?;
             part.bytes.extend_from_slice(now);
             bytes = later;
             if part.bytes.len() < place.length {
@@ -348,7 +350,10 @@ impl OnDisk {
                 let place = assembly.place(hash, at).ok_or("the image does not say where it belongs")?;
                 let read = match asset.piece(at) {
                     Some(piece) => piece.verified(piece.read().await).ok(),
-                    None => asset.read(at, place.length as u64).ok().map(<[u8]>::to_vec),
+                    None => match asset.read(at, place.length as u64) {
+                        Ok(read) => Some(copied(read)?),
+                        Err(_) => None,
+                    },
                 };
                 at += place.length as u64;
                 // what was signed by another hash of the whole may be cut into other parts
@@ -373,11 +378,20 @@ impl OnDisk {
         self.write(assembly).await?;
         self.space(assembly.length()).await?;
         for (blob, places) in assembly.doubles() {
-            self.writes.push((places.to_vec(), blob.to_vec()));
+            self.writes.push((places.to_vec(), copied(blob)?));
             self.write(assembly).await?;
         }
         Ok(())
     }
+}
+
+const NO_MEMORY: &str = "the node has no memory for a part of a file";
+
+fn copied(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| NO_MEMORY)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 fn kib(bytes: u64) -> u64 {

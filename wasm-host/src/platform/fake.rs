@@ -21,6 +21,8 @@ pub struct FakePlatform {
     console: Mutex<String>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
+    /// 0: plenty
+    memory: AtomicU64,
 }
 
 impl FakePlatform {
@@ -40,6 +42,10 @@ impl FakePlatform {
 
     pub fn set_slots(&self, store: Arc<Store>) {
         *self.slots.lock() = Some(store);
+    }
+
+    pub fn set_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Relaxed);
     }
 
     pub fn forget_console(&self) {
@@ -93,7 +99,11 @@ impl Platform for FakePlatform {
     }
 
     fn memory(&self) -> MemoryUse {
-        MemoryUse { total: 1 << 30, ..MemoryUse::default() }
+        let total = match self.memory.load(Relaxed) {
+            0 => 1 << 30,
+            memory => memory,
+        };
+        MemoryUse { total, ..MemoryUse::default() }
     }
 
     fn power(&self, power: Power) -> ! {

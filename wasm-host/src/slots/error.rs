@@ -51,7 +51,9 @@ impl fmt::Display for SlotError {
                      `[system] disk = {{ device = \"disk0\", reserve = \"{needs}\" }}` or more"
                 )
             }
-            SlotError::AllUsed => f.write_str("the node uses what is in the slots; one is free when a deployment is over"),
+            SlotError::AllUsed => {
+                f.write_str("the node uses what is in the slots; one is free when a deployment is over")
+            }
             SlotError::InUse => f.write_str("there is something else on the disk where the system's slots would be"),
             SlotError::NoTable => f.write_str("neither copy of the table of slots is whole"),
             SlotError::Version(version) => write!(f, "the slots are of format {version}, which this node cannot read"),

@@ -28,13 +28,7 @@ impl Store {
     }
 
     /// The image is complete: it is entered into the table once it is durable. `manifest`: the hash of its manifest.
-    pub async fn enter(
-        &self,
-        space: &Space,
-        manifest: Hash,
-        rank: Rank,
-        about: &About,
-    ) -> Result<SlotName, SlotError> {
+    pub async fn enter(&self, space: &Space, manifest: Hash, rank: Rank, about: &About) -> Result<SlotName, SlotError> {
         self.disk().flush().await?;
         let turn = self.turn()?;
         self.update(&turn, |table| enter(table, space.slot, space.length, manifest, rank, about)).await?;

@@ -4,6 +4,7 @@ mod damage;
 mod limits;
 mod places;
 mod power;
+mod space;
 mod trial;
 
 use super::table::{COPY, Table};

@@ -136,12 +136,7 @@ pub(super) fn enter(table: &mut Table, slot: SlotName, length: u64, hash: Hash, 
 }
 
 /// None: the node uses what is in all of them.
-fn least_needed(
-    table: &Table,
-    running: Option<SlotName>,
-    corrupt: &[bool],
-    pinned: &[bool],
-) -> Option<SlotName> {
+fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool], pinned: &[bool]) -> Option<SlotName> {
     // The last system that was started from the disk and was good: of all that came since, none may start. Two slots have
     // no room for it beside what runs.
     let is_booted =
