@@ -90,7 +90,7 @@ impl Assets for Files {
                 disk.asked.insert(block);
                 return Fetched::Awaited;
             }
-            len = len.min(((block + 1 << 16) - offset) as u32);
+            len = len.min((((block + 1) << 16) - offset) as u32);
         }
         self.largest_read.set(self.largest_read.get().max(len));
         self.reads.set(self.reads.get() + 1);

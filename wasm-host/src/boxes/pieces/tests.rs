@@ -117,7 +117,7 @@ fn the_budget_pays_and_what_was_used_last_stays() {
     }
     let reads = world.reads();
     for block in [0, 2, 3, 4] {
-        world.block(block).is_ready();
+        assert!(world.block(block).is_ready());
     }
     assert_eq!(world.reads(), reads, "1 was not used for longest");
     assert!(world.block(1).is_ready());
@@ -130,7 +130,7 @@ fn the_budget_pays_and_what_was_used_last_stays() {
 fn what_else_needs_memory_gets_it() {
     let world = world(4);
     for block in 0..4 {
-        world.block(block).is_ready();
+        assert!(world.block(block).is_ready());
     }
     let one = BLOCK + ENTRY;
     let charge = Charge::new(&world.budget, one + 1).unwrap();
