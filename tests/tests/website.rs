@@ -10,7 +10,11 @@ fn files() -> Vec<(String, Vec<u8>)> {
     let launch = example("website");
     let spec = launch.system.find("site").expect("the box site");
     let files = pearwood::build::assets_of(&launch.system, spec, &tests::node::workspace().join("examples/website"));
-    files.expect("the site's files").into_iter().map(|file| (file.path, file.content)).collect()
+    files
+        .expect("the site's files")
+        .into_iter()
+        .map(|file| (file.path, file.content.read().expect("the file").into_owned()))
+        .collect()
 }
 
 /// Fetches each file of the website over few connections and compares it.

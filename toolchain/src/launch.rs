@@ -1,7 +1,6 @@
 //! From a system's file to a machine that can be started.
 
 use crate::build::{self, Components, Target};
-use crate::files;
 pub use crate::node::Protocol;
 use crate::node::{Forward, Qemu};
 use crate::setup::{self, Group};
@@ -44,15 +43,20 @@ impl Launch {
 
     fn pack(system: Components, kernel: PathBuf) -> Result<Self> {
         let key = build::development_key()?;
-        let image = build::image(&system, Target::Kernel, &key)?;
+        let packed = build::pack(&system, Target::Kernel, &key, None)?;
         let directory = Workspace::find()?.run_directory(&system.system.name)?;
-        let image = store(&image, &directory)?;
+        let image = store(packed, &directory)?;
         Ok(Launch { system: system.system, kernel, image, trust: key.public().to_string() })
     }
 
     /// The machine, with no ports forwarded yet.
     pub fn qemu(&self) -> Qemu {
-        Qemu::new(&self.kernel).image(&self.image).kernel_argument(format!("trust={}", self.trust))
+        self.bare().image(&self.image)
+    }
+
+    /// The same of a machine whose boot loader brings no image: it starts what its disk holds.
+    pub fn bare(&self) -> Qemu {
+        Qemu::new(&self.kernel).kernel_argument(format!("trust={}", self.trust))
     }
 
     /// The ports that the system listens at.
@@ -134,11 +138,10 @@ pub fn disks(system: &System) -> (Vec<u16>, Vec<u16>) {
     (devices.collect(), own.collect())
 }
 
-/// Writes the image under the name of its content, so that nodes that start at once do not disturb each other.
-fn store(image: &[u8], directory: &Path) -> Result<PathBuf> {
-    let name = format!("{}.image", &blake3::hash(image).to_hex()[..16]);
-    let path = directory.join(name);
-    files::replace(&path, image)?;
+/// Gives the image the name of its content, so that nodes that start at once do not disturb each other.
+fn store(image: build::Packed, directory: &Path) -> Result<PathBuf> {
+    let path = directory.join(format!("{}.image", image.name));
+    image.file.persist(&path)?;
     for entry in directory.read_dir()?.flatten() {
         let old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > KEPT);
         let is_image = entry.path().extension().is_some_and(|extension| extension == "image");
@@ -195,9 +198,15 @@ mod tests {
     #[test]
     fn an_image_is_stored_by_its_content() {
         let directory = tempfile::tempdir().unwrap();
-        let first = store(b"one", directory.path()).unwrap();
-        assert_eq!(store(b"one", directory.path()).unwrap(), first);
-        assert_ne!(store(b"two", directory.path()).unwrap(), first);
+        let packed = |content: &[u8]| {
+            let mut file = tempfile::NamedTempFile::new_in(directory.path()).unwrap();
+            std::io::Write::write_all(&mut file, content).unwrap();
+            let name = blake3::hash(content).to_hex()[..16].to_string();
+            build::Packed { file, length: content.len() as u64, name }
+        };
+        let first = store(packed(b"one"), directory.path()).unwrap();
+        assert_eq!(store(packed(b"one"), directory.path()).unwrap(), first);
+        assert_ne!(store(packed(b"two"), directory.path()).unwrap(), first);
         assert_eq!(fs::read(first).unwrap(), b"one");
     }
 }

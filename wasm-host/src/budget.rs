@@ -1,18 +1,44 @@
 //! A box's memory limit, and what counts against it.
 
-use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use alloc::sync::{Arc, Weak};
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+use spin::Mutex;
 
 /// What all instances of a box, and what the node holds for them, may use together.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
     used: AtomicU64,
+    /// what is given back where the budget would not suffice
+    spare: Mutex<Weak<dyn Spare>>,
+}
+
+/// What is held only as long as nothing else needs its memory.
+pub trait Spare: Send + Sync + fmt::Debug {
+    /// Gives so many bytes back to the budget, or as many as there are.
+    fn give_back(&self, bytes: u64);
+}
+
+/// Nothing.
+#[derive(Debug)]
+struct Nothing;
+
+impl Spare for Nothing {
+    fn give_back(&self, _: u64) {}
 }
 
 impl Budget {
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Budget { limit, used: AtomicU64::new(0) })
+        Arc::new(Budget { limit, used: AtomicU64::new(0), spare: Mutex::new(Weak::<Nothing>::new()) })
+    }
+
+    /// From now on, this gives back what it holds where something else needs it.
+    pub fn lends_to(&self, spare: &Arc<impl Spare + 'static>) {
+        let spare: Weak<dyn Spare> = Arc::<_>::downgrade(spare) as Weak<_>;
+        *self.spare.lock() = spare;
     }
 
     pub fn used(&self) -> u64 {
@@ -30,6 +56,19 @@ impl Budget {
 
     /// The same, if so much is left after it.
     pub fn take_leaving(&self, bytes: u64, left: u64) -> bool {
+        self.take_free(bytes, left) || self.take_spare(bytes, left)
+    }
+
+    #[cold]
+    fn take_spare(&self, bytes: u64, left: u64) -> bool {
+        let Some(spare) = self.spare.lock().upgrade() else { return false };
+        let needed = self.used().saturating_add(bytes).saturating_sub(self.limit.saturating_sub(left));
+        spare.give_back(needed);
+        self.take_free(bytes, left)
+    }
+
+    /// The same, of what nobody has: nothing is given back for it.
+    pub fn take_free(&self, bytes: u64, left: u64) -> bool {
         let most = self.limit.saturating_sub(left);
         let taken = |used: u64| used.checked_add(bytes).filter(|used| *used <= most);
         self.used.fetch_update(Relaxed, Relaxed, taken).is_ok()
@@ -55,6 +94,12 @@ impl Charge {
     /// None: the budget has not that much left.
     pub fn new(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
         Self::leaving(budget, bytes, 0)
+    }
+
+    /// Of what nobody has: nothing is given back for it.
+    pub fn free(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
+        let bytes = bytes as u64;
+        budget.take_free(bytes, 0).then(|| Charge { budget: budget.clone(), bytes })
     }
 
     /// None: the budget would not have `left` left.

@@ -29,6 +29,6 @@ mod target;
 #[cfg(target_arch = "wasm32")]
 mod shim;
 
-pub use assets::{Assets, Entry};
+pub use assets::{Assets, Entry, Fetched};
 pub use settings::Settings;
 pub use site::{Progress, Site};

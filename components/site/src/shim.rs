@@ -1,6 +1,6 @@
 //! The box: [`Site`] between its arrows.
 
-use crate::{Assets, Entry, Progress, Settings, Site};
+use crate::{Assets, Entry, Fetched, Progress, Settings, Site};
 use sdk::bindings::pearwood::{
     box0_2_0::{
         assets, config, log,
@@ -33,6 +33,9 @@ fn run() {
         }
         if turn.wake.notices.contains(Notices::RETIRE) {
             site.retire();
+        }
+        if turn.wake.notices.contains(Notices::ROOM) {
+            site.fetch_again();
         }
         if site.is_done() {
             return;
@@ -67,7 +70,11 @@ impl Assets for Image {
         assets::entries().into_iter().map(entry).collect()
     }
 
-    fn read(&mut self, index: u32, offset: u64, len: u32) -> Vec<u8> {
-        assets::read(index, offset, len)
+    fn fetch(&mut self, index: u32, offset: u64, len: u32) -> Fetched {
+        match assets::fetch(index, offset, len) {
+            Ok(Some(bytes)) => Fetched::Bytes(bytes),
+            Ok(None) => Fetched::Awaited,
+            Err(()) => Fetched::Lost,
+        }
     }
 }

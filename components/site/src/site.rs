@@ -1,7 +1,7 @@
 //! The box as a state machine: commands in, events out.
 
 use crate::{
-    Assets, Settings,
+    Assets, Fetched, Settings,
     body::{Body, Multipart, Source},
     cache::{Cache, Prepared},
     catalogue::{Catalogue, Content},
@@ -91,6 +91,15 @@ impl<A: Assets> Site<A> {
 
     pub fn is_done(&self) -> bool {
         self.retiring && !self.peers.any_attached()
+    }
+
+    /// Files that were being read may be there.
+    pub fn fetch_again(&mut self) {
+        for peer in self.peers.numbers() {
+            if let Some(streams) = self.peers.get_mut(peer) {
+                streams.fetch_again();
+            }
+        }
     }
 
     #[inline]
@@ -223,14 +232,18 @@ impl<A: Assets> Site<A> {
             let Some((request, stream)) = self.peers.get_mut(peer).and_then(Streams::next_turn) else { return };
             let representation = stream.representation;
             let head = std::mem::replace(&mut stream.head, PendingHead::Sent);
-            let sent = self.send_head(peer, request, representation, head).and_then(|()| self.send_body(peer, request));
+            let sent = match self.send_head(peer, request, representation, head) {
+                Ok(Sent::All) => self.send_body(peer, request),
+                sent => sent,
+            };
             let Some((streams, out)) = self.peers.both(peer) else { return };
             match sent {
-                Ok(true) => {
+                Ok(Sent::All) => {
                     Event::End { request }.encode(out.batch());
                     streams.done(request);
                 }
-                Ok(false) => streams.again(request),
+                Ok(Sent::Some) => streams.again(request),
+                Ok(Sent::Awaits) => streams.awaits_file(request),
                 Err(why) => {
                     streams.done(request);
                     self.fail(peer, request, &why);
@@ -239,7 +252,7 @@ impl<A: Assets> Site<A> {
         }
     }
 
-    fn send_head(&mut self, peer: u32, request: u32, of: u32, head: PendingHead) -> Result<(), String> {
+    fn send_head(&mut self, peer: u32, request: u32, of: u32, head: PendingHead) -> Result<Sent, String> {
         fn response(request: u32, status: u16, headers: &[u8]) -> Event<'_> {
             Event::Response { request, status, headers }
         }
@@ -249,67 +262,76 @@ impl<A: Assets> Site<A> {
             PendingHead::Whole => match self.cache.get(of) {
                 Some(prepared) => say(&mut self.peers, peer, response(request, 200, prepared.head())),
                 None => {
-                    let prepared = self.prepare(of)?;
+                    let Some(prepared) = self.prepare(of)? else {
+                        if let Some(stream) = self.peers.get_mut(peer).and_then(|streams| streams.get_mut(request)) {
+                            stream.head = PendingHead::Whole;
+                        }
+                        return Ok(Sent::Awaits);
+                    };
                     say(&mut self.peers, peer, response(request, 200, prepared.head()));
                     self.cache.insert(of, prepared);
                 }
             },
         }
-        Ok(())
+        Ok(Sent::All)
     }
 
-    fn prepare(&mut self, representation: u32) -> Result<Prepared, String> {
+    /// None: its file is being read.
+    fn prepare(&mut self, representation: u32) -> Result<Option<Prepared>, String> {
         let mut head = Vec::new();
         Heads { catalogue: &self.catalogue, settings: &self.settings }.whole(representation, &mut head);
         let size = self.catalogue.representation(representation).size;
         let fits = size <= self.settings.cache_file && size + head.len() as u64 <= self.cache.limit() as u64;
-        let body = if fits { Some(self.read_whole(representation)?) } else { None };
-        Ok(Prepared::new(&head, body))
-    }
-
-    fn read_whole(&mut self, representation: u32) -> Result<Vec<u8>, String> {
-        let size = self.catalogue.representation(representation).size;
-        let mut content = Vec::with_capacity(size as usize);
-        while (content.len() as u64) < size {
-            let first = content.len() as u64;
-            let part = self.read(representation, Span { first, end: size.min(first + u64::from(TURN)) })?;
-            content.extend_from_slice(&part);
+        let mut body = fits.then(|| Vec::with_capacity(size as usize));
+        while let Some(read) = body.as_mut().filter(|read| (read.len() as u64) < size) {
+            let first = read.len() as u64;
+            let span = Span { first, end: size.min(first + u64::from(TURN)) };
+            match self.read(representation, span)? {
+                Some(bytes) => read.extend_from_slice(&bytes),
+                None if read.is_empty() => return Ok(None),
+                // Of a file in several parts, the first may be gone when the last is there: it is sent as it comes.
+                None => body = None,
+            }
         }
-        Ok(content)
+        Ok(Some(Prepared::new(&head, body)))
     }
 
-    /// Exactly that part of a file.
-    fn read(&mut self, representation: u32, span: Span) -> Result<Vec<u8>, String> {
+    /// As much of a span as is there, and at least a byte. None: it is being read.
+    fn read(&mut self, representation: u32, span: Span) -> Result<Option<Vec<u8>>, String> {
         let it = self.catalogue.representation(representation);
-        let bytes = match &it.content {
-            Content::Asset(asset) => self.assets.read(*asset, span.first, span.len() as u32),
-            Content::Made(page) => page[span.first as usize..span.end as usize].to_vec(),
+        let (bytes, what) = match &it.content {
+            Content::Made(page) => return Ok(Some(page[span.first as usize..span.end as usize].to_vec())),
+            Content::Asset(asset) => match self.assets.fetch(*asset, span.first, span.len() as u32) {
+                Fetched::Bytes(bytes) => (bytes, "shorter than the image says"),
+                Fetched::Awaited => return Ok(None),
+                Fetched::Lost => (Vec::new(), "it cannot be read"),
+            },
         };
-        if bytes.len() as u64 == span.len() {
-            return Ok(bytes);
+        if !bytes.is_empty() && bytes.len() as u64 <= span.len() {
+            return Ok(Some(bytes));
         }
         let resource = self.catalogue.resource(it.resource);
         let suffix = if representation == resource.identity() { "" } else { it.encoding.suffix() };
-        Err(format!("asset {}{suffix}: shorter than the image says", resource.path))
+        Err(format!("asset {}{suffix}: {what}", resource.path))
     }
 
-    /// Sends of a body what its credit and its turn allow. True: that was all of it.
-    fn send_body(&mut self, peer: u32, request: u32) -> Result<bool, String> {
+    /// Sends of a body what its credit and its turn allow.
+    fn send_body(&mut self, peer: u32, request: u32) -> Result<Sent, String> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = self.send_body_with(peer, request, &mut scratch);
         self.scratch = scratch;
         done
     }
 
-    fn send_body_with(&mut self, peer: u32, request: u32, scratch: &mut Vec<u8>) -> Result<bool, String> {
+    fn send_body_with(&mut self, peer: u32, request: u32, scratch: &mut Vec<u8>) -> Result<Sent, String> {
         let mut turn = TURN;
         loop {
             let stream = self.peers.get_mut(peer).and_then(|streams| streams.get_mut(request));
-            let Some(stream) = stream else { return Ok(true) };
-            let Some(source) = stream.body.next(scratch) else { return Ok(true) };
+            let Some(stream) = stream else { return Ok(Sent::All) };
+            let Some(source) = stream.body.next(scratch) else { return Ok(Sent::All) };
             let room = u64::from(stream.credit.min(turn));
             if room == 0 {
-                return Ok(false);
+                return Ok(Sent::Some);
             }
             let count;
             match source {
@@ -319,10 +341,12 @@ impl<A: Assets> Site<A> {
                     say(&mut self.peers, peer, Event::Body { request, data });
                 }
                 Source::File(span) => {
-                    count = room.min(span.len());
-                    let span = Span { first: span.first, end: span.first + count };
+                    let span = Span { first: span.first, end: span.first + room.min(span.len()) };
                     let representation = stream.representation;
-                    self.send_span(peer, request, representation, span)?;
+                    count = match self.send_span(peer, request, representation, span)? {
+                        Some(count) => count,
+                        None => return Ok(Sent::Awaits),
+                    };
                 }
             }
             if let Some(stream) = self.peers.get_mut(peer).and_then(|streams| streams.get_mut(request)) {
@@ -333,17 +357,28 @@ impl<A: Assets> Site<A> {
         }
     }
 
-    fn send_span(&mut self, peer: u32, request: u32, representation: u32, span: Span) -> Result<(), String> {
-        let kept = self.cache.get(representation).and_then(|prepared| prepared.body());
+    /// Sends as much of a span as is there, and says how much. None: it is being read.
+    fn send_span(&mut self, peer: u32, request: u32, of: u32, span: Span) -> Result<Option<u64>, String> {
+        let kept = self.cache.get(of).and_then(|prepared| prepared.body());
         let kept = kept.and_then(|body| body.get(span.first as usize..span.end as usize));
         if let Some(data) = kept {
             say(&mut self.peers, peer, Event::Body { request, data });
-            return Ok(());
+            return Ok(Some(span.len()));
         }
-        let data = self.read(representation, span)?;
+        let Some(data) = self.read(of, span)? else { return Ok(None) };
         say(&mut self.peers, peer, Event::Body { request, data: &data });
-        Ok(())
+        Ok(Some(data.len() as u64))
     }
+}
+
+/// How far a response has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    All,
+    /// What its credit and its turn allow.
+    Some,
+    /// The rest is being read from the node's disk.
+    Awaits,
 }
 
 fn say(peers: &mut Peers<Streams>, peer: u32, event: Event<'_>) {

@@ -35,6 +35,8 @@ pub struct Streams {
     streams: FxHashMap<u32, Stream>,
     /// Requests that can go on, with their serial: the number may have been cancelled and used again since.
     turns: VecDeque<(u32, u32)>,
+    /// Those that wait for their file, in the same way.
+    awaiting: Vec<(u32, u32)>,
     serial: u32,
 }
 
@@ -90,6 +92,20 @@ impl Streams {
         self.streams.remove(&request);
     }
 
+    /// The stream goes on when its file may be there.
+    pub fn awaits_file(&mut self, request: u32) {
+        if let Some(stream) = self.streams.get_mut(&request) {
+            // it has one turn, whatever credit comes meanwhile
+            stream.waits_for_turn = true;
+            self.awaiting.push((request, stream.serial));
+        }
+    }
+
+    /// Files that were waited for may be there.
+    pub fn fetch_again(&mut self) {
+        self.turns.extend(self.awaiting.drain(..));
+    }
+
     /// The stream goes on as soon as it has credit.
     pub fn again(&mut self, request: u32) {
         self.add_credit(request, 0);
@@ -121,6 +137,22 @@ mod tests {
         streams.add_credit(8, 1);
         streams.add_credit(8, u32::MAX);
         assert_eq!(streams.next_turn().unwrap().0, 8);
+        assert!(streams.next_turn().is_none());
+    }
+
+    #[test]
+    fn who_waits_for_a_file_has_one_turn_when_it_may_be_there() {
+        let mut streams = Streams::default();
+        assert!(start(&mut streams, 7) && start(&mut streams, 8));
+        for _ in 0..2 {
+            let (request, _) = streams.next_turn().unwrap();
+            streams.awaits_file(request);
+        }
+        streams.add_credit(7, 10);
+        streams.cancel(8);
+        assert!(!streams.can_go_on());
+        streams.fetch_again();
+        assert_eq!(streams.next_turn().unwrap().0, 7);
         assert!(streams.next_turn().is_none());
     }
 

@@ -362,3 +362,78 @@ fn what_makes_no_sense_is_passed_over() {
     two.run();
     assert_eq!(two.ended(1), [8]);
 }
+
+/// Files that have to be read from the node's disk: whoever asks for one waits for it, and for nothing else.
+#[test]
+fn who_asks_for_what_is_on_the_disk_waits_for_it_alone() {
+    let files = Files::new(&[("index.html", "home")]).with_pattern("big", 300_000).with_pattern("page", 40_000);
+    let disk = files.disk.clone();
+    for name in ["big", "page"] {
+        disk.borrow_mut().insert(name.into(), Default::default());
+    }
+    let mut client = Client::new(files);
+    let asked = ["/big", "/page", "/big"].map(|path| client.start("GET", path, &[]));
+    let range = client.start("GET", "/big", &[("range", "bytes=200000-200009")]);
+    client.run();
+    assert_eq!(client.answers[&range].status, 206, "its head needs nothing of the file");
+    assert!(asked.iter().all(|request| client.answers.get(request).is_none_or(|answer| answer.body.is_empty())));
+    assert_eq!(client.get("/", &[]).text(), "home");
+    let mut rounds = 0;
+    while asked.iter().chain([&range]).any(|request| client.answers.get(request).is_none_or(|answer| !answer.ended)) {
+        // the disk reads one block, the one that was asked for first
+        let mut disk = disk.borrow_mut();
+        let one = disk.values_mut().find_map(|file| Some((file.asked.pop_first()?, file)));
+        let (block, file) = one.expect("somebody waits for the disk");
+        file.there.insert(block);
+        drop(disk);
+        client.site.fetch_again();
+        client.run();
+        rounds += 1;
+        assert!(rounds < 20);
+    }
+    for request in asked {
+        let answer = &client.answers[&request];
+        assert!(answer.status == 200 && matches_pattern(&answer.body), "{} bytes", answer.body.len());
+    }
+    let part: Vec<u8> = (200_000..200_010).map(pattern).collect();
+    assert_eq!(client.answers[&range].body, part);
+}
+
+/// What cannot be read breaks its own response off, and no other.
+#[test]
+fn what_the_disk_does_not_give_ends_that_response() {
+    let files = Files::new(&[("index.html", "home")]).with_pattern("big", 300_000);
+    let disk = files.disk.clone();
+    let mut there = support::Disk::default();
+    there.there.extend([0, 1, 2, 4]);
+    there.lost.insert(3);
+    disk.borrow_mut().insert("big".into(), there);
+    let mut client = Client::new(files);
+    let request = client.start("GET", "/big", &[]);
+    let beyond = client.start("GET", "/big", &[("range", "bytes=-20")]);
+    client.run();
+    let answer = &client.answers[&request];
+    assert_eq!((answer.status, answer.body.len()), (200, 3 << 16));
+    assert!(matches_pattern(&answer.body));
+    assert_eq!(answer.failed.as_deref(), Some("asset big: it cannot be read"));
+    assert!(client.answers[&beyond].ended);
+    assert_eq!(client.get("/", &[]).text(), "home");
+}
+
+/// A client that goes away while its file is being read leaves nothing behind.
+#[test]
+fn who_no_longer_waits_is_not_answered() {
+    let files = Files::default().with_pattern("big", 300_000);
+    let disk = files.disk.clone();
+    disk.borrow_mut().insert("big".into(), Default::default());
+    let mut client = Client::new(files);
+    let request = client.start("GET", "/big", &[]);
+    client.run();
+    client.send(&[Command::Cancel { request }]);
+    disk.borrow_mut().get_mut("big").expect("it").there.extend(0..5);
+    client.site.fetch_again();
+    client.run();
+    let answer = client.answers.remove(&request).expect("its head");
+    assert!(answer.body.is_empty() && !answer.ended && answer.failed.is_none());
+    assert_eq!(client.get("/big", &[]).body.len(), 300_000);
+}

@@ -15,11 +15,11 @@ use core::{
 };
 
 use wasm_host::{
-    image::{Image, PublicKey, endorsed},
+    image::{Image, PublicKey},
     node::Node,
     plan::SystemDisk,
     platform::{Nanos, Platform},
-    slots::{Chosen, DEFAULT_RESERVE, MAX_ATTEMPTS, SlotError, SlotName, Store},
+    slots::{Chosen, DEFAULT_RESERVE, Kept, MAX_ATTEMPTS, SlotError, SlotName, Store},
 };
 
 use super::start as start_image;
@@ -121,12 +121,12 @@ fn open(machine: &'static Machine, device: &str, declared: Option<&SystemDisk>) 
 }
 
 fn choose(machine: &'static Machine, device: &str, store: &Store, trusted: &[PublicKey]) -> Option<Chosen> {
-    let accept = |image: &[u8]| match Image::open(image, &endorsed(image, trusted)) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("the image is refused: {error}")),
-    };
+    let accept = |image: &Kept| image.check(trusted).map_err(|error| format!("the image is refused: {error}"));
     let tell = |line: String| log::warn!("{device}: {line}");
-    match wait(machine, store.choose(accept, tell)) {
+    let memory = machine.memory();
+    // what an image of a deployment may take, too
+    let most = memory.total.saturating_sub(memory.frames) / 2;
+    match wait(machine, store.choose(most, accept, tell)) {
         Ok(Some(chosen)) => Some(chosen),
         Ok(None) => {
             log::info!("{device}: no slot holds a system that could be started; the boot loader's is");
@@ -142,11 +142,11 @@ fn start_chosen(
     chosen: Chosen,
     trusted: &[PublicKey],
 ) -> Result<Arc<Node>, String> {
-    let Chosen { slot, deploy, image, attempt } = chosen;
+    let Chosen { slot, deploy, image, length, attempt } = chosen;
     let attempt = attempt.map(|attempt| format!(", attempt {attempt} of {MAX_ATTEMPTS}")).unwrap_or_default();
-    log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{attempt}", image.len() >> 10);
-    let keys = endorsed(&image, trusted);
-    let image = Image::open(image, &keys).map_err(|error| error.to_string())?;
+    let how = if image.rest.is_some() { ", its files read as they are asked for" } else { "" };
+    log::info!("{device}: starts deploy {deploy} from slot {slot}, {} KiB{how}{attempt}", length >> 10);
+    let image = image.open(trusted).map_err(|error| error.to_string())?;
     start_image(machine, Arc::new(image.with_hasher(super::hasher())), trusted)
 }
 

@@ -7,18 +7,62 @@ use crate::setup::Toolchain;
 use crate::system::{AssetSource, Assets, BoxSpec, Diagnostic, System};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
+use std::borrow::Cow;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
+use wasm_host::image;
 
 /// A file as it will be in the image.
 #[derive(Debug, PartialEq, Eq)]
 pub struct File {
     /// Relative, `/`-separated.
     pub path: String,
-    pub content: Vec<u8>,
+    pub content: Content,
     /// Seconds since 1970.
     pub modified: u64,
+}
+
+/// The content of a file. That of a file of this machine is read as it is needed: there may be more than memory has room for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content {
+    Bytes(Vec<u8>),
+    File { path: PathBuf, size: u64 },
+}
+
+impl Content {
+    pub fn size(&self) -> u64 {
+        match self {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File { size, .. } => *size,
+        }
+    }
+
+    /// All of it.
+    pub fn read(&self) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Content::Bytes(bytes) => Ok(bytes.into()),
+            Content::File { path, .. } => {
+                Ok(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into())
+            }
+        }
+    }
+}
+
+impl image::Content for Content {
+    fn size(&self) -> u64 {
+        Content::size(self)
+    }
+
+    fn read(&self, at: u64, buffer: &mut [u8]) -> Result<(), String> {
+        match self {
+            Content::Bytes(bytes) => image::Content::read(bytes, at, buffer),
+            Content::File { path, .. } => fs::File::open(path)
+                .and_then(|file| file.read_exact_at(buffer, at))
+                .map_err(|error| format!("cannot read {}: {error}", path.display())),
+        }
+    }
 }
 
 /// Gathers the files of a box, whose system's file is in `base`.
@@ -76,7 +120,7 @@ fn one(system: &System, assets: &Assets, base: &Path, workspace: &Workspace, fil
 /// What no file has is as old as the declaration.
 fn made(system: &System, assets: &Assets, content: String) -> File {
     let modified = modified(Path::new(&system.source.file));
-    File { path: assets.to.clone(), content: content.into_bytes(), modified }
+    File { path: assets.to.clone(), content: Content::Bytes(content.into_bytes()), modified }
 }
 
 /// All files of a folder. Names that begin with a dot are left out, but for `.well-known` (RFC 8615).
@@ -105,8 +149,8 @@ fn walk(folder: &Path, to: &str, files: &mut Vec<File>) -> Result<()> {
 }
 
 fn read(path: &Path, to: String) -> Result<File> {
-    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(File { path: to, content, modified: modified(path) })
+    let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    Ok(File { path: to, content: Content::File { path: path.into(), size }, modified: modified(path) })
 }
 
 /// Seconds since 1970; 0 where they are not known.

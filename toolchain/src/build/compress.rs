@@ -1,7 +1,7 @@
 //! Compressed variants of assets: beside `site.css` also `site.css.br` and `site.css.gz`, which the site box sends to
 //! clients that take them. Compressing at build time costs the node nothing and can afford the best ratio.
 
-use super::assets::File;
+use super::assets::{Content, File};
 use crate::files;
 use anyhow::{Context, Result, bail};
 use flate2::read::MultiGzDecoder;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 /// Files smaller than this fit in a packet or two as they are.
-const SMALLEST: usize = 1024;
+const SMALLEST: u64 = 1024;
 
 /// What compresses well. Pictures, sound, fonts (woff2) and archives are compressed already.
 const TEXT: &[&str] = &[
@@ -85,13 +85,15 @@ pub fn add_variants(files: &mut Vec<File>, cache: &Path) -> Result<()> {
         for coding in CODINGS {
             let name = format!("{}{}", file.path, coding.suffix);
             match there.get(name.as_str()) {
-                Some(variant) if !unpacks_to((coding.unpack)(&variant.content), &file.content) => bail!(
-                    "{name} is not {} compressed, though clients that take it would get it in place of that: remove \
+                Some(variant) if !unpacks_to((coding.unpack)(&variant.content.read()?), &file.content.read()?) => {
+                    bail!(
+                        "{name} is not {} compressed, though clients that take it would get it in place of that: remove \
                      it (variants of text are made at build), compress the file again, or rename it",
-                    file.path
-                ),
+                        file.path
+                    )
+                }
                 Some(_) => {}
-                None if file.content.len() >= SMALLEST && is_text(&file.path) => wanted.push((file, coding, name)),
+                None if file.content.size() >= SMALLEST && is_text(&file.path) => wanted.push((file, coding, name)),
                 None => {}
             }
         }
@@ -100,10 +102,10 @@ pub fn add_variants(files: &mut Vec<File>, cache: &Path) -> Result<()> {
     let work = || -> Result<Vec<File>> {
         let mut made = Vec::new();
         while let Some((file, coding, name)) = wanted.get(next.fetch_add(1, Relaxed)) {
-            let content =
-                cached(&file.content, *coding, cache).with_context(|| format!("cannot compress {}", file.path))?;
-            if is_worth_it(file.content.len(), content.len()) {
-                made.push(File { path: name.clone(), content, modified: file.modified });
+            let content = file.content.read()?;
+            let packed = cached(&content, *coding, cache).with_context(|| format!("cannot compress {}", file.path))?;
+            if is_worth_it(content.len(), packed.len()) {
+                made.push(File { path: name.clone(), content: Content::Bytes(packed), modified: file.modified });
             }
         }
         Ok(made)
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, content: impl Into<Vec<u8>>) -> File {
-        File { path: path.into(), content: content.into(), modified: 7 }
+        File { path: path.into(), content: Content::Bytes(content.into()), modified: 7 }
     }
 
     fn noise(bytes: u32) -> Vec<u8> {
@@ -190,13 +192,13 @@ mod tests {
                 ["a.css", "a.css.br", "a.css.gz", "b.html", "c.jpg", "d.txt", "e.js", "e.js.br", "e.js.gz"],
                 "round {round}"
             );
-            assert_eq!(files[8].content, by_hand);
+            assert_eq!(files[8].content, Content::Bytes(by_hand.clone()));
             assert!(files.iter().all(|file| file.modified == 7));
             let mut unpacked = String::new();
-            flate2::read::GzDecoder::new(&files[2].content[..]).read_to_string(&mut unpacked).unwrap();
+            flate2::read::GzDecoder::new(&files[2].content.read().unwrap()[..]).read_to_string(&mut unpacked).unwrap();
             assert_eq!(unpacked, text);
             let mut unpacked = Vec::new();
-            brotli::BrotliDecompress(&mut &files[1].content[..], &mut unpacked).unwrap();
+            brotli::BrotliDecompress(&mut &files[1].content.read().unwrap()[..], &mut unpacked).unwrap();
             assert_eq!(unpacked, text.as_bytes());
             if round == 0 {
                 first = files;

@@ -16,11 +16,11 @@ mod source;
 
 pub use crate::keys::development as development_key;
 pub use aot::{Compiler, Target};
-pub use assets::File;
+pub use assets::{Content, File};
 pub use cargo::{component_command, kernel_command, package_name};
 pub use componentize::componentize;
 pub use drawing::svg;
-pub use image::{image, image_of};
+pub use image::{Packed, image, image_of, install, pack};
 pub use kernel::features as kernel_features;
 pub use language::Language;
 pub use settings::faults as setting_faults;

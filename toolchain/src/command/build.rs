@@ -29,13 +29,14 @@ impl Build {
             Some(path) => keys::load(path)?,
             None => build::development_key()?,
         };
-        let image = build::image(&system, Target::Kernel, &key)?;
+        let image = build::pack(&system, Target::Kernel, &key, None)?;
         let output = match self.output {
             Some(output) => output,
             None => Workspace::find()?.run_directory(&system.system.name)?.join("image"),
         };
-        std::fs::write(&output, &image).with_context(|| format!("cannot write {}", output.display()))?;
-        println!("{} ({} KiB), signed by {}", output.display(), image.len().div_ceil(1024), key.public().id());
+        let length = image.length;
+        std::fs::copy(image.file.path(), &output).with_context(|| format!("cannot write {}", output.display()))?;
+        println!("{} ({} KiB), signed by {}", output.display(), length.div_ceil(1024), key.public().id());
         Ok(ExitCode::SUCCESS)
     }
 }

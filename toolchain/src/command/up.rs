@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
-use wasm_host::slots::{MIN_RESERVE, Store, size};
+use wasm_host::slots::{MIN_RESERVE, Store, reserve_for, size};
 
 /// How long a node may take to turn itself off.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -82,9 +82,9 @@ impl Up {
         self.check_kvm()?;
         self.check(&build::parse(&path)?)?;
         let launch = Launch::prepare(&path)?;
-        self.check_memory(&launch)?;
+        let is_on_disk = self.place_image(&launch)?;
         let log = Workspace::find()?.run_directory(&launch.system.name)?.join("console.log");
-        let qemu = self.machine(&launch).log(log).echo(true);
+        let qemu = self.machine(&launch, is_on_disk).log(log).echo(true);
         let (sender, interrupts) = mpsc::channel();
         ctrlc::set_handler(move || {
             let _ = sender.send(());
@@ -153,8 +153,9 @@ impl Up {
         Ok(())
     }
 
-    /// Too little memory for the kernel and the image would be a machine that says nothing.
-    fn check_memory(&self, launch: &Launch) -> Result<()> {
+    /// Too little memory for the kernel and the image would be a machine that says nothing. Where the system keeps itself on a
+    /// disk, an image that does not fit is written there, and its files are read as they are asked for. True: it is there.
+    fn place_image(&self, launch: &Launch) -> Result<bool> {
         let text = self.memory.trim();
         // without a unit QEMU counts MiB
         let text = if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}M") } else { text.into() };
@@ -164,24 +165,50 @@ impl Up {
         let (kernel, image) = (length(&launch.kernel), length(&launch.image));
         let needed = kernel + image + LEAST;
         if memory < needed {
+            if let Some((declared, file)) = self.system_disk(&launch.system).filter(|_| memory >= kernel + LEAST) {
+                self.write_image(launch, declared, file)?;
+                return Ok(true);
+            }
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             bail!(
-                "--memory {}: the kernel has {} MiB and the image {} MiB, so that the machine needs {} MiB or more: --memory {}M",
+                "--memory {}: the kernel has {} MiB and the image {} MiB, so that the machine needs {} MiB or more: --memory {}M; \
+                 or, if the image is to be on a disk and its files read as they are asked for, `[system] disk = {{ device = \
+                 \"disk0\", reserve = \"{}\" }}` in the system's file, and --disk FILE,SIZE",
                 self.memory,
                 mib(kernel),
                 mib(image),
                 mib(needed),
-                mib(needed)
+                mib(needed),
+                size(reserve_for(image))
             );
         }
+        Ok(false)
+    }
+
+    /// The disk on which the system keeps itself, if it is one of those that the node has.
+    fn system_disk<'a>(&'a self, system: &'a System) -> Option<(&'a SystemDisk, &'a DiskFile)> {
+        let declared = system.disk.as_ref()?;
+        let number: usize = declared.device.strip_prefix("disk")?.parse().ok()?;
+        Some((declared, self.disks.get(number)?))
+    }
+
+    /// Writes the image to the node's disk, unless that holds one which is to start.
+    fn write_image(&self, launch: &Launch, declared: &SystemDisk, file: &DiskFile) -> Result<()> {
+        file.prepare()?;
+        let shown = || format!("disk {}", file.path.display());
+        let disk = Arc::new(FileDisk::open(&file.path, || ()).with_context(shown)?);
+        let holds = block_on(Store::open(disk.clone())).with_context(shown)?.is_some_and(|it| it.current().is_some());
+        if holds && self.start == Start::Disk {
+            return Ok(());
+        }
+        let image = File::open(&launch.image).with_context(|| format!("cannot read {}", launch.image.display()))?;
+        build::install(&image, disk, declared.reserve, "pearwood up").with_context(shown)?;
         Ok(())
     }
 
     /// What is built is not what starts where the node's disk holds a system already.
     fn tell_what_starts(&self, system: &System) -> Result<()> {
-        let Some(declared) = &system.disk else { return Ok(()) };
-        let number = declared.device.strip_prefix("disk").and_then(|number| number.parse::<usize>().ok());
-        let Some(file) = number.and_then(|number| self.disks.get(number)) else { return Ok(()) };
+        let Some((declared, file)) = self.system_disk(system) else { return Ok(()) };
         let shown = file.path.display();
         if !file.path.exists() {
             return has_room(declared, file, file.size_when_made(), system);
@@ -239,11 +266,12 @@ impl Up {
         Ok(())
     }
 
-    fn machine(&self, launch: &Launch) -> Qemu {
+    fn machine(&self, launch: &Launch, is_on_disk: bool) -> Qemu {
         let may_use_kvm = std::env::var_os("PEARWOOD_KVM").is_some_and(|value| value == "1")
             && File::options().read(true).write(true).open("/dev/kvm").is_ok();
         let accelerator = if self.kvm || may_use_kvm { Accelerator::Kvm } else { Accelerator::Tcg };
-        let mut qemu = launch.qemu().memory(&self.memory).machine(self.machine).accelerator(accelerator);
+        let mut qemu = if is_on_disk { launch.bare() } else { launch.qemu() };
+        qemu = qemu.memory(&self.memory).machine(self.machine).accelerator(accelerator);
         for forward in &self.ports {
             qemu = qemu.forward(*forward);
         }
@@ -252,7 +280,9 @@ impl Up {
                 qemu = qemu.forward(Forward::familiar(protocol, port));
             }
         }
-        if self.start == Start::Built {
+        if let Some(disk) = launch.system.disk.as_ref().filter(|_| is_on_disk) {
+            qemu = qemu.kernel_argument(format!("slot={}", disk.device));
+        } else if self.start == Start::Built {
             qemu = qemu.kernel_argument("slot=module");
         }
         let qemu = self.disks.iter().cloned().fold(qemu, Qemu::disk);

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasm_host::deploy::Options;
-use wasm_host::image::Image;
 use wasm_host::node::Node;
 use wasm_host::platform::Platform;
 
@@ -33,7 +32,8 @@ fn deploy(linux: &'static Linux, node: &Arc<Node>, path: &Path, line: &str) -> R
     let options = options(line)?;
     let system = build::components(path)?;
     let key = build::development_key()?;
-    let image = Image::open(build::image(&system, Target::Native, &key)?, &[key.public()])?;
+    let packed = build::pack(&system, Target::Native, &key, None)?;
+    let image = packed.open_for(|| linux.notify(), &[key.public()])?;
     node.deploy(Arc::new(image), options)?;
     linux.notify();
     Ok(())

@@ -12,7 +12,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use wasm_host::engine::LINUX_TRIPLE;
-use wasm_host::image::Image;
 use wasm_host::node::{Node, Setup};
 use wasm_host::platform::Platform;
 use wasm_host::slots::Store;
@@ -36,7 +35,7 @@ pub fn run(
 ) -> Result<()> {
     let system = build::components(path)?;
     let key = build::development_key()?;
-    let image = build::image(&system, Target::Native, &key)?;
+    let packed = build::pack(&system, Target::Native, &key, None)?;
     let ports = ports(&system, forwards)?;
 
     let log = Workspace::find()?.run_directory(&system.system.name)?.join("console.log");
@@ -51,7 +50,7 @@ pub fn run(
         keep(linux, disk).with_context(|| format!("{}: the system's slots", disk.device))?;
     }
     let trusted = [key.public()];
-    let image = Arc::new(Image::open(image, &trusted)?);
+    let image = Arc::new(packed.open_for(|| linux.notify(), &trusted)?);
     let setup =
         Setup { platform: linux, image, target: LINUX_TRIPLE, configure: |_| {}, trusted: &trusted, stand_ins: &[NET] };
     let node = Node::start(setup).map_err(|error| anyhow!("{error}"))?;

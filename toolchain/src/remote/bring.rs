@@ -5,7 +5,7 @@ use crate::build::{self, Components, Target};
 use crate::keys;
 use anyhow::{Context, Result, bail};
 use manage::{Request, Response, Settings};
-use wasm_host::{engine::KERNEL_TRIPLE, image::Image};
+use wasm_host::engine::KERNEL_TRIPLE;
 
 /// What is brought.
 pub struct Brought<'a> {
@@ -30,10 +30,9 @@ pub fn bring(
         _ => Target::Native,
     };
     let key = keys::find(brought.sign)?;
-    let image = build::image_of(brought.system, target, &key, brought.version)?;
-    let length = image.len() as u64;
-    let trusted = [key.public()];
-    let image = Image::open(image, &trusted).context("the image that was just made")?;
+    let packed = build::pack(brought.system, target, &key, brought.version)?;
+    let (length, trusted) = (packed.length, [key.public()]);
+    let image = packed.open(&trusted).context("the image that was just made")?;
     // building may have taken longer than a connection stays
     *remote = remote.again()?;
     let sent = send_image(remote, &image, |sent| progress(sent, length))?;

@@ -4,6 +4,7 @@ use super::{
     Deployed, Remote,
     connection::{Refusal, is_silence},
 };
+use crate::{linux::block_on, progress::Step};
 use anyhow::{Context, Result, bail};
 use manage::{Request, Response};
 use std::collections::HashMap;
@@ -37,26 +38,59 @@ pub struct Sent {
 /// Sends a node all that it lacks of an image. `progress` is told what was sent so far.
 pub fn send_image(remote: &mut Remote, image: &Image<'_>, mut progress: impl FnMut(Sent)) -> Result<Sent> {
     let blobs: HashMap<Hash, Blob<'_>> = image.blobs()?.into_iter().collect();
+    let (all, mut files) = (image.all_assets()?, HashMap::new());
+    for assets in &all {
+        files.extend(assets.iter().map(|asset| (asset.hash(), asset)));
+    }
+    let mut copying = None;
     remote.number(&Request::Begin { manifest: image.manifest() })?;
     let mut sent = Sent::default();
     loop {
-        let Response::Bytes(hashes) = remote.ask(&Request::Lacks)? else {
-            bail!("node {}: the answer is of another kind", remote.node)
+        let hashes = match remote.ask(&Request::Lacks)? {
+            Response::Bytes(hashes) => hashes,
+            Response::Number(left) => {
+                let step = copying.get_or_insert_with(|| Step::start("The node copies what it has of the image"));
+                step.at(&format!("{} MiB to go", left >> 20));
+                continue;
+            }
+            _ => bail!("node {}: the answer is of another kind", remote.node),
         };
+        if let Some(step) = copying.take() {
+            step.done();
+        }
         if hashes.is_empty() {
             return Ok(sent);
         }
         let mut under_way = VecDeque::new();
         for hash in hashes.as_chunks::<32>().0 {
-            let blob = blobs.get(&Hash(*hash)).context("the node lacks what the image has not")?;
-            for (index, part) in blob.chunks(PART).enumerate() {
-                if under_way.len() >= UNDER_WAY {
-                    taken(remote, &mut under_way)?;
+            let name = Hash(*hash);
+            let length = match (blobs.get(&name), files.get(&name)) {
+                (Some(blob), _) => blob.len() as u64,
+                (None, Some(asset)) => asset.size(),
+                (None, None) => bail!("the node lacks what the image has not"),
+            };
+            let mut offset = 0;
+            while offset < length {
+                let read;
+                let rest = match blobs.get(&name) {
+                    Some(blob) => &blob[offset as usize..],
+                    None => {
+                        let piece =
+                            files.get(&name).and_then(|asset| asset.piece(offset)).context("the image's file")?;
+                        read = block_on(async { piece.verified(piece.read().await) })?;
+                        &read[(offset - piece.offset) as usize..]
+                    }
+                };
+                let whole = if blobs.contains_key(&name) { PART } else { rest.len() };
+                for part in rest[..rest.len().min(whole)].chunks(PART) {
+                    if under_way.len() >= UNDER_WAY {
+                        taken(remote, &mut under_way)?;
+                    }
+                    under_way.push_back(remote.send(&Request::Put { hash: *hash, length, offset, part })?);
+                    offset += part.len() as u64;
+                    sent.bytes += part.len() as u64;
+                    progress(sent);
                 }
-                let (length, offset) = (blob.len() as u64, (index * PART) as u64);
-                under_way.push_back(remote.send(&Request::Put { hash: *hash, length, offset, part })?);
-                sent.bytes += part.len() as u64;
-                progress(sent);
             }
             sent.blobs += 1;
         }

@@ -28,7 +28,8 @@ pub const SYSTEM: &[Setting] = &[
     Setting::new(
         "disk.reserve",
         Value::Size(MIN_RESERVE, MAX_RESERVE),
-        "How much of the disk's beginning is for systems. It is decided at the first start, and stays so.",
+        "How much of the disk's beginning is for systems, of which three have to fit. It is decided at the first start, and \
+         stays so.",
     )
     .default("\"128 MiB\""),
     Setting::new(
@@ -166,7 +167,8 @@ const BLOCK: &[Setting] = &[
 const POWER: &[Setting] = &[Setting::new(
     "upload",
     Value::Size(MIN_UPLOAD, MAX_UPLOAD),
-    "The most of an image that the box may bring to the node, beside what the node has of it.",
+    "The most of an image that the box may bring to the node's memory, beside what the node has of it. Of a larger one, the \
+     files go to the disk on which the node keeps its system, if it does.",
 )
 .default("\"64 MiB\"")];
 

@@ -59,7 +59,12 @@ impl From<Vec<u8>> for Bytes {
 impl Bytes {
     /// A copy of what the node has, which the charge pays for.
     pub fn copied(bytes: &[u8], charge: Charge) -> Result<Self> {
-        Ok(Bytes { buffer: copy(bytes)?, home: None, _charge: Some(charge) })
+        Ok(Bytes::charged(copy(bytes)?, charge))
+    }
+
+    /// What the charge pays for.
+    pub fn charged(buffer: Vec<u8>, charge: Charge) -> Self {
+        Bytes { buffer, home: None, _charge: Some(charge) }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod footprint;
 mod handle;
 mod hooks;
 pub mod log;
+mod pieces;
 mod state;
 mod supervise;
 
@@ -16,5 +17,6 @@ pub use handle::{BoxHandle, Called, Life, Parts, Phase};
 #[cfg(feature = "wasi")]
 pub(crate) use hooks::Exports;
 pub use hooks::within;
+pub use pieces::{Fault, Pieces};
 pub use state::{State, Turns, metered};
 pub use supervise::{Duty, SERVICE, reason, supervise};

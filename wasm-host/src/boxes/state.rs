@@ -1,6 +1,6 @@
 //! What a store carries: the box's own side of its arrows.
 
-use super::{BoxHandle, Budget, Charge, Stage, footprint};
+use super::{BoxHandle, Budget, Charge, Pieces, Stage, footprint};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Task, Timer},
@@ -34,6 +34,8 @@ pub struct State {
     /// what its faces of WASI keep
     pub wasi: wasi::Context,
     memory: MemoryLimit,
+    /// of its files, if they are on a disk
+    pieces: Option<Arc<Pieces>>,
     calls: Calls,
     /// of one instance of a pool; others have the task for themselves
     meter: Option<Arc<CpuTime>>,
@@ -118,6 +120,7 @@ impl State {
             timer: timer.clone(),
             wasi: wasi::Context::new(budget, handles(handle.spec.memory)),
             memory: MemoryLimit::new(handle, budget),
+            pieces: None,
             calls: Calls::new(HANDLES, budget),
             meter: None,
             turns: None,
@@ -181,6 +184,11 @@ impl State {
             bail!("asked for a transfer of {bytes} bytes");
         };
         Ok(charge)
+    }
+
+    /// What it has of its files that are on a disk.
+    pub fn pieces(&mut self) -> Arc<Pieces> {
+        self.pieces.get_or_insert_with(|| Pieces::new(&self.memory.budget)).clone()
     }
 
     /// Makes a store for the box, with its limits in force.

@@ -7,10 +7,10 @@
 use super::{Lasts, Options, Outcome};
 use crate::{
     executor::{Timer, yield_now},
-    image::{Image, endorsed},
-    node::Node,
+    image::{Hash, Image},
+    node::{Complete, Node, Upload},
     platform::Nanos,
-    slots::{About, Rank, SlotError, SlotName, Store, What},
+    slots::{About, Rank, SlotError, SlotName, Space, Store, What},
 };
 use alloc::{
     format,
@@ -23,6 +23,7 @@ use core::{
     pin::pin,
     task::Poll,
 };
+use spin::Mutex;
 
 /// What is read of an image at a time.
 const PART: usize = 64 << 10;
@@ -39,6 +40,15 @@ pub struct Source {
     pub slot: Option<SlotName>,
     /// It is what ran here before.
     pub is_back: bool,
+    /// One whose files were brought to the disk.
+    pub upload: Mutex<Option<Upload>>,
+}
+
+impl Source {
+    /// What was brought to the disk.
+    pub fn of(upload: Upload) -> Self {
+        Source { image: None, slot: None, is_back: false, upload: Mutex::new(Some(upload)) }
+    }
 }
 
 /// Keeps what one deployment brings.
@@ -49,6 +59,8 @@ pub struct Keeper {
     slot: Option<SlotName>,
     /// it was written for this deployment
     written: bool,
+    /// where its files are already, and the hash of its manifest
+    space: Option<(Space, Hash)>,
     /// the deployment that brought the system that ran before
     was: Option<u64>,
 }
@@ -59,7 +71,7 @@ impl Keeper {
         let time = node.platform.wall_clock().map(|nanos| nanos / 1_000_000_000);
         let was = store.as_ref().and_then(|store| Some(store.held(store.running()?)?.deploy));
         let about = About { deploy, time, who: options.by.clone(), text: String::new(), version: 0 };
-        Keeper { store, about, slot: None, written: false, was }
+        Keeper { store, about, slot: None, written: false, space: None, was }
     }
 
     /// Which deployment brought what ran before, if the disk has that.
@@ -72,6 +84,14 @@ impl Keeper {
     /// # Errors
     /// Why there is none, or that it could not be kept.
     pub async fn find(&mut self, node: &Node, source: &Source) -> Result<Arc<Image<'static>>, String> {
+        let upload = source.upload.lock().take();
+        if let Some(upload) = upload {
+            let trusted = node.trusted_by(&node.running().plan);
+            let complete = patient(node, upload.complete(&trusted)).await;
+            let Complete { space, manifest, image } = complete.ok_or_else(|| SlotError::Silent.to_string())??;
+            self.space = Some((space, manifest));
+            return Ok(Arc::new(image));
+        }
         let image = match (&source.image, &self.store, source.slot) {
             (Some(image), ..) => image.clone(),
             (None, Some(store), Some(slot)) => read(node, store, slot).await?,
@@ -126,7 +146,13 @@ impl Keeper {
             write(node, &store, old, Rank::Running, &about).await?;
             self.was = Some(0);
         }
-        self.slot = Some(write(node, &store, new, Rank::Beside, &self.about).await?);
+        self.slot = Some(match self.space.take() {
+            Some((space, manifest)) => {
+                let entered = answered(node, store.enter(&space, manifest, Rank::Beside, &self.about)).await;
+                entered.map_err(not_kept)?
+            }
+            None => write(node, &store, new, Rank::Beside, &self.about).await?,
+        });
         self.written = true;
         Ok(())
     }
@@ -198,12 +224,17 @@ async fn free(node: &Node, store: &Store) -> Result<(), String> {
 
 /// What the disk does, unless it never comes to an end.
 async fn answered<T>(node: &Node, act: impl Future<Output = Result<T, SlotError>>) -> Result<T, SlotError> {
+    patient(node, act).await.unwrap_or(Err(SlotError::Silent))
+}
+
+/// The same of whatever waits for the disk. None: it does not come to an end.
+pub(crate) async fn patient<T>(node: &Node, act: impl Future<Output = T>) -> Option<T> {
     let timer = node.executor.timers().timer();
     let mut end = pin!(timer.sleep_until(node.platform.now().saturating_add(PATIENCE)));
     let mut act = pin!(act);
     poll_fn(|cx| match act.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(done),
-        Poll::Pending => end.as_mut().poll(cx).map(|()| Err(SlotError::Silent)),
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
     })
     .await
 }
@@ -232,15 +263,13 @@ async fn write(
 async fn read(node: &Node, store: &Store, slot: SlotName) -> Result<Arc<Image<'static>>, String> {
     let text = |error: SlotError| error.to_string();
     free(node, store).await?;
-    let held = store.held(slot).ok_or(SlotError::Empty(slot)).map_err(text)?;
     let room = node.room();
-    if held.length > room {
-        let (needs, room) = (held.length.div_ceil(1_024), room / 1_024);
+    let kept = answered(node, store.load(slot, room)).await.map_err(text)?;
+    if kept.rest.is_none() && kept.bytes.len() as u64 > room {
+        let (needs, room) = ((kept.bytes.len() as u64).div_ceil(1_024), room / 1_024);
         return Err(format!("the node has no memory for it: it needs {needs} KiB, and may use {room} KiB"));
     }
-    let bytes = answered(node, store.image(slot)).await.map_err(text)?;
     let roots = node.roots();
-    let keys = endorsed(&bytes, &roots).into_owned();
-    let image = Image::open(bytes, &keys).map_err(|error| format!("slot {slot}: {error}"))?;
+    let image = kept.open(&roots).map_err(|error| format!("slot {slot}: {error}"))?;
     Ok(Arc::new(image.with_hasher(node.running().image.hasher())))
 }

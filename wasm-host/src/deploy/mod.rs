@@ -28,7 +28,7 @@ mod trial;
 pub use difference::{Content, Difference, Fate, Side, Why, difference};
 pub(crate) use history::Comes;
 pub use history::{Awaits, Deployment, Deployments, Lasts, NotBegun, Outcome, Record, Step};
-pub(crate) use keep::Source;
+pub(crate) use keep::{Source, patient};
 
 use crate::{executor::NORMAL_WEIGHT, image::Image, node::Node, platform::Nanos};
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -91,7 +91,7 @@ impl Node {
         if is_idle && self.slots().is_none_or(|store| store.starts_what_runs()) && is_running() {
             return Err(NotBegun::Unchanged);
         }
-        self.deploy_from(Source { image: Some(image), slot: None, is_back: false }, options)
+        self.deploy_from(Source { image: Some(image), slot: None, is_back: false, upload: Default::default() }, options)
     }
 
     pub(crate) fn deploy_from(self: &Arc<Self>, source: Source, options: Options) -> Result<Arc<Deployment>, NotBegun> {

@@ -4,8 +4,10 @@
 use crate::{
     arrows::channel::{Ready, Refused, Service, Signal},
     boxes::BoxHandle,
+    deploy::patient,
     executor::{Bell, yield_now},
     node::{Answer, Follow, Node, Upload},
+    slots::SlotError,
 };
 use alloc::{
     format,
@@ -156,6 +158,11 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
                 let mut upload = shared.asked.lock().upload.take();
                 let (Some(node), Some(handle)) = (node.upgrade(), handle.upgrade()) else { return };
                 let answer = answer(&node, &handle, &by, &request, &mut upload);
+                if let Some(upload) = &mut upload
+                    && patient(&node, upload.work()).await.is_none()
+                {
+                    upload.breaks(SlotError::Silent);
+                }
                 let asked = &mut *shared.asked.lock();
                 if asked.instance == instance {
                     asked.bytes -= request.len();

@@ -1,6 +1,6 @@
 //! The files of a box, read where they lie in the image.
 
-use super::{Blob, Hash, Hasher, ImageError, hash};
+use super::{Blob, Hash, Hasher, ImageError, Piece, Source, hash};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
@@ -84,14 +84,36 @@ pub struct Assets<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Contents<'a> {
     pub table: Table,
-    pub files: Vec<Blob<'a>>,
+    pub files: Files<'a>,
+}
+
+/// Where the files of a table are.
+#[derive(Debug)]
+pub(super) enum Files<'a> {
+    Here(Vec<Blob<'a>>),
+    /// One after another, from there on in an image on a disk.
+    There(Arc<Source>, u64),
+}
+
+impl Default for Files<'_> {
+    fn default() -> Self {
+        Files::Here(Vec::new())
+    }
 }
 
 impl<'a> Contents<'a> {
     /// Of files that lie one after another, as the table says.
     pub fn of(table: Table, bytes: &Blob<'a>) -> Self {
         let files = table.files.iter().map(|file| bytes.slice(file.offset, file.size)).collect();
-        Contents { table, files }
+        Contents { table, files: Files::Here(files) }
+    }
+
+    /// The content of a file, if it is in memory.
+    fn here(&self, index: usize) -> Option<&Blob<'a>> {
+        match &self.files {
+            Files::Here(files) => files.get(index),
+            Files::There(..) => None,
+        }
     }
 }
 
@@ -106,9 +128,15 @@ impl<'a> Assets<'a> {
         Assets { box_name: box_name.into(), stored, hasher }
     }
 
-    /// The content of each file, by its hash.
+    /// The content of each file that is in memory, by its hash.
     pub(super) fn blobs(&self) -> impl Iterator<Item = (Hash, Blob<'a>)> {
-        self.stored.table.files.iter().map(|file| file.hash).zip(self.stored.files.iter().cloned())
+        let blob = |(index, file): (usize, &File)| Some((file.hash, self.stored.here(index)?.clone()));
+        self.stored.table.files.iter().enumerate().filter_map(blob)
+    }
+
+    /// Whether the files are read from a disk as they are asked for.
+    pub fn are_on_disk(&self) -> bool {
+        matches!(self.stored.files, Files::There(..))
     }
 
     /// Where each file is, from the start of the box's files.
@@ -180,11 +208,12 @@ impl<'t, 'a> Asset<'t, 'a> {
     /// verified, and only once.
     pub fn read(&self, offset: u64, length: u64) -> Result<&'t [u8], ImageError> {
         let stored: &'t Contents<'a> = &self.assets.stored;
-        let (file, table, content) = (self.file(), &stored.table, &stored.files[self.index]);
+        let (file, table) = (self.file(), &stored.table);
         let end = offset.saturating_add(length).min(file.size);
         if offset >= end {
             return Ok(&[]);
         }
+        let content = stored.here(self.index).ok_or_else(|| ImageError::OnDisk { name: self.name() })?;
         for chunk in offset / CHUNK..=(end - 1) / CHUNK {
             let verified = &table.verified[table.first_chunks[self.index] + chunk as usize];
             if verified.load(Ordering::Acquire) {
@@ -192,11 +221,35 @@ impl<'t, 'a> Asset<'t, 'a> {
             }
             let expected = file.chunks.get(chunk as usize).unwrap_or(&file.hash);
             if (self.assets.hasher)(super::format::part(content, chunk * CHUNK, CHUNK)) != *expected {
-                let name = format!("{}: {}", self.assets.box_name, file.path);
-                return Err(ImageError::Corrupt { what: "asset", name });
+                return Err(ImageError::Corrupt { what: "asset", name: self.name() });
             }
             verified.store(true, Ordering::Release);
         }
         Ok(super::format::part(content, offset, end - offset))
+    }
+
+    fn name(&self) -> String {
+        format!("{}: {}", self.assets.box_name, self.path())
+    }
+
+    /// Of a file on a disk: the piece in which the byte at `offset` lies. None past the end, and for files in memory.
+    pub fn piece(&self, offset: u64) -> Option<Piece> {
+        let (stored, file) = (&self.assets.stored, self.file());
+        let Files::There(source, content) = &stored.files else { return None };
+        if offset >= file.size {
+            return None;
+        }
+        let (block, number) = (offset / CHUNK, stored.table.first_chunks[self.index]);
+        let start = block * CHUNK;
+        Some(Piece {
+            source: source.clone(),
+            number: number + block as usize,
+            block,
+            offset: start,
+            length: CHUNK.min(file.size - start) as usize,
+            at: content + file.offset + start,
+            hash: *file.chunks.get(block as usize).unwrap_or(&file.hash),
+            hasher: self.assets.hasher,
+        })
     }
 }

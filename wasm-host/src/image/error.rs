@@ -48,6 +48,21 @@ pub enum ImageError {
         what: &'static str,
         name: String,
     },
+    /// A file of which an image is made cannot be read.
+    #[cfg(feature = "build")]
+    Unreadable {
+        name: String,
+        why: String,
+    },
+    /// There is no place for an image that is made.
+    #[cfg(feature = "build")]
+    Unwritten {
+        why: String,
+    },
+    /// The file is not in memory.
+    OnDisk {
+        name: String,
+    },
     /// It has no plan, or not the file of its declaration.
     NoSystem,
     /// The image's plan is none that this node runs.
@@ -107,6 +122,11 @@ impl fmt::Display for ImageError {
             ImageError::Corrupt { what, name } => {
                 write!(f, "{what} `{name}` is corrupt: its bytes are not those that were signed")
             }
+            #[cfg(feature = "build")]
+            ImageError::Unreadable { name, why } => write!(f, "asset `{name}`: {why}"),
+            #[cfg(feature = "build")]
+            ImageError::Unwritten { why } => write!(f, "the image cannot be written: {why}"),
+            ImageError::OnDisk { name } => write!(f, "asset `{name}` is on the disk, and not in memory"),
             ImageError::NoSystem => f.write_str("the image declares no system"),
             ImageError::Plan(error) => write!(f, "{error}"),
             ImageError::NoComponent { name } => write!(f, "the image has no code for component `{name}`"),

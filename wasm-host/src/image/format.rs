@@ -81,7 +81,7 @@ impl Header {
     }
 
     /// Bytes of all that comes before the blobs.
-    pub(super) fn manifest_length(&self) -> u64 {
+    pub fn manifest_length(&self) -> u64 {
         self.index_at() + u64::from(self.index_length)
     }
 

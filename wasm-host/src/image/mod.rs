@@ -9,6 +9,9 @@
 //!
 //! The signature covers the header and the index, the index covers the blobs by their hashes. A blob is held against
 //! its hash when it is first used, a large asset in parts, so opening an image takes the same time however large it is.
+//!
+//! The files come last. What is before them is the image's head: a node whose memory the image would fill has the head in
+//! memory, and reads the files from its disk as boxes ask for them.
 
 mod assembly;
 mod assets;
@@ -23,13 +26,14 @@ mod hash;
 mod key;
 #[cfg(feature = "build")]
 mod secret;
+mod source;
 mod stream;
 
-pub use assembly::Assembly;
+pub use assembly::{Assembly, Place};
 pub use assets::{Asset, Assets};
 pub use blob::Blob;
 #[cfg(feature = "build")]
-pub use builder::Builder;
+pub use builder::{Builder, Content};
 pub use endorsement::{Endorsement, MAX_ENDORSEMENTS, endorsed};
 pub use engine::EngineSettings;
 pub use error::ImageError;
@@ -40,11 +44,12 @@ pub use hash::{vector_hash, wide_vector_hash};
 pub use key::{KeyId, PublicKey};
 #[cfg(feature = "build")]
 pub use secret::{KeyError, SecretKey};
+pub use source::{Piece, PieceError, Source};
 pub use stream::Stream;
 
 use crate::plan::Plan;
 use alloc::{string::String, sync::Arc, vec::Vec};
-use assets::Contents;
+use assets::{Contents, Files};
 use core::sync::atomic::{AtomicBool, Ordering};
 use format::{Entry, Kind};
 use once_cell::race::OnceBox;
@@ -59,6 +64,8 @@ pub struct Image<'a> {
     /// Code that was left out when the image came here, and what it is for.
     others: Vec<(String, EngineSettings)>,
     hasher: Hasher,
+    /// where the files are, if they are not in memory
+    source: Option<Arc<Source>>,
 }
 
 #[derive(Debug)]
@@ -88,17 +95,40 @@ impl<'a> Stored<'a> {
 impl<'a> Image<'a> {
     /// Opens an image if one of the `trusted` keys has signed it. What follows its end is ignored.
     pub fn open(bytes: impl Into<Blob<'a>>, trusted: &[PublicKey]) -> Result<Image<'a>, ImageError> {
-        let bytes = bytes.into();
-        let header = Header::read(&bytes)?;
-        if header.length > bytes.len() as u64 {
-            return Err(ImageError::Truncated { has: bytes.len() as u64, needs: header.length });
+        Self::open_from(bytes.into(), None, trusted)
+    }
+
+    /// Opens an image of which only the [head](head_length) is in memory, if one of the `trusted` keys has signed it.
+    pub fn open_head(head: Vec<u8>, source: Arc<Source>, trusted: &[PublicKey]) -> Result<Image<'a>, ImageError> {
+        Self::open_from(head.into(), Some(source), trusted)
+    }
+
+    /// Whether these bytes are an image, or the head of one, that one of the `trusted` keys has signed.
+    pub fn check(bytes: &[u8], is_head: bool, trusted: &[PublicKey]) -> Result<(), ImageError> {
+        Self::signed(bytes, is_head, trusted).map(drop)
+    }
+
+    fn signed(bytes: &[u8], is_head: bool, trusted: &[PublicKey]) -> Result<(Header, Vec<Entry>), ImageError> {
+        let header = Header::read(bytes)?;
+        let needs = if is_head { head_length(bytes)? } else { header.length };
+        if needs > bytes.len() as u64 {
+            return Err(ImageError::Truncated { has: bytes.len() as u64, needs });
         }
-        let index = header.index(&bytes)?;
+        let index = header.index(bytes)?;
         header.verify(index, trusted)?;
+        Ok((header, format::read_index(index, &header)?))
+    }
+
+    fn open_from(bytes: Blob<'a>, source: Option<Arc<Source>>, trusted: &[PublicKey]) -> Result<Self, ImageError> {
+        let (header, entries) = Self::signed(&bytes, source.is_some(), trusted)?;
         let manifest = bytes.slice(0, header.manifest_length());
-        let entries = format::read_index(index, &header)?;
         let entries = entries.into_iter().map(|entry| Stored::within(&bytes, entry)).collect();
-        Ok(Image { manifest, signer: header.key_id, entries, others: Vec::new(), hasher: hash })
+        Ok(Image { manifest, signer: header.key_id, entries, others: Vec::new(), hasher: hash, source })
+    }
+
+    /// Whether its files are on a disk, and read as they are asked for.
+    pub fn is_on_disk(&self) -> bool {
+        self.source.is_some()
     }
 
     /// The image's signed beginning: what is in it, by name and hash. [`Assembly`] makes an image of it and of blobs.
@@ -190,12 +220,15 @@ impl<'a> Image<'a> {
         let Some(stored) = self.find(|kind| matches!(kind, Kind::Assets { .. }), Some(box_name)) else {
             return Ok(Assets::default());
         };
-        let Kind::Assets { length, .. } = stored.entry.kind else { return Ok(Assets::default()) };
+        let Kind::Assets { offset, length } = stored.entry.kind else { return Ok(Assets::default()) };
         let contents = match stored.assets.get() {
             Some(contents) => contents,
             None => {
                 let table = assets::Table::read(self.blob(stored)?, length).ok_or_else(|| self.damaged(stored))?;
-                let contents = Contents::of(table, &stored.content);
+                let contents = match &self.source {
+                    Some(source) => Contents { table, files: Files::There(source.clone(), offset) },
+                    None => Contents::of(table, &stored.content),
+                };
                 stored.assets.get_or_init(|| alloc::boxed::Box::new(Arc::new(contents)))
             }
         };
@@ -214,6 +247,12 @@ impl<'a> Image<'a> {
             blobs.extend(self.assets(&stored.entry.name)?.blobs());
         }
         Ok(blobs)
+    }
+
+    /// The files of all boxes.
+    pub fn all_assets(&self) -> Result<Vec<Assets<'a>>, ImageError> {
+        let tables = self.entries.iter().filter(|stored| matches!(stored.entry.kind, Kind::Assets { .. }));
+        tables.map(|stored| self.assets(&stored.entry.name)).collect()
     }
 
     fn find(&self, kind: impl Fn(&Kind) -> bool, name: Option<&str>) -> Option<&Stored<'a>> {
@@ -237,6 +276,36 @@ impl<'a> Image<'a> {
     fn damaged(&self, stored: &Stored<'a>) -> ImageError {
         ImageError::Corrupt { what: stored.entry.kind.word(), name: stored.entry.name.clone() }
     }
+}
+
+/// Bytes of an image that come before its files: what has to be in memory for the image to be used. `manifest`: at least
+/// so much of its start as is signed, which has not been verified.
+pub fn head_length(manifest: &[u8]) -> Result<u64, ImageError> {
+    let header = Header::read(manifest)?;
+    let mut end = header.manifest_length();
+    if (manifest.len() as u64) < end {
+        return Err(ImageError::Truncated { has: manifest.len() as u64, needs: end });
+    }
+    let mut files = header.length;
+    for entry in format::read_index(header.index(manifest)?, &header)? {
+        end = end.max(entry.offset + entry.length);
+        if let Kind::Assets { offset, length: 1.. } = entry.kind {
+            files = files.min(offset);
+        }
+    }
+    // what no builder of ours makes is to be in memory as a whole
+    Ok(if end <= files { end } else { header.length })
+}
+
+/// Whether all that is in the head of an image is what its index says. Zeroes stand for code that a node has no use for.
+pub fn head_stands(head: &[u8], hasher: Hasher) -> bool {
+    let entries = Header::read(head).and_then(|header| format::read_index(header.index(head)?, &header));
+    let stands = |entry: &Entry| {
+        let bytes = format::part(head, entry.offset, entry.length);
+        let left_out = || matches!(entry.kind, Kind::Artifact(_)) && bytes.iter().all(|byte| *byte == 0);
+        hasher(bytes) == entry.hash || left_out()
+    };
+    entries.is_ok_and(|entries| entries.iter().all(stands))
 }
 
 #[cfg(all(test, feature = "build"))]

@@ -361,6 +361,7 @@ fn strange_indexes_do_no_harm() {
             others: Vec::new(),
             entries: entries.into_iter().map(|entry| Stored::within(&all, entry)).collect(),
             hasher: hash,
+            source: None,
         };
         let _ = (image.source(), image.plan(), image.component("net", &node()));
         if let Ok(assets) = image.assets("site") {

@@ -162,9 +162,18 @@ pub fn start_on(
     stand_ins: &[&str],
 ) -> Result<Running, String> {
     declared(source, components)?;
+    start_image(platform, image(source, components), stand_ins)
+}
+
+/// The same of an image that there is.
+pub fn start_image(
+    platform: &'static FakePlatform,
+    image: Arc<Image<'static>>,
+    stand_ins: &[&str],
+) -> Result<Running, String> {
     let setup = Setup {
         platform,
-        image: image(source, components),
+        image,
         target: engine::LINUX_TRIPLE,
         configure: |_| {},
         trusted: &[key().public()],

@@ -11,14 +11,14 @@ pub(crate) mod status;
 #[cfg(all(test, feature = "build"))]
 mod tests;
 mod trial;
-mod upload;
+pub(crate) mod upload;
 pub(crate) mod wire;
 
 pub use start::{Setup, StartError};
 
 pub(crate) use manage::{Answer, Follow};
 pub(crate) use start::watch;
-pub use upload::Upload;
+pub use upload::{Complete, Lacks, Upload};
 
 use crate::{
     boxes::{BoxHandle, Budget},
@@ -66,7 +66,8 @@ pub struct Node {
 /// A system that ran before.
 #[derive(Clone)]
 struct Previous {
-    image: Arc<Image<'static>>,
+    /// None: it is on the disk, and its files are not in memory.
+    image: Option<Arc<Image<'static>>>,
     /// the deployment that brought it, by which a slot of the disk may have it
     deploy: Option<u64>,
 }
@@ -111,16 +112,29 @@ impl Node {
 
     /// Begins an image of which only the manifest has come, with all that the running one has of it.
     pub fn assemble(&self, manifest: Vec<u8>, limit: u64) -> Result<Assembly<'static>, ImageError> {
+        self.assemble_on(manifest, limit, false)
+    }
+
+    /// The same. `disk`: its files are to be on a disk.
+    pub(crate) fn assemble_on(
+        &self,
+        manifest: Vec<u8>,
+        limit: u64,
+        disk: bool,
+    ) -> Result<Assembly<'static>, ImageError> {
         let running = self.running();
         let trusted = self.trusted_by(&running.plan);
         let mut assembly =
             Assembly::new(manifest, &trusted, &self.engine_settings(), limit)?.with_hasher(running.image.hasher());
+        if disk {
+            assembly = assembly.on_disk();
+        }
         assembly.reuse(&running.image)?;
         Ok(assembly)
     }
 
     /// The keys that sign what may take a system's place.
-    fn trusted_by(&self, plan: &Plan) -> Vec<PublicKey> {
+    pub(crate) fn trusted_by(&self, plan: &Plan) -> Vec<PublicKey> {
         plan.trust.as_ref().unwrap_or(&self.trusted).clone()
     }
 
@@ -154,6 +168,8 @@ impl Node {
 
     /// Keeps the system that ran before for `roll_back`.
     pub(crate) fn keep_previous(&self, image: Arc<Image<'static>>, deploy: Option<u64>) {
+        // one whose files are on the disk would keep its slot from being written to
+        let image = Some(image).filter(|image| !image.is_on_disk());
         *self.previous.lock() = Some(Previous { image, deploy });
     }
 

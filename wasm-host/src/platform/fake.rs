@@ -24,6 +24,8 @@ pub struct FakePlatform {
     slots: Mutex<Option<Arc<Store>>>,
     /// what memories had in them when they were first put back, by their addresses; None: they cannot be
     memories: Mutex<Option<BTreeMap<usize, Vec<u8>>>>,
+    /// 0: plenty
+    memory: AtomicU64,
 }
 
 impl FakePlatform {
@@ -48,6 +50,10 @@ impl FakePlatform {
     /// From now on memories can be put back: each to what it was the first time.
     pub fn keep_memories(&self) {
         *self.memories.lock() = Some(BTreeMap::new());
+    }
+
+    pub fn set_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Relaxed);
     }
 
     pub fn forget_console(&self) {
@@ -114,7 +120,11 @@ impl Platform for FakePlatform {
     }
 
     fn memory(&self) -> MemoryUse {
-        MemoryUse { total: 1 << 30, ..MemoryUse::default() }
+        let total = match self.memory.load(Relaxed) {
+            0 => 1 << 30,
+            memory => memory,
+        };
+        MemoryUse { total, ..MemoryUse::default() }
     }
 
     fn power(&self, power: Power) -> ! {

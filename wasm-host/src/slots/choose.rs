@@ -2,7 +2,7 @@
 
 use super::store::{Store, Turn};
 use super::table::{SlotName, State, Table, What};
-use super::{MAX_ATTEMPTS, SlotError};
+use super::{Kept, MAX_ATTEMPTS, SlotError};
 use alloc::{
     format,
     string::{String, ToString},
@@ -14,7 +14,9 @@ use alloc::{
 pub struct Chosen {
     pub slot: SlotName,
     pub deploy: u64,
-    pub image: Vec<u8>,
+    pub image: Kept,
+    /// bytes of the whole image
+    pub length: u64,
     /// Not known to work: which attempt this is, of [`MAX_ATTEMPTS`].
     pub attempt: Option<u32>,
 }
@@ -29,13 +31,14 @@ enum Verdict {
 
 impl Store {
     /// The system to start, if a slot holds one that stands. `accept` looks at signatures. What speaks against a slot is
-    /// said to `tell`.
+    /// said to `tell`. Of an image with more than `most` bytes that can be used where it lies, only the head is read.
     ///
     /// An attempt is counted before it is made. A fall back becomes the rule: what did not stand its trial is not
     /// tried again.
     pub async fn choose(
         &self,
-        mut accept: impl FnMut(&[u8]) -> Result<(), String>,
+        most: u64,
+        mut accept: impl FnMut(&Kept) -> Result<(), String>,
         mut tell: impl FnMut(String),
     ) -> Option<Chosen> {
         let turn = match self.turn() {
@@ -52,7 +55,7 @@ impl Store {
         slots.extend(self.names().filter(|slot| !slots.contains(slot)).collect::<Vec<_>>());
         let mut last_resort = None;
         for slot in slots {
-            match self.judge(&turn, slot, &mut accept, &mut tell).await {
+            match self.judge(&turn, slot, most, &mut accept, &mut tell).await {
                 Verdict::No => {}
                 Verdict::Unrecorded(chosen) => last_resort = last_resort.or(Some(chosen)),
                 Verdict::Runs(chosen) => {
@@ -74,7 +77,8 @@ impl Store {
         &self,
         turn: &Turn<'_>,
         slot: SlotName,
-        accept: &mut impl FnMut(&[u8]) -> Result<(), String>,
+        most: u64,
+        accept: &mut impl FnMut(&Kept) -> Result<(), String>,
         tell: &mut impl FnMut(String),
     ) -> Verdict {
         let Some(held) = self.held(slot) else { return Verdict::No };
@@ -101,7 +105,7 @@ impl Store {
             }
             State::Trial | State::Unbooted | State::Good => {}
         }
-        let image = match self.image(slot).await {
+        let image = match self.load(slot, most).await {
             Ok(image) => accept(&image).map(|()| image),
             Err(error @ SlotError::Corrupt(_)) => Err(error.to_string()),
             Err(error) => Err(format!("it cannot be read: {error}")),
@@ -113,7 +117,7 @@ impl Store {
                 return Verdict::No;
             }
         };
-        let chosen = Chosen { slot, deploy: held.deploy, image, attempt: None };
+        let chosen = Chosen { slot, deploy: held.deploy, image, length: held.length, attempt: None };
         if held.state == State::Good {
             return Verdict::Runs(chosen);
         }

@@ -1,6 +1,6 @@
 //! Why a slot cannot be used.
 
-use super::{MIN_RESERVE, SlotName, size};
+use super::{MIN_RESERVE, SlotName, reserve_for, size};
 use crate::platform::DiskError;
 use core::fmt;
 
@@ -19,6 +19,8 @@ pub enum SlotError {
         length: u64,
         most: u64,
     },
+    /// The node uses what is in all of them.
+    AllUsed,
     /// The disk holds something else where the slots would be.
     InUse,
     /// Neither copy of the table is whole.
@@ -42,7 +44,15 @@ impl fmt::Display for SlotError {
                 write!(f, "{} are needed for the system's slots, at least {}", size(*needs), size(MIN_RESERVE))
             }
             SlotError::TooLarge { length, most } => {
-                write!(f, "the image has {length} bytes, and a slot has room for {}", size(*most))
+                let (most, needs) = (size(*most), size(reserve_for(*length)));
+                write!(
+                    f,
+                    "the image has {length} bytes, and a slot has room for {most}: it needs a disk that is laid out with \
+                     `[system] disk = {{ device = \"disk0\", reserve = \"{needs}\" }}` or more"
+                )
+            }
+            SlotError::AllUsed => {
+                f.write_str("the node uses what is in the slots; one is free when a deployment is over")
             }
             SlotError::InUse => f.write_str("there is something else on the disk where the system's slots would be"),
             SlotError::NoTable => f.write_str("neither copy of the table of slots is whole"),

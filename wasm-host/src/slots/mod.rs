@@ -17,13 +17,18 @@
 //! is written into the slot that is not needed, flushed, and only then entered into the table, as being on trial: either
 //! to be started at the next boot, or beside the current one, which stays that until the other has proved itself.
 //!
+//! An image that the node's memory has no room for is used where it lies: its head is in memory, and its files are read as boxes
+//! ask for them. Nothing is written to a slot while that is so.
+//!
 //! At boot the current slot's image is held against its hash and its signature. If it does not stand, or has been
 //! started [`MAX_ATTEMPTS`] times without having been reported good, that of the one before has come, and then of any other. That holds for what
 //! proved itself beside the current one, too, until it has been started once.
 
 mod choose;
 mod error;
+mod kept;
 mod settle;
+mod space;
 mod store;
 mod sum;
 mod table;
@@ -33,6 +38,8 @@ mod write;
 
 pub use choose::Chosen;
 pub use error::SlotError;
+pub use kept::Kept;
+pub use space::Space;
 pub use store::Store;
 pub use sum::Sum;
 pub use table::{Held, Record, SlotName, State, What};
@@ -74,6 +81,11 @@ pub struct About {
     pub text: String,
     /// of the plan that it brings
     pub version: u64,
+}
+
+/// What has to be reserved of a disk for images of so many bytes, in whole MiB.
+pub fn reserve_for(length: u64) -> u64 {
+    (SLOTS + COUNT * length.next_multiple_of(BLOCK)).next_multiple_of(1 << 20).max(MIN_RESERVE)
 }
 
 /// A size in bytes, in the largest unit that says it exactly.

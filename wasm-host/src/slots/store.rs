@@ -3,10 +3,11 @@
 use super::table::{COPY, SlotName, State, Table, is_table};
 use super::{BLOCK, CHUNK, COPIES, COUNT, Held, MIN_RESERVE, Record, SLOTS, SlotError, Sum};
 use crate::{
-    image::{Hasher, hash},
+    image::{Hasher, hash, head_stands},
     platform::Disk,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use spin::Mutex;
 
 /// The slots of a disk. It is not to be opened twice at a time.
@@ -14,6 +15,17 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     hasher: Hasher,
     inner: Mutex<Inner>,
+    /// by how much each slot is in use where it lies
+    pins: Arc<[AtomicUsize; COUNT as usize]>,
+}
+
+/// A slot that nothing is written to.
+pub(super) struct Pin(Arc<[AtomicUsize; COUNT as usize]>, SlotName);
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0[self.1 as usize].fetch_sub(1, Relaxed);
+    }
 }
 
 pub(super) struct Inner {
@@ -110,7 +122,17 @@ impl Store {
             corrupt: Default::default(),
             set_aside: Default::default(),
         };
-        Store { disk, hasher: hash, inner: Mutex::new(inner) }
+        Store { disk, hasher: hash, inner: Mutex::new(inner), pins: Arc::default() }
+    }
+
+    /// Nothing is written to the slot as long as this lives.
+    pub(super) fn pin(&self, slot: SlotName) -> Pin {
+        self.pins[slot as usize].fetch_add(1, Relaxed);
+        Pin(self.pins.clone(), slot)
+    }
+
+    pub(super) fn pinned(&self) -> [bool; COUNT as usize] {
+        core::array::from_fn(|slot| self.pins[slot].load(Relaxed) > 0)
     }
 
     /// Verifies images with this instead of the portable [`hash`].
@@ -226,8 +248,22 @@ impl Store {
     }
 
     /// Whether the image in a slot is the one that was written. It need not fit into memory for that.
+    /// Of one that is used where it lies, that is asked of its head: its files are held against their hashes when they are read.
     pub async fn verify(&self, slot: SlotName) -> Result<(), SlotError> {
-        self.chunks(slot, |_| Ok(())).await
+        let held = self.held(slot).ok_or(SlotError::Empty(slot))?;
+        match self.head(slot, held.hash, held.length).await? {
+            None => self.chunks(slot, |_| Ok(())).await,
+            Some(head) => {
+                let head = self.start(slot, head).await?;
+                self.found(slot, head_stands(&head, self.hasher))
+            }
+        }
+    }
+
+    /// Notes whether the image in a slot is the one that was written.
+    pub(super) fn found(&self, slot: SlotName, stands: bool) -> Result<(), SlotError> {
+        self.inner.lock().corrupt[slot as usize] = !stands;
+        if stands { Ok(()) } else { Err(SlotError::Corrupt(slot)) }
     }
 
     /// The image in a slot, held against its hash.
@@ -266,9 +302,7 @@ impl Store {
             sum.chunk(chunk);
             take(chunk)?;
         }
-        let stands = sum.finish() == held.hash;
-        self.inner.lock().corrupt[slot as usize] = !stands;
-        if stands { Ok(()) } else { Err(SlotError::Corrupt(slot)) }
+        self.found(slot, sum.finish() == held.hash)
     }
 
     pub(super) fn turn(&self) -> Result<Turn<'_>, SlotError> {
@@ -308,7 +342,7 @@ impl Store {
 }
 
 /// Reads whole blocks, by bytes.
-async fn read(disk: &dyn Disk, at: u64, length: u64) -> Result<Vec<u8>, SlotError> {
+pub(super) async fn read(disk: &dyn Disk, at: u64, length: u64) -> Result<Vec<u8>, SlotError> {
     let sector = u64::from(disk.geometry().sector_size);
     let read = disk.read(at / sector, (length / sector) as u32).await?;
     // a disk that gives less is broken

@@ -101,7 +101,7 @@ impl From<OfTwo> for Table {
 pub struct Held {
     /// the deployment that brought it; 0: it is what the node was started with at first
     pub deploy: u64,
-    /// bytes of the image, and their [hash](super::Sum)
+    /// Bytes of the image, and their [hash](super::Sum): or that of its manifest, if its files are read as they are asked for.
     pub length: u64,
     pub hash: Hash,
     pub state: State,

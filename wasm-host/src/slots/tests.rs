@@ -4,6 +4,7 @@ mod damage;
 mod limits;
 mod places;
 mod power;
+mod space;
 mod trial;
 
 use super::table::{COPY, Table};
@@ -41,9 +42,9 @@ fn formatted(sector_size: u32) -> Arc<FakeDisk> {
 
 /// What is started; it must be one of the images, to the last byte.
 fn choose(store: &Store) -> Option<u8> {
-    let chosen = block_on(store.choose(|_| Ok(()), |_| ()))?;
-    assert!(chosen.image == image(chosen.image[0]), "the image is whole");
-    Some(chosen.image[0])
+    let chosen = block_on(store.choose(0, |_| Ok(()), |_| ()))?.image.bytes;
+    assert!(chosen == image(chosen[0]), "the image is whole");
+    Some(chosen[0])
 }
 
 fn boot(disk: &Arc<FakeDisk>) -> Option<u8> {

@@ -3,6 +3,7 @@
 use super::store::{self, Store, Turn};
 use super::table::{Held, SlotName, State, Table, What};
 use super::{About, BLOCK, CHUNK, SlotError, Sum};
+use crate::image::Hash;
 use alloc::vec::Vec;
 
 /// What a system is to be once it is written.
@@ -42,27 +43,32 @@ impl Store {
     /// It takes the slot that is needed least: neither the one that runs nor the one that is gone back to, if that can be. From now
     /// on the slot is empty.
     pub async fn begin(&self, length: u64) -> Result<Writer<'_>, SlotError> {
+        let turn = self.turn()?;
+        let (slot, place) = self.vacate(&turn, length).await?;
+        let (rest, sum) = (Vec::new(), Sum::new(self.hasher()));
+        Ok(Writer { store: self, turn, slot, place, length, taken: 0, rest, sum })
+    }
+
+    /// Empties the slot that is needed least, and says where it is.
+    pub(super) async fn vacate(&self, turn: &Turn<'_>, length: u64) -> Result<(SlotName, u64), SlotError> {
         let most = self.slot_bytes();
         if length > most {
             return Err(SlotError::TooLarge { length, most });
         }
-        let turn = self.turn()?;
         let (slot, place, used) = {
             let inner = self.inner();
-            let slot = least_needed(&inner.table, inner.running, &inner.corrupt);
+            let pinned = self.pinned();
+            let slot = least_needed(&inner.table, inner.running, &inner.corrupt, &pinned).ok_or(SlotError::AllUsed)?;
             (slot, inner.table.place(slot), inner.table.held(slot).is_some())
         };
         if used {
-            self.update(&turn, |table| table.empty(slot)).await?;
+            self.update(turn, |table| table.empty(slot)).await?;
         }
-        {
-            let mut inner = self.inner();
-            inner.corrupt[slot as usize] = false;
-            inner.running = inner.running.filter(|running| *running != slot);
-            inner.started = inner.started.filter(|started| *started != slot);
-        }
-        let (rest, sum) = (Vec::new(), Sum::new(self.hasher()));
-        Ok(Writer { store: self, turn, slot, place, length, taken: 0, rest, sum })
+        let mut inner = self.inner();
+        inner.corrupt[slot as usize] = false;
+        inner.running = inner.running.filter(|running| *running != slot);
+        inner.started = inner.started.filter(|started| *started != slot);
+        Ok((slot, place))
     }
 }
 
@@ -101,25 +107,7 @@ impl Writer<'_> {
         }
         self.store.disk().flush().await?;
         let (slot, length, hash) = (self.slot, self.length, self.sum.finish());
-        let enter = |table: &mut Table| {
-            let (deploy, state) = match rank {
-                Rank::Running => (about.deploy, State::Good),
-                Rank::Next | Rank::Beside => (table.note(Some(hash), What::Trial, "", about), State::Trial),
-            };
-            let version = about.version;
-            table.slots[slot as usize] = Some(Held { deploy, length, hash, state, attempts: 0, version });
-            if rank == Rank::Running {
-                // it is gone back to once another is current
-                table.previous = Some(slot);
-            }
-            if state == State::Good {
-                table.newest = table.newest.max(version);
-            }
-            if rank == Rank::Next {
-                table.make_current(slot);
-            }
-        };
-        self.store.update(&self.turn, enter).await?;
+        self.store.update(&self.turn, |table| enter(table, slot, length, hash, rank, about)).await?;
         if rank == Rank::Running {
             self.store.runs(slot);
         }
@@ -127,7 +115,28 @@ impl Writer<'_> {
     }
 }
 
-fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool]) -> SlotName {
+/// What is in a slot is a system from now on.
+pub(super) fn enter(table: &mut Table, slot: SlotName, length: u64, hash: Hash, rank: Rank, about: &About) {
+    let version = about.version;
+    let (deploy, state) = match rank {
+        Rank::Running => (about.deploy, State::Good),
+        Rank::Next | Rank::Beside => (table.note(Some(hash), What::Trial, "", about), State::Trial),
+    };
+    table.slots[slot as usize] = Some(Held { deploy, length, hash, state, attempts: 0, version });
+    if rank == Rank::Running {
+        // it is gone back to once another is current
+        table.previous = Some(slot);
+    }
+    if state == State::Good {
+        table.newest = table.newest.max(version);
+    }
+    if rank == Rank::Next {
+        table.make_current(slot);
+    }
+}
+
+/// None: the node uses what is in all of them.
+fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool], pinned: &[bool]) -> Option<SlotName> {
     // The last system that was started from the disk and was good: of all that came since, none may start. Two slots have
     // no room for it beside what runs.
     let is_booted =
@@ -152,5 +161,5 @@ fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool]) -> S
         // of those that are needed as much, the oldest
         (value, running, current, previous, held.map_or(0, |held| held.deploy))
     };
-    table.names().min_by_key(need).unwrap_or(SlotName::A)
+    table.names().filter(|slot| !pinned[*slot as usize]).min_by_key(need)
 }

@@ -87,13 +87,15 @@ pub enum Request<'a> {
     /// that which the node's disk has kept for it. Twice is there and back. Yields the number of this deployment.
     RollBack(Settings),
     /// Begins an image with its signed manifest; one that was begun before is dropped. Refused unless a key has signed it
-    /// that the node trusts, and if it is more than the arrow's `upload` or than half of the free memory. Yields the number
-    /// of bytes that the node lacks of it, as far as is known.
+    /// that the node trusts, and if it is more than the arrow's `upload` or than half of the free memory, unless the node keeps
+    /// its systems on a disk: then the files of such an image go there as they come. Yields the number of bytes that the
+    /// node lacks of it, as far as is known.
     Begin {
         manifest: &'a [u8],
     },
     /// BLAKE3 hashes, 32 bytes each, of blobs that the node lacks for it; at most 1,024 of them. There may be others when
-    /// these are there.
+    /// these are there. A number: nothing that is known, but so many bytes have yet to be copied from the image that runs, which
+    /// goes on as this is asked again.
     Lacks,
     /// A part of a blob: the parts of one blob come in order, and no other between them. The last must complete what the
     /// hash says.

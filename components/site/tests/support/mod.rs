@@ -1,10 +1,10 @@
 //! A site with files in memory, and a client that reads its answers.
 #![allow(dead_code)]
 
-use pearwood_site::{Assets, Entry, Progress, Settings, Site};
+use pearwood_site::{Assets, Entry, Fetched, Progress, Settings, Site};
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::Ipv6Addr,
     rc::Rc,
 };
@@ -25,6 +25,15 @@ pub struct Files {
     pub reads: Rc<Cell<u32>>,
     /// files whose end is missing
     pub cut: Rc<RefCell<Vec<String>>>,
+    /// files on a disk: by path, the blocks of 64 KiB that have been read, and whether those that are asked for are lost
+    pub disk: Rc<RefCell<BTreeMap<String, Disk>>>,
+}
+
+#[derive(Clone, Default)]
+pub struct Disk {
+    pub there: BTreeSet<u64>,
+    pub asked: BTreeSet<u64>,
+    pub lost: BTreeSet<u64>,
 }
 
 #[derive(Clone)]
@@ -71,7 +80,18 @@ impl Assets for Files {
         self.files.iter().map(entry).collect()
     }
 
-    fn read(&mut self, index: u32, offset: u64, len: u32) -> Vec<u8> {
+    fn fetch(&mut self, index: u32, offset: u64, mut len: u32) -> Fetched {
+        if let Some(disk) = self.disk.borrow_mut().get_mut(&self.files[index as usize].0) {
+            let block = offset >> 16;
+            if disk.lost.contains(&block) {
+                return Fetched::Lost;
+            }
+            if !disk.there.contains(&block) {
+                disk.asked.insert(block);
+                return Fetched::Awaited;
+            }
+            len = len.min((((block + 1) << 16) - offset) as u32);
+        }
         self.largest_read.set(self.largest_read.get().max(len));
         self.reads.set(self.reads.get() + 1);
         let (path, content) = &self.files[index as usize];
@@ -86,7 +106,7 @@ impl Assets for Files {
         if self.cut.borrow().contains(path) {
             bytes.pop();
         }
-        bytes
+        Fetched::Bytes(bytes)
     }
 }
 

@@ -12,7 +12,8 @@ mod traffic;
 
 use super::{Deployment, Options, Outcome};
 use crate::{
-    node::fixture::{Running, image, start_on},
+    image::Image,
+    node::fixture::{Running, image, start_image, start_on},
     platform::fake::FakePlatform,
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
@@ -38,6 +39,15 @@ impl World {
     fn on(platform: &'static FakePlatform, source: &str, components: &[(&str, Vec<u8>)]) -> Self {
         let components = with_client(components);
         let running = start_on(platform, source, &components, &["client"]).unwrap_or_else(|error| panic!("{error}"));
+        Self::of(running)
+    }
+
+    /// The same of an image that there is.
+    fn with_image(platform: &'static FakePlatform, image: Arc<Image<'static>>) -> Self {
+        Self::of(start_image(platform, image, &["client"]).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    fn of(running: Running) -> Self {
         let client = Client::of(&running.node.find("client").unwrap());
         let mut world = World { running, client };
         world.until(|world| world.client.has_peer());

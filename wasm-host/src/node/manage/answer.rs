@@ -1,7 +1,7 @@
 //! What the node answers to a request, whoever passes it on.
 
 use super::{
-    super::{Node, Upload, history, status},
+    super::{Lacks, Node, Upload, history, status},
     Follow,
 };
 use crate::{deploy::Options, platform::Power};
@@ -56,7 +56,11 @@ impl Node {
                 begun.map(|begun| upload.insert(begun).missing_bytes()).into()
             }
             Request::Lacks => match upload {
-                Some(upload) => Response::Bytes(upload.lacks()),
+                Some(upload) => match upload.asks() {
+                    Ok(Lacks::Hashes(hashes)) => Response::Bytes(hashes),
+                    Ok(Lacks::Copies(bytes)) => Response::Number(bytes),
+                    Err(why) => Response::Refused(why),
+                },
                 None => none_begun(),
             },
             Request::Put { hash, length, offset, part } => match upload {

@@ -14,8 +14,9 @@ use super::{
 use crate::{
     boxes::{BoxHandle, Phase},
     deploy::{Comes, NotBegun, Options, Source},
+    image::{Header, Image, ImageError},
     plan::{Service, grant::DEFAULT_UPLOAD},
-    slots::SlotName,
+    slots::{SlotError, SlotName},
 };
 use alloc::{
     format,
@@ -23,6 +24,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use spin::Mutex;
 
 impl Node {
     /// The box of that name.
@@ -106,8 +108,22 @@ impl Node {
             running.plan.position(asker).and_then(|place| running.plan.upload_of(place)).unwrap_or(DEFAULT_UPLOAD);
         let room = self.room();
         let bound = if room < granted { Bound::Free(room) } else { Bound::Granted(granted) };
-        let assembly = self.assemble(manifest, MAX_IMAGE).map_err(|error| error.to_string())?;
-        Upload::begin(assembly, bound, &self.uploads)
+        let length = Header::read(&manifest).map_or(0, |header| header.length);
+        let text = |error: ImageError| error.to_string();
+        if length <= room.min(granted) {
+            return Upload::begin(self.assemble(manifest, MAX_IMAGE).map_err(text)?, bound, &self.uploads);
+        }
+        let Some(store) = self.slots() else {
+            let begun = Upload::begin(self.assemble(manifest, MAX_IMAGE).map_err(text)?, bound, &self.uploads);
+            let hint = "a node that keeps its systems on a disk (`[system] disk`) reads larger ones from there";
+            return begun.map_err(|why| format!("{why}; {hint}"));
+        };
+        let most = store.slot_bytes();
+        if length > most {
+            return Err(SlotError::TooLarge { length, most }.to_string());
+        }
+        let assembly = self.assemble_on(manifest, most, true).map_err(text)?;
+        Upload::begin_on(assembly, bound, &self.uploads, Some(store))
     }
 
     /// Deploys an image that is complete. Yields the deployment's number; none if nothing changes by it.
@@ -118,8 +134,12 @@ impl Node {
     ) -> Result<Option<u64>, String> {
         self.not_busy()?;
         upload.as_ref().ok_or("no image was begun")?.check_complete()?;
-        let image = upload.take().ok_or("no image was begun")?.finish()?;
-        match self.deploy(Arc::new(image), options) {
+        let upload = upload.take().ok_or("no image was begun")?;
+        let begun = match upload.is_on_disk() {
+            true => self.deploy_from(Source::of(upload), options),
+            false => self.deploy(Arc::new(upload.finish()?), options),
+        };
+        match begun {
             Ok(deployment) => Ok(Some(deployment.record().number)),
             Err(NotBegun::Unchanged) => Ok(None),
             Err(busy) => Err(busy.to_string()),
@@ -149,10 +169,15 @@ impl Node {
         let (previous, store) = (self.previous.lock().clone(), self.slots());
         match (previous, store) {
             (Some(Previous { image, deploy }), store) => {
+                let store = store.as_ref();
                 let holds = |slot: &SlotName| {
-                    store.as_ref().and_then(|store| store.held(*slot)).is_some_and(|held| Some(held.deploy) == deploy)
+                    store.and_then(|store| store.held(*slot)).is_some_and(|held| Some(held.deploy) == deploy)
                 };
-                Ok(Source { image: Some(image), slot: SlotName::ALL.into_iter().find(holds), is_back: true })
+                let slot = SlotName::ALL.into_iter().find(holds);
+                if image.is_none() && slot.is_none() {
+                    return Err("another system has taken the place on the disk of the one that ran before".into());
+                }
+                Ok(Source { image, slot, is_back: true, upload: Mutex::default() })
             }
             (None, None) => Err("no other system ran here since the node's boot".into()),
             (None, Some(store)) => {
@@ -162,7 +187,7 @@ impl Node {
                     let why = "no other system ran here since the node's boot, and its disk holds none that was good";
                     return Err(why.into());
                 }
-                Ok(Source { image: None, slot, is_back: true })
+                Ok(Source { image: None, slot, is_back: true, upload: Mutex::default() })
             }
         }
     }

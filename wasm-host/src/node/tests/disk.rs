@@ -288,7 +288,7 @@ fn on_trial() -> (&'static FakePlatform, Arc<Store>) {
     let platform = FakePlatform::leak();
     let store = Arc::new(block_on(Store::format(Arc::new(FakeDisk::new(512, 8_192)), 4 << 20)).unwrap());
     block_on(store.write(b"the system", &About::default())).unwrap();
-    block_on(store.choose(|_| Ok(()), |_| ())).unwrap();
+    block_on(store.choose(0, |_| Ok(()), |_| ())).unwrap();
     platform.set_slots(store.clone());
     (platform, store)
 }

@@ -66,7 +66,7 @@ fn a_disk_that_fails_is_an_error_and_no_more() {
     assert_eq!(write(&store, 2), Err(SlotError::Disk(DiskError::Io)));
     assert_eq!(block_on(Store::open(disk.clone())).err(), Some(SlotError::Disk(DiskError::Io)));
     let mut told = Vec::new();
-    assert_eq!(block_on(store.choose(|_| Ok(()), |line| told.push(line))), None);
+    assert_eq!(block_on(store.choose(0, |_| Ok(()), |line| told.push(line))), None);
     assert_eq!(told, ["slot A, deploy 1: it cannot be read: the disk reports an error"]);
 }
 
@@ -77,13 +77,13 @@ fn a_disk_that_cannot_be_written_starts_what_is_good() {
     write(&open(&disk), 2).unwrap();
     disk.fail_writes();
     let mut told = Vec::new();
-    let chosen = block_on(open(&disk).choose(|_| Ok(()), |line| told.push(line))).unwrap();
-    assert_eq!((chosen.image[0], chosen.attempt), (1, None));
+    let chosen = block_on(open(&disk).choose(0, |_| Ok(()), |line| told.push(line))).unwrap();
+    assert_eq!((chosen.image.bytes[0], chosen.attempt), (1, None));
     assert!(told[0].contains("that it is tried cannot be written down"), "{told:?}");
     // and what else is there, if nothing is
     disk.damage(|bytes| bytes[SLOTS as usize] ^= 1);
-    let chosen = block_on(open(&disk).choose(|_| Ok(()), |_| ())).unwrap();
-    assert_eq!((chosen.image[0], chosen.attempt), (2, Some(1)));
+    let chosen = block_on(open(&disk).choose(0, |_| Ok(()), |_| ())).unwrap();
+    assert_eq!((chosen.image.bytes[0], chosen.attempt), (2, Some(1)));
 }
 
 #[test]

@@ -7,13 +7,13 @@ fn a_system_on_trial_is_given_up_after_some_boots() {
     let disk = with(None, Some(1), 512);
     write(&open(&disk), 2).unwrap();
     for attempt in 1..=MAX_ATTEMPTS {
-        let chosen = block_on(open(&disk).choose(|_| Ok(()), |_| ())).unwrap();
-        assert_eq!((chosen.image[0], chosen.attempt), (2, Some(attempt)));
+        let chosen = block_on(open(&disk).choose(0, |_| Ok(()), |_| ())).unwrap();
+        assert_eq!((chosen.image.bytes[0], chosen.attempt), (2, Some(attempt)));
     }
     let mut told = Vec::new();
     let store = open(&disk);
-    let chosen = block_on(store.choose(|_| Ok(()), |line| told.push(line))).unwrap();
-    assert_eq!((chosen.image[0], chosen.slot, chosen.attempt), (1, SlotName::A, None));
+    let chosen = block_on(store.choose(0, |_| Ok(()), |line| told.push(line))).unwrap();
+    assert_eq!((chosen.image.bytes[0], chosen.slot, chosen.attempt), (1, SlotName::A, None));
     assert_eq!(told, ["slot B, deploy 2: was started 3 times and not reported good"]);
     assert!(!block_on(store.mark_good()).unwrap(), "the old one is good already");
     let what: Vec<_> = store.history().iter().map(|record| (record.deploy, record.what)).collect();
@@ -54,12 +54,12 @@ fn a_system_that_cannot_even_start_is_given_up_at_once() {
 fn what_is_not_accepted_is_not_started() {
     let disk = with(Some(1), Some(2), 512);
     let store = open(&disk);
-    let refuse = |image: &[u8]| if image[0] == 2 { Err("signed by a stranger".into()) } else { Ok(()) };
+    let refuse = |image: &Kept| if image.bytes[0] == 2 { Err("signed by a stranger".into()) } else { Ok(()) };
     let mut told = Vec::new();
-    let chosen = block_on(store.choose(refuse, |line| told.push(line))).unwrap();
-    assert_eq!(chosen.image[0], 1);
+    let chosen = block_on(store.choose(0, refuse, |line| told.push(line))).unwrap();
+    assert_eq!(chosen.image.bytes[0], 1);
     assert_eq!(told, ["slot B, deploy 2: signed by a stranger"]);
-    assert_eq!(block_on(store.choose(|_| Err("no".into()), |_| ())), None);
+    assert_eq!(block_on(store.choose(0, |_| Err("no".into()), |_| ())), None);
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn what_ran_well_and_cannot_be_booted_is_given_up_too() {
     assert!(!store.on_trial() && !store.awaits_boot(), "the node was started with another");
     for attempt in 1..=MAX_ATTEMPTS {
         let store = open(&disk);
-        let chosen = block_on(store.choose(|_| Ok(()), |_| ())).unwrap();
-        assert_eq!((chosen.image[0], chosen.attempt), (2, Some(attempt)));
+        let chosen = block_on(store.choose(0, |_| Ok(()), |_| ())).unwrap();
+        assert_eq!((chosen.image.bytes[0], chosen.attempt), (2, Some(attempt)));
         assert!(store.on_trial() && store.awaits_boot());
         assert!(!block_on(store.mark_failed("it does not start")).unwrap(), "it may at the next boot");
     }

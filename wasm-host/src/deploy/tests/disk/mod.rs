@@ -1,6 +1,7 @@
 //! What is deployed is on the disk: power fails at each write, disks fail, and nodes are started again.
 
 mod failures;
+mod large;
 mod power;
 
 use super::{
@@ -62,8 +63,8 @@ fn blank() -> FakeDisk {
 /// The version that a node with this disk would start, held against all bytes that it should have. None: that of the
 /// boot loader.
 fn starts(store: &Store, versions: &[u8]) -> Option<u8> {
-    let chosen = block_on(store.choose(|_| Ok(()), |_| ()))?;
-    let found = versions.iter().find(|version| bytes(&site(**version)) == chosen.image);
+    let chosen = block_on(store.choose(0, |_| Ok(()), |_| ()))?;
+    let found = versions.iter().find(|version| bytes(&site(**version)) == chosen.image.bytes);
     Some(*found.expect("a whole system, and one of those that were deployed"))
 }
 
