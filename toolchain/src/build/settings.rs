@@ -27,6 +27,8 @@ fn read(spec: &BoxSpec) -> Option<Faults> {
         "http" => told(http::Config::read(pairs()).err()),
         "site" => told(site::Settings::read(pairs()).err()),
         "control" => control::Config::read(pairs()).err().into_iter().collect(),
+        "tls" => told(tls::Config::read(pairs()).err()),
+        "keys" => told(keys::Config::read(pairs()).err()),
         _ => return None,
     };
     let settings = reference::of_component(component)?;
