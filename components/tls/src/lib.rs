@@ -18,4 +18,4 @@ mod tickets;
 pub use certificates::Keys;
 pub use config::{Certificate, Config, SETTINGS};
 pub use rustls::crypto::{GetRandomFailed, SecureRandom};
-pub use server::{Level, Outside, Tls, To, Wake};
+pub use server::{CONNECTION, Level, Outside, Tls, To, Wake};

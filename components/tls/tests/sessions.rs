@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Client, PORT, SECOND, World, client_config, keys};
+use common::{Client, PORT, SECOND, World, client_config, config_of, keys};
 use pearwood_tls::To;
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, HandshakeKind, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
+use std::sync::Arc;
 use wit::Peer;
 use wit::tcp::{Command, Event};
 
@@ -46,27 +47,12 @@ fn every_suite_and_group_of_the_other_side_works() {
     let suites: Vec<_> = all.cipher_suites.iter().copied().filter(|suite| ecdsa(suite.suite())).collect();
     assert_eq!(suites.len(), 6);
     for suite in suites {
-        for group in all.kx_groups.iter().copied().filter(|group| format!("{group:?}") != "secp384r1") {
+        for group in all.kx_groups.iter().copied().filter(|group| group.name() != NamedGroup::secp384r1) {
             let mut world = World::new(&[]);
-            let mut config = (*client_config(&world, &["localhost"], BOTH)).clone();
             let mut provider = all.clone();
             (provider.cipher_suites, provider.kx_groups) = (vec![suite], vec![group]);
-            let roots = {
-                let names = ["localhost".to_string()];
-                let mut roots = rustls::RootCertStore::empty();
-                roots.add(world.keys.self_signed("default", &names).unwrap().into()).unwrap();
-                roots
-            };
-            let builder = rustls::ClientConfig::builder_with_provider(provider.into());
-            let version = suite.version();
-            config = {
-                let new = builder.with_protocol_versions(&[version]).unwrap();
-                rustls::ClientConfig {
-                    alpn_protocols: config.alpn_protocols,
-                    ..new.with_root_certificates(roots).with_no_client_auth()
-                }
-            };
-            let mut client = Client::new(&mut world, 1, &config.into(), "localhost");
+            let config = config_of(provider, &world, &["localhost"], &[suite.version()]);
+            let mut client = Client::new(&mut world, 1, &config, "localhost");
             client.go(&mut world);
             assert_eq!(client.error, None, "{suite:?} {group:?}");
             client.write(b"ping");
@@ -104,7 +90,9 @@ fn a_session_goes_on_also_with_another_instance() {
             if number == 2 {
                 let state = world.tls.retire(world.now);
                 let keys = world.keys.clone();
+                let now = world.now;
                 world = World::with(&[], 14 << 20, keys);
+                world.now = now;
                 world.tls.inherit(world.now, &state).unwrap();
             }
             world.now += 3600 * SECOND;
@@ -131,7 +119,7 @@ fn each_name_has_its_certificate() {
     let mut world = World::with(&settings, 14 << 20, keys(&[("keys.default", "new"), ("keys.other", "new")]));
     let one = client_config(&world, &["one.example"], BOTH);
     let mut number = 0;
-    let mut works = |config, name: &str| {
+    let mut works = |config: &Arc<ClientConfig>, name: &str| {
         number += 1;
         let mut client = Client::new(&mut world, number, config, name);
         client.go(&mut world);
@@ -146,7 +134,7 @@ fn each_name_has_its_certificate() {
 
 #[test]
 fn a_chain_has_to_be_of_its_key() {
-    let of = |keys: &std::sync::Arc<dyn pearwood_tls::Keys>| {
+    let of = |keys: &Arc<dyn pearwood_tls::Keys>| {
         let der = keys.self_signed("default", &["a.example".into()]).unwrap();
         use std::fmt::Write;
         let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");

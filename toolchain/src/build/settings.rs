@@ -112,12 +112,14 @@ pub fn too_small(system: &System, components: &BTreeMap<String, Component>) -> V
 
 /// Why a system box cannot work with so many bytes beside those that it begins with.
 fn too_little(spec: &BoxSpec, left: u64) -> Option<String> {
-    if spec.component != ["http"] {
-        return None;
-    }
+    let [component] = spec.component.as_slice() else { return None };
     let pairs = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let config = http::Config::read(pairs).ok()?;
-    http::Http::new(config, usize::try_from(left).unwrap_or(usize::MAX)).err()
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    match component.as_str() {
+        "http" => http::Http::new(http::Config::read(pairs).ok()?, left).err(),
+        "tls" => tls::Tls::fits(&tls::Config::read(pairs).ok()?, left).err(),
+        _ => None,
+    }
 }
 
 /// Bytes that the memories of a component's modules have from the start. What is malformed is found elsewhere.

@@ -168,7 +168,7 @@ impl ActiveKeyExchange for P256 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ml_kem::{Decapsulate, DecapsulationKey, KeyExport, kem::Kem as _};
+    use ml_kem::{Decapsulate, DecapsulationKey, KeyExport};
     use rustls::crypto::GetRandomFailed;
 
     #[derive(Debug)]

@@ -88,11 +88,7 @@ impl Tls {
 
     /// Encrypts what the network takes of what has waited, and says the end once all is sent.
     fn encrypt(&mut self, key: usize) {
-        loop {
-            let Some(connection) = self.connections.get(key) else { return };
-            if connection.plain.is_empty() {
-                break;
-            }
+        while let Some(connection) = self.connections.get(key).filter(|connection| !connection.plain.is_empty()) {
             let mut plain = core::mem::take(&mut connection.plain);
             let length = self.encrypt_some(key, plain.as_slice());
             plain.consume(length);
@@ -143,8 +139,7 @@ impl Tls {
     pub(super) fn read(&mut self, key: usize) {
         let mut opened = core::mem::take(&mut self.opened);
         let mut sealed = core::mem::take(&mut self.sealed);
-        loop {
-            let Some(connection) = self.connections.get(key) else { break };
+        while let Some(connection) = self.connections.get(key) {
             // A client that makes the box talk, and does not listen, gets no more said to it.
             let is_open = connection.takes_input() && connection.out.is_empty();
             let takes = connection.client.is_none_or(|client| self.clients.room(client).is_some());

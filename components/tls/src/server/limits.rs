@@ -19,7 +19,7 @@ pub(super) struct Limits {
 }
 
 /// Bytes that a connection takes beside what waits: what rustls keeps of it, most during the handshake. A test measures it.
-pub(super) const CONNECTION: usize = 16 << 10;
+pub const CONNECTION: usize = 8 << 10;
 
 /// One source may have half of the places, but so many in any case.
 const OF_SOURCE: usize = 32;
@@ -43,6 +43,14 @@ impl Limits {
 }
 
 impl Tls {
+    /// Whether the box can work with these settings and so many bytes that it can allocate; if not, why.
+    ///
+    /// # Errors
+    /// There is too little.
+    pub fn fits(config: &Config, memory: usize) -> Result<(), String> {
+        Limits::new(config, memory).map(drop)
+    }
+
     /// Resets a connection to make room for one from a source: of those that are not open, the one that has done nothing for
     /// longest, or else of those that are idle. A source that has many makes room itself; `alone`, in any case. False: nobody does.
     pub(super) fn make_room(&mut self, source: u128, alone: bool) -> bool {

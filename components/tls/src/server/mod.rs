@@ -14,6 +14,7 @@ use crate::connection::Connections;
 use crate::provider::provider;
 use crate::tickets::Tickets;
 use clients::Listener;
+pub use limits::CONNECTION;
 use limits::Limits;
 use rustls::{ServerConfig, crypto::SecureRandom, version};
 use std::collections::{BTreeMap, VecDeque};
@@ -116,6 +117,8 @@ impl Tls {
         let builder = builder.with_protocol_versions(&versions).map_err(|error| error.to_string())?;
         let mut rustls = builder.with_no_client_auth().with_cert_resolver(certificates.clone());
         rustls.alpn_protocols = config.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        // that of the provider
+        rustls.ignore_client_order = true;
         rustls.ticketer = tickets.clone();
         rustls.send_tls13_tickets = 1;
         Ok(Tls {
@@ -233,11 +236,15 @@ impl Tls {
 
     /// Goes on with some of the handshakes that can.
     fn shake_hands(&mut self) {
-        for _ in 0..HANDSHAKES {
-            let Some(key) = self.handshakes.pop_front() else { return };
+        let mut steps = 0;
+        while steps < HANDSHAKES
+            && let Some(key) = self.handshakes.pop_front()
+        {
+            // one that has ended meanwhile is no work
             if let Some(connection) = self.connections.get(key).filter(|connection| connection.is_queued) {
                 connection.is_queued = false;
                 self.read(key);
+                steps += 1;
             }
         }
     }

@@ -65,6 +65,8 @@ impl Tls {
                 // both sides have finished: what has come before is still for the client
                 if why.is_empty() && connection.is_open() && connection.close_sent {
                     (connection.net_gone, connection.net_finished) = (true, true);
+                    connection.out.clear();
+                    connection.plain.clear();
                     return self.advance(key);
                 }
                 self.end(key, why);

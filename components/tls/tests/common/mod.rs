@@ -6,12 +6,15 @@ use keys::{Config as KeysConfig, Keys as Holder};
 use pearwood_tls::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, Tls, To, Wake};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{RootCertStore, SupportedProtocolVersion, crypto::ring};
+use rustls::{
+    RootCertStore, SupportedProtocolVersion,
+    crypto::{CryptoProvider, ring},
+};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use wit::tcp::{Command, Endpoint, Event};
-use wit::{Batch, Incoming, Peer};
+use wit::{Batch, Peer};
 
 pub const PORT: u16 = 443;
 pub const SECOND: u64 = 1_000_000_000;
@@ -124,17 +127,20 @@ impl Outside for Sides {
 
 impl Sides {
     fn command(&mut self, peer: u32, command: Command<'_>) {
-        let mut of = |connection| self.told.entry(connection).or_default();
+        let connection = match &command {
+            Command::Send { connection, .. } | Command::Credit { connection, .. } => *connection,
+            Command::Finish { connection } | Command::Abort { connection } => *connection,
+            _ => u32::MAX,
+        };
+        let of = self.told.entry(connection).or_default();
         match command {
-            Command::Send { connection, data } => {
-                assert!(!of(connection).finished && !of(connection).aborted);
-                of(connection).data.extend_from_slice(data);
+            Command::Send { data, .. } => {
+                assert!(!of.finished && !of.aborted);
+                of.data.extend_from_slice(data);
             }
-            Command::Credit { connection, bytes } => of(connection).credit += u64::from(bytes),
-            Command::Finish { connection } => {
-                assert!(!core::mem::replace(&mut of(connection).finished, true), "finished twice");
-            }
-            Command::Abort { connection } => of(connection).aborted = true,
+            Command::Credit { bytes, .. } => of.credit += u64::from(bytes),
+            Command::Finish { .. } => assert!(!core::mem::replace(&mut of.finished, true), "finished twice"),
+            Command::Abort { .. } => of.aborted = true,
             Command::Listen { port, .. } => self.listens.push((peer, port)),
             Command::Unlisten { port } => self.listens.retain(|(_, other)| *other != port),
             other => panic!("{other:?}"),
@@ -253,9 +259,22 @@ pub struct Client {
     /// bytes of each record `data`
     pub piece: usize,
     pub error: Option<rustls::Error>,
+    /// what has come, and whether that was all there will be
+    got: Vec<u8>,
+    is_over: bool,
 }
 
+/// A client that trusts the certificate that the world's key makes of some names.
 pub fn client_config(
+    world: &World,
+    names: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    config_of(ring::default_provider(), world, names, versions)
+}
+
+pub fn config_of(
+    provider: CryptoProvider,
     world: &World,
     names: &[&str],
     versions: &[&'static SupportedProtocolVersion],
@@ -264,7 +283,7 @@ pub fn client_config(
     let certificate = world.keys.self_signed("default", &names).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
     let builder = builder.with_protocol_versions(versions).unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -277,7 +296,7 @@ impl Client {
         world.accept(number);
         let name = ServerName::try_from(name.to_string()).unwrap();
         let tls = ClientConnection::new(config.clone(), name).unwrap();
-        Client { number, tls, piece: usize::MAX, error: None }
+        Client { number, tls, piece: usize::MAX, error: None, got: Vec::new(), is_over: false }
     }
 
     /// Passes bytes both ways until nobody has any.
@@ -306,6 +325,7 @@ impl Client {
                     break;
                 }
                 self.error = self.tls.process_new_packets().err();
+                self.take();
             }
             if self.error.is_some() {
                 return;
@@ -317,21 +337,19 @@ impl Client {
         self.tls.writer().write_all(data).unwrap();
     }
 
-    /// What has come, and whether that was all there will be.
-    pub fn read(&mut self) -> (Vec<u8>, bool) {
-        let mut data = Vec::new();
+    fn take(&mut self) {
         let mut part = [0; 4096];
         loop {
             match self.tls.reader().read(&mut part) {
-                Ok(0) => return (data, true),
-                Ok(length) => data.extend_from_slice(&part[..length]),
-                Err(_) => return (data, false),
+                Ok(0) => return self.is_over = true,
+                Ok(length) => self.got.extend_from_slice(&part[..length]),
+                Err(_) => return,
             }
         }
     }
-}
 
-/// Reads what the box would tell one that attaches.
-pub fn incoming(batch: &[u8]) -> Vec<Incoming<'_>> {
-    wit::incoming(batch).map(Result::unwrap).collect()
+    /// What has come since this was last asked, and whether that was all there will be.
+    pub fn read(&mut self) -> (Vec<u8>, bool) {
+        (core::mem::take(&mut self.got), self.is_over)
+    }
 }
