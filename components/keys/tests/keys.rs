@@ -7,18 +7,18 @@ use p256::{
 use pearwood_keys::{Config, Keys};
 
 /// Bytes that are the same each time, and differ from each other.
-fn random(seed: u8) -> impl FnMut(&mut [u8]) -> Result<(), String> {
+fn random(seed: u64) -> impl FnMut(&mut [u8]) -> Result<(), String> {
     let mut next = seed;
     move |buffer| {
         buffer.fill_with(|| {
-            next = next.wrapping_mul(31).wrapping_add(7);
-            next
+            next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (next >> 56) as u8
         });
         Ok(())
     }
 }
 
-fn keys(settings: &[(&str, &str)], left: Option<&[u8]>, seed: u8) -> Keys {
+fn keys(settings: &[(&str, &str)], left: Option<&[u8]>, seed: u64) -> Keys {
     Keys::new(&Config::read(settings.iter().copied()).unwrap(), left, random(seed)).unwrap()
 }
 
@@ -54,9 +54,8 @@ fn nothing_else_is_signed() {
 #[test]
 fn a_certificate_is_the_same_each_time() {
     let keys = keys(NEW, None, 1);
-    let of = |name: &str, names: &[&str]| {
-        keys.self_signed(name, &names.iter().map(ToString::to_string).collect::<Vec<_>>())
-    };
+    let of =
+        |name: &str, names: &[&str]| keys.self_signed(name, &names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let one = of("default", &["example.org", "192.0.2.1"]).unwrap();
     assert_eq!(one, of("default", &["example.org", "192.0.2.1"]).unwrap());
     assert_ne!(one, of("other", &["example.org", "192.0.2.1"]).unwrap());

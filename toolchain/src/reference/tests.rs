@@ -60,7 +60,7 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
         "site" => site::Settings::read(pairs()).map(|read| format!("{read:?}")).map_err(|faults| format!("{faults:?}")),
         "control" => control::Config::read(pairs()).map(|read| format!("{read:?}")),
         "tls" => tls::Config::read(pairs()).map(|read| format!("{read:?}")).map_err(|faults| format!("{faults:?}")),
-        "keys" => keys::Config::read(pairs()).map(|read| format!("{read:?}")).map_err(|faults| format!("{faults:?}")),
+        "keys" => ::keys::Config::read(pairs()).map(|read| format!("{read:?}")).map_err(|faults| format!("{faults:?}")),
         _ => Err(format!("the test does not know how `{name}` reads its settings")),
     };
     config.map(Read::Config)
