@@ -111,12 +111,30 @@ pub fn ports(system: &System) -> Vec<(Protocol, u16)> {
     ports
 }
 
-/// Those of them that speak HTTP: their boxes have handlers.
+/// Those of them that speak HTTP: their boxes have handlers, and between them and the network is no other box, which is TLS.
 pub fn http_ports(system: &System) -> Vec<u16> {
+    ports_of_http(system, false)
+}
+
+/// Those of them that speak HTTPS.
+pub fn https_ports(system: &System) -> Vec<u16> {
+    ports_of_http(system, true)
+}
+
+fn ports_of_http(system: &System, is_behind: bool) -> Vec<u16> {
+    let has_network = |target: &system::Target| match target {
+        system::Target::Box(name) => {
+            let spec = system.boxes.iter().find(|spec| spec.name == *name);
+            spec.is_some_and(|spec| spec.arrows.iter().any(|arrow| arrow.interface.path() == TCP))
+        }
+        _ => false,
+    };
     let mut ports = Vec::new();
     for spec in &system.boxes {
         if spec.arrows.iter().any(|arrow| arrow.interface.path() == HANDLER) {
-            let own = spec.arrows.iter().filter(|arrow| arrow.interface.path() == TCP);
+            let is_it =
+                |arrow: &&system::Arrow| arrow.interface.path() == TCP && has_network(&arrow.target) == is_behind;
+            let own = spec.arrows.iter().filter(is_it);
             let grants = own.filter_map(|arrow| match &arrow.grant {
                 Grant::Net(grant) => Some(grant),
                 _ => None,
@@ -172,10 +190,33 @@ mod tests {
         .unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)));
         use Protocol::{Tcp, Udp};
         assert_eq!(ports(&system), [(Tcp, 80), (Tcp, 8000), (Tcp, 8001), (Udp, 27015)]);
-        assert_eq!(http_ports(&system), [80, 8000]);
+        assert_eq!((http_ports(&system), https_ports(&system)), (vec![80, 8000], vec![]));
         // D6: also those of a range that is too long to be forwarded by itself
         assert!(may_listen(&system, Tcp, 8001) && may_listen(&system, Udp, 31_000));
         assert!(!may_listen(&system, Udp, 80) && !may_listen(&system, Tcp, 81));
+    }
+
+    #[test]
+    fn what_goes_through_another_box_is_https() {
+        let text = r#"
+            [system]
+            name = "test"
+            [box.net]
+            component = "net"
+            arrows."pearwood:hardware/nic" = { device = "nic0" }
+            [box.tls]
+            component = "tls"
+            arrows."pearwood:net/tcp" = { box = "net", listen = [443] }
+            [box.http]
+            component = "http"
+            arrows."pearwood:net/tcp" = [{ box = "net", listen = [80] }, { box = "tls", listen = [443] }]
+            arrows."pearwood:http/handler" = { box = "site" }
+            [box.site]
+            component = "site"
+        "#;
+        let system = System::parse("system.toml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(ports(&system), [(Protocol::Tcp, 80), (Protocol::Tcp, 443)]);
+        assert_eq!((http_ports(&system), https_ports(&system)), (vec![80], vec![443]));
     }
 
     #[test]

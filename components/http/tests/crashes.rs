@@ -140,6 +140,35 @@ fn a_refused_port_is_asked_for_again() {
     assert_eq!(bench.http.deadline(), u64::MAX);
 }
 
+/// Behind TLS, one port comes from another box than the other.
+#[test]
+fn of_several_peers_each_has_its_ports() {
+    let mut bench = Bench::with(&[("ports.0", "80"), ("ports.1", "443")]);
+    bench.tcp_event(tcp::Event::Listening { port: 80 });
+    bench.tcp_peer(Peer::Attach(1, b""));
+    bench.tcp_peer(Peer::Is(0));
+    bench.tcp_event(tcp::Event::Refused { id: 443, why: "not granted" });
+    bench.tcp_peer(Peer::Is(1));
+    bench.tcp_event(tcp::Event::Refused { id: 80, why: "not granted" });
+    bench.turn();
+    assert!(!bench.logged("not granted"));
+    let asked = bench.outside.listening.len();
+    bench.tcp_peer(Peer::Is(1));
+    bench.tcp_event(tcp::Event::Listening { port: 443 });
+    bench.wait(2 * SECOND);
+    assert!(!bench.logged("not granted"));
+    assert_eq!((bench.outside.listening.len(), bench.http.deadline()), (asked, u64::MAX));
+    // where none of them has it, that is said
+    bench.tcp_peer(Peer::Detach(1, b"ended"));
+    bench.tcp_peer(Peer::Attach(1, b""));
+    bench.tcp_peer(Peer::Is(1));
+    bench.tcp_event(tcp::Event::Refused { id: 443, why: "another box listens" });
+    bench.turn();
+    assert!(!bench.logged("another box listens"));
+    bench.wait(SECOND);
+    assert!(bench.logged("port 443: another box listens (tcp peer 1)"));
+}
+
 #[test]
 fn a_client_that_goes_away_cancels_its_requests() {
     let mut bench = Bench::new();

@@ -36,6 +36,11 @@ impl Buffer {
         &self.bytes[self.start..]
     }
 
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         // Used bytes are overwritten once they are the larger part: each byte moves once at most on average.
         if self.start > self.bytes.len() / 2 {

@@ -37,6 +37,8 @@ fn read(component: &str, spec: &BoxSpec) -> Option<Read> {
                 ports = ("port", vec![config.port]);
             }
         }),
+        "tls" => tls::Config::read(pairs()).map(drop),
+        "keys" => keys::Config::read(pairs()).map(drop),
         _ => return None,
     };
     let known = reference::of_component(component)?;
@@ -109,12 +111,13 @@ pub fn too_small(system: &System, components: &BTreeMap<String, Component>) -> V
 
 /// Why a system box cannot work with so many bytes beside those that it begins with.
 fn too_little(spec: &BoxSpec, left: u64) -> Option<String> {
-    if !spec.component.iter().any(|component| component == "http") {
-        return None;
-    }
-    let pairs = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let config = http::Config::read(pairs).ok()?;
-    http::Http::new(config, usize::try_from(left).unwrap_or(usize::MAX)).err()
+    let pairs = || spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    spec.component.iter().find_map(|component| match component.as_str() {
+        "http" => http::Http::new(http::Config::read(pairs()).ok()?, left).err(),
+        "tls" => tls::Tls::fits(&tls::Config::read(pairs()).ok()?, left).err(),
+        _ => None,
+    })
 }
 
 /// Bytes that the memories of a component's modules have from the start. What is malformed is found elsewhere.

@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(resolve("a.wasm").unwrap(), Source::Wasm(base.path().join("a.wasm")));
         assert!(error("own").contains("\"./own\""));
         assert!(error("./own").contains("Cargo.toml"));
-        assert!(error("nett").contains("http, net"));
+        assert!(error("nett").contains("keys, net"));
         assert!(error("./gone.wasm").contains("gone.wasm"));
         std::fs::write(base.path().join("own/app.py"), "").unwrap();
         assert_eq!(resolve("./own").unwrap(), Source::Foreign(Language::Python, base.path().join("own")));

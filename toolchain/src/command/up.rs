@@ -98,7 +98,7 @@ impl Up {
                 let said = format!(": listening on port {port}");
                 console.wait_from(0, &said, |line| line.ends_with(&said), FOREVER).is_ok()
             };
-            announce(node.forwards(), &launch.http_ports(), listens);
+            announce(node.forwards(), &launch.system, listens);
             operator.attend(&node);
             let end = watch(&node, &interrupts)?;
             match end {
@@ -123,7 +123,7 @@ impl Up {
                 }
                 true
             };
-            announce(ports, &launch::http_ports(&system.system), listens);
+            announce(ports, &system.system, listens);
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -309,14 +309,20 @@ fn has_room(declared: &SystemDisk, file: &DiskFile, bytes: u64, system: &System)
 
 /// Tells where the node can be reached, and when it can: `listens` waits until a box does at a port, given as that of this
 /// machine and the node's. The application is asked nothing. False: it never will.
-fn announce(ports: &[(Protocol, u16, u16)], http: &[u16], listens: impl Fn(u16, u16) -> bool + Clone + Send + 'static) {
+fn announce(
+    ports: &[(Protocol, u16, u16)],
+    system: &System,
+    listens: impl Fn(u16, u16) -> bool + Clone + Send + 'static,
+) {
+    let (http, https) = (launch::http_ports(system), launch::https_ports(system));
     for &(protocol, host, guest) in ports {
         match protocol {
-            Protocol::Tcp if http.contains(&guest) => {
+            Protocol::Tcp if http.contains(&guest) || https.contains(&guest) => {
+                let scheme = if http.contains(&guest) { "http" } else { "https" };
                 let listens = listens.clone();
                 thread::spawn(move || {
                     if listens(host, guest) {
-                        eprintln!("\n    http://127.0.0.1:{host}/\n");
+                        eprintln!("\n    {scheme}://127.0.0.1:{host}/\n");
                     }
                 });
             }

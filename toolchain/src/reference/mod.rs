@@ -46,6 +46,8 @@ pub const COMPONENTS: &[(&[&str], &[Setting])] = &[
     (&["http"], http::SETTINGS),
     (&["site"], site::settings::SETTINGS),
     (&["control"], control::SETTINGS),
+    (&["tls"], tls::SETTINGS),
+    (&["keys"], keys::SETTINGS),
 ];
 
 /// All that can be said, in the order of the reference.

@@ -59,6 +59,8 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
         "http" => http::Config::read(pairs()).map(|read| format!("{read:?}")),
         "site" => site::Settings::read(pairs()).map(|read| format!("{read:?}")),
         "control" => control::Config::read(pairs()).map(|read| format!("{read:?}")),
+        "tls" => tls::Config::read(pairs()).map(|read| format!("{read:?}")),
+        "keys" => ::keys::Config::read(pairs()).map(|read| format!("{read:?}")),
         _ => return Err(format!("the test does not know how `{name}` reads its settings")),
     };
     config.map(Read::Config).map_err(|faults| wit::setting::in_words(&faults))

@@ -36,6 +36,8 @@ pub struct Http {
     common: Common,
     /// ports that TCP has refused, to be asked for again
     refused: Vec<tcp::RefusedPort>,
+    /// where connections come from: a TCP peer, and its port
+    listening: Vec<(u32, u16)>,
     /// since when another takes the place of this box
     retired_at: Option<u64>,
     /// No connection is due before this.
@@ -138,6 +140,7 @@ impl Http {
             connections: Connections::default(),
             exchanges: Exchanges::new(limits.exchanges),
             refused: Vec::new(),
+            listening: Vec::new(),
             retired_at: None,
             earliest: u64::MAX,
             limits,

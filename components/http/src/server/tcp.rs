@@ -16,6 +16,8 @@ pub struct RefusedPort {
     port: u16,
     pub again_at: u64,
     pause: u64,
+    /// Why, unless that has been said: of several peers each may have its own ports, and then it is none of the others' fault.
+    unsaid: Option<String>,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -48,6 +50,7 @@ impl Http {
     #[cold]
     fn forget_connections(&mut self, peer: u32) -> usize {
         self.refused.retain(|port| port.peer != peer);
+        self.listening.retain(|(other, _)| *other != peer);
         let keys: Vec<_> = self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(key, _)| key).collect();
         for &key in &keys {
             self.remove(key);
@@ -64,12 +67,19 @@ impl Http {
     /// Asks again for the ports that it is time for.
     #[cold]
     pub(super) fn listen_again(&mut self) {
+        let Http { refused, listening, now, .. } = self;
+        refused.retain(|port| {
+            port.unsaid.is_none() || port.again_at > *now || !listening.iter().any(|(_, at)| *at == port.port)
+        });
         for index in 0..self.refused.len() {
             let port = &mut self.refused[index];
             if port.again_at <= self.now {
                 port.pause = (port.pause * 2).min(LONGEST_PAUSE);
                 port.again_at = self.now.saturating_add(port.pause);
-                let (peer, port) = (port.peer, port.port);
+                let (peer, port, why) = (port.peer, port.port, port.unsaid.take());
+                if let Some(why) = why {
+                    self.say(Level::Error, format!("port {port}: {why} (tcp peer {peer}); will ask again"));
+                }
                 self.listen(peer, port);
             }
         }
@@ -85,10 +95,14 @@ impl Http {
             return;
         }
         if self.config.ports.contains(&port) {
-            let why = in_words(why.as_bytes());
-            self.say(Level::Error, format!("port {port}: {why} (tcp peer {peer}); will ask again"));
+            let mut unsaid = Some(in_words(why.as_bytes()));
+            if self.tcp.attached() == 1
+                && let Some(why) = unsaid.take()
+            {
+                self.say(Level::Error, format!("port {port}: {why} (tcp peer {peer}); will ask again"));
+            }
             let again_at = self.now.saturating_add(SECOND);
-            self.refused.push(RefusedPort { peer, port, again_at, pause: SECOND });
+            self.refused.push(RefusedPort { peer, port, again_at, pause: SECOND, unsaid });
         }
     }
 
@@ -128,6 +142,9 @@ impl Http {
             }
             Event::Listening { port } => {
                 self.refused.retain(|refused| (refused.peer, refused.port) != (peer, port));
+                if !self.listening.contains(&(peer, port)) {
+                    self.listening.push((peer, port));
+                }
                 self.say(Level::Info, format!("listening on port {port}"));
             }
             Event::Refused { id, why } => self.port_refused(peer, id, why),

@@ -1,0 +1,15 @@
+//! The keys box: it holds private keys, and signs with them what their purpose allows ([`pearwood:keys/tls`]). It never gives one out,
+//! and reads nothing from the network.
+//!
+//! [`Keys`] is the box without its arrows. Keys are ECDSA with P-256. Secrets are wiped when they are dropped.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+
+mod certificate;
+mod config;
+mod holder;
+mod purpose;
+#[cfg(target_arch = "wasm32")]
+mod shim;
+
+pub use config::{Config, Origin, SETTINGS};
+pub use holder::Keys;

@@ -1,0 +1,228 @@
+//! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
+
+use crate::certificates::read_chain;
+use message::settings::{duration, number};
+use std::collections::BTreeMap;
+use wit::setting::Fault;
+use wit::setting::{Setting, Value};
+
+const SECOND: u64 = 1_000_000_000;
+/// The longest name (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 253;
+/// The most that one connection can agree on (RFC 7301, section 3.1).
+const MAX_PROTOCOL: usize = 255;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting::new(
+        "certificates",
+        Value::Tables,
+        "The names that the box answers to, and who proves them. A client that asks for none of them gets the first. Without it: \
+         `localhost`, with the key `default`, which signs for itself.",
+    )
+    .example(
+        r#"[
+    { names = ["example.org", "www.example.org"], key = "default" },
+    { names = "*.example.net", key = "other", chain = """
+-----BEGIN CERTIFICATE-----
+MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
+-----END CERTIFICATE-----
+""" },
+]"#,
+    ),
+    Setting::new(
+        "certificates.names",
+        Value::Some("host name"),
+        "Whose it is. A `*` may be in place of the first label; an address can be reached, but no client asks for one.",
+    )
+    .required(),
+    Setting::new("certificates.key", Value::Text("name of a key"), "The key of the box that has them.")
+        .default("\"default\""),
+    Setting::new(
+        "certificates.chain",
+        Value::Text("PEM"),
+        "The certificate, and those that lead to one that clients know. Without it: one that the key itself has signed, for \
+         clients that are told to trust it.",
+    ),
+    Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first.")
+        .default("[\"http/1.1\"]"),
+    Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
+    Setting::new(
+        "connections",
+        Value::Number(1, 16_384),
+        "Connections at once, or fewer if the box's memory has no room for so many.",
+    )
+    .default("1024"),
+    Setting::new(
+        "client-connections",
+        Value::Number(1, 16_384),
+        "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
+    )
+    .example("100"),
+    Setting::new("handshake-timeout", Value::Time, "From the connection's start to the end of the handshake.")
+        .default("\"10 s\""),
+];
+
+/// The settings as [`SETTINGS`] explains them. Times are in nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub certificates: Vec<Certificate>,
+    pub protocols: Vec<String>,
+    pub tls12: bool,
+    pub tls13: bool,
+    pub connections: usize,
+    /// None: half of all, but 32 at least.
+    pub client_connections: Option<usize>,
+    pub handshake_timeout: u64,
+}
+
+/// Names, and what proves them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// in lower case
+    pub names: Vec<String>,
+    pub key: String,
+    /// PEM
+    pub chain: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            certificates: vec![Certificate { names: vec!["localhost".into()], key: "default".into(), chain: None }],
+            protocols: vec!["http/1.1".into()],
+            tls12: true,
+            tls13: true,
+            connections: 1_024,
+            client_connections: None,
+            handshake_timeout: 10 * SECOND,
+        }
+    }
+}
+
+/// The lists that a file has so far, which take the place of what is there without them.
+#[derive(Default)]
+struct Lists {
+    certificates: BTreeMap<u32, Certificate>,
+    protocols: Vec<String>,
+    versions: Vec<bool>,
+}
+
+impl Config {
+    /// Reads the settings as `pearwood:box/config` gives them. All that is wrong with them is reported at once.
+    pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, Vec<Fault>> {
+        let (mut config, mut lists, mut faults) = (Config::default(), Lists::default(), Vec::new());
+        for (key, value) in settings {
+            if let Err(why) = config.set(&mut lists, key, value.trim()) {
+                faults.push(Fault::new(key, value, why));
+            }
+        }
+        for (place, certificate) in &lists.certificates {
+            if certificate.names.is_empty() && faults.is_empty() {
+                let why = "it has no `names`";
+                faults.push(Fault::at(&format!("certificates.{place}"), why));
+            }
+        }
+        if !lists.certificates.is_empty() {
+            config.certificates = lists.certificates.into_values().collect();
+        }
+        if !lists.protocols.is_empty() {
+            config.protocols = lists.protocols;
+        }
+        if !lists.versions.is_empty() {
+            (config.tls12, config.tls13) = (lists.versions.contains(&false), lists.versions.contains(&true));
+        }
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    fn set(&mut self, lists: &mut Lists, key: &str, value: &str) -> Result<(), String> {
+        let unknown = || Err("there is no such setting".into());
+        match key.split_once('.').unwrap_or((key, "")) {
+            ("certificates", key) => {
+                let Some((place, key)) = key.split_once('.') else { return unknown() };
+                let Ok(place) = place.parse() else { return unknown() };
+                let none = || Certificate { names: Vec::new(), key: "default".into(), chain: None };
+                let certificate = lists.certificates.entry(place).or_insert_with(none);
+                match key.split_once('.').unwrap_or((key, "")) {
+                    ("names", _) => certificate.names.push(name(value)?),
+                    ("key", "") if value.is_empty() => return Err("the name of a key is meant".into()),
+                    ("key", "") => certificate.key = value.into(),
+                    ("chain", "") => {
+                        read_chain(value)?;
+                        certificate.chain = Some(value.into());
+                    }
+                    _ => return Err("a certificate has `names`, `key` and `chain`".into()),
+                }
+            }
+            ("protocols", _) if (1..=MAX_PROTOCOL).contains(&value.len()) => lists.protocols.push(value.into()),
+            ("protocols", _) => return Err("a protocol has 1 to 255 bytes".into()),
+            ("versions", _) => match value {
+                "1.2" | "1.3" => lists.versions.push(value == "1.3"),
+                _ => return Err("\"1.2\" or \"1.3\" is meant".into()),
+            },
+            ("connections", "") => self.connections = number(value, 1, 16_384)? as usize,
+            ("client-connections", "") => self.client_connections = Some(number(value, 1, 16_384)? as usize),
+            ("handshake-timeout", "") => self.handshake_timeout = duration(value)?,
+            _ => return unknown(),
+        }
+        Ok(())
+    }
+}
+
+/// A host's name, with a `*` for its first label at most, or an address.
+fn name(text: &str) -> Result<String, String> {
+    let labels = text.strip_prefix("*.").unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let is_name = text.len() <= MAX_NAME && labels.split('.').all(is_label);
+    if is_name || text.parse::<core::net::IpAddr>().is_ok() {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a host's name is meant, such as example.org or *.example.org".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read() {
+        let config = Config::read([
+            ("certificates.0.names", "Example.org"),
+            ("certificates.1.names.0", "*.example.net"),
+            ("certificates.1.names.1", "192.0.2.1"),
+            ("certificates.1.key", "other"),
+            ("versions.0", "1.3"),
+            ("handshake-timeout", "5 s"),
+        ]);
+        let config = config.unwrap();
+        let expected = [(&["example.org"][..], "default"), (&["*.example.net", "192.0.2.1"], "other")];
+        for (certificate, (names, key)) in config.certificates.iter().zip(expected) {
+            assert_eq!((certificate.names.join(" "), certificate.key.as_str()), (names.join(" "), key));
+        }
+        assert_eq!((config.tls12, config.tls13, config.handshake_timeout), (false, true, 5 * SECOND));
+        assert_eq!(Config::read([]), Ok(Config::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (key, value, why) in [
+            ("certificates.0.key", "a", "it has no `names`"),
+            ("certificates.0.names", "a..b", "a host's name"),
+            ("certificates.0.names", "a.*.b", "a host's name"),
+            ("certificates.0.chain", "-----BEGIN", "no certificate in PEM"),
+            ("certificates.0.file", "a", "a certificate has"),
+            ("versions", "1.1", "\"1.2\" or \"1.3\""),
+            ("protocols", "", "1 to 255 bytes"),
+            ("connections", "0", "a number from 1"),
+            ("port", "443", "no such setting"),
+        ] {
+            let faults = Config::read([(key, value)]).unwrap_err();
+            assert_eq!(faults.len(), 1, "{key}");
+            assert!(faults[0].to_string().contains(why), "{}", faults[0]);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What rustls computes with: algorithms of RustCrypto and dalek, as a [`CryptoProvider`]. Nothing here is an algorithm.
+//!
+//! The suites are those of RFC 8446, section 9.1, and of RFC 7905 and RFC 5289 for TLS 1.2: all have forward secrecy and
+//! authenticate what they encrypt. Keys are wiped when they are dropped.
+
+mod aead;
+mod hash;
+mod kx;
+
+use rustls::{
+    CipherSuite, CipherSuiteCommon, Error, SignatureScheme, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite,
+    crypto::{
+        CryptoProvider, KeyExchangeAlgorithm, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
+        tls12::PrfUsingHmac, tls13::HkdfUsingHmac,
+    },
+    pki_types::PrivateKeyDer,
+    sign::SigningKey,
+};
+use std::sync::Arc;
+
+/// The one scheme that the keys box signs by.
+pub const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+
+/// The provider, with what is random from `random`. Suites and groups are in the order of preference.
+pub fn provider(random: &'static dyn SecureRandom) -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![
+            // Without instructions of the CPU's for AES, ChaCha20 takes a third of its time.
+            SupportedCipherSuite::Tls13(&TLS13_CHACHA20),
+            SupportedCipherSuite::Tls13(&TLS13_AES_128),
+            SupportedCipherSuite::Tls13(&TLS13_AES_256),
+            SupportedCipherSuite::Tls12(&TLS12_CHACHA20),
+            SupportedCipherSuite::Tls12(&TLS12_AES_128),
+            SupportedCipherSuite::Tls12(&TLS12_AES_256),
+        ],
+        kx_groups: kx::groups(random),
+        // No certificate of a client is asked for.
+        signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },
+        secure_random: random,
+        key_provider: &NoKeys,
+    }
+}
+
+/// Private keys are in the keys box, and nowhere else.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        Err(Error::General("this box holds no private key".into()))
+    }
+}
+
+const fn common(suite: CipherSuite, hash: &'static dyn rustls::crypto::hash::Hash, limit: u64) -> CipherSuiteCommon {
+    CipherSuiteCommon { suite, hash_provider: hash, confidentiality_limit: limit }
+}
+
+/// Records that AES-GCM may encrypt with one key (RFC 8446, section 5.5).
+const GCM_RECORDS: u64 = 1 << 24;
+
+macro_rules! tls13 {
+    ($name:ident, $suite:ident, $hash:ident, $limit:expr, $aead:ident) => {
+        static $name: Tls13CipherSuite = Tls13CipherSuite {
+            common: common(CipherSuite::$suite, &hash::$hash, $limit),
+            hkdf_provider: &HkdfUsingHmac(&hash::$hash),
+            aead_alg: &aead::$aead,
+            quic: None,
+        };
+    };
+}
+
+macro_rules! tls12 {
+    ($name:ident, $suite:ident, $hash:ident, $limit:expr, $aead:ident) => {
+        static $name: Tls12CipherSuite = Tls12CipherSuite {
+            common: common(CipherSuite::$suite, &hash::$hash, $limit),
+            kx: KeyExchangeAlgorithm::ECDHE,
+            sign: &[SCHEME],
+            prf_provider: &PrfUsingHmac(&hash::$hash),
+            aead_alg: &aead::$aead,
+        };
+    };
+}
+
+tls13!(TLS13_AES_128, TLS13_AES_128_GCM_SHA256, SHA256, GCM_RECORDS, AES_128_GCM);
+tls13!(TLS13_AES_256, TLS13_AES_256_GCM_SHA384, SHA384, GCM_RECORDS, AES_256_GCM);
+tls13!(TLS13_CHACHA20, TLS13_CHACHA20_POLY1305_SHA256, SHA256, u64::MAX, CHACHA20_POLY1305);
+tls12!(TLS12_AES_128, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, SHA256, GCM_RECORDS, AES_128_GCM);
+tls12!(TLS12_AES_256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, SHA384, GCM_RECORDS, AES_256_GCM);
+tls12!(TLS12_CHACHA20, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, SHA256, u64::MAX, CHACHA20_POLY1305);

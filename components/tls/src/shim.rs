@@ -1,0 +1,178 @@
+//! The box: [`Tls`] between its arrows.
+
+use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, Tls, To, Wake};
+use bindings::pearwood::keys::tls as keys;
+use sdk::bindings::pearwood::{
+    box0_2_0::{
+        config, entropy, heir, log,
+        ports::{self, Notices, Turn},
+    },
+    net::tcp,
+};
+use std::cell::RefCell;
+use std::sync::Arc;
+use zeroize::Zeroize;
+
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/keys"],
+        inline: "
+            package pearwood:tls-box;
+            world tls {
+                import pearwood:keys/tls@0.2.0;
+            }
+        ",
+        world: "pearwood:tls-box/tls",
+        generate_all,
+    });
+}
+
+sdk::service!(run);
+sdk::handover!(Handover);
+
+struct Handover;
+
+thread_local! {
+    /// what another instance left, until `run` takes it over
+    static LEFT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+impl sdk::handover::Handover for Handover {
+    /// All was given while this instance went on, if there was somebody to give it to.
+    fn save() -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn restore(state: Vec<u8>) -> Result<(), String> {
+        LEFT.set(Some(state));
+        Ok(())
+    }
+}
+
+/// The node's randomness.
+#[derive(Debug)]
+struct Entropy;
+
+impl SecureRandom for Entropy {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
+        /// The most that the node gives at once.
+        const MOST: usize = 4_096;
+        for part in buffer.chunks_mut(MOST) {
+            let mut random = entropy::get(part.len() as u32);
+            if random.len() != part.len() {
+                return Err(GetRandomFailed);
+            }
+            part.copy_from_slice(&random);
+            random.zeroize();
+        }
+        Ok(())
+    }
+}
+
+/// The box with the keys.
+struct Arrow;
+
+impl Keys for Arrow {
+    fn public_key(&self, key: &str) -> Result<Vec<u8>, String> {
+        keys::public_key(key)
+    }
+
+    fn self_signed(&self, key: &str, names: &[String]) -> Result<Vec<u8>, String> {
+        keys::self_signed(key, names)
+    }
+
+    fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+        keys::sign(key, message)
+    }
+}
+
+/// Bytes by which the box's memory may grow.
+fn memory_left() -> usize {
+    let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
+    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
+}
+
+fn run() {
+    let settings = config::get();
+    let keys: Arc<dyn Keys> = Arc::new(Arrow);
+    let tls = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        Ok(config) => Tls::new(config, memory_left(), &Entropy, &keys).map_err(|error| vec![error]),
+        Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
+    };
+    drop(settings);
+    match tls {
+        Ok(tls) => serve(tls),
+        Err(errors) => errors.iter().for_each(|error| log::write(log::Level::Error, error)),
+    }
+}
+
+fn serve(mut tls: Tls) {
+    let mut arrows = Arrows { net: tcp::client(&[]), clients: tcp::service(&[]), turn: None };
+    let mut left = LEFT.take();
+    loop {
+        let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(tls.deadline()));
+        let Turn { wake, received, .. } = turn;
+        if let Some(mut state) = left.take() {
+            if let Err(why) = tls.inherit(wake.now, &state) {
+                log::write(log::Level::Warn, why);
+            }
+            state.zeroize();
+        }
+        let mut first = Some(received);
+        let mut of = |port: u32| {
+            let is_first = wake.ready.trailing_zeros() == port;
+            let is_ready = wake.ready >> port & 1 != 0;
+            is_ready.then(|| first.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port))).unwrap_or_default()
+        };
+        let (net, clients) = (of(arrows.net), of(arrows.clients));
+        if wake.notices.contains(Notices::RETIRE) {
+            let mut state = tls.retire(wake.now);
+            heir::give(&state);
+            state.zeroize();
+        }
+        let room = wake.notices.contains(Notices::ROOM);
+        tls.turn(Wake { now: wake.now, net: &net, clients: &clients, room }, &mut arrows);
+        if tls.is_done() {
+            return;
+        }
+    }
+}
+
+struct Arrows {
+    net: u32,
+    clients: u32,
+    /// the next one, if the box has slept already
+    turn: Option<Turn>,
+}
+
+impl Arrows {
+    const fn port(&self, to: To) -> (u32, u32) {
+        match to {
+            To::Net(peer) => (self.net, peer),
+            To::Client(peer) => (self.clients, peer),
+        }
+    }
+}
+
+impl Outside for Arrows {
+    fn send(&mut self, to: To, batch: &[u8]) -> bool {
+        let (port, peer) = self.port(to);
+        ports::send(port, peer, batch)
+    }
+
+    fn send_last(&mut self, to: To, batch: &[u8], deadline: u64) -> bool {
+        let (port, peer) = self.port(to);
+        let turn = ports::send_and_wait(port, peer, batch, deadline);
+        self.turn.insert(turn).sent
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warn => log::Level::Warn,
+            Level::Info => log::Level::Info,
+        };
+        log::write(level, line);
+    }
+}

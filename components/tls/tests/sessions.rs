@@ -1,0 +1,410 @@
+//! Handshakes with another implementation, what passes, and how connections end.
+
+mod common;
+
+use common::{Client, PORT, SECOND, World, client_config, config_of, keys};
+use pearwood_tls::To;
+use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
+use std::sync::Arc;
+use wit::Peer;
+use wit::tcp::{Command, Event};
+
+const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+
+fn established(world: &mut World, versions: &[&'static SupportedProtocolVersion]) -> Client {
+    let config = client_config(world, &["localhost"], versions);
+    let mut client = Client::new(world, 7, &config, "localhost");
+    client.go(world);
+    assert_eq!(client.error, None);
+    assert!(!client.tls.is_handshaking());
+    client
+}
+
+#[test]
+fn both_versions_pass_data_both_ways() {
+    for version in [&TLS13, &TLS12] {
+        let mut world = World::new(&[]);
+        let mut client = established(&mut world, &[version]);
+        assert_eq!(client.tls.protocol_version(), Some(version.version));
+        let number = world.last_number();
+        assert_eq!((world.last().name.as_str(), world.last().protocol.as_str()), ("localhost", "http/1.1"));
+        client.write(b"GET / HTTP/1.1\r\n\r\n");
+        client.go(&mut world);
+        assert_eq!(world.last().data, b"GET / HTTP/1.1\r\n\r\n");
+        let answer: Vec<u8> = (0..60_000_u32).map(|n| n as u8).collect();
+        world.client_says(&Command::Send { connection: number, data: &answer });
+        client.go(&mut world);
+        assert_eq!(client.read(), (answer, false));
+        assert!(world.last().sent >= 60_000 - (16 << 10), "credit comes back");
+    }
+}
+
+#[test]
+fn every_suite_and_group_of_the_other_side_works() {
+    let all = rustls::crypto::ring::default_provider();
+    let ecdsa = |suite: CipherSuite| !format!("{suite:?}").contains("RSA");
+    let suites: Vec<_> = all.cipher_suites.iter().copied().filter(|suite| ecdsa(suite.suite())).collect();
+    assert_eq!(suites.len(), 6);
+    for suite in suites {
+        for group in all.kx_groups.iter().copied().filter(|group| group.name() != NamedGroup::secp384r1) {
+            let mut world = World::new(&[]);
+            let mut provider = all.clone();
+            (provider.cipher_suites, provider.kx_groups) = (vec![suite], vec![group]);
+            let config = config_of(provider, &world, &["localhost"], &[suite.version()]);
+            let mut client = Client::new(&mut world, 1, &config, "localhost");
+            client.go(&mut world);
+            assert_eq!(client.error, None, "{suite:?} {group:?}");
+            client.write(b"ping");
+            client.go(&mut world);
+            assert_eq!(world.last().data, b"ping", "{suite:?} {group:?}");
+            let number = world.last_number();
+            world.client_says(&Command::Send { connection: number, data: b"pong" });
+            client.go(&mut world);
+            assert_eq!(client.read().0, b"pong", "{suite:?} {group:?}");
+        }
+    }
+}
+
+#[test]
+fn any_pieces_will_do() {
+    for piece in [1, 2, 5, 6, 100, 1460] {
+        let mut world = World::new(&[]);
+        let config = client_config(&world, &["localhost"], BOTH);
+        let mut client = Client::new(&mut world, 7, &config, "localhost");
+        client.piece = piece;
+        client.go(&mut world);
+        client.write(&[b'x'; 5_000]);
+        client.go(&mut world);
+        assert_eq!((client.error.clone(), world.last().data.len()), (None, 5_000), "pieces of {piece}");
+    }
+}
+
+#[test]
+fn a_session_goes_on_also_with_another_instance() {
+    for version in [&TLS13, &TLS12] {
+        let mut world = World::new(&[]);
+        let config = client_config(&world, &["localhost"], &[version]);
+        let kinds = [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed];
+        for (number, kind) in (0..).zip(kinds) {
+            if number == 2 {
+                let state = world.tls.retire(world.now);
+                let keys = world.keys.clone();
+                let now = world.now;
+                world = World::with(&[], 14 << 20, keys);
+                world.now = now;
+                world.tls.inherit(world.now, &state).unwrap();
+            }
+            world.now += 3600 * SECOND;
+            let mut client = Client::new(&mut world, number, &config, "localhost");
+            client.go(&mut world);
+            assert_eq!((client.error.clone(), client.tls.handshake_kind()), (None, Some(kind)), "{version:?}");
+            assert_eq!(world.last().name, "localhost");
+        }
+        world.now += 24 * 3600 * SECOND;
+        let mut client = Client::new(&mut world, 3, &config, "localhost");
+        client.go(&mut world);
+        assert_eq!(client.tls.handshake_kind(), Some(HandshakeKind::Full), "tickets do not last for ever");
+    }
+}
+
+#[test]
+fn each_name_has_its_certificate() {
+    let settings = [
+        ("certificates.0.names", "one.example"),
+        ("certificates.1.names.0", "*.two.example"),
+        ("certificates.1.names.1", "two.example"),
+        ("certificates.1.key", "other"),
+    ];
+    let mut world = World::with(&settings, 14 << 20, keys(&[("keys.default", "new"), ("keys.other", "new")]));
+    let one = client_config(&world, &["one.example"], BOTH);
+    let mut number = 0;
+    let mut works = |config: &Arc<ClientConfig>, name: &str| {
+        number += 1;
+        let mut client = Client::new(&mut world, number, config, name);
+        client.go(&mut world);
+        client.error.is_none() && !client.tls.is_handshaking()
+    };
+    assert!(works(&one, "one.example"));
+    // of another key
+    assert!(!works(&one, "www.two.example") && !works(&one, "two.example"));
+    // the first for all others, which the client does not take
+    assert!(!works(&one, "three.example"));
+}
+
+#[test]
+fn a_chain_has_to_be_of_its_key() {
+    let of = |keys: &Arc<dyn pearwood_tls::Keys>| {
+        let der = keys.self_signed("default", &["a.example".into()]).unwrap();
+        use std::fmt::Write;
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in base64(&der).as_bytes().chunks(64) {
+            writeln!(pem, "{}", str::from_utf8(line).unwrap()).unwrap();
+        }
+        pem + "-----END CERTIFICATE-----\n"
+    };
+    let (own, others) = (keys(&[]), keys(&[]));
+    let make = |chain: &str| {
+        let settings = [("certificates.0.names", "a.example"), ("certificates.0.chain", chain)];
+        let config = pearwood_tls::Config::read(settings).unwrap();
+        pearwood_tls::Tls::new(config, 14 << 20, &common::Machine, &own).err()
+    };
+    assert_eq!(make(&of(&own)), None);
+    let error = make(&of(&others)).unwrap();
+    assert!(error.contains("a.example, key `default`: the certificate is not of this key"), "{error}");
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for part in bytes.chunks(3) {
+        let bits = part.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - part.len()));
+        for digit in 0..4 {
+            let is_there = digit <= part.len();
+            text.push(if is_there { DIGITS[bits >> (18 - 6 * digit) & 63].into() } else { '=' });
+        }
+    }
+    text
+}
+
+#[test]
+fn a_client_that_ends_is_told_of_as_such() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    let number = world.last_number();
+    client.write(b"last words");
+    client.tls.send_close_notify();
+    client.go(&mut world);
+    assert_eq!((world.last().data.as_slice(), world.last().finished), (&b"last words"[..], true));
+    // it may still be answered
+    world.client_says(&Command::Send { connection: number, data: b"farewell" });
+    world.client_says(&Command::Finish { connection: number });
+    client.go(&mut world);
+    assert_eq!(client.read(), (b"farewell".to_vec(), true));
+    assert_eq!(world.last().closed.as_deref(), Some(""));
+    assert!(world.sides.told[&7].finished && !world.sides.told[&7].aborted);
+    // and the network gets the time to forget it
+    world.now += 6 * SECOND;
+    world.turn();
+    assert!(world.sides.told[&7].aborted);
+}
+
+#[test]
+fn a_box_that_ends_first_gets_what_comes_after() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    let number = world.last_number();
+    world.client_says(&Command::Send { connection: number, data: b"that is all" });
+    world.client_says(&Command::Finish { connection: number });
+    client.go(&mut world);
+    assert_eq!(client.read(), (b"that is all".to_vec(), true));
+    assert_eq!((world.last().closed.clone(), world.sides.told[&7].finished), (None, true));
+    client.write(b"thanks");
+    client.go(&mut world);
+    assert_eq!(world.last().data, b"thanks");
+    client.tls.send_close_notify();
+    client.go(&mut world);
+    world.net_says(&Event::Finished { connection: 7 });
+    world.net_says(&Event::Closed { connection: 7, why: "" });
+    world.turn();
+    assert!(world.last().finished);
+    assert_eq!(world.last().closed.as_deref(), Some(""));
+}
+
+/// An end that nobody has vouched for.
+#[test]
+fn what_is_cut_short_is_no_end() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    client.write(b"half of a reque");
+    client.go(&mut world);
+    world.net_says(&Event::Finished { connection: 7 });
+    world.turn();
+    assert_eq!((world.last().finished, world.last().closed.as_deref()), (false, Some("the other side broke off")));
+    assert!(world.sides.told[&7].aborted);
+}
+
+#[test]
+fn resets_pass_both_ways() {
+    let mut world = World::new(&[]);
+    established(&mut world, BOTH);
+    world.net_says(&Event::Closed { connection: 7, why: "reset" });
+    world.turn();
+    assert_eq!(world.last().closed.as_deref(), Some("reset"));
+    established(&mut world, BOTH);
+    let number = world.last_number();
+    world.client_says(&Command::Abort { connection: number });
+    world.turn();
+    assert!(world.sides.told[&7].aborted);
+}
+
+#[test]
+fn a_box_that_takes_nothing_makes_the_sender_wait() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    let number = world.last_number();
+    client.tls.set_buffer_limit(None);
+    let data: Vec<u8> = (0..150_000_u32).map(|n| (n / 7) as u8).collect();
+    client.write(&data);
+    let mut encrypted = Vec::new();
+    while client.tls.wants_write() {
+        client.tls.write_tls(&mut encrypted).unwrap();
+    }
+    let mut rest = &encrypted[..];
+    let mut given = 0;
+    loop {
+        let credit = 65_536 + world.sides.told.get(&7).map_or(0, |told| told.credit);
+        let length = rest.len().min((credit - given) as usize);
+        if length > 0 {
+            let (now, later) = rest.split_at(length);
+            world.net_says(&Event::Data { connection: 7, data: now });
+            (rest, given) = (later, given + length as u64);
+        } else {
+            let held = world.last().data.len();
+            if held == data.len() {
+                break;
+            }
+            assert!(held <= 65_536 || held as u64 <= 65_536 + world.last().sent + 150_000);
+            world.client_says(&Command::Credit { connection: number, bytes: 16 << 10 });
+        }
+        world.turn();
+        if given < 100_000 && world.sides.told[&7].credit == 0 {
+            assert!(world.last().data.len() <= 65_536, "no more than there is credit for");
+        }
+    }
+    assert_eq!(world.last().data, data);
+}
+
+#[test]
+fn a_network_that_takes_nothing_makes_the_box_wait() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    let number = world.last_number();
+    let data: Vec<u8> = (0..65_536_u32).map(|n| (n / 3) as u8).collect();
+    world.client_says(&Command::Send { connection: number, data: &data });
+    // `Sent` is not told until the client has read: the network has a window's worth
+    world.turn();
+    let before = world.sides.told[&7].data.len();
+    assert!(before <= 65_536, "{before} bytes without credit");
+    // a box that sends more than it may is cut off
+    world.client_says(&Command::Send { connection: number, data: &[0; 65_536] });
+    world.turn();
+    assert_eq!(world.last().closed.as_deref(), Some("more was sent than there was credit for"));
+    client.go(&mut world);
+    assert!(data.starts_with(&client.read().0));
+}
+
+#[test]
+fn all_comes_when_the_network_takes_it_slowly() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    let number = world.last_number();
+    world.sides.net_is_deaf = true;
+    let data: Vec<u8> = (0..65_000_u32).map(|n| (n / 3) as u8).collect();
+    for part in data.chunks(1_000) {
+        world.client_says(&Command::Send { connection: number, data: part });
+        world.turn();
+    }
+    world.client_says(&Command::Finish { connection: number });
+    world.turn();
+    world.sides.net_is_deaf = false;
+    world.turn_with(true);
+    client.go(&mut world);
+    assert_eq!(client.read(), (data, true));
+}
+
+#[test]
+fn nobody_listens_where_nobody_does() {
+    let mut world = World::new(&[]);
+    assert_eq!(world.sides.listens, [(0, PORT)]);
+    assert!(world.sides.answers[0].contains("Listening"), "{:?}", world.sides.answers);
+    world.client_says(&Command::Unlisten { port: PORT });
+    let config = client_config(&world, &["localhost"], BOTH);
+    let mut client = Client::new(&mut world, 7, &config, "localhost");
+    client.go(&mut world);
+    assert!(world.sides.told[&7].aborted && world.sides.accepted.is_empty());
+    // another takes the port, and a third one cannot
+    for peer in [1, 2] {
+        Peer::Attach(peer, &[]).encode(world.clients_batch());
+        Peer::Is(peer).encode(world.clients_batch());
+        Command::Listen { port: PORT, backlog: 1 }.encode(world.clients_batch());
+    }
+    world.turn();
+    assert_eq!(world.sides.listens, [(0, PORT)]);
+    assert!(world.sides.answers.last().unwrap().contains("another box listens"), "{:?}", world.sides.answers);
+}
+
+#[test]
+fn the_box_that_listens_is_replaced() {
+    let mut world = World::new(&[]);
+    let mut old = established(&mut world, BOTH);
+    let number = world.last_number();
+    Peer::Attach(1, &[]).encode(world.clients_batch());
+    Peer::Retire(0).encode(world.clients_batch());
+    Peer::Is(1).encode(world.clients_batch());
+    Command::Listen { port: PORT, backlog: 1 }.encode(world.clients_batch());
+    world.turn();
+    assert!(world.sides.releases.is_empty(), "something is open");
+    old.write(b"more");
+    old.go(&mut world);
+    assert_eq!(world.last().data, b"more");
+    world.client_says(&Command::Abort { connection: number });
+    world.turn();
+    world.now += SECOND;
+    world.turn();
+    assert_eq!(world.sides.releases, [To::Client(0)]);
+}
+
+#[test]
+fn the_network_is_replaced() {
+    let mut world = World::new(&[]);
+    established(&mut world, BOTH);
+    let number = world.last_number();
+    Peer::Attach(1, &[]).encode(world.net_batch());
+    Peer::Retire(0).encode(world.net_batch());
+    world.turn();
+    assert_eq!(world.sides.listens, [(0, PORT), (1, PORT)]);
+    assert!(!world.last().finished);
+    world.now += 4 * SECOND;
+    world.turn();
+    assert!(world.last().finished, "it is idle, and told to end");
+    world.client_says(&Command::Finish { connection: number });
+    world.turn();
+    world.net_says(&Event::Closed { connection: 7, why: "" });
+    world.turn();
+    world.now += SECOND;
+    world.turn();
+    assert_eq!(world.sides.releases, [To::Net(0)]);
+}
+
+#[test]
+fn this_box_is_replaced() {
+    let mut world = World::new(&[]);
+    let mut client = established(&mut world, BOTH);
+    let config = client_config(&world, &["localhost"], BOTH);
+    let mut late = Client::new(&mut world, 8, &config, "localhost");
+    world.turn();
+    world.tls.retire(world.now);
+    Peer::Retire(0).encode(world.clients_batch());
+    world.turn();
+    assert!(world.sides.releases.is_empty());
+    // what had begun goes on
+    client.write(b"more");
+    client.go(&mut world);
+    assert_eq!(world.last().data, b"more");
+    late.go(&mut world);
+    late.write(b"late");
+    late.go(&mut world);
+    assert_eq!(world.last().data, b"late");
+    for number in world.sides.accepted.clone() {
+        world.client_says(&Command::Abort { connection: number });
+    }
+    world.turn();
+    world.now += SECOND;
+    world.turn();
+    assert_eq!((world.sides.releases.clone(), world.tls.is_done()), (vec![To::Client(0)], false));
+    Peer::Detach(0, b"gone").encode(world.clients_batch());
+    Peer::Detach(0, b"gone").encode(world.net_batch());
+    world.turn();
+    assert!(world.tls.is_done());
+}

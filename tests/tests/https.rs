@@ -1,0 +1,160 @@
+//! HTTPS end to end: what curl and OpenSSL get from `examples/https`, and what others do.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+use tests::{
+    On, TestNode,
+    client::{Raw, curl, run},
+    node::workspace,
+    on_each,
+};
+
+on_each!(two_versions_of_tls, sessions_go_on, bytes_of_no_protocol_harm_nobody);
+
+const LARGE: usize = 1 << 20;
+
+/// The example with a large file, and with a certificate of the operator's own for another name.
+struct Site {
+    folder: TempDir,
+    node: TestNode,
+    port: u16,
+}
+
+impl Site {
+    fn start(on: On) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let text = |name: &str| path(name).to_string_lossy().into_owned();
+        fs::create_dir_all(path("public/private")).expect("folders");
+        let example = workspace().join("examples/https");
+        for file in ["public/index.html", "public/private/note.html"] {
+            fs::copy(example.join(file), path(file)).expect("a file");
+        }
+        let large: Vec<u8> = (0..LARGE).map(|n| (n / 5) as u8).collect();
+        fs::write(path("public/large.bin"), large).expect("a file");
+        let (key, chain) = (text("own.key"), text("own.pem"));
+        run(Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
+            .args(["-subj", "/CN=own.example", "-addext", "subjectAltName=DNS:own.example"])
+            .args(["-keyout", &key, "-out", &chain]));
+        let read = |path: &str| fs::read_to_string(path).expect("PEM");
+        let system = fs::read_to_string(example.join("system.toml")).expect("the example");
+        let own = format!("{{ names = \"own.example\", key = \"own\", chain = '''\n{}''' }}]", read(&chain));
+        let keys = format!("component = \"keys\"\nconfig.keys = {{ default = \"new\", own = '''\n{}''' }}", read(&key));
+        let system = system.replace("component = \"keys\"", &keys);
+        let system = system.replace("\"127.0.0.1\"] }]", &format!("\"127.0.0.1\"] }}, {own}"));
+        assert!(system.contains("own.example"), "{system}");
+        fs::write(path("system.toml"), system).expect("a file");
+        let node = TestNode::start_system(folder.path(), on);
+        node.wait_for(0, "listening on port 443");
+        let port = node.node.port(443);
+        let site = Site { folder, node, port };
+        // what the key has signed for itself, as somebody would get it who trusts the node
+        let said = site.openssl(&["-servername", "localhost"], "");
+        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate: {said}"));
+        let end = said.find("-----END CERTIFICATE-----").expect("its end") + "-----END CERTIFICATE-----\n".len();
+        fs::write(site.folder.path().join("node.pem"), &said[begin..end]).expect("a file");
+        site
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    /// What OpenSSL's client says after a request.
+    fn openssl(&self, arguments: &[&str], request: &str) -> String {
+        let address = format!("127.0.0.1:{}", self.port);
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-connect", &address])
+            .args(arguments)
+            .args((!request.is_empty()).then_some("-ign_eof"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("openssl");
+        client.stdin.take().expect("its input").write_all(request.as_bytes()).expect("it reads");
+        let output = client.wait_with_output().expect("it ends");
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+    }
+
+    fn curl(&self, arguments: &[&str], name: &str, trusted: &str, path: &str) -> tests::client::Answer {
+        let resolve = format!("{name}:{}:127.0.0.1", self.port);
+        let fixed = ["--resolve", &resolve, "--cacert", trusted];
+        curl(&[&fixed[..], arguments].concat(), &format!("https://{name}:{}{path}", self.port))
+    }
+}
+
+fn two_versions_of_tls(on: On) {
+    let site = Site::start(on);
+    let (node, own) = (site.path("node.pem"), site.path("own.pem"));
+    for version in [&["--tlsv1.3"][..], &["--tlsv1.2", "--tls-max", "1.2"]] {
+        let page = site.curl(version, "localhost", &node, "/");
+        assert!(page.status == 200 && page.text().contains("Hello over TLS"), "{version:?}: {page:?}");
+        assert_eq!(site.curl(version, "own.example", &own, "/").status, 200, "{version:?}");
+        let large = site.curl(version, "localhost", &node, "/large.bin").body;
+        assert!(large == fs::read(Path::new(&site.path("public/large.bin"))).expect("it"), "{} bytes", large.len());
+    }
+    // what is private is not sent in the clear, and `http` knows which is which
+    let redirect = curl(&[], &site.node.url("/private/note.html"));
+    assert_eq!((redirect.status, redirect.header("location")), (301, Some("https://localhost/private/note.html")));
+    assert_eq!(site.curl(&[], "localhost", &node, "/private/note.html").status, 200);
+    assert_eq!(curl(&[], &site.node.url("/")).status, 200);
+    // of another name, of an old version
+    for arguments in [&["--cacert", own.as_str()][..], &["--insecure", "--tlsv1.1", "--tls-max", "1.1"]] {
+        let url = format!("https://localhost:{}/", site.port);
+        let output = Command::new("curl").arg("--silent").args(arguments).arg(&url).output().expect("curl");
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+    }
+    site.node.power_off();
+}
+
+fn sessions_go_on(on: On) {
+    let site = Site::start(on);
+    let session = site.path("session");
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for version in ["-tls1_3", "-tls1_2"] {
+        let first = site.openssl(&[version, "-alpn", "h2,http/1.1", "-sess_out", &session], request);
+        assert!(first.contains("\nNew, TLSv1.") && first.contains("ALPN protocol: http/1.1"), "{version}: {first}");
+        assert!(first.contains("Hello over TLS"), "{version}: {first}");
+        let second = site.openssl(&[version, "-sess_in", &session], request);
+        assert!(second.contains("\nReused, TLSv1.") && second.contains("Hello over TLS"), "{version}: {second}");
+    }
+    site.node.power_off();
+}
+
+fn bytes_of_no_protocol_harm_nobody(on: On) {
+    let site = Site::start(on);
+    let address = format!("127.0.0.1:{}", site.port);
+    let mut state = 1_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    for round in 0..200_usize {
+        let mut bytes: Vec<u8> = (0..round * 7 % 700).map(|_| random()).collect();
+        // half of them look like a handshake at first
+        if round % 2 == 0 && bytes.len() > 9 {
+            let length = (bytes.len() - 5) as u16;
+            bytes[..3].copy_from_slice(&[22, 3, 1]);
+            bytes[3..5].copy_from_slice(&length.to_be_bytes());
+            bytes[5..9].copy_from_slice(&[1, 0, (length - 4).to_be_bytes()[0], (length - 4).to_be_bytes()[1]]);
+        }
+        let mut raw = Raw::connect(&address);
+        raw.say(&bytes);
+        if bytes.len() > 9 && round % 2 == 0 {
+            raw.hear_some();
+        }
+    }
+    let restarts = site.node.box_status("tls")["restarts"].clone();
+    assert_eq!(restarts, 0, "{restarts}");
+    assert_eq!(site.curl(&[], "localhost", &site.path("node.pem"), "/").status, 200);
+    site.node.power_off();
+}
