@@ -413,7 +413,9 @@ mod tests {
         told("none", ",8M", "8 MiB");
         assert_eq!((check("none", ""), check("none", ",32M")), (Ok(()), Ok(())));
         // each is opened once: it takes a moment until one is let go of
-        ["one", "other"].map(|name| DiskFile::new(path(name), 16 << 20).prepare().unwrap());
+        for name in ["one", "other"] {
+            DiskFile::new(path(name), 16 << 20).prepare().unwrap();
+        }
         told("one", "", "16 MiB");
         assert_eq!(check("other", ",64M"), Ok(()));
     }

@@ -198,9 +198,9 @@ type Table = Vec<[Bucket; WAYS]>;
 
 const WAYS: usize = 8;
 
-/// The bits of an IPv4 address, and of one of IPv6, that are not of the network; clients first. Each table has half of the room
-/// that is left, the last one all of it.
-const NETWORKS: [(u32, u32); 3] = [(0, 64), (8, 80), (16, 96)];
+/// The bits of an IPv4 address, and of one of IPv6, that are not of the network; clients as they are first. Each table has half
+/// of the room that is left, the last one all of it.
+const NETWORKS: [(u32, u32); 3] = [(0, 0), (8, 80), (16, 96)];
 
 /// The generic cell rate algorithm: until when a client has used up what it may, if it asks at the rate.
 #[derive(Debug, Clone, Copy, Default)]
