@@ -384,9 +384,6 @@ fn streams_have_a_bound_and_end_with_their_box() {
     world.run(4, |world| {
         server.serve(world);
         assert!(world.stack.connections() <= 8);
-        if std::env::var("DBG").is_ok() {
-            eprintln!("{} {} q {}", world.now, world.stack.connections(), world.names.len());
-        }
         false
     });
     assert_eq!(world.stack.connections(), 8);

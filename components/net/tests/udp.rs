@@ -262,7 +262,7 @@ fn datagrams_shrink_when_a_router_says_that_they_are_too_big() {
     let mut world = World::new(Quality::CLEAN, 1);
     command(&mut world, 0, Command::Bind { port: 53 });
     world.pass(1);
-    for (sent, lengths) in [(false, vec![1448]), (true, vec![1400, 112])] {
+    for (sent, lengths) in [(false, vec![1448]), (true, vec![1400, 104])] {
         world.sent.clear();
         if sent {
             send(&mut world, HOST6, &bytes(1_400));
@@ -281,7 +281,7 @@ fn datagrams_shrink_when_a_router_says_that_they_are_too_big() {
     common::remote::give(&mut world, &common::frames::icmp6("fd00::3", STACK6, &message));
     world.sent.clear();
     send(&mut world, HOST6, &bytes(1_400));
-    assert_eq!(sent_to(&world, HOST6)[0].1, [1280, 232]);
+    assert_eq!(sent_to(&world, HOST6)[0].1, [1280, 224]);
     // Another destination's path is another.
     world.sent.clear();
     send(&mut world, "::ffff:10.0.0.1", &bytes(1_400));
