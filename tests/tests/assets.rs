@@ -138,7 +138,9 @@ fn a_site_larger_than_the_memory_is_served_from_the_disk() {
     people.write("public/index.html", "<title>two</title>");
     let said = managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
     assert_eq!(managed.title(), "<title>two</title>", "{}{}", said.out, said.err);
-    ["/small7.bin", "/small29.bin", "/large1.bin"].map(|name| arrives(&managed.node, &public, name));
+    for name in ["/small7.bin", "/small29.bin", "/large1.bin"] {
+        arrives(&managed.node, &public, name);
+    }
     let later = memory(&managed.node);
     assert!(later.0 <= before.0 + (8 << 20), "what ran before is gone: {before:?} {later:?}");
 
