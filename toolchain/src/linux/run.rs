@@ -51,6 +51,8 @@ pub fn run(
     }
     let trusted = [key.public()];
     let image = Arc::new(packed.open_for(|| linux.notify(), &trusted)?);
+    // what is still read of it is open; a process that is ended would leave the file
+    drop(packed);
     let setup =
         Setup { platform: linux, image, target: LINUX_TRIPLE, configure: |_| {}, trusted: &trusted, stand_ins: &[NET] };
     let node = Node::start(setup).map_err(|error| anyhow!("{error}"))?;
