@@ -119,11 +119,35 @@ fn sessions_go_on(on: On) {
     let session = site.path("session");
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     for version in ["-tls1_3", "-tls1_2"] {
-        let first = site.openssl(&[version, "-alpn", "h2,http/1.1", "-sess_out", &session], request);
+        let first = site
+            .openssl(&[version, "-servername", "localhost", "-alpn", "h2,http/1.1", "-sess_out", &session], request);
         assert!(first.contains("\nNew, TLSv1.") && first.contains("ALPN protocol: http/1.1"), "{version}: {first}");
         assert!(first.contains("Hello over TLS"), "{version}: {first}");
-        let second = site.openssl(&[version, "-sess_in", &session], request);
+        let second = site.openssl(&[version, "-servername", "localhost", "-sess_in", &session], request);
         assert!(second.contains("\nReused, TLSv1.") && second.contains("Hello over TLS"), "{version}: {second}");
+    }
+    site.node.power_off();
+}
+
+/// What clients know of the node outlives the instances that they know it from: the certificate, and how to go on with a session.
+#[test]
+fn other_instances_go_on() {
+    let site = Site::start(On::Linux);
+    let (session, trusted) = (site.path("session"), site.path("node.pem"));
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let first = site.openssl(&["-servername", "localhost", "-sess_out", &session], request);
+    assert!(first.contains("\nNew, TLSv1.3"), "{first}");
+    let mut system = fs::read_to_string(site.path("system.toml")).expect("the system");
+    for (number, (name, line)) in (1..).zip([("tls", "config.handshake-timeout = 11"), ("keys", "memory = \"8 MiB\"")])
+    {
+        let component = format!("component = \"{name}\"");
+        system = system.replace(&component, &format!("{component}\n{line}"));
+        fs::write(site.path("system.toml"), &system).expect("a file");
+        site.node.node.type_line("deploy trial=0 drain=20").expect("it takes a line");
+        site.node.wait_for(0, &format!("deployment {number}: done"));
+        let again = site.openssl(&["-servername", "localhost", "-sess_in", &session], request);
+        assert!(again.contains("\nReused, TLSv1.3") && again.contains("Hello over TLS"), "{name}: {again}");
+        assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200, "{name}");
     }
     site.node.power_off();
 }

@@ -121,9 +121,11 @@ fn serve(mut tls: Tls) {
         }
         let mut first = Some(received);
         let mut of = |port: u32| {
+            if wake.ready >> port & 1 == 0 {
+                return Vec::new();
+            }
             let is_first = wake.ready.trailing_zeros() == port;
-            let is_ready = wake.ready >> port & 1 != 0;
-            is_ready.then(|| first.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port))).unwrap_or_default()
+            first.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port))
         };
         let (net, clients) = (of(arrows.net), of(arrows.clients));
         if wake.notices.contains(Notices::RETIRE) {
