@@ -14,7 +14,7 @@ use super::{
 use crate::{
     boxes::{BoxHandle, Phase},
     deploy::{Comes, NotBegun, Options, Source},
-    image::{Header, Image, ImageError},
+    image::{Header, ImageError},
     plan::{Service, grant::DEFAULT_UPLOAD},
     slots::{SlotError, SlotName},
 };

@@ -123,10 +123,10 @@ fn what_nobody_confirmed_is_not_started() {
     choose(&store);
     let slot = beside(&store, 2);
     let before = (store.history(), store.held(slot).unwrap());
-    let only_it = |image: &[u8]| if image[0] == 2 { Ok(()) } else { Err("compiled for another platform".into()) };
+    let only_it = |image: &Kept| if image.bytes[0] == 2 { Ok(()) } else { Err("compiled for another platform".into()) };
     for _ in 0..=MAX_ATTEMPTS {
         let (store, mut told) = (open(&disk), Vec::new());
-        assert_eq!(block_on(store.choose(only_it, |line| told.push(line))), None);
+        assert_eq!(block_on(store.choose(0, only_it, |line| told.push(line))), None);
         let expected = [
             "slot A, deploy 1: compiled for another platform",
             "slot B, deploy 2: the node ended before it had stood its trial",

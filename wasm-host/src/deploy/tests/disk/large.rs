@@ -87,7 +87,7 @@ fn brings(world: &mut World, version: u8) -> Result<(usize, Outcome), String> {
     let brought = bring(upload.as_mut().unwrap(), &image, 30 << 10)?;
     let node = world.running.node.clone();
     let number = node.deploy_upload(&mut upload, quick())?;
-    let deployment = node.deployments.find(number).unwrap();
+    let deployment = node.deployments.find(number.expect("a change")).unwrap();
     Ok((brought, world.over(&deployment)))
 }
 
