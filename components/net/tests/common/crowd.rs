@@ -133,7 +133,8 @@ impl Crowd {
                 if frame[21] == 1 {
                     let octets: [u8; 4] = frame[38..42].try_into().unwrap();
                     let from = std::net::Ipv4Addr::from(octets).to_string();
-                    if octets[3] != 1 {
+                    // the router has no card, and the stack asks whether anybody has its own address
+                    if octets[3] != 1 && from != STACK4 {
                         self.say(now, frames::arp(&from, [2, 0, 0, 0, 0, 66], STACK4));
                     }
                 }
