@@ -40,6 +40,7 @@ impl Exports {
     }
 
     /// Whether each instance is asked whether it is well.
+    #[cfg(feature = "wasi")]
     pub fn are_asked(&self) -> bool {
         self.check.is_some()
     }
