@@ -6,6 +6,7 @@
 
 use crate::extensions::{Problem, is_error};
 use crate::link::Link;
+use core::net::Ipv6Addr;
 use core::ops::Range;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
@@ -25,10 +26,10 @@ pub fn complain(frame: &[u8], group: bool, problem: Problem, link: &mut Link) {
     let Some(packet) = frame.get(ETHERNET_HEADER..) else { return };
     let Ok(ip) = Ipv6Packet::new_checked(packet) else { return };
     let (to, quoted) = (ip.src_addr(), &packet[..packet.len().min(QUOTED)]);
-    let own = if ip.dst_addr().is_multicast() { link.interface.get_source_address_ipv6(&to) } else { ip.dst_addr() };
+    let Some(own) = own(to, ip.dst_addr(), link) else { return };
     // RFC 4443 section 2.4 (e).
     let to_group = (group || ip.dst_addr().is_multicast()) && problem.code != Problem::OPTION;
-    if to_group || to.is_unspecified() || to.is_multicast() || is_error(frame) || !link.owns(own) {
+    if to_group || is_error(frame) {
         return;
     }
     let repr = Ipv6Repr {
@@ -52,6 +53,16 @@ pub fn complain(frame: &[u8], group: bool, problem: Problem, link: &mut Link) {
         message[8..].copy_from_slice(quoted);
         Icmpv6Packet::new_unchecked(message).fill_checksum(&own, &to);
     });
+}
+
+/// From which of its addresses this machine answers a packet. None: it is not for this machine, or has no sender, for which
+/// smoltcp has no address but a panic.
+fn own(from: Ipv6Addr, to: Ipv6Addr, link: &Link) -> Option<Ipv6Addr> {
+    if from.is_unspecified() || from.is_multicast() {
+        return None;
+    }
+    let own = if to.is_multicast() { link.interface.get_source_address_ipv6(&from) } else { to };
+    link.owns(own).then_some(own)
 }
 
 /// Answers the request in this range of a frame, whose IP header has neither options nor extensions. False if it is not
@@ -87,11 +98,10 @@ pub fn answer(frame: &[u8], message: Range<usize>, link: &mut Link) -> bool {
         _ => {
             let ip = Ipv6Packet::new_unchecked(&request[ETHERNET_HEADER..]);
             let (source, destination) = (ip.src_addr(), ip.dst_addr());
-            let own =
-                if destination.is_multicast() { link.interface.get_source_address_ipv6(&source) } else { destination };
+            let Some(own) = own(source, destination, link) else { return false };
             let checked = Icmpv6Packet::new_checked(&request[message.clone()]);
             let sound = checked.is_ok_and(|m| m.verify_checksum(&source, &destination));
-            if !sound || source.is_unspecified() || !link.owns(own) {
+            if !sound {
                 return false;
             }
             link.emit(request.len(), |reply| {

@@ -535,6 +535,8 @@ fn icmpv6_errors_are_sent_about_what_may_be_complained_about() {
         ("a route", extended(43, &routing, &echo(HOST6, STACK6)), Some(0)),
         ("a route in a frame to many", to_many(extended(43, &routing, &echo(HOST6, STACK6))), None),
         ("an option of nobody's", extended(60, &told, &echo("::", STACK6)), None),
+        ("an option of nobody's to a group", extended(60, &told, &echo("::", "ff02::1")), None),
+        ("an echo request of nobody's to a group", echo("::", "ff02::1"), None),
         ("an option of an error", extended(60, &told, &unreachable), None),
         ("an option of a redirect", extended(60, &told, &redirect), None),
         ("a route of an error", extended(43, &routing, &unreachable), None),

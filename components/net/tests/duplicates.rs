@@ -419,7 +419,7 @@ fn an_address_by_dhcp_is_declined() {
     assert_eq!(declined[0].1, address(50));
     assert_eq!((declined[0].2, declined[0].3), (address(1), Ipv4Address::UNSPECIFIED));
     assert!(world.now - began >= 10 * SECOND);
-    assert!(complaints(&mut world)[0].ends_with("not used here; the DHCP server is told, and asked for another"));
+    assert!(complaints(&mut world)[0].ends_with("not used here; the DHCP server is asked for another"));
     assert!(serves(&mut world, "10.0.0.51") && !serves(&mut world, "10.0.0.50"));
 }
 

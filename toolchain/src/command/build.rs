@@ -35,7 +35,9 @@ impl Build {
             None => Workspace::find()?.run_directory(&system.system.name)?.join("image"),
         };
         let length = image.length;
-        std::fs::copy(image.file.path(), &output).with_context(|| format!("cannot write {}", output.display()))?;
+        // not with the permissions of the temporary file
+        let copy = || std::io::copy(&mut image.file.reopen()?, &mut std::fs::File::create(&output)?);
+        copy().with_context(|| format!("cannot write {}", output.display()))?;
         println!("{} ({} KiB), signed by {}", output.display(), length.div_ceil(1024), key.public().id());
         Ok(ExitCode::SUCCESS)
     }

@@ -4,7 +4,8 @@
 //! An address is used from the start, while others are asked for it: optimistically, as RFC 4429 has it for IPv6. A node
 //! that boots serves at once, and the rare address that is in use elsewhere is given up as soon as somebody says so. What
 //! would make others believe this machine waits: until the probes are through nothing is announced, and no neighbour is
-//! asked for its card from an IPv6 address (see `Sent::tentative`).
+//! asked for its card from an IPv6 address (see `Sent::tentative`). From an IPv4 address neighbours are asked, for which
+//! RFC 5227 section 1.1 would have connections of this machine's own wait for six seconds.
 //!
 //! An address that was given up is probed again after a minute, and then used only once nobody has claimed it.
 
@@ -80,8 +81,6 @@ pub enum Heard {
 #[derive(Debug, Default)]
 pub struct Claims {
     claims: Vec<Claim>,
-    /// addresses that another instance had before, and had made sure of
-    inherited: Vec<Ipv6Addr>,
 }
 
 impl Claims {
@@ -90,13 +89,8 @@ impl Claims {
         let mut wanted: Vec<Ipv6Addr> = addresses.map(to_mapped).collect();
         self.claims.retain(|claim| wanted.contains(&claim.address));
         wanted.retain(|address| self.claims.iter().all(|claim| claim.address != *address));
-        let claims = wanted.into_iter().map(|address| {
-            let held = self.inherited.contains(&address);
-            let stage = if held { Stage::held() } else { Stage::Probing { sent: 0, used: true } };
-            Claim { address, stage, at: if held { u64::MAX } else { now }, defended: None }
-        });
-        let claims: Vec<Claim> = claims.collect();
-        self.claims.extend(claims);
+        let stage = Stage::Probing { sent: 0, used: true };
+        self.claims.extend(wanted.into_iter().map(|address| Claim { address, stage, at: now, defended: None }));
     }
 
     /// Whether this machine uses the address.
@@ -143,8 +137,8 @@ impl Claims {
         held
     }
 
+    /// Another instance has made sure of these.
     pub fn inherit(&mut self, held: &[Ipv6Addr]) {
-        self.inherited = held.to_vec();
         for claim in self.claims.iter_mut().filter(|claim| held.contains(&claim.address)) {
             (claim.stage, claim.at) = (Stage::held(), u64::MAX);
         }

@@ -32,8 +32,10 @@ const LEASE_TIME: u8 = 51;
 const DEFAULT_TIME: u32 = 120;
 const SECOND: u64 = 1_000_000_000;
 
-/// RFC 2131 section 3.1 (5): after an address was declined.
+/// RFC 2131 section 3.1 (5): after an address was declined. If all are in use, or a neighbour says so of each, the server is
+/// not to run out of them (RFC 5227 section 2.1.1): the time is doubled each time, up to the most.
 const REST: u64 = 10 * SECOND;
+const LONGEST_REST: u64 = 600 * SECOND;
 
 pub struct Dhcp {
     client: Client,
@@ -43,6 +45,9 @@ pub struct Dhcp {
     inherited: Option<Lease>,
     /// until when the network is granted
     expires: u64,
+    /// for how long and until when nothing was asked for after the last address that was declined
+    rest: u64,
+    rested: u64,
 }
 
 enum Client {
@@ -68,7 +73,7 @@ impl Dhcp {
         socket.set_parameter_request_list(&REQUESTED);
         socket.set_receive_packet_buffer(vec![0; LONGEST].leak());
         let client = Client::Running(datagrams.sockets.add(socket));
-        Dhcp { client, server: None, inherited: None, expires: 0 }
+        Dhcp { client, server: None, inherited: None, expires: 0, rest: 0, rested: 0 }
     }
 
     /// Goes on with a lease that another instance left, while it asks for it again.
@@ -134,7 +139,10 @@ impl Dhcp {
         if let Client::Running(handle) = self.client {
             datagrams.sockets.get_mut::<Socket>(handle).reset();
             let socket = datagrams.sockets.remove(handle);
-            self.client = Client::Resting(Box::new(socket), now.saturating_add(REST));
+            let again = now.saturating_sub(self.rested) < LONGEST_REST;
+            self.rest = if again { (self.rest * 2).clamp(REST, LONGEST_REST) } else { REST };
+            self.rested = now.saturating_add(self.rest);
+            self.client = Client::Resting(Box::new(socket), self.rested);
         }
     }
 

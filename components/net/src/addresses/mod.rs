@@ -113,8 +113,7 @@ impl Addresses {
 
     fn report_lost(&self, address: IpAddress, card: CardAddress, journal: &mut Journal) {
         let by_dhcp = self.dhcp.is_some() && matches!(address, IpAddress::Ipv4(_));
-        let then =
-            if by_dhcp { "the DHCP server is told, and asked for another" } else { "it is tried again in a minute" };
+        let then = if by_dhcp { "the DHCP server is asked for another" } else { "it is tried again in a minute" };
         journal.write(
             Level::Error,
             format_args!(
@@ -264,8 +263,10 @@ impl Addresses {
         if let Some(routers) = &mut self.routers {
             self.six = routers.inherit(now, heritage);
         }
-        self.claims.inherit(&heritage.held);
         self.apply(now, link);
+        // nothing has been asked yet
+        self.claims.inherit(&heritage.held);
+        link.sent.tentative = self.claims.tentative().collect();
     }
 
     pub fn deadline(&self) -> u64 {

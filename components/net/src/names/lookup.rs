@@ -172,7 +172,8 @@ impl Lookup {
             }
         }
         self.unable |= unable;
-        unable
+        // an answer that comes over TCP is waited for
+        unable && self.stream.is_none()
     }
 
     /// The same of what has come over TCP. A server that says something else is not listened to.

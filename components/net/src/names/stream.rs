@@ -12,7 +12,7 @@ use wit::{Batch, Peer, Records};
 pub const PEER: u32 = 4_095;
 
 const DNS: u16 = 53;
-/// Streams at a time, each of which holds a message at most: for all boxes together.
+/// Streams at a time, each of which holds two messages at most and a part of one: for all boxes together.
 pub const LIMIT: usize = 8;
 /// Bytes of the longest message, and of the length before it.
 pub const LONGEST: usize = 2 + u16::MAX as usize;
@@ -93,7 +93,7 @@ impl Streams {
     pub fn close(&mut self, ticket: u32) {
         let Some(at) = self.streams.iter().position(|stream| stream.ticket == ticket) else { return };
         let stream = self.streams.swap_remove(at);
-        if let (Some(connection), false) = (stream.connection, stream.over) {
+        if let Some(connection) = stream.connection {
             self.command(Command::Abort { connection });
         }
         // It takes connections along that are not open yet, and numbers of those that are over.
@@ -123,8 +123,10 @@ impl Streams {
                 Ok(Event::Connected { connection, ticket }) => self.connected(connection, ticket),
                 Ok(Event::Refused { id, .. }) => self.end(|stream| stream.ticket == id),
                 Ok(Event::Data { connection, data }) => self.data(connection, data),
-                Ok(Event::Finished { connection } | Event::Closed { connection, .. }) => {
-                    self.end(|stream| stream.connection == Some(connection));
+                // The connection itself goes on until this side ends it, too.
+                Ok(Event::Finished { connection }) => self.end(|stream| stream.connection == Some(connection)),
+                Ok(Event::Closed { connection, .. }) => {
+                    self.end(|stream| stream.connection.take_if(|it| *it == connection).is_some());
                 }
                 _ => {}
             }
@@ -146,25 +148,23 @@ impl Streams {
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.connection == Some(connection)) else { return };
         stream.got.extend_from_slice(data);
         let mut used = 0;
-        while let Some(length) = stream.got.first_chunk().map(|length| 2 + usize::from(u16::from_be_bytes(*length)))
-            && stream.got.len() >= length
+        while let Some(length) = stream.got[used..].first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)))
+            && let Some(message) = stream.got.get(used + 2..used + 2 + length)
         {
-            let rest = stream.got.split_off(length);
-            let message = core::mem::replace(&mut stream.got, rest).split_off(2);
             // A server sends one for each question, and there are not more of those.
             if stream.messages.len() < 2 {
-                stream.messages.push(message);
+                stream.messages.push(message.to_vec());
             }
-            used += length;
+            used += 2 + length;
         }
-        if used > 0 {
-            self.command(Command::Credit { connection, bytes: used as u32 });
-        }
+        stream.got.drain(..used);
+        // What stays is less than the longest message.
+        self.command(Command::Credit { connection, bytes: data.len() as u32 });
     }
 
-    fn end(&mut self, which: impl Fn(&Stream) -> bool) {
-        if let Some(stream) = self.streams.iter_mut().find(|stream| which(stream)) {
-            stream.over = true;
+    fn end(&mut self, which: impl Fn(&mut Stream) -> bool) {
+        for stream in &mut self.streams {
+            stream.over |= which(stream);
         }
     }
 }
