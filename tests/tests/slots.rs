@@ -203,7 +203,7 @@ fn what_starts_is_said_before_it_does() {
     says(&[], "holds deployment 1 by ada, which is what this node starts, and not what is built from");
     says(&["--start", "built"], "holds deployment 1 by ada, which does not start this time");
     says(&["--port", "8080:81"], "--port: no box of `counter` may listen at TCP port 81, so nobody will answer");
-    says(&["--memory", "8M"], "so that the machine needs");
+    says(&["--memory", "2M"], "so that the machine needs");
     says(&["--memory", "much"], "--memory: `much` is no size; write 128M or 1G");
     if File::options().read(true).write(true).open("/dev/kvm").is_err() {
         says(&["--kvm"], "without --kvm the CPU is emulated");

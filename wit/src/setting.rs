@@ -96,7 +96,9 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(key: &str, value: &str, why: impl Into<String>) -> Self {
-        Fault { value: Some(value.into()), ..Self::at(key, why) }
+        // a key in PEM that is in the wrong place is not to be in logs as well
+        let value = (!value.contains("PRIVATE KEY")).then(|| value.into());
+        Fault { value, ..Self::at(key, why) }
     }
 
     /// One of a table, or of a value that is not repeated.

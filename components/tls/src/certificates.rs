@@ -23,13 +23,23 @@ pub trait Keys: Send + Sync {
 
 /// The certificates, and the name that was asked for last.
 pub struct Certificates {
-    all: Vec<(Vec<String>, Arc<CertifiedKey>)>,
+    configured: Vec<Certificate>,
+    keys: Arc<dyn Keys>,
+    all: Mutex<Vec<Made>>,
     asked: Mutex<String>,
+}
+
+#[derive(Clone)]
+struct Made {
+    names: Vec<String>,
+    key: String,
+    public: Arc<[u8]>,
+    certified: Arc<CertifiedKey>,
 }
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all.iter().map(|(names, _)| names)).finish()
+        f.debug_list().entries(self.configured.iter().map(|certificate| &certificate.names)).finish()
     }
 }
 
@@ -39,20 +49,39 @@ impl Certificates {
     /// # Errors
     /// A key is not there, or is not that of its certificate.
     pub fn new(configured: &[Certificate], keys: &Arc<dyn Keys>) -> Result<Self, String> {
+        let all = Mutex::new(Self::make(configured, keys)?);
+        Ok(Certificates { configured: configured.to_vec(), keys: keys.clone(), all, asked: Mutex::default() })
+    }
+
+    fn make(configured: &[Certificate], keys: &Arc<dyn Keys>) -> Result<Vec<Made>, String> {
         let mut all = Vec::with_capacity(configured.len());
         for Certificate { names, key, chain } in configured {
             let wrong = |why: String| format!("certificate of {}, key `{key}`: {why}", names.join(", "));
-            let public = keys.public_key(key).map_err(wrong)?;
+            let public: Arc<[u8]> = keys.public_key(key).map_err(wrong)?.into();
             let chain = match chain {
                 Some(pem) => read_chain(pem).map_err(wrong)?,
                 None => vec![CertificateDer::from(keys.self_signed(key, names).map_err(wrong)?)],
             };
-            let signing = Remote { keys: keys.clone(), key: key.as_str().into(), public: public.into() };
+            let signing = Remote { keys: keys.clone(), key: key.as_str().into(), public: public.clone() };
             let certified = CertifiedKey::new(chain, Arc::new(signing));
             certified.keys_match().map_err(|error| wrong(format!("the certificate is not of this key ({error})")))?;
-            all.push((names.clone(), Arc::new(certified)));
+            all.push(Made { names: names.clone(), key: key.clone(), public, certified: Arc::new(certified) });
         }
-        Ok(Certificates { all, asked: Mutex::default() })
+        Ok(all)
+    }
+
+    /// The certificate for a name. A keys box that has ended and started again may have made its keys anew: then so are the
+    /// certificates that they have signed.
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = Self::of(&all, name)?;
+        if self.keys.public_key(&found.key).is_ok_and(|public| *public != *found.public)
+            && let Ok(made) = Self::make(&self.configured, &self.keys)
+        {
+            *all = made;
+            return Some(Self::of(&all, name)?.certified);
+        }
+        Some(found.certified)
     }
 
     /// The name that the last `ClientHello` asked for. It is forgotten.
@@ -61,19 +90,22 @@ impl Certificates {
     }
 
     /// That of the name itself, that of a `*` in place of the name's first label, or else the first.
-    fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+    fn of(all: &[Made], name: &str) -> Option<Made> {
         let is_it = |known: &String| known == name;
         let covers = |known: &String| {
             let rest = known.strip_prefix("*.");
             rest.is_some_and(|rest| name.split_once('.').is_some_and(|(_, parent)| parent == rest))
         };
-        let find = |fits: &dyn Fn(&String) -> bool| self.all.iter().find(|(names, _)| names.iter().any(fits));
-        find(&is_it).or_else(|| find(&covers)).or(self.all.first()).map(|(_, certified)| certified)
+        let find = |fits: &dyn Fn(&String) -> bool| all.iter().find(|made| made.names.iter().any(fits));
+        find(&is_it).or_else(|| find(&covers)).or(all.first()).cloned()
     }
 }
 
 /// All certificates of a PEM text, the server's first.
 pub fn read_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    if pem.contains("PRIVATE KEY-----") {
+        return Err("there is a private key beside it, which belongs in the box `keys`".into());
+    }
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
@@ -85,7 +117,7 @@ pub fn read_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-        let found = self.of(&name).cloned();
+        let found = self.find(&name);
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = name;
         found
     }

@@ -89,6 +89,10 @@ impl Keeper {
             let trusted = node.trusted_by(&node.running().plan);
             let complete = patient(node, upload.complete(&trusted)).await;
             let Complete { space, manifest, image } = complete.ok_or_else(|| SlotError::Silent.to_string())??;
+            let runs = node.running().image.clone();
+            if image.is_same(&runs) && self.store.as_ref().is_some_and(|store| store.starts_what_runs()) {
+                return Ok(runs);
+            }
             self.space = Some((space, manifest));
             return Ok(Arc::new(image));
         }
@@ -124,7 +128,8 @@ impl Keeper {
         free(node, &store).await?;
         // who asks for this has reached a node that was started with it
         answered(node, store.mark_booted()).await.map_err(not_kept)?;
-        let running = store.running().filter(|_| new.is_same(old));
+        // files that were brought are used where they lie
+        let running = store.running().filter(|_| self.space.is_none() && new.is_same(old));
         if let Some(slot) = running.or(source.slot).filter(|slot| is_good(&store, *slot)) {
             match answered(node, store.verify(slot)).await {
                 Ok(()) => {
@@ -172,7 +177,10 @@ impl Keeper {
                 store.runs(slot);
                 Lasts::Kept { slot }
             }
-            Err(error) => Lasts::Uncertain { why: error.to_string() },
+            Err(error) => {
+                store.runs_elsewhere();
+                Lasts::Uncertain { why: error.to_string() }
+            }
         }
     }
 
@@ -209,7 +217,7 @@ fn not_kept(error: SlotError) -> String {
     format!("it cannot be kept on the node's disk: {error}")
 }
 
-/// Waits until nobody changes what is in the slots. While a deployment is under way, nobody else does.
+/// Waits until nobody changes what is in the slots. While a deployment is under way, nobody else begins to.
 async fn free(node: &Node, store: &Store) -> Result<(), String> {
     let timer: Arc<Timer> = node.executor.timers().timer();
     let end = node.platform.now().saturating_add(PATIENCE);

@@ -68,7 +68,10 @@ fn fetch(state: &mut State, index: u32, offset: u64, length: u32) -> Result<Fetc
     };
     let pieces = state.pieces();
     // before the piece is there: what it costs may be what the piece would give back
-    let charge = state.charge(u64::from(length).min(piece.length as u64))?;
+    let Ok(charge) = state.charge(u64::from(length).min(piece.length as u64)) else {
+        state.handle.write(Level::Error, &complaint(&asset, &piece, Fault::NoRoom(length as usize)));
+        return Ok(Err(()));
+    };
     let waker = || state.handle.signal.waker(Ready::ROOM);
     let copy = |bytes: &[u8]| Bytes::copied(part(bytes, offset - piece.offset, length), charge);
     match pieces.get(&piece, waker, copy) {

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::{
     format,
-    string::String,
+    string::{String, ToString},
     sync::{Arc, Weak},
     vec::Vec,
 };
@@ -158,10 +158,15 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
                 let mut upload = shared.asked.lock().upload.take();
                 let (Some(node), Some(handle)) = (node.upgrade(), handle.upgrade()) else { return };
                 let answer = answer(&node, &handle, &by, &request, &mut upload);
-                if let Some(upload) = &mut upload
-                    && patient(&node, upload.work()).await.is_none()
-                {
-                    upload.breaks(SlotError::Silent);
+                if let Some(upload) = &mut upload {
+                    match node.not_busy() {
+                        Ok(()) if patient(&node, upload.work()).await.is_none() => {
+                            upload.breaks(SlotError::Silent.to_string());
+                        }
+                        Ok(()) => {}
+                        // which may need what is in the slots
+                        Err(why) => upload.breaks(why),
+                    }
                 }
                 let asked = &mut *shared.asked.lock();
                 if asked.instance == instance {

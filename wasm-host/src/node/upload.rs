@@ -12,7 +12,7 @@ use crate::{
     boxes::{Budget, Charge},
     image::{Assembly, Hash, Image, ImageError, Pieces, PublicKey},
     plan::Plan,
-    slots::{SlotError, Space, Store},
+    slots::{Space, Store},
 };
 use alloc::{
     format,
@@ -158,9 +158,9 @@ impl Upload {
     }
 
     /// It cannot go on.
-    pub fn breaks(&mut self, why: SlotError) {
+    pub fn breaks(&mut self, why: String) {
         if let Some(disk) = &mut self.disk {
-            disk.broken = Some(why.to_string());
+            disk.broken.get_or_insert(why);
         }
     }
 

@@ -224,6 +224,11 @@ impl Store {
         self.inner.lock().running = Some(slot);
     }
 
+    /// The node has gone over to a system of which it is not known that a slot starts it.
+    pub fn runs_elsewhere(&self) {
+        self.inner.lock().running = None;
+    }
+
     /// Whether the system that runs has yet to be reported good.
     pub fn on_trial(&self) -> bool {
         let inner = self.inner.lock();

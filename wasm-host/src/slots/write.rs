@@ -161,5 +161,10 @@ fn least_needed(table: &Table, running: Option<SlotName>, corrupt: &[bool], pinn
         // of those that are needed as much, the oldest
         (value, running, current, previous, held.map_or(0, |held| held.deploy))
     };
-    table.names().filter(|slot| !pinned[*slot as usize]).min_by_key(need)
+    // what runs and would run again is never given up, even where all else is in use
+    let stays = |slot: SlotName| {
+        let starts = Some(slot) == running && Some(slot) == table.current && table.is_good(slot);
+        pinned[slot as usize] || (starts && !corrupt[slot as usize])
+    };
+    table.names().filter(|slot| !stays(*slot)).min_by_key(need)
 }

@@ -5,7 +5,7 @@
 //! its globals and the handles that it holds, and sees to the globals ([`FRESH`]). Here the memory's pages are put back, by the
 //! platform, which knows which of them were written; and an instance that has handles left is dropped.
 
-use crate::{boxes::State, engine::FRESH, platform::Platform};
+use crate::{arrows::call::Host, boxes::State, engine::FRESH, platform::Platform};
 use core::{
     ops::Range,
     sync::atomic::{AtomicU8, Ordering::Relaxed},
@@ -92,7 +92,8 @@ impl Origin {
     pub fn renew(&self, store: &mut Store<State>, platform: &dyn Platform) -> bool {
         let state = store.data_mut();
         let is_small = state.only_memory().is_some_and(|length| length / 2 <= self.length);
-        is_small && state.wasi.is_empty() && self.revert(store, platform)
+        let has_no_handles = state.wasi.is_empty() && state.calls().held() == 0;
+        is_small && has_no_handles && self.revert(store, platform)
     }
 
     #[allow(unsafe_code)]

@@ -113,14 +113,36 @@ impl Open {
 
     /// The declaration. What the node's key is derived from is for those who may write it.
     fn system(&self, text: String, secret: Option<&str>) -> Response {
+        if self.role >= Role::Deploy {
+            return Response::Text(text);
+        }
+        let text = without_private_keys(&text);
         match secret {
-            Some(secret) if self.role < Role::Deploy => match text.contains(secret) {
-                true => Response::Text(text.replace(secret, "…")),
-                false => Response::Refused("there is a secret in the declaration that cannot be left out".into()),
-            },
-            _ => Response::Text(text),
+            Some(secret) if !text.contains(secret) => {
+                Response::Refused("there is a secret in the declaration that cannot be left out".into())
+            }
+            Some(secret) => Response::Text(text.replace(secret, "…")),
+            None => Response::Text(text),
         }
     }
+}
+
+/// A declaration without what is in private keys in PEM.
+fn without_private_keys(text: &str) -> String {
+    const BEGIN: &str = "PRIVATE KEY-----";
+    const END: &str = "-----END ";
+    let (mut kept, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        kept.push_str(before);
+        kept.push_str(BEGIN);
+        kept.push('…');
+        // without an end, the rest is not known to be anything else
+        let Some((_, end)) = after.split_once(END) else { return kept };
+        let (name, after) = end.split_once("-----").unwrap_or((end, ""));
+        kept.push_str(&format!("{END}{name}-----"));
+        rest = after;
+    }
+    kept + rest
 }
 
 impl Control {
@@ -211,5 +233,24 @@ fn measured(response: &[u8]) -> Result<String, String> {
         Some(Response::Text(text)) => metrics::metrics(&text).ok_or_else(misunderstood),
         Some(Response::Refused(why)) => Err(why),
         _ => Err(misunderstood()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_keys_are_for_those_who_may_write_them() {
+        let text = "a\n-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\nb -----BEGIN EC PRIVATE KEY-----x\\ny-----END EC \
+            PRIVATE KEY----- c -----BEGIN CERTIFICATE-----z-----END CERTIFICATE-----";
+        let kept = without_private_keys(text);
+        assert!(!kept.contains("MIG") && !kept.contains("x\\ny"), "{kept}");
+        assert!(
+            kept.contains("\nb ") && kept.ends_with(" c -----BEGIN CERTIFICATE-----z-----END CERTIFICATE-----"),
+            "{kept}"
+        );
+        assert_eq!(without_private_keys("-----BEGIN PRIVATE KEY-----MIG"), "-----BEGIN PRIVATE KEY-----…");
+        assert_eq!(without_private_keys("nothing"), "nothing");
     }
 }

@@ -42,6 +42,7 @@ impl Http {
             retires_at.get_or_insert(self.now);
         }
         self.refused.retain(|port| port.peer != peer);
+        self.listening.retain(|(other, _)| *other != peer);
         for key in self.connections.keys() {
             self.settle(key);
         }

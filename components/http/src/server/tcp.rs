@@ -88,6 +88,8 @@ impl Http {
     #[cold]
     fn port_refused(&mut self, peer: u32, id: u32, why: &str) {
         let Ok(port) = u16::try_from(id) else { return };
+        // it may have had it before
+        self.listening.retain(|at| *at != (peer, port));
         if self.leaves_since(peer).is_some() {
             return;
         }

@@ -24,6 +24,9 @@ impl Connection {
 
 /// Passes encrypted bytes to the network as far as it takes them; the rest is kept.
 fn put(net: &mut Peers<Option<u64>>, connection: &mut Connection, bytes: &[u8]) {
+    if connection.net_gone {
+        return;
+    }
     let mut rest = bytes;
     if connection.out.is_empty()
         && let Some(out) = net.room(connection.net)
@@ -49,6 +52,7 @@ impl Tls {
             if !core::mem::replace(&mut connection.is_queued, true) {
                 self.handshakes.push_back(key);
             }
+            self.settle(key);
         } else {
             self.read(key);
         }
@@ -298,6 +302,10 @@ impl Tls {
     pub(super) fn end(&mut self, key: usize, why: &str) {
         let Some(connection) = self.connections.remove(key) else { return };
         self.held -= connection.held;
+        if connection.is_queued {
+            // another connection may have its place soon
+            self.handshakes.retain(|queued| *queued != key);
+        }
         if let Some(out) = connection.client.and_then(|client| self.clients.out(client)) {
             Event::Closed { connection: connection.own, why }.encode(out.batch());
         }

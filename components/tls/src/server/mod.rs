@@ -240,8 +240,7 @@ impl Tls {
         while steps < HANDSHAKES
             && let Some(key) = self.handshakes.pop_front()
         {
-            // one that has ended meanwhile is no work
-            if let Some(connection) = self.connections.get(key).filter(|connection| connection.is_queued) {
+            if let Some(connection) = self.connections.get(key) {
                 connection.is_queued = false;
                 self.read(key);
                 steps += 1;

@@ -88,7 +88,7 @@ impl Node {
         serde_json::to_string(&lines).map_err(|error| error.to_string())
     }
 
-    fn not_busy(&self) -> Result<(), String> {
+    pub fn not_busy(&self) -> Result<(), String> {
         match self.history().last() {
             Some(last) if last.ended.is_none() => Err(format!("deployment {} is under way", last.number)),
             _ => Ok(()),
@@ -122,6 +122,8 @@ impl Node {
         if length > most {
             return Err(SlotError::TooLarge { length, most }.to_string());
         }
+        // which needs the slots for itself
+        self.not_busy()?;
         let assembly = self.assemble_on(manifest, most, true).map_err(text)?;
         Upload::begin_on(assembly, bound, &self.uploads, Some(store))
     }
