@@ -29,6 +29,8 @@ const OWN: [&str; 6] = ["connection", "date", "keep-alive", "server", "transfer-
 const CHUNKS: &str = "Trailer: X-Digest\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3\r\n, x\r\n0\r\n";
 
 /// A box of `examples/wasi`, and what is asked of it: the request line without the version, and all that comes after `Host`.
+/// Not asked for is a status of 600, which wasmtime lets a guest set, and a body that is given
+/// up, or whose handler traps, which it ends well.
 const ASKED: &[(&str, &[(&str, &str)])] = &[
     (
         "hello",
@@ -47,13 +49,10 @@ const ASKED: &[(&str, &[(&str, &str)])] = &[
         &[
             ("GET /trials/well", "\r\n"),
             ("GET /trials/done", "\r\n"),
-            ("GET /trials/status", "\r\n"),
             ("GET /trials/bytes?300000", "\r\n"),
             ("GET /trials/sleep?20", "\r\n"),
             ("GET /trials/short", "\r\n"),
             ("GET /trials/long", "\r\n"),
-            ("GET /trials/unfinished", "\r\n"),
-            ("GET /trials/late", "\r\n"),
             ("GET /trials/panic", "\r\n"),
             ("GET /trials/trap", "\r\n"),
             ("GET /trials/silent", "\r\n"),
@@ -87,19 +86,11 @@ const SILENT: &str = r#"(component
 /// What `pearwood new` makes is asked.
 const ASKED_OF_NEW: &[(&str, &str)] = &[("GET /Ada?x", "\r\n"), ("GET /", "\r\n"), ("HEAD /Ada", "\r\n")];
 
-/// What was answered. All failures of a handler are one: servers choose 500 or 502, with a text or none.
+/// What was answered. All failures of a handler are one: servers choose 500 or 502, with a text or none, and whether the head is
+/// out before the body has failed.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Whole {
-        status: u16,
-        fields: Vec<String>,
-        body: Vec<u8>,
-        trailers: Vec<String>,
-    },
-    /// a head, and then the connection ended
-    CutShort {
-        status: u16,
-    },
+    Whole { status: u16, fields: Vec<String>, body: Vec<u8>, trailers: Vec<String> },
     Failed,
 }
 
@@ -117,8 +108,13 @@ fn people_s_boxes_answer_as_under_wasmtime(on: On) {
             let built = pearwood::build::components(&wasi).expect("the example");
             let node = TestNode::start("wasi", on);
             for (name, asked) in ASKED {
-                let found = built.components.iter().find(|(path, _)| path.ends_with(name)).expect("its box").1;
-                compare(&Served::start(wasmtime, &folder.path().join(name), &found.binary), &node, name, asked);
+                let of = |name: &str| {
+                    let (_, found) = built.components.iter().find(|(path, _)| path.ends_with(name)).expect("its box");
+                    &*found.binary
+                };
+                // it calls the other
+                let parts = if *name == "relay" { vec![of(name), of("trials")] } else { vec![of(name)] };
+                compare(&Served::start(wasmtime, &folder.path().join(name), &parts), &node, name, asked);
             }
             node.power_off();
         }
@@ -128,7 +124,7 @@ fn people_s_boxes_answer_as_under_wasmtime(on: On) {
         let built = pearwood::build::components(&system).expect("the box");
         let (_, found) = built.components.iter().find(|(path, _)| path.starts_with('.')).expect("a box of one's own");
         let component = folder.path().join(format!("{language}.wasm"));
-        compare(&Served::start(wasmtime, &component, &found.binary), &node, language, ASKED_OF_NEW);
+        compare(&Served::start(wasmtime, &component, &[&found.binary]), &node, language, ASKED_OF_NEW);
         node.power_off();
     }
 }
@@ -191,11 +187,11 @@ impl Answer {
             (rest.to_vec(), String::new())
         } else if let Some(length) = field("content-length:") {
             if rest.len().to_string() != length {
-                return Answer::CutShort { status };
+                return Answer::Failed;
             }
             (rest.to_vec(), String::new())
         } else {
-            let Some(whole) = without_chunks(rest) else { return Answer::CutShort { status } };
+            let Some(whole) = without_chunks(rest) else { return Answer::Failed };
             whole
         };
         // wasmtime's server keeps back those that were not announced
@@ -228,11 +224,14 @@ struct Served {
 }
 
 impl Served {
-    fn start(wasmtime: &Path, component: &Path, binary: &[u8]) -> Self {
+    /// Serves the first of these components, joined with the others.
+    fn start(wasmtime: &Path, component: &Path, binaries: &[&[u8]]) -> Self {
         let silent = wat::parse_str(SILENT).expect("a component");
-        let logs = binary.windows(12).any(|name| name == b"wasi:logging");
-        let whole =
-            if logs { fuse(&[("box", binary), ("silent", &silent)]).expect("they fit") } else { binary.to_vec() };
+        let mut parts: Vec<(&str, &[u8])> = ["box", "other"].into_iter().zip(binaries.iter().copied()).collect();
+        if parts.iter().any(|(_, binary)| binary.windows(12).any(|name| name == b"wasi:logging")) {
+            parts.push(("silent", &silent));
+        }
+        let whole = if parts.len() > 1 { fuse(&parts).expect("they fit") } else { binaries[0].to_vec() };
         fs::write(component, whole).expect("a file");
         let mut child = Command::new(wasmtime)
             .args(["serve", "--addr", "127.0.0.1:0", "-Scli,http,config,p3", "-Wcomponent-model-async"])
