@@ -9,12 +9,8 @@ use sdk::bindings::pearwood::{
     http::handler,
     net::tcp,
 };
-
-/// Bytes by which the box's memory may grow.
-fn memory_left() -> usize {
-    let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
-    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
-}
+use sdk::config::memory_left;
+use sdk::ports::Received;
 
 sdk::service!(run);
 
@@ -32,7 +28,7 @@ fn run() {
     loop {
         let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));
         let Turn { wake, received, .. } = turn;
-        let mut batches = Received { ready: wake.ready, first: Some(received) };
+        let mut batches = Received::new(wake.ready, received);
         let (tcp, handler) = (batches.of(arrows.tcp), batches.of(arrows.handler));
         if wake.notices.contains(Notices::RETIRE) {
             http.retire(wake.now);
@@ -42,22 +38,6 @@ fn run() {
         if http.is_done() {
             return;
         }
-    }
-}
-
-/// What has come to the ports that are ready: the batch of the first is there already.
-struct Received {
-    ready: u64,
-    first: Option<Vec<u8>>,
-}
-
-impl Received {
-    fn of(&mut self, port: u32) -> Vec<u8> {
-        if self.ready >> port & 1 == 0 {
-            return Vec::new();
-        }
-        let is_first = self.ready.trailing_zeros() == port;
-        self.first.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port))
     }
 }
 

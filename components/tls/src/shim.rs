@@ -9,6 +9,8 @@ use sdk::bindings::pearwood::{
     },
     net::tcp,
 };
+use sdk::config::memory_left;
+use sdk::ports::Received;
 use std::cell::RefCell;
 use std::sync::Arc;
 use zeroize::Zeroize;
@@ -87,12 +89,6 @@ impl Keys for Arrow {
     }
 }
 
-/// Bytes by which the box's memory may grow.
-fn memory_left() -> usize {
-    let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
-    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
-}
-
 fn run() {
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
@@ -119,15 +115,8 @@ fn serve(mut tls: Tls) {
             }
             state.zeroize();
         }
-        let mut first = Some(received);
-        let mut of = |port: u32| {
-            if wake.ready >> port & 1 == 0 {
-                return Vec::new();
-            }
-            let is_first = wake.ready.trailing_zeros() == port;
-            first.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port))
-        };
-        let (net, clients) = (of(arrows.net), of(arrows.clients));
+        let mut batches = Received::new(wake.ready, received);
+        let (net, clients) = (batches.of(arrows.net), batches.of(arrows.clients));
         if wake.notices.contains(Notices::RETIRE) {
             let mut state = tls.retire(wake.now);
             heir::give(&state);

@@ -146,16 +146,7 @@ impl ProducesTickets for Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::crypto::GetRandomFailed;
-
-    #[derive(Debug)]
-    struct Machine;
-
-    impl SecureRandom for Machine {
-        fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
-            getrandom::fill(buffer).map_err(|_| GetRandomFailed)
-        }
-    }
+    use crate::provider::Machine;
 
     fn tickets() -> (Tickets, Arc<Clock>) {
         let clock = Arc::new(Clock::default());

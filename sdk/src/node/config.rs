@@ -10,6 +10,12 @@ pub fn all() -> BTreeMap<String, String> {
     config::get().into_iter().collect()
 }
 
+/// Bytes by which the box's memory may grow.
+pub fn memory_left() -> usize {
+    let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
+    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
+}
+
 /// One setting.
 pub fn get(key: &str) -> Option<String> {
     config::get().into_iter().find(|(known, _)| known == key).map(|(_, value)| value)

@@ -22,3 +22,27 @@ pub fn wait(deadline: u64) -> Wake {
 pub fn retiring() -> bool {
     RETIRING.load(Relaxed)
 }
+
+/// What has come to the ports that are ready, after [`bindings`](crate::bindings)' `wait_and_receive`: the batch of the first
+/// is there already.
+pub struct Received {
+    ready: u64,
+    first: Option<Vec<u8>>,
+}
+
+impl Received {
+    /// `ready`: a bit for each port, as in [`Wake`]; `first`: what has come to the first of them.
+    pub const fn new(ready: u64, first: Vec<u8>) -> Self {
+        Received { ready, first: Some(first) }
+    }
+
+    /// What has come to a port; nothing, if it is not ready.
+    #[inline]
+    pub fn of(&mut self, port: u32) -> Vec<u8> {
+        if self.ready >> port & 1 == 0 {
+            return Vec::new();
+        }
+        let is_first = self.ready.trailing_zeros() == port;
+        self.first.take_if(|_| is_first).unwrap_or_else(|| receive(port))
+    }
+}

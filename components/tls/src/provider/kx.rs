@@ -168,17 +168,8 @@ impl ActiveKeyExchange for P256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::Machine;
     use ml_kem::{Decapsulate, DecapsulationKey, KeyExport};
-    use rustls::crypto::GetRandomFailed;
-
-    #[derive(Debug)]
-    struct Machine;
-
-    impl SecureRandom for Machine {
-        fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
-            getrandom::fill(buffer).map_err(|_| GetRandomFailed)
-        }
-    }
 
     #[test]
     fn a_client_of_the_hybrid_gets_the_same_secret() {

@@ -87,3 +87,15 @@ tls13!(TLS13_CHACHA20, TLS13_CHACHA20_POLY1305_SHA256, SHA256, u64::MAX, CHACHA2
 tls12!(TLS12_AES_128, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, SHA256, GCM_RECORDS, AES_128_GCM);
 tls12!(TLS12_AES_256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, SHA384, GCM_RECORDS, AES_256_GCM);
 tls12!(TLS12_CHACHA20, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, SHA256, u64::MAX, CHACHA20_POLY1305);
+
+/// The randomness of the machine that tests run on.
+#[cfg(test)]
+#[derive(Debug)]
+pub struct Machine;
+
+#[cfg(test)]
+impl SecureRandom for Machine {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), rustls::crypto::GetRandomFailed> {
+        getrandom::fill(buffer).map_err(|_| rustls::crypto::GetRandomFailed)
+    }
+}
