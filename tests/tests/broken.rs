@@ -3,18 +3,12 @@
 //!
 //! A node is started once for all of them.
 
-extern crate alloc;
-
-#[allow(dead_code)]
-#[path = "../../wasm-host/src/deploy/tests/guests.rs"]
-mod guests;
-
 #[path = "broken/code.rs"]
 mod code;
 #[path = "broken/hostile.rs"]
 mod hostile;
 
-use guests::{HANDLER, Handler};
+use crate::guests::{self, HANDLER, Handler};
 use manage::Settings;
 use pearwood::system::{System, describe};
 use pearwood::{

@@ -3,18 +3,15 @@
 //!
 //! `PEARWOOD_FRAMES` says how many there are. They are the same at each run.
 
-#[path = "../../components/net/tests/common/frames.rs"]
-#[allow(dead_code)]
-mod frames;
 #[path = "frames/home.rs"]
 mod home;
-#[path = "../../components/net/tests/common/mutate.rs"]
-mod mutate;
-#[path = "../../components/net/tests/common/wire.rs"]
-#[allow(dead_code)]
-mod wire;
 
-use frames::Tcp;
+use crate::ethernet::{
+    STACK_CARD,
+    frames::{self, Tcp},
+    host, mutate,
+    wire::Dice,
+};
 use smoltcp::wire::{IpProtocol, TcpControl};
 use tests::{
     TestNode,
@@ -22,20 +19,11 @@ use tests::{
     node::example,
     wire::{Socket, Wire},
 };
-use wire::Dice;
-
-/// The node's card, as QEMU numbers the first one.
-const STACK_CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
-
-/// The stranger whose frames these are.
-mod host {
-    pub const CARD: [u8; 6] = [2, 0, 0, 0, 0, 77];
-}
 
 const NODE4: &str = "10.0.2.15";
 const NODE6: &str = "fe80::5054:ff:fe12:3456";
 const STRANGER4: &str = "10.0.2.77";
-const STRANGER6: &str = "fe80::ff:fe00:4d";
+const STRANGER6: &str = "fe80::ff:fe00:1";
 
 /// QEMU's router, which the node sends its answers through.
 const ROUTER4: &str = "10.0.2.2";

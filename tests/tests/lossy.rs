@@ -5,17 +5,11 @@
 //! machine would use it, over IPv4 and IPv6. (QEMU's own network loses what it was to send again when an answer to its SYN
 //! comes twice.)
 
-#[path = "../../components/net/tests/common/frames.rs"]
-#[allow(dead_code)]
-mod frames;
-#[path = "../../components/net/tests/common/host.rs"]
-#[allow(dead_code)]
-mod host;
-#[path = "../../components/net/tests/common/wire.rs"]
-#[allow(dead_code)]
-mod wire;
-
-use host::{CARD, Host};
+use crate::ethernet::{
+    frames,
+    host::{CARD, Host},
+    wire::{Dice, MILLISECOND, Quality, Wire},
+};
 use pearwood::Launch;
 use smoltcp::{iface::SocketHandle, socket::tcp::State, wire::TcpControl};
 use std::{
@@ -25,10 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::{TestNode, client::curl, node::PATIENCE, soak, wire::Socket};
-use wire::{Dice, MILLISECOND, Quality, Wire};
 
-/// What frames.rs makes frames for: the card of a node, as QEMU numbers the first one.
-const STACK_CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const NODE: [&str; 2] = ["10.0.2.15", "fe80::5054:ff:fe12:3456"];
 
 const LOSSY: Quality = Quality { delay: 2 * MILLISECOND, loss: 5, duplication: 5, reordering: 5 };

@@ -4,23 +4,12 @@
 //! What boxes do by crashing, looping, calling themselves without end and talking nonsense is in `faults.rs`, and frames that
 //! no honest machine sends are in `frames.rs`.
 
-extern crate alloc;
-
-#[path = "../../components/net/tests/common/frames.rs"]
-#[allow(dead_code)]
-mod frames;
-#[allow(dead_code)]
-#[path = "../../wasm-host/src/deploy/tests/guests.rs"]
-mod guests;
 #[path = "rogue/large.rs"]
 mod large;
 #[path = "rogue/network.rs"]
 mod network;
-#[allow(dead_code)]
-#[path = "../../wasm-host/src/arrows/call/tests/guests.rs"]
-mod typed_guests;
 
-use guests::{HANDLER, Handler};
+use crate::guests::{HANDLER, Handler};
 use serde_json::Value;
 use std::{
     fs,
@@ -36,14 +25,6 @@ use tests::{
     session::Session,
 };
 use wasm_host::image::SecretKey;
-
-/// The node's card, as QEMU numbers the first one.
-const STACK_CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
-
-/// Those who speak in frames made by hand.
-mod host {
-    pub const CARD: [u8; 6] = [2, 0, 0, 0, 0, 77];
-}
 
 /// More than any load takes here.
 const LONG: Duration = Duration::from_secs(900);

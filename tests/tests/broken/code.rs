@@ -1,10 +1,7 @@
 //! Code for a node that is set up otherwise: what the image says of it tells, or what the code says of itself.
 
-use super::{
-    Bench, DECLARED,
-    guests::{HANDLER, Handler},
-    sound,
-};
+use super::{Bench, DECLARED, sound};
+use crate::guests::{HANDLER, Handler};
 use pearwood::build::{Compiler, Components, Target};
 use wasm_host::{
     engine::{self, CPU_FLAGS, KERNEL_TRIPLE, Kind, LINUX_TRIPLE, WASMTIME},

@@ -1,7 +1,10 @@
 //! N1 to N8: what a router at home, its network and those who live there do to a node, one after the other on one node.
 
-use super::{NODE4, NODE6, STRANGER6, frames, host::CARD};
-use frames::{Seen, Tcp};
+use super::{NODE4, NODE6, STRANGER6};
+use crate::ethernet::{
+    frames::{self, Seen, Tcp},
+    host::CARD,
+};
 use pearwood::Launch;
 use smoltcp::wire::{IpProtocol, Ipv6Address, TcpControl};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -298,7 +301,7 @@ impl Home<'_> {
         let node = &self.managed.node;
         let position = node.node.console().position();
         self.wire.send(&claim(NODE4));
-        let card = "with the card 02-00-00-00-00-4d";
+        let card = "with the card 02-00-00-00-00-01";
         node.wait_for(position, &format!("another machine, {card}, uses the address {NODE4} of this one as well"));
         self.wire.send(&claim(NODE4));
         node.wait_for(position, &format!("the address {NODE4} is in use by another machine, {card}: not used here"));

@@ -1,6 +1,7 @@
 //! Boxes that pass the node more than it has, or that take more of it than their components are large, on a small machine.
 
-use super::{Rogues, TestNode, eventually, honest, typed_guests, write};
+use super::{Rogues, TestNode, eventually, honest, write};
+use crate::typed_guests;
 use pearwood::Launch;
 use std::{fs, path::Path, time::Instant};
 

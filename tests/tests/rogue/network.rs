@@ -1,9 +1,9 @@
 //! What no box and no key is needed for: clients that take as much of the node as they get.
 
-use super::{
-    Rogues, TestNode, frames,
-    frames::{Seen, Tcp},
-    honest, write,
+use super::{Rogues, TestNode, honest, write};
+use crate::ethernet::{
+    frames::{self, Seen, Tcp},
+    host,
 };
 use pearwood::Launch;
 use smoltcp::wire::TcpControl;
@@ -103,7 +103,7 @@ fn nobody(number: u32) -> String {
 /// Frames of the node's to those whose frames are made here.
 fn is_for_strangers(frame: &[u8]) -> bool {
     let to_nobody = frame.get(12..14) == Some(&[8, 0]) && frame.get(30..32) == Some(&[172, 16]);
-    frame.starts_with(&super::host::CARD) || to_nobody
+    frame.starts_with(&host::CARD) || to_nobody
 }
 
 fn segment(
@@ -167,7 +167,7 @@ fn flood(rogues: &mut Rogues, wire: &mut Wire) {
         let due = (begun.elapsed().as_secs_f64() * f64::from(A_SECOND)) as u32;
         while sent < due.min(A_SECOND * SECONDS) {
             if sent % A_SECOND == 0 {
-                wire.send(&frames::arp(FAR, super::host::CARD, NODE));
+                wire.send(&frames::arp(FAR, host::CARD, NODE));
                 rogues.all_is_well("a flood of SYNs");
             }
             if sent % EACH == EACH / 2 {
