@@ -34,6 +34,7 @@ on_each!(
     a_whole_body_is_sent_before_the_answer_is_read,
     what_the_node_gives,
     settings_and_log_have_faces_of_their_own,
+    components_are_fused_into_one,
     a_handler_is_called_by_its_other_exports_too,
 );
 
@@ -412,6 +413,18 @@ fn settings_and_log_have_faces_of_their_own(on: On) {
     {
         node.wait_for(position, &format!("] trials: {line}"));
     }
+    node.power_off();
+}
+
+/// G9
+fn components_are_fused_into_one(on: On) {
+    let node = TestNode::start("wasi", on);
+    assert_eq!(curl(&[], &node.url("/apart/double?21")).text(), "42");
+    // each has its own memory, and they end together
+    assert_eq!(curl(&[], &node.url("/apart/double?4000000000")).status, 502);
+    let again = curl(&["--fail", "--retry", "30", "--retry-delay", "1"], &node.url("/apart/double?4"));
+    assert_eq!(again.text(), "8");
+    assert_eq!(node.box_status("apart")["restarts"], 1);
     node.power_off();
 }
 

@@ -92,7 +92,7 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
             logging::log(logging::Level::Error, "relay", "asked for its config");
             Ok(say(&format!("{:?} {:?}", store::get("greeting"), store::get_all())))
         }
-        "/relay/double" => Ok(say(&arithmetic::double(query.parse().unwrap_or(1)).to_string())),
+        "/relay/double" | "/apart/double" => Ok(say(&arithmetic::double(query.parse().unwrap_or(1)).to_string())),
         "/relay/late" => Ok(say(&late(query.parse().unwrap_or(1)).await)),
         _ if path.ends_with("/refused") => {
             let (request, sent) = Request::new(Fields::new(), Some(wit_stream::new().1), trailers(), None);
