@@ -3,6 +3,7 @@
 mod deploy;
 mod disk;
 mod platform;
+mod reactor;
 mod run;
 mod sockets;
 

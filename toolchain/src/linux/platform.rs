@@ -1,9 +1,10 @@
 //! What a node asks of its platform, in terms of Linux.
 
+use super::reactor::Reactor;
 use std::{
-    io::Write,
+    io::{self, Write},
     ops::Range,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -15,9 +16,7 @@ use wasm_host::{
 
 pub struct Linux {
     started: Instant,
-    /// Set by other threads when they have made something ready.
-    notified: Mutex<bool>,
-    notification: Condvar,
+    reactor: Reactor,
     typed: Mutex<Typed>,
     /// where the console goes besides the standard output
     log: Mutex<Option<std::fs::File>>,
@@ -38,16 +37,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Linux {
     /// `log` gets a copy of what is written to the console.
-    pub fn new(log: Option<std::fs::File>) -> &'static Self {
-        Box::leak(Box::new(Linux {
+    ///
+    /// # Errors
+    /// If the process has no descriptors left.
+    pub fn new(log: Option<std::fs::File>) -> io::Result<&'static Self> {
+        Ok(Box::leak(Box::new(Linux {
             started: Instant::now(),
-            notified: Mutex::default(),
-            notification: Condvar::new(),
+            reactor: Reactor::new()?,
             typed: Mutex::default(),
             log: Mutex::new(log),
             disks: Mutex::default(),
             slots: Mutex::default(),
-        }))
+        })))
+    }
+
+    pub(super) fn reactor(&self) -> &Reactor {
+        &self.reactor
     }
 
     /// Adds a disk: the first is `disk0`.
@@ -62,8 +67,7 @@ impl Linux {
 
     /// Ends the executor's sleep. For threads that have made something ready.
     pub fn notify(&self) {
-        *lock(&self.notified) = true;
-        self.notification.notify_one();
+        self.reactor.notify();
     }
 
     /// Takes lines from the standard input as the operator's, but for those that `own` obeys.
@@ -140,21 +144,12 @@ impl Platform for Linux {
         lock(&self.slots).clone()
     }
 
-    fn poll(&self) {}
+    fn poll(&self) {
+        self.reactor.look();
+    }
 
     fn idle(&self, until: Option<Nanos>) {
-        let mut notified = lock(&self.notified);
-        if !*notified {
-            let wait = until.map(|until| Duration::from_nanos(until.saturating_sub(self.now())));
-            notified = match wait {
-                Some(wait) => {
-                    let waited = self.notification.wait_timeout(notified, wait);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.notification.wait(notified).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        *notified = false;
+        self.reactor.sleep(until.map(|until| Duration::from_nanos(until.saturating_sub(self.now()))));
     }
 
     /// wasmtime maps a memory privately: its image, and nothing beside that (madvise(2), `MADV_DONTNEED`).

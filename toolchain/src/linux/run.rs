@@ -40,7 +40,7 @@ pub fn run(
 
     let log = Workspace::find()?.run_directory(&system.system.name)?.join("console.log");
     let log = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-    let linux = Linux::new(Some(log));
+    let linux = Linux::new(Some(log))?;
     for disk in disks {
         disk.prepare()?;
         let opened = FileDisk::open(&disk.path, || linux.notify());
@@ -60,7 +60,7 @@ pub fn run(
     let addresses = |(_, host, guest): &(Protocol, u16, u16)| (*guest, SocketAddr::from((Ipv4Addr::LOCALHOST, *host)));
     for spec in system.system.boxes.iter().filter(|spec| spec.component == [NET]) {
         let handle = node.find(&spec.name).context("a box that the system has is not on the node")?;
-        serve_sockets(linux, handle.clone(), ports.iter().map(addresses).collect())?;
+        serve_sockets(linux, &node, handle.clone(), ports.iter().map(addresses).collect())?;
     }
     ready(&system, &ports);
     let (deployed, path) = (node.clone(), path.to_path_buf());

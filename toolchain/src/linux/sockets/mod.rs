@@ -1,18 +1,19 @@
-//! Stands in for the `net` box with the sockets of Linux: the service's ends of `tcp`, `udp` and `names`, in a
-//! thread of their own.
+//! Stands in for the `net` box with the sockets of Linux: the service's ends of `tcp`, `udp` and `names`, in a task of the
+//! node's.
 
 mod names;
 mod tcp;
 mod udp;
 
 use super::Linux;
-use mio::{Events, Poll, Token};
+use mio::Token;
 use std::{
     collections::HashMap,
+    future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    task::{Context, Wake, Waker},
+    task::Poll,
 };
 use wasm_host::{
     arrows::{
@@ -20,68 +21,63 @@ use wasm_host::{
         channel::{End, Port, Refused},
     },
     boxes::BoxHandle,
+    executor::NORMAL_WEIGHT,
+    node::Node,
 };
 use wit::{MAX_BATCH, Peers, tcp::Endpoint};
 
 /// Where the ports that boxes listen on are found on this machine.
 pub type PortMap = HashMap<u16, SocketAddr>;
 
-const WAKE: Token = Token(0);
-
-/// Starts the thread that serves the clients of `handle`'s ports.
-pub fn serve(linux: &'static Linux, handle: Arc<BoxHandle>, ports: PortMap) -> io::Result<()> {
-    let poll = Poll::new()?;
-    let waker = Waker::from(Arc::new(Wakes(mio::Waker::new(poll.registry(), WAKE)?)));
-    std::thread::Builder::new().name("sockets".into()).spawn(move || run(linux, &handle, ports, poll, &waker))?;
+/// Starts the task that serves the clients of `handle`'s ports.
+///
+/// # Errors
+/// If the process has no descriptors left.
+pub fn serve(linux: &'static Linux, node: &Node, handle: Arc<BoxHandle>, ports: PortMap) -> io::Result<()> {
+    node.executor().spawn(NORMAL_WEIGHT, run(linux, handle, ports)?);
     Ok(())
 }
 
-struct Wakes(mio::Waker);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // The other end lives as long as the process.
-        let _ = self.0.wake();
-    }
-}
-
-fn run(linux: &Linux, handle: &BoxHandle, ports: PortMap, mut poll: Poll, waker: &Waker) {
+fn run(
+    linux: &'static Linux,
+    handle: Arc<BoxHandle>,
+    ports: PortMap,
+) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let registry = linux.reactor().registry()?;
     let port = |path| handle.port(path, End::Service).cloned();
     let mut tokens = Tokens::default();
     let mut tcp = port(TCP).map(|port| tcp::Service::new(port, ports.clone()));
     let mut udp = port(UDP).map(|port| udp::Service::new(port, ports));
-    let mut names = port(NAMES).map(|port| names::Service::new(port, waker.clone()));
+    let mut names = port(NAMES).map(|port| names::Service::new(port, linux));
     handle.ports.iter().for_each(|port| port.attach());
-    linux.notify();
-    let mut events = Events::with_capacity(256);
-    let mut context = Context::from_waker(waker);
-    loop {
-        if handle.signal.poll(&mut context).is_pending()
-            && let Err(error) = poll.poll(&mut events, None)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            // no socket can be waited for any more
-            panic!("waiting for sockets: {error}");
+    Ok(poll_fn(move |context| {
+        // What is raised from here on is another turn's.
+        let _ = handle.signal.poll(context);
+        loop {
+            linux.reactor().take(context.waker(), |event| {
+                if let Some(tcp) = &mut tcp {
+                    tcp.note(event);
+                }
+                if let Some(udp) = &mut udp {
+                    udp.note(event);
+                }
+            });
+            if let Some(tcp) = &mut tcp {
+                tcp.turn(&registry, &mut tokens);
+            }
+            if let Some(udp) = &mut udp
+                && udp.turn(&registry, &mut tokens)
+            {
+                context.waker().wake_by_ref();
+            }
+            if let Some(names) = &mut names {
+                names.turn(context.waker());
+            }
+            if handle.signal.poll(context).is_pending() {
+                return Poll::Pending;
+            }
         }
-        let registry = poll.registry();
-        if let Some(tcp) = &mut tcp {
-            events.iter().for_each(|event| tcp.note(event));
-            tcp.turn(registry, &mut tokens);
-        }
-        if let Some(udp) = &mut udp {
-            events.iter().for_each(|event| udp.note(event));
-            udp.turn(registry, &mut tokens);
-        }
-        if let Some(names) = &mut names {
-            names.turn();
-        }
-        events.clear();
-        linux.notify();
-    }
+    }))
 }
 
 /// The clients of a port, with nothing kept of them beside what waits.

@@ -1,6 +1,6 @@
 //! `pearwood:net/names-service` by Linux's resolver, which blocks and so has threads of its own.
 
-use super::{clients, flush};
+use super::{Linux, clients, flush};
 use std::{
     net::{IpAddr, Ipv6Addr, ToSocketAddrs},
     sync::{Arc, mpsc},
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 16;
 
 pub struct Service {
     port: Arc<Port>,
-    waker: Waker,
+    linux: &'static Linux,
     clients: Peers,
     under_way: usize,
     sender: mpsc::Sender<Answer>,
@@ -31,12 +31,13 @@ struct Answer {
 }
 
 impl Service {
-    pub fn new(port: Arc<Port>, waker: Waker) -> Self {
+    pub fn new(port: Arc<Port>, linux: &'static Linux) -> Self {
         let (sender, answers) = mpsc::channel();
-        Service { port, waker, clients: clients(), under_way: 0, sender, answers }
+        Service { port, linux, clients: clients(), under_way: 0, sender, answers }
     }
 
-    pub fn turn(&mut self) {
+    /// `waker` is woken when an answer has come.
+    pub fn turn(&mut self, waker: &Waker) {
         let mut received = self.port.receive();
         for incoming in wit::incoming(received.buffer()).flatten() {
             match incoming {
@@ -45,7 +46,7 @@ impl Service {
                 Incoming::Retire(_) => {}
                 Incoming::Record(peer, record) => {
                     if let Ok(Command::Lookup { ticket, name }) = Command::decode(&record) {
-                        self.look_up(peer, ticket, name);
+                        self.look_up(peer, ticket, name, waker.clone());
                     }
                 }
             }
@@ -66,7 +67,7 @@ impl Service {
         }
     }
 
-    fn look_up(&mut self, peer: u32, ticket: u32, name: &str) {
+    fn look_up(&mut self, peer: u32, ticket: u32, name: &str, waker: Waker) {
         if self.clients.is_deaf(peer) {
             return;
         }
@@ -74,13 +75,14 @@ impl Service {
             return self.answer(peer, Event::Failed { ticket, why: "too many lookups at once" });
         }
         self.under_way += 1;
-        let (sender, waker, name) = (self.sender.clone(), self.waker.clone(), name.to_string());
+        let (sender, linux, name) = (self.sender.clone(), self.linux, name.to_string());
         std::thread::spawn(move || {
             let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| error.to_string());
             let found = found.map(|addresses| addresses.map(|address| to_ipv6(address.ip())).collect());
             // nobody waits when the node is ending
             let _ = sender.send(Answer { peer, ticket, found });
             waker.wake();
+            linux.notify();
         });
     }
 }

@@ -35,6 +35,8 @@ pub struct Service {
     clients: Peers,
     /// connections that may have something to do
     stirred: Vec<u32>,
+    /// what a socket is read into
+    buffer: Box<[u8]>,
 }
 
 struct Listener {
@@ -55,6 +57,8 @@ struct Connection {
     window: u32,
     readable: bool,
     writable: bool,
+    /// an event has said that the other side's last byte is there to be read
+    ending: bool,
     /// the client has sent its last byte
     finishing: bool,
     /// ... and so has the socket
@@ -73,6 +77,7 @@ impl Service {
             next: 0,
             clients: clients(),
             stirred: Vec::new(),
+            buffer: vec![0; READ].into(),
         }
     }
 
@@ -81,6 +86,7 @@ impl Service {
         if let Some(&number) = self.by_token.get(&event.token()) {
             if let Some(connection) = self.connections.get_mut(&number) {
                 connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                connection.ending |= event.is_read_closed() || event.is_error();
                 connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
                 self.stirred.push(number);
             }
@@ -245,6 +251,7 @@ impl Service {
             window: INITIAL_CREDIT,
             readable: accepted,
             writable: accepted,
+            ending: false,
             finishing: false,
             sent_fin: false,
             got_fin: false,
@@ -262,7 +269,7 @@ impl Service {
         let result = connection.connected(number, &mut self.clients).and_then(|connected| {
             if connected {
                 connection.write(number, &mut self.clients)?;
-                connection.read(number, &mut self.clients)?;
+                connection.read(number, &mut self.clients, &mut self.buffer)?;
             }
             Ok(())
         });
@@ -358,8 +365,7 @@ impl Connection {
         Ok(())
     }
 
-    fn read(&mut self, number: u32, clients: &mut Peers) -> io::Result<()> {
-        let mut buffer = [0; READ];
+    fn read(&mut self, number: u32, clients: &mut Peers, buffer: &mut [u8]) -> io::Result<()> {
         while self.readable
             && !self.got_fin
             && self.window > 0
@@ -373,6 +379,8 @@ impl Connection {
                 }
                 Ok(length) => {
                     self.window -= length as u32;
+                    // Then nothing is left; an event will tell of more (epoll(7)).
+                    self.readable = length == limit || self.ending;
                     Event::Data { connection: number, data: &buffer[..length] }.encode(out.batch());
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,

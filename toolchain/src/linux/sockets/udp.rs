@@ -9,6 +9,9 @@ use wit::{
     udp::{Command, Event},
 };
 
+/// Datagrams of a socket that are read before others have their turn.
+const AT_ONCE: usize = 64;
+
 pub struct Service {
     port: Arc<Port>,
     ports: PortMap,
@@ -34,7 +37,8 @@ impl Service {
         }
     }
 
-    pub fn turn(&mut self, registry: &Registry, tokens: &mut Tokens) {
+    /// Does what there is to do. True: there is more, but others come first.
+    pub fn turn(&mut self, registry: &Registry, tokens: &mut Tokens) -> bool {
         let mut received = self.port.receive();
         for incoming in wit::incoming(received.buffer()).flatten() {
             match incoming {
@@ -59,6 +63,7 @@ impl Service {
             self.clients.release(|peer| self.sockets.values().any(|bound| bound.peer == peer));
             flush(&mut self.clients, &self.port);
         }
+        self.sockets.values().any(|bound| bound.ready)
     }
 
     fn obey(&mut self, registry: &Registry, tokens: &mut Tokens, peer: u32, command: Command<'_>) {
@@ -105,9 +110,10 @@ impl Service {
     }
 
     fn receive(&mut self) {
-        let mut buffer = vec![0; 65_536];
-        for (&port, bound) in &mut self.sockets {
-            while bound.ready {
+        let mut buffer = Vec::new();
+        for (&port, bound) in self.sockets.iter_mut().filter(|(_, bound)| bound.ready) {
+            buffer.resize(65_536, 0);
+            for _ in 0..AT_ONCE {
                 match bound.socket.recv_from(&mut buffer) {
                     Ok((length, from)) => {
                         // a client that does not keep up loses datagrams
@@ -115,7 +121,10 @@ impl Service {
                         let event = Event::Datagram { port, from: to_endpoint(from), data: &buffer[..length] };
                         event.encode(out.batch());
                     }
-                    Err(_) => bound.ready = false,
+                    Err(_) => {
+                        bound.ready = false;
+                        break;
+                    }
                 }
             }
         }
