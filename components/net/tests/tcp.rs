@@ -2,10 +2,12 @@
 
 mod common;
 
+use common::remote::Remote;
 use common::wire::{MILLISECOND, Quality};
 use common::*;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
+use smoltcp::wire::TcpControl;
 use wit::tcp::{Command, Endpoint};
 
 /// Sends `data` in both directions at once and checks what arrives. Both sides then finish.
@@ -279,4 +281,26 @@ fn a_peer_without_room_closes_the_window_and_loses_nothing() {
     world.stack.room();
     assert!(world.run(60, &mut push));
     assert!(world.peer(0).data[&connection] == data);
+}
+
+/// RFC 9293 section 3.10.7.4, RFC 6298 section 5.4: the FIN is sent again, whatever is acknowledged again meanwhile.
+#[test]
+fn a_fin_that_is_lost_comes_again() {
+    for address in ["10.0.0.66", "fd00::66"] {
+        let mut world = World::new(Quality::CLEAN, 1);
+        world.listen(80);
+        let (mut remote, connection) = Remote::open(&mut world, address, 5_000);
+        world.command(0, Command::Send { connection, data: b"answer" });
+        world.run(1, |world| remote.heard(world).iter().any(|seen| seen.payload > 0));
+        remote.next = remote.next.wrapping_add(6);
+        remote.say(&mut world, TcpControl::None, 0, Some(0), b"");
+        world.command(0, Command::Finish { connection });
+        world.run(1, |world| remote.heard(world).last().is_some_and(|seen| seen.control == TcpControl::Fin));
+        world.sent.clear();
+        for _ in 0..5 {
+            remote.say(&mut world, TcpControl::None, 0, Some(0), b"");
+        }
+        let again = |world: &mut World| remote.heard(world).iter().any(|seen| seen.control == TcpControl::Fin);
+        assert!(world.run(30, again), "{address}");
+    }
 }

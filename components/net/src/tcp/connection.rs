@@ -242,7 +242,7 @@ impl Connection {
     pub fn judge(&mut self, segment: &Segment) -> Judgement {
         let acknowledged = segment.acknowledged.wrapping_sub(self.outbound.unacknowledged());
         let sent = self.last_sent.map_or(0, |last| last.next.wrapping_sub(self.outbound.unacknowledged()));
-        if segment.is_acknowledgement() && acknowledged <= sent {
+        if segment.is_acknowledgement() && acknowledged <= sent && !self.outbound.is_finishing() {
             return Judgement::Take;
         }
         self.judge_closely(segment)
@@ -287,13 +287,18 @@ impl Connection {
         if !segment.is_acknowledgement() {
             return Judgement::Drop;
         }
+        let says_nothing = segment.payload() == 0 && !segment.is_fin();
+        // Of these, smoltcp counts the third, stops its timer and sends data again, of which there is none: the FIN never is.
+        let only_the_fin_is_left =
+            matches!(state, State::FinWait1 | State::Closing | State::LastAck) && !self.outbound.is_in_flight();
         let (new, old) = (segment.acknowledged.wrapping_sub(least), least.wrapping_sub(segment.acknowledged));
         match () {
+            () if only_the_fin_is_left && new == 0 && says_nothing => Judgement::Drop,
             // Whoever is not through with the handshake is reset by smoltcp.
             () if !self.announced || new <= sent.wrapping_sub(least) => Judgement::Take,
             () if old > WINDOW => challenge,
-            () if segment.payload() > 0 || segment.is_fin() => Judgement::Acknowledging(least),
-            () => Judgement::Drop,
+            () if says_nothing => Judgement::Drop,
+            () => Judgement::Acknowledging(least),
         }
     }
 
