@@ -13,6 +13,7 @@ mod boot;
 mod clock;
 mod console;
 mod cpu;
+mod crypto;
 #[allow(unsafe_code)]
 mod drivers;
 mod entropy;

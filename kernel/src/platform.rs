@@ -6,7 +6,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{ops::Range, sync::atomic::Ordering, task::Waker};
 
 use wasm_host::{
-    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    platform::{Crypto, Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
 };
 
@@ -15,6 +15,7 @@ pub use engine::configure;
 use crate::{
     clock, console,
     cpu::{self, interrupts, lock::Lock},
+    crypto,
     drivers::Devices,
     entropy,
     memory::{
@@ -78,6 +79,10 @@ impl Platform for Machine {
 
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
         self.devices.disk(name)
+    }
+
+    fn crypto(&self) -> Option<Crypto> {
+        Some(crypto::table())
     }
 
     fn slots(&self) -> Option<Arc<Store>> {

@@ -10,8 +10,7 @@ use ring::{
     signature::{self, ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair},
 };
 
-pub static TABLE: Table =
-    Table { fast_aes, aead_key, seal, open, secret, public, agree, signing_key, sign, verify };
+pub static TABLE: Table = Table { fast_aes, aead_key, seal, open, secret, public, agree, signing_key, sign, verify };
 
 /// Whether a key of this type can be kept in a place, and is gone when that is overwritten.
 const fn fits<T>() {
@@ -133,12 +132,7 @@ unsafe extern "C" fn public(place: *const Place, to: *mut [u8; MAX_PUBLIC]) -> u
     length
 }
 
-unsafe extern "C" fn agree(
-    place: *mut Place,
-    public: *const u8,
-    length: usize,
-    shared: *mut [u8; SECRET],
-) -> u32 {
+unsafe extern "C" fn agree(place: *mut Place, public: *const u8, length: usize, shared: *mut [u8; SECRET]) -> u32 {
     // SAFETY: the caller's contract: the key is there, and not used again.
     let (secret, public) = unsafe { (place.cast::<EphemeralPrivateKey>().read(), bytes(public, length)) };
     let public = UnparsedPublicKey::new(secret.algorithm(), public);
@@ -191,9 +185,8 @@ unsafe extern "C" fn verify(
     signature_length: usize,
 ) -> u32 {
     // SAFETY: the caller's contract.
-    let [public, message, signature] = unsafe {
-        [bytes(public, public_length), bytes(message, length), bytes(signature, signature_length)]
-    };
+    let [public, message, signature] =
+        unsafe { [bytes(public, public_length), bytes(message, length), bytes(signature, signature_length)] };
     let public = signature::UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public);
     public.verify(message, signature).is_ok().into()
 }

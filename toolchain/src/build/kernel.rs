@@ -1,13 +1,13 @@
 //! Kernels, one beside the other for each set of features.
 
-use super::{Components, cargo};
+use super::{Components, cargo, crypto};
 use crate::files;
 use crate::setup::{Lock, Toolchain};
 use crate::system::known::Kind;
 use crate::workspace::Workspace;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use object::LittleEndian;
-use object::elf::FileHeader64;
+use object::elf::{FileHeader64, PF_W, PF_X};
 use object::pod;
 use object::read::elf::{FileHeader, ProgramHeader};
 use std::fs;
@@ -33,14 +33,28 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) ->
     let directory = workspace.target.join("node");
     // cargo puts all of them in the same place
     let lock = Lock::hold_in(&directory, "kernel")?;
+    crypto::build(workspace, toolchain, features)?;
     let built = cargo::kernel(workspace, toolchain, features)?;
     let built = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     drop(lock);
     let name = ["kernel"].iter().chain(features).copied().collect::<Vec<_>>().join("-");
     let kernel = directory.join(&name);
+    segments_are_right(&built)?;
     files::replace(&directory.join(name + ".symbols"), &built)?;
     files::replace(&kernel, &stripped(built).context("the kernel is not the ELF file that it should be")?)?;
     Ok(kernel)
+}
+
+/// What is executable is not writable (`kernel/link.ld`), whatever is linked into it.
+fn segments_are_right(file: &[u8]) -> Result<()> {
+    let header = Header::parse(file)?;
+    for segment in header.program_headers(LittleEndian, file)? {
+        let flags = segment.p_flags(LittleEndian);
+        if flags & (PF_W | PF_X) == PF_W | PF_X {
+            bail!("a segment of the kernel, at {:#x}, is writable and executable", segment.p_vaddr(LittleEndian));
+        }
+    }
+    Ok(())
 }
 
 /// What is loaded of an ELF file: no symbols, and no table of sections.

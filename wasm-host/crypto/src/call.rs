@@ -1,7 +1,9 @@
 //! What is safe to call: arguments are checked here, whoever they come from.
 #![allow(unsafe_code)]
 
-use crate::{Aead, Group, MAX_ADDITIONAL, MAX_DATA, MAX_PUBLIC, MAX_SIGNATURE, NONCE, Place, Refused, SECRET, TAG, Table};
+use crate::{
+    Aead, Group, MAX_ADDITIONAL, MAX_DATA, MAX_PUBLIC, MAX_SIGNATURE, NONCE, Place, Refused, SECRET, TAG, Table,
+};
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 use zeroize::Zeroizing;
@@ -76,7 +78,8 @@ impl Crypto {
             return Err(Refused::Length);
         }
         // SAFETY: the key is a slice, and the place is the new key's own.
-        Key::make(self.0, |place| unsafe { (self.0.aead_key)(aead as u32, key.as_ptr(), key.len(), place) }).map(AeadKey)
+        Key::make(self.0, |place| unsafe { (self.0.aead_key)(aead as u32, key.as_ptr(), key.len(), place) })
+            .map(AeadKey)
     }
 
     /// # Errors

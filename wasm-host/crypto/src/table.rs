@@ -59,19 +59,11 @@ pub struct Table {
     /// Writes the public key, and answers with its length.
     pub public: unsafe extern "C" fn(secret: *const Place, public: *mut [u8; MAX_PUBLIC]) -> usize,
     /// Uses the secret up, whatever the answer.
-    pub agree: unsafe extern "C" fn(
-        secret: *mut Place,
-        public: *const u8,
-        length: usize,
-        shared: *mut [u8; SECRET],
-    ) -> u32,
+    pub agree:
+        unsafe extern "C" fn(secret: *mut Place, public: *const u8, length: usize, shared: *mut [u8; SECRET]) -> u32,
     /// Makes a key that signs by ECDSA with P-256 and SHA-256 of a private key and its public one, uncompressed.
-    pub signing_key: unsafe extern "C" fn(
-        private: *const [u8; SECRET],
-        public: *const u8,
-        length: usize,
-        place: *mut Place,
-    ) -> u32,
+    pub signing_key:
+        unsafe extern "C" fn(private: *const [u8; SECRET], public: *const u8, length: usize, place: *mut Place) -> u32,
     /// Writes a signature (DER), and answers with its length, or with 0.
     pub sign: unsafe extern "C" fn(
         key: *const Place,
