@@ -7,9 +7,11 @@
 mod certificate;
 mod config;
 mod holder;
+mod lent;
 mod purpose;
 #[cfg(target_arch = "wasm32")]
 mod shim;
 
 pub use config::{Config, Origin, SETTINGS};
 pub use holder::Keys;
+pub use lent::{Lent, Signer, lend};
