@@ -20,7 +20,6 @@
 #[cfg(feature = "kernel")]
 mod kernel;
 mod ring_table;
-#[cfg(feature = "vectors")]
 pub mod vectors;
 
 pub use crypto;

@@ -1,5 +1,6 @@
 //! Key exchange with given private keys, as published vectors have them. ring makes such keys of what it is given as randomness, which
 //! its own tests use; all else of it is what [`TABLE`](crate::TABLE) does.
+//! The linker takes it into the kernel that tests itself only.
 #![allow(unsafe_code, deprecated)]
 
 use crate::ring_table;

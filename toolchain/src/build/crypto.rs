@@ -17,21 +17,15 @@ pub const VARIABLE: &str = "PEARWOOD_CRYPTO";
 const WANTED: [&str; 8] =
     ["__udivti3", "bcmp", "memcmp", "memcpy", "memmove", "memset", "pearwood_crypto_panic", "pearwood_crypto_random"];
 
-/// The features of the library for a kernel with those features.
-fn library(kernel: &[&str]) -> (&'static str, &'static str) {
-    // private keys of published vectors are for tests alone
-    if kernel.contains(&"selftest") { ("kernel,vectors", "crypto-vectors.a") } else { ("kernel", "crypto.a") }
-}
-
-/// Where the library for a kernel with those features is, if it is built.
-pub fn path(workspace: &Workspace, kernel: &[&str]) -> PathBuf {
-    workspace.target.join("crypto").join(library(kernel).1)
+/// Where the library is, if it is built.
+pub fn path(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("crypto").join("crypto.a")
 }
 
 /// Builds it.
-pub fn build(workspace: &Workspace, toolchain: &Toolchain, kernel: &[&str]) -> Result<()> {
-    let built = cargo::native_crypto(workspace, toolchain, library(kernel).0)?;
-    let path = path(workspace, kernel);
+pub fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let built = cargo::native_crypto(workspace, toolchain)?;
+    let path = path(workspace);
     let part = path.with_extension("part");
     fs::copy(&built, &part).with_context(|| format!("cannot copy {}", built.display()))?;
     strip(&part, toolchain)?;

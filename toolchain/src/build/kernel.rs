@@ -33,7 +33,7 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) ->
     let directory = workspace.target.join("node");
     // cargo puts all of them in the same place
     let lock = Lock::hold_in(&directory, "kernel")?;
-    crypto::build(workspace, toolchain, features)?;
+    crypto::build(workspace, toolchain)?;
     let built = cargo::kernel(workspace, toolchain, features)?;
     let built = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     drop(lock);

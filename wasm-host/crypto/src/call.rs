@@ -89,6 +89,17 @@ impl Crypto {
         Key::make(self.0, |place| unsafe { (self.0.secret)(group as u32, place) }).map(Secret)
     }
 
+    /// The private key of a key exchange of these bytes, for published vectors.
+    pub(crate) fn given(
+        self,
+        given: crate::vectors::Given,
+        group: Group,
+        private: &[u8; SECRET],
+    ) -> Result<Secret, Refused> {
+        // SAFETY: the place is the new key's own.
+        Key::make(self.0, |place| unsafe { given(group as u32, private, place) }).map(Secret)
+    }
+
     /// A key that signs by ECDSA with P-256 and SHA-256. `public`: its public key, uncompressed.
     ///
     /// # Errors

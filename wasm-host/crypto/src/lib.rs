@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod call;
 mod table;
+pub mod vectors;
 
 pub use call::{AeadKey, Crypto, Secret, SigningKey};
 pub use table::{PLACE, Place, Table};
