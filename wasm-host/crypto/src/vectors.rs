@@ -103,3 +103,25 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then_some(())?;
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
+
+/// Signs with the key of RFC 6979, appendix A.2.5, and verifies that, and what the RFC has signed with it.
+///
+/// # Errors
+/// What does not hold.
+pub fn check_signatures(crypto: Crypto) -> Result<(), String> {
+    const PRIVATE: &str = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";
+    const PUBLIC: &str = "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6\
+                          7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+    const SIGNATURE: &str = "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
+                             022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9afff4064dc4ab2f843acda8";
+    let [private, public, signature] = [PRIVATE, PUBLIC, SIGNATURE].map(|text| hex(text).unwrap_or_default());
+    let fails = |why: Refused| why.to_string();
+    crypto.verify(&public, b"sample", &signature).map_err(fails)?;
+    let key = crypto.signing_key(&private, &public).map_err(fails)?;
+    let signature = key.sign(b"sample").map_err(fails)?;
+    crypto.verify(&public, b"sample", &signature).map_err(fails)?;
+    require(crypto.verify(&public, b"another", &signature).is_err(), "a signature of something else was taken")?;
+    let mut other = public;
+    other[64] ^= 1;
+    require(crypto.signing_key(&private, &other).is_err(), "keys that do not belong together were taken")
+}

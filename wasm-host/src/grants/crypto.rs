@@ -313,3 +313,6 @@ pub fn link(linker: &mut Linker<State>, lent: Option<Crypto>) -> Result<()> {
 fn drop_key(mut cx: StoreContextMut<'_, State>, key: u32) -> Result<()> {
     cx.data_mut().lent.take(key).map(drop)
 }
+
+#[cfg(all(test, feature = "build"))]
+mod tests;
