@@ -24,7 +24,7 @@ pub const TAG: usize = 16;
 /// 6.2.3). What it takes is at most some tens of microseconds, in which nothing else runs.
 pub const MAX_DATA: usize = (1 << 14) + 2_048;
 /// The most bytes of additional data: those of a record's header are 5 or 13.
-pub const MAX_ADDITIONAL: usize = 256;
+pub const MAX_ADDITIONAL: usize = 1_024;
 /// The most bytes of a public key: a point of P-256, uncompressed (SEC 1, section 2.3.3).
 pub const MAX_PUBLIC: usize = 65;
 /// The most bytes of a signature: ECDSA with P-256, in DER.

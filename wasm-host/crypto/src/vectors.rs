@@ -113,7 +113,7 @@ pub fn check_signatures(crypto: Crypto) -> Result<(), String> {
     const PUBLIC: &str = "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6\
                           7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
     const SIGNATURE: &str = "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
-                             022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9afff4064dc4ab2f843acda8";
+                             022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
     let [private, public, signature] = [PRIVATE, PUBLIC, SIGNATURE].map(|text| hex(text).unwrap_or_default());
     let fails = |why: Refused| why.to_string();
     crypto.verify(&public, b"sample", &signature).map_err(fails)?;
