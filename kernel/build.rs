@@ -6,6 +6,9 @@ fn main() {
     println!("cargo:rerun-if-changed={script}");
     println!("cargo:rustc-link-arg-bins=-T{script}");
     println!("cargo:rustc-link-arg-bins=-no-pie");
+    if std::env::var_os("CARGO_FEATURE_CRYPTO").is_none() {
+        return;
+    }
     // made by `toolchain/src/build/crypto.rs`
     println!("cargo:rerun-if-env-changed=PEARWOOD_CRYPTO");
     let library = std::env::var("PEARWOOD_CRYPTO").expect("`pearwood` builds the kernel, and says where this is");

@@ -6,7 +6,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{ops::Range, sync::atomic::Ordering, task::Waker};
 
 use wasm_host::{
-    platform::{Crypto, Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
 };
 
@@ -15,7 +15,6 @@ pub use engine::configure;
 use crate::{
     clock, console,
     cpu::{self, interrupts, lock::Lock},
-    crypto,
     drivers::Devices,
     entropy,
     memory::{
@@ -81,8 +80,9 @@ impl Platform for Machine {
         self.devices.disk(name)
     }
 
-    fn crypto(&self) -> Option<Crypto> {
-        Some(crypto::table())
+    #[cfg(feature = "crypto")]
+    fn crypto(&self) -> Option<wasm_host::platform::Crypto> {
+        Some(crate::crypto::table())
     }
 
     fn slots(&self) -> Option<Arc<Store>> {

@@ -15,7 +15,8 @@ use std::path::PathBuf;
 
 type Header = FileHeader64<LittleEndian>;
 
-/// The features that a system needs of its kernel: WASI, if it has a box for it, or could be given one while it runs.
+/// The features that a system needs of its kernel: WASI, and the cryptography that the node lends, each if it has a box for it, or could
+/// be given one while it runs.
 pub fn features(system: &Components) -> &'static [&'static str] {
     let is_wasi = |name: &str| name.starts_with("wasi:");
     let mut descriptions = system.components.values().map(|component| &component.description);
@@ -25,7 +26,13 @@ pub fn features(system: &Components) -> &'static [&'static str] {
     });
     let mut arrows = system.system.boxes.iter().flat_map(|spec| &spec.arrows);
     let changes = arrows.any(|arrow| Kind::of(&arrow.interface) == Kind::Control);
-    if needs || changes { &["wasi"] } else { &[] }
+    let lends = system.routes.boxes.iter().any(|routes| !routes.lent.is_empty());
+    match (needs || changes, lends || changes) {
+        (true, true) => &["wasi", "crypto"],
+        (true, false) => &["wasi"],
+        (false, true) => &["crypto"],
+        (false, false) => &[],
+    }
 }
 
 /// Builds a kernel. Beside it, with `.symbols` added to its name, is the same with symbols.
@@ -33,7 +40,9 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) ->
     let directory = workspace.target.join("node");
     // cargo puts all of them in the same place
     let lock = Lock::hold_in(&directory, "kernel")?;
-    crypto::build(workspace, toolchain)?;
+    if features.iter().any(|feature| ["crypto", "selftest"].contains(feature)) {
+        crypto::build(workspace, toolchain)?;
+    }
     let built = cargo::kernel(workspace, toolchain, features)?;
     let built = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     drop(lock);
