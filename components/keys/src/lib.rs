@@ -7,11 +7,10 @@
 mod certificate;
 mod config;
 mod holder;
-mod lent;
+pub mod lent;
 mod purpose;
 #[cfg(target_arch = "wasm32")]
 mod shim;
 
 pub use config::{Config, Origin, SETTINGS};
 pub use holder::Keys;
-pub use lent::{Lent, Signer, lend};

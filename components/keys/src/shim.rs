@@ -1,11 +1,10 @@
 //! The box: [`Keys`] between its arrows. It has no loop: its functions run when another box calls them, one at a time.
 
-use crate::{Config, Keys, Lent, Signer, lend};
+mod processor;
+
+use crate::{Config, Keys};
 use bindings::exports::pearwood::keys::tls::Guest;
-use sdk::bindings::pearwood::{
-    box0_2_0::{config, entropy, log},
-    hardware::crypto,
-};
+use sdk::bindings::pearwood::box0_2_0::{config, entropy};
 use std::cell::RefCell;
 use zeroize::Zeroize;
 
@@ -38,27 +37,8 @@ thread_local! {
     static KEYS: RefCell<Option<Keys>> = const { RefCell::new(None) };
 }
 
-struct Processor;
-
-impl Lent for Processor {
-    fn signer(&self, private: &[u8], public: &[u8]) -> Option<Box<dyn Signer>> {
-        Some(Box::new(crypto::Signer::make(private, public).ok()?))
-    }
-}
-
-impl Signer for crypto::Signer {
-    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        crypto::Signer::sign(self, message).ok()
-    }
-}
-
 fn make(left: Option<&[u8]>) -> Result<Keys, String> {
-    if crypto::has().contains(crypto::Features::HERE) {
-        lend(Box::new(Processor));
-    } else {
-        let why = "pearwood:hardware/crypto is not there: this box computes its signatures in wasm, many times slower";
-        log::write(log::Level::Info, why);
-    }
+    processor::take();
     let mut settings = config::get();
     let read = Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     settings.iter_mut().for_each(|(_, value)| value.zeroize());

@@ -22,8 +22,8 @@ pub const INTERFACE: &str = "pearwood:hardware/crypto";
 /// The name that it has in a linker.
 const LINKED: &str = "pearwood:hardware/crypto@0.2.0";
 
-/// What a handle takes beside its key: its place in the slab, and the charge.
-const ENTRY: usize = 128;
+/// What a handle takes beside its key: its place in the slab, which may be twice as long as it need be, and the charge.
+const ENTRY: usize = 192;
 
 /// The keys of an instance, by the numbers that their handles stand for.
 pub struct Keys {

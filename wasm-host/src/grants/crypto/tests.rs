@@ -33,9 +33,9 @@ fn component(run: &str) -> Vec<u8> {
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 131072)))
             (core instance $memory (instantiate $memory))
             (core func $has (canon lower (func $crypto "has")))
-            (core func $make (canon lower (func $crypto "[static]key.make") (memory $memory "memory") (realloc (func $memory "realloc"))))
-            (core func $seal (canon lower (func $crypto "[method]key.seal") (memory $memory "memory") (realloc (func $memory "realloc"))))
-            (core func $open (canon lower (func $crypto "[method]key.open") (memory $memory "memory") (realloc (func $memory "realloc"))))
+            (core func $make (canon lower (func $crypto "[static]key.make") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+            (core func $seal (canon lower (func $crypto "[method]key.seal") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+            (core func $open (canon lower (func $crypto "[method]key.open") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
             (core func $drop (canon resource.drop $key))
             (core module $code
                 (import "crypto" "has" (func $has (result i32)))
