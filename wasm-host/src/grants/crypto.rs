@@ -11,6 +11,7 @@ use crypto::{
     Aead, AeadKey, Group, MAX_ADDITIONAL, MAX_DATA, MAX_PUBLIC, NONCE, Refused, SECRET, Secret, SigningKey, TAG,
 };
 use slab::Slab;
+use spin::Mutex;
 use wasmtime::{
     AsContext, Error, Result, StoreContext, StoreContextMut,
     component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList, flags},
@@ -32,6 +33,9 @@ pub struct Keys {
     most: usize,
     /// for the slab, whose length is that of the most keys that there were
     places: Charge,
+    /// for one record: sealing and opening never fails for want of memory, which whoever has a key may rely on
+    record: Arc<Mutex<Vec<u8>>>,
+    record_paid: Option<Charge>,
 }
 
 /// A key, and what pays for it.
@@ -71,7 +75,25 @@ impl Kind for SigningKey {
 
 impl Keys {
     pub fn new(budget: &Arc<Budget>, most: usize) -> Self {
-        Keys { keys: Slab::new(), most, places: Charge::none(budget) }
+        Keys { keys: Slab::new(), most, places: Charge::none(budget), record: Arc::default(), record_paid: None }
+    }
+
+    /// Sees to it that there is room for a record.
+    fn prepare(&mut self) -> Answer<()> {
+        const RECORD: usize = MAX_DATA + TAG;
+        if self.record_paid.is_none() {
+            let charge = Charge::new(self.places.budget(), RECORD).ok_or(Fault::Memory)?;
+            self.record.lock().try_reserve_exact(RECORD).map_err(|_| Fault::Memory)?;
+            self.record_paid = Some(charge);
+        }
+        Ok(())
+    }
+
+    /// The room for a record, with these bytes in it.
+    fn record(&self, bytes: &[u8]) -> Bytes {
+        let mut record = Bytes::lend(&self.record);
+        record.buffer().extend_from_slice(bytes);
+        record
     }
 
     fn push<T>(&mut self, key: Key) -> Answer<Resource<T>> {
@@ -172,17 +194,10 @@ flags! {
 
 type Answer<T> = core::result::Result<T, Fault>;
 
-/// Bytes on their way to the box, which it pays for. `room`: what else is to fit behind them.
-fn copy(state: &State, bytes: &[u8], room: usize) -> Answer<(Vec<u8>, Charge)> {
-    let charge = state.charge((bytes.len() + room) as u64).map_err(|_| Fault::Memory)?;
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len() + room).map_err(|_| Fault::Memory)?;
-    copy.extend_from_slice(bytes);
-    Ok((copy, charge))
-}
-
+/// Bytes on their way to the box, which it pays for.
 fn given(state: &State, bytes: &[u8]) -> Answer<Bytes> {
-    copy(state, bytes, 0).map(|(bytes, charge)| Bytes::charged(bytes, charge))
+    let charge = state.charge(bytes.len() as u64).map_err(|_| Fault::Memory)?;
+    Bytes::copied(bytes, charge).map_err(|_| Fault::Memory)
 }
 
 /// A list of the box's, if it has not more than so many bytes.
@@ -198,10 +213,10 @@ fn seal(cx: StoreContext<'_, State>, (key, nonce, additional, data): &Record) ->
     let sealed = || {
         let nonce = within(&cx, nonce, NONCE)?;
         let additional = within(&cx, additional, MAX_ADDITIONAL)?;
-        let (mut data, charge) = copy(state, within(&cx, data, MAX_DATA)?, TAG)?;
-        let tag = key.seal(nonce, additional, &mut data)?;
-        data.extend_from_slice(&tag);
-        Ok(Bytes::charged(data, charge))
+        let mut record = state.lent.record(within(&cx, data, MAX_DATA)?);
+        let tag = key.seal(nonce, additional, record.buffer())?;
+        record.buffer().extend_from_slice(&tag);
+        Ok(record)
     };
     Ok(sealed())
 }
@@ -212,10 +227,10 @@ fn open(cx: StoreContext<'_, State>, (key, nonce, additional, sealed): &Record) 
     let opened = || {
         let nonce = within(&cx, nonce, NONCE)?;
         let additional = within(&cx, additional, MAX_ADDITIONAL)?;
-        let (mut data, charge) = copy(state, within(&cx, sealed, MAX_DATA + TAG)?, 0)?;
-        let length = key.open(nonce, additional, &mut data)?;
-        data.truncate(length);
-        Ok(Bytes::charged(data, charge))
+        let mut record = state.lent.record(within(&cx, sealed, MAX_DATA + TAG)?);
+        let length = key.open(nonce, additional, record.buffer())?;
+        record.buffer().truncate(length);
+        Ok(record)
     };
     Ok(opened())
 }
@@ -242,7 +257,9 @@ pub fn link(linker: &mut Linker<State>, lent: Option<Crypto>) -> Result<()> {
                 let cx = cx.as_context();
                 Ok(crypto.aead_key(aead.into(), within(&cx, &key, SECRET)?)?)
             });
-            Ok((made.and_then(|key| cx.data_mut().lent.push::<AeadKey>(Key::Aead(key))),))
+            let keys = &mut cx.data_mut().lent;
+            let kept = made.and_then(|key| keys.prepare().and_then(|()| keys.push::<AeadKey>(Key::Aead(key))));
+            Ok((kept,))
         },
     )?;
     interface.func_wrap("[method]key.seal", |cx: StoreContextMut<'_, State>, record: Record| {
