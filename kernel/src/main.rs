@@ -13,6 +13,8 @@ mod boot;
 mod clock;
 mod console;
 mod cpu;
+#[cfg(feature = "crypto")]
+mod crypto;
 #[allow(unsafe_code)]
 mod drivers;
 mod entropy;

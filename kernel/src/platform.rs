@@ -80,6 +80,11 @@ impl Platform for Machine {
         self.devices.disk(name)
     }
 
+    #[cfg(feature = "crypto")]
+    fn crypto(&self) -> Option<wasm_host::platform::Crypto> {
+        Some(crate::crypto::table())
+    }
+
     fn slots(&self) -> Option<Arc<Store>> {
         self.slots.lock().clone()
     }

@@ -26,6 +26,7 @@ pub mod bindings {
                 import pearwood:box/heir@0.2.0;
                 import pearwood:hardware/nic@0.2.0;
                 import pearwood:hardware/block@0.2.0;
+                import pearwood:hardware/crypto@0.2.0;
                 import pearwood:net/tcp@0.2.0;
                 import pearwood:net/udp@0.2.0;
                 import pearwood:net/names@0.2.0;

@@ -149,6 +149,21 @@ fn other_instances_go_on() {
         assert!(again.contains("\nReused, TLSv1.3") && again.contains("Hello over TLS"), "{name}: {again}");
         assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200, "{name}");
     }
+    // what the node has lent them until now they do themselves, and say so
+    let begin = site.node.node.console().lines_from(0).len();
+    let absent = "pearwood:hardware/crypto is not there";
+    assert!(!site.node.node.console().lines_from(0).iter().any(|line| line.contains(absent)));
+    system = system.replace("arrows.\"pearwood:hardware/crypto\" = { node = true }\n", "");
+    fs::write(site.path("system.toml"), &system).expect("a file");
+    site.node.node.type_line("deploy trial=0 drain=20").expect("it takes a line");
+    site.node.wait_for(0, "deployment 3: done");
+    // they prefer another cipher then, and a session goes on with its own only
+    let again = site.openssl(&["-servername", "localhost", "-sess_in", &session], request);
+    assert!(again.contains("TLS_CHACHA20_POLY1305_SHA256") && again.contains("Hello over TLS"), "{again}");
+    assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200);
+    for name in ["tls", "keys"] {
+        site.node.wait_for(begin, &format!("{name}: {absent}"));
+    }
     site.node.power_off();
 }
 

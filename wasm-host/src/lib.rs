@@ -23,6 +23,7 @@ pub mod deploy;
 pub mod engine;
 pub mod executor;
 mod grants;
+pub use grants::LENT;
 pub mod image;
 pub mod interface;
 pub mod node;

@@ -6,6 +6,8 @@ pub mod fake;
 
 pub use disk::{Disk, DiskError, Extent, Geometry, MAX_SECTOR, Pending, refused};
 
+pub use crypto::Crypto;
+
 use crate::slots::Store;
 use alloc::{sync::Arc, vec::Vec};
 use core::{ops::Range, task::Waker};
@@ -41,6 +43,11 @@ pub trait Platform: Send + Sync {
 
     /// The disk of that name, `disk0` being the first.
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>>;
+
+    /// What its processor computes faster than wasm does, if it lends that.
+    fn crypto(&self) -> Option<Crypto> {
+        None
+    }
 
     /// Where the node's system is kept, if it is. Nobody else may write there.
     fn slots(&self) -> Option<Arc<Store>> {

@@ -7,6 +7,7 @@
 mod certificate;
 mod config;
 mod holder;
+pub mod lent;
 mod purpose;
 #[cfg(target_arch = "wasm32")]
 mod shim;

@@ -1,5 +1,7 @@
 //! The box: [`Keys`] between its arrows. It has no loop: its functions run when another box calls them, one at a time.
 
+mod processor;
+
 use crate::{Config, Keys};
 use bindings::exports::pearwood::keys::tls::Guest;
 use sdk::bindings::pearwood::box0_2_0::{config, entropy};
@@ -36,6 +38,7 @@ thread_local! {
 }
 
 fn make(left: Option<&[u8]>) -> Result<Keys, String> {
+    processor::take();
     let mut settings = config::get();
     let read = Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     settings.iter_mut().for_each(|(_, value)| value.zeroize());

@@ -17,5 +17,6 @@ mod tickets;
 
 pub use certificates::Keys;
 pub use config::{Certificate, Config, SETTINGS};
+pub use provider::lent;
 pub use rustls::crypto::{GetRandomFailed, SecureRandom};
 pub use server::{CONNECTION, Level, Outside, Tls, To, Wake};

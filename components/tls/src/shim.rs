@@ -1,5 +1,7 @@
 //! The box: [`Tls`] between its arrows.
 
+mod processor;
+
 use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, Tls, To, Wake};
 use bindings::pearwood::keys::tls as keys;
 use sdk::bindings::pearwood::{
@@ -90,6 +92,7 @@ impl Keys for Arrow {
 }
 
 fn run() {
+    processor::take();
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
     let tls = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {

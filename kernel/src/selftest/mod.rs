@@ -3,6 +3,7 @@
 //! Built with the feature `selftest`; the image is then `component.wat`, compiled ahead of time. Each check prints a
 //! line; the last line is `selftest: passed`, and the machine switches off. A failed check is a panic.
 
+mod crypto;
 mod disk;
 mod failures;
 mod fixture;
@@ -34,6 +35,8 @@ pub fn run(machine: &'static Machine, image: &'static [u8], command_line: &str) 
         ("the heap gives back what it grew by", memory::heap_shrinks),
         ("what is executable is nowhere writable", memory::write_xor_execute),
         ("code runs from the image", memory::in_place),
+        ("the cryptography agrees with published vectors", crypto::agrees),
+        ("... also if it is interrupted", crypto::agrees_interrupted),
         ("the disk keeps what is written", disk::keeps),
     ];
     for (name, check) in checks {

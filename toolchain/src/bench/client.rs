@@ -2,30 +2,40 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use message::chunked;
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::Arc,
     time::Duration,
 };
 
 pub struct Client {
-    port: u16,
-    connections: Vec<TcpStream>,
+    opens: Opens,
+    connections: Vec<Stream>,
     request: Vec<u8>,
 }
 
 impl Client {
     /// Each connection has had an answer before the next is made: QEMU's forwarding lets few wait, and others then
     /// wait a second for their turn.
-    pub fn connect(port: u16, path: &str, connections: usize) -> Result<Self> {
+    pub fn connect(opens: Opens, path: &str, connections: usize) -> Result<Self> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
         let first = |_| {
-            let mut stream = open(port)?;
+            let mut stream = opens.open()?;
             stream.write_all(&request)?;
-            if read_answer(&mut stream)? { Ok(stream) } else { open(port) }
+            if read_answer(&mut stream)? { Ok(stream) } else { opens.open() }
         };
         let connections = (0..connections).map(first).collect::<Result<_>>()?;
-        Ok(Client { port, connections, request })
+        Ok(Client { opens, connections, request })
     }
 
     /// Requests one after another on the first connection, or on another where an answer has said that it was its last.
@@ -34,8 +44,19 @@ impl Client {
         for _ in 0..requests {
             stream.write_all(&self.request)?;
             if !read_answer(stream)? {
-                *stream = open(self.port)?;
+                *stream = self.opens.open()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Each request on a connection of its own, one after another.
+    pub fn run_fresh(&self, requests: usize) -> Result<()> {
+        for _ in 0..requests {
+            let mut stream = self.opens.open()?;
+            stream.write_all(&self.request)?;
+            read_answer(&mut stream)?;
+            stream.close()?;
         }
         Ok(())
     }
@@ -49,7 +70,7 @@ impl Client {
             }
             for stream in &mut self.connections[..round] {
                 if !read_answer(stream)? {
-                    *stream = open(self.port)?;
+                    *stream = self.opens.open()?;
                 }
             }
             left -= round;
@@ -94,15 +115,125 @@ impl Body {
     }
 }
 
-fn open(port: u16) -> Result<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect to the node")?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    Ok(stream)
+/// How connections are opened.
+#[derive(Clone)]
+pub struct Opens {
+    port: u16,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl From<u16> for Opens {
+    fn from(port: u16) -> Self {
+        Opens { port, tls: None }
+    }
+}
+
+impl Opens {
+    /// With TLS, whoever answers. `resumes`: connections go on with the session of one before.
+    pub fn tls(port: u16, resumes: bool) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let any = Arc::new(Anybody(provider));
+        let mut config = builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();
+        if !resumes {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(Opens { port, tls: Some(Arc::new(config)) })
+    }
+
+    fn open(&self) -> Result<Stream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).context("cannot connect to the node")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let Some(config) = &self.tls else { return Ok(Stream::Plain(stream)) };
+        let session = ClientConnection::new(config.clone(), ServerName::try_from("localhost")?)?;
+        Ok(Stream::Tls(Box::new(StreamOwned::new(session, stream))))
+    }
+}
+
+/// A connection.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// Says that nothing more comes, as TLS has it.
+    fn close(&mut self) -> Result<()> {
+        if let Stream::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            stream.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(buffer),
+            Stream::Tls(stream) => stream.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// Takes any certificate: what is measured is the node that was started for it.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Reads one answer, which must be no error. False: it is the connection's last.
-fn read_answer(stream: &mut TcpStream) -> Result<bool> {
+fn read_answer(stream: &mut Stream) -> Result<bool> {
     let mut answer = Vec::new();
     let mut buffer = [0; 65_536];
     let head = loop {

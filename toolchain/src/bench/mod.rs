@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod calls;
 mod client;
 pub mod counters;
+pub mod https;
 pub mod swap;
 pub mod wasi;
 
@@ -96,15 +97,20 @@ impl Counted {
     }
 
     pub fn measure(&self, case: Case<'_>) -> Result<PerRequest> {
-        let mut client = Client::connect(self.port, case.path, case.connections)?;
-        client.run(case.requests / 5).context("warming up")?;
+        let mut client = Client::connect(self.port.into(), case.path, case.connections)?;
+        self.measured(case.requests, |requests| client.run(requests))
+    }
+
+    /// What so many requests cost, which `run` makes.
+    fn measured(&self, requests: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<PerRequest> {
+        run(requests / 5).context("warming up")?;
         let status = self.node.status(PATIENCE)?;
         let before = counters::read(&self.socket)?;
-        client.run(case.requests)?;
+        run(requests)?;
         let used = counters::read(&self.socket)?.since(before);
         let after = self.node.status(PATIENCE)?;
-        let requests = case.requests as u64;
-        let (boxes, arrows) = shares(&status, &after, case.requests as f64)?;
+        let (boxes, arrows) = shares(&status, &after, requests as f64)?;
+        let requests = requests as u64;
         let (instructions, repeats) = (used.instructions / requests, used.repeats / requests);
         Ok(PerRequest { instructions, repeats, boxes, arrows })
     }
@@ -166,7 +172,7 @@ pub fn smallest_memory(launch: &Launch, port: u16, path: &str) -> Result<u32> {
         let host = node.port(port);
         let end = Instant::now() + PATIENCE;
         first_answer(host, || node.ended().is_some() || Instant::now() > end)
-            && Client::connect(host, path, 8).and_then(|mut client| client.run(100)).is_ok()
+            && Client::connect(host.into(), path, 8).and_then(|mut client| client.run(100)).is_ok()
     };
     let (mut too_small, mut enough) = (1, 128);
     if !serves(enough) {

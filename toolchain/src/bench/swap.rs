@@ -156,7 +156,7 @@ impl Managed {
 
 /// Asks until it is over. Where an answer says that the connection ends, another is opened.
 fn ask(socket: &Path, port: u16, answers: &AtomicU64, swapping: &AtomicBool, over: &AtomicBool) -> Result<(u64, u64)> {
-    let mut client = Client::connect(port, "/", 1)?;
+    let mut client = Client::connect(port.into(), "/", 1)?;
     let (mut usual, mut pause) = (Vec::new(), 0);
     let mut last = counters::read(socket)?.instructions;
     while !over.load(Relaxed) {

@@ -1,5 +1,6 @@
 //! Cargo builds: the kernel, and crates that become components.
 
+use super::crypto;
 use crate::progress;
 use crate::setup::Toolchain;
 use crate::setup::rust::{COMPONENT, KERNEL};
@@ -28,6 +29,25 @@ pub fn kernel(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) -
     Ok(kernel)
 }
 
+/// Builds the static library with the kernel's cryptography: for Linux, whose code may use vector registers, and without what only a
+/// process of Linux has. The C of it is compiled likewise.
+pub fn native_crypto(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    const FLAGS: &str = "-Cno-redzone=yes -Crelocation-model=static -Cforce-frame-pointers=yes";
+    const C_FLAGS: &str = "-mno-red-zone -fno-stack-protector -fno-pic -mcmodel=small -ffreestanding -U_FORTIFY_SOURCE \
+                           -fcf-protection=none";
+    let target = target_directory(workspace, toolchain, "crypto", TARGET)?;
+    let mut cargo = toolchain.cargo("rustc");
+    cargo.current_dir(workspace.root.join("kernel/crypto"));
+    cargo.args(["--release", "--lib", "--crate-type", "staticlib", "--features", "kernel", "--target", TARGET]);
+    cargo.arg("--target-dir").arg(target);
+    cargo.env("RUSTFLAGS", FLAGS).env("CFLAGS_x86_64_unknown_linux_gnu", C_FLAGS);
+    let artifacts = build("Building the kernel's cryptography", &mut cargo)?;
+    let mut files = artifacts.into_iter().rev().flat_map(|artifact| artifact.files);
+    let library = files.find(|file| file.extension().is_some_and(|extension| extension == "a"));
+    library.context("the crate `pearwood-crypto-ring` has no static library")
+}
+
 /// The command of cargo's that builds the kernel or looks at it.
 pub fn kernel_command(
     workspace: &Workspace,
@@ -37,6 +57,7 @@ pub fn kernel_command(
 ) -> Result<Command> {
     let target = target_directory(workspace, toolchain, "node", KERNEL)?;
     let mut cargo = toolchain.cargo(command);
+    cargo.env(crypto::VARIABLE, crypto::path(workspace));
     cargo.current_dir(&workspace.root).args(["--release", "--package", "kernel", "--target", KERNEL]);
     cargo.arg("--target-dir").arg(&target).args(["--features", &features.join(",")]);
     Ok(cargo)

@@ -1,13 +1,13 @@
 //! Kernels, one beside the other for each set of features.
 
-use super::{Components, cargo};
+use super::{Components, cargo, crypto};
 use crate::files;
 use crate::setup::{Lock, Toolchain};
 use crate::system::known::Kind;
 use crate::workspace::Workspace;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use object::LittleEndian;
-use object::elf::FileHeader64;
+use object::elf::{FileHeader64, PF_W, PF_X};
 use object::pod;
 use object::read::elf::{FileHeader, ProgramHeader};
 use std::fs;
@@ -15,7 +15,8 @@ use std::path::PathBuf;
 
 type Header = FileHeader64<LittleEndian>;
 
-/// The features that a system needs of its kernel: WASI, if it has a box for it, or could be given one while it runs.
+/// The features that a system needs of its kernel: WASI, and the cryptography that the node lends, each if it has a box for it, or could
+/// be given one while it runs.
 pub fn features(system: &Components) -> &'static [&'static str] {
     let is_wasi = |name: &str| name.starts_with("wasi:");
     let mut descriptions = system.components.values().map(|component| &component.description);
@@ -25,7 +26,13 @@ pub fn features(system: &Components) -> &'static [&'static str] {
     });
     let mut arrows = system.system.boxes.iter().flat_map(|spec| &spec.arrows);
     let changes = arrows.any(|arrow| Kind::of(&arrow.interface) == Kind::Control);
-    if needs || changes { &["wasi"] } else { &[] }
+    let lends = system.routes.boxes.iter().any(|routes| !routes.lent.is_empty());
+    match (needs || changes, lends || changes) {
+        (true, true) => &["wasi", "crypto"],
+        (true, false) => &["wasi"],
+        (false, true) => &["crypto"],
+        (false, false) => &[],
+    }
 }
 
 /// Builds a kernel. Beside it, with `.symbols` added to its name, is the same with symbols.
@@ -33,14 +40,30 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, features: &[&str]) ->
     let directory = workspace.target.join("node");
     // cargo puts all of them in the same place
     let lock = Lock::hold_in(&directory, "kernel")?;
+    if features.iter().any(|feature| ["crypto", "selftest"].contains(feature)) {
+        crypto::build(workspace, toolchain)?;
+    }
     let built = cargo::kernel(workspace, toolchain, features)?;
     let built = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     drop(lock);
     let name = ["kernel"].iter().chain(features).copied().collect::<Vec<_>>().join("-");
     let kernel = directory.join(&name);
+    segments_are_right(&built)?;
     files::replace(&directory.join(name + ".symbols"), &built)?;
     files::replace(&kernel, &stripped(built).context("the kernel is not the ELF file that it should be")?)?;
     Ok(kernel)
+}
+
+/// What is executable is not writable (`kernel/link.ld`), whatever is linked into it.
+fn segments_are_right(file: &[u8]) -> Result<()> {
+    let header = Header::parse(file)?;
+    for segment in header.program_headers(LittleEndian, file)? {
+        let flags = segment.p_flags(LittleEndian);
+        if flags & (PF_W | PF_X) == PF_W | PF_X {
+            bail!("a segment of the kernel, at {:#x}, is writable and executable", segment.p_vaddr(LittleEndian));
+        }
+    }
+    Ok(())
 }
 
 /// What is loaded of an ELF file: no symbols, and no table of sections.

@@ -5,6 +5,7 @@ mod assets;
 mod cargo;
 mod componentize;
 mod compress;
+mod crypto;
 mod drawing;
 mod fresh;
 pub mod fuse;

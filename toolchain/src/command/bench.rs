@@ -5,7 +5,7 @@ use clap::Parser;
 use pearwood::Launch;
 use pearwood::bench::baseline::Baseline;
 use pearwood::bench::swap::{Managed, Swap, What};
-use pearwood::bench::{self, CASES, Case, Counted, PerRequest, calls, wasi};
+use pearwood::bench::{self, CASES, Case, Counted, PerRequest, calls, https, wasi};
 use pearwood::workspace::Workspace;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,6 +53,9 @@ pub struct Bench {
     /// Only what a request to a WASI component costs
     #[arg(long)]
     wasi: bool,
+    /// Only what a request over HTTPS costs
+    #[arg(long)]
+    https: bool,
 }
 
 impl Bench {
@@ -60,7 +63,10 @@ impl Bench {
         if let Some(system) = &self.system {
             return self.other(system);
         }
-        if self.calls || self.wasi {
+        if self.calls || self.wasi || self.https {
+            if self.https {
+                self.https(None)?;
+            }
             if self.calls {
                 typed_calls()?;
             }
@@ -92,6 +98,7 @@ impl Bench {
                 detail(&measured);
             }
         }
+        self.https(baseline.as_ref())?;
         typed_calls()?;
         self.wasi()?;
         let sizes = bench::size(&launch.kernel)? + bench::size(&launch.image)?;
@@ -146,6 +153,23 @@ impl Bench {
             println!("    {what:<40}{:>14}{:>16}", grouped(figures[0]), grouped(figures[1]));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn https(&self, baseline: Option<&Baseline>) -> Result<()> {
+        for lends in [true, false] {
+            let node = https::Https::start(lends)?;
+            for case in https::CASES {
+                let measured = node.measure(case)?;
+                let other = baseline.and_then(|baseline| baseline.instructions(LINUX_COUNTED, case.name));
+                let how = if lends { "" } else { ", in wasm" };
+                let name = format!("instructions per request, {}{how}", case.name);
+                row(&name, measured.instructions as f64, other.map(|figure| figure as f64));
+                if self.detail {
+                    detail(&measured);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn wasi(&self) -> Result<()> {

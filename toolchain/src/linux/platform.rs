@@ -10,7 +10,7 @@ use std::{
 };
 use wasm_host::{
     engine::Engines,
-    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    platform::{Crypto, Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
 };
 
@@ -138,6 +138,10 @@ impl Platform for Linux {
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
         let number: usize = name.strip_prefix("disk")?.parse().ok()?;
         lock(&self.disks).get(number).cloned()
+    }
+
+    fn crypto(&self) -> Option<Crypto> {
+        Some(crypto_ring::here())
     }
 
     fn slots(&self) -> Option<Arc<Store>> {

@@ -19,6 +19,8 @@ pub struct Program {
 pub fn all() -> Vec<Program> {
     let program = |what, names, version, package, group| Program { what, names, version, package, group };
     vec![
+        program("C compiler", &["cc"], "--version", "gcc", Group::Build),
+        program("binutils", &["ar"], "--version", "binutils", Group::Build),
         program("QEMU", &["qemu-system-x86_64"], "--version", "qemu-system-x86", Group::Run),
         program("curl", &["curl"], "--version", "curl", Group::Test),
         program("wrk", &["wrk"], "--version", "wrk", Group::Test),

@@ -132,7 +132,7 @@ pub const TARGETS: &[Setting] = &[
     Setting::new("box", Value::Text("name of a box"), "A box that provides the interface.").example("\"net\""),
     Setting::new("device", Value::Text("device"), "A device of the node, such as `nic0` or `disk0`.")
         .example("\"nic0\""),
-    Setting::new("node", Value::OneOf(&["true"]), "The node itself.").example("true"),
+    Setting::new("node", Value::OneOf(&["true"]), "The node itself: of `pearwood:control/node` the power over it, of `pearwood:hardware/crypto` its processor's instructions for cryptography, without which a box computes the same in wasm.").example("true"),
 ];
 
 const NET: &[Setting] = &[

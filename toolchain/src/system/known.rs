@@ -2,6 +2,7 @@
 
 use super::InterfaceName;
 use super::given::given;
+use wasm_host::LENT;
 use wasm_host::arrows::Protocol;
 pub use wasm_host::arrows::{CONTROL, HANDLER, NAMES, TCP, UDP};
 pub use wasm_host::interface::has_version;
@@ -17,6 +18,8 @@ pub enum Kind {
     Protocol(&'static str),
     /// An arrow to the node, which only one box may have.
     Control,
+    /// Nothing: without an arrow to the node, it is not there.
+    Lent,
     /// Nothing, since it gives no power outside the box. An arrow may say otherwise.
     Face,
     /// An arrow to a box that provides it: as a protocol or by its exports.
@@ -86,6 +89,7 @@ impl Kind {
             "pearwood:hardware" if name.interface() == "nic" => Kind::Device(NIC),
             "pearwood:hardware" if name.interface() == "block" => Kind::Device(DISK),
             "pearwood:control" => Kind::Control,
+            _ if LENT.contains(&path) => Kind::Lent,
             _ if is_face(name) => Kind::Face,
             _ => Kind::Other,
         }
@@ -113,6 +117,7 @@ mod tests {
         assert_eq!(kind("pearwood:hardware/nic"), Kind::Device("nic"));
         assert_eq!(kind("pearwood:hardware/block@0.2.0"), Kind::Device("disk"));
         assert_eq!(kind("pearwood:control/node@0.2.0"), Kind::Control);
+        assert_eq!(kind("pearwood:hardware/crypto@0.2.0"), Kind::Lent);
         assert_eq!(kind("pearwood:net/tcp@0.2.0"), Kind::Protocol(TCP));
         assert_eq!(kind("pearwood:http/handler"), Kind::Protocol(HANDLER));
         assert_eq!(kind("wasi:io/streams@0.2.6"), Kind::Face);

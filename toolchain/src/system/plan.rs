@@ -61,6 +61,7 @@ impl Planner<'_> {
             ports: self.ports(routes),
             calls: calls(routes, description),
             exports: exports.map(|it| ExportPlan { interface: it.name.clone(), functions: functions(it) }).collect(),
+            lent: routes.lent.clone(),
             nobody: spec.nobody.iter().map(|name| format!("{name}")).collect(),
         }
     }

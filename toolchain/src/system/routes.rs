@@ -23,6 +23,8 @@ pub struct BoxRoutes {
     /// uses has no peers.
     pub services: Vec<Service>,
     pub calls: Vec<CallRoute>,
+    /// Imports that the node lends, as the component names them.
+    pub lent: Vec<String>,
 }
 
 /// How a box comes to do something.

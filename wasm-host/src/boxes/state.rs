@@ -4,6 +4,7 @@ use super::{BoxHandle, Budget, Charge, Pieces, Stage, footprint};
 use crate::{
     arrows::call::{self, Calls},
     executor::{CpuTime, Task, Timer},
+    grants,
     platform::{Nanos, Platform},
     wasi,
 };
@@ -33,6 +34,8 @@ pub struct State {
     pub timer: Arc<Timer>,
     /// what its faces of WASI keep
     pub wasi: wasi::Context,
+    /// its keys that are on the node
+    pub lent: grants::Keys,
     memory: MemoryLimit,
     /// of its files, if they are on a disk
     pieces: Option<Arc<Pieces>>,
@@ -119,6 +122,7 @@ impl State {
             platform,
             timer: timer.clone(),
             wasi: wasi::Context::new(budget, handles(handle.spec.memory)),
+            lent: grants::Keys::new(budget, handles(handle.spec.memory)),
             memory: MemoryLimit::new(handle, budget),
             pieces: None,
             calls: Calls::new(HANDLES, budget),

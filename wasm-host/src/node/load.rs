@@ -128,6 +128,7 @@ impl Loaded {
         for (port, planned) in handle.ports.iter().zip(&spec.ports).filter(|_| handler.is_none()) {
             channel::link(&mut linker, &planned.interface, port)?;
         }
+        grants::lent(&mut linker, &component.component_type(), &spec.lent, handle.platform())?;
         let has_wasi = wasi::link(&mut linker, &component.component_type())?;
         handle.will_take(Footprint { instance: spec.instance, has_wasi });
         let arrows = spec.calls.iter().map(|call| {

@@ -106,6 +106,9 @@ impl Plan {
         ok(!restart.min.is_zero() && restart.min <= restart.max && restart.max <= MAX_BACKOFF, "its restart")?;
         let keys: BTreeSet<&str> = spec.config.iter().map(|(key, _)| key.as_str()).collect();
         ok(keys.len() == spec.config.len() && keys.len() <= MAX_CONFIG, "its config")?;
+        let is_lent =
+            |name: &String| InterfaceName::parse(name).is_some_and(|name| crate::grants::LENT.contains(&name.path()));
+        ok(spec.lent.len() <= MAX_ENTRIES && spec.lent.iter().all(is_lent), "what the node lends it")?;
         ok(spec.nobody.iter().all(|name| is_interface(name)), "what it asks nobody for")?;
 
         ok(spec.ports.len() <= MAX_PORTS, "it has too many ports")?;

@@ -24,7 +24,7 @@ use grant::{BlockGrant, Grant};
 use serde::{Deserialize, Serialize};
 
 /// The version of the encoding. A node runs plans of this one only.
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 
 /// The most bytes of an encoded plan.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -89,6 +89,8 @@ pub struct BoxPlan {
     pub exports: Vec<ExportPlan>,
     /// What it may import and ask nobody for.
     pub nobody: Vec<String>,
+    /// Functions of the node that it has arrows for, as the component names them. Without one, they say that they are not there.
+    pub lent: Vec<String>,
 }
 
 /// How long a box that ended waits before it starts again: `min` at first, twice as long each time, at most `max`.
@@ -321,6 +323,7 @@ impl BoxPlan {
             calls: Vec::new(),
             exports: Vec::new(),
             nobody: Vec::new(),
+            lent: Vec::new(),
         }
     }
 }

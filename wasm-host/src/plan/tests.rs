@@ -48,6 +48,7 @@ fn sound() -> Plan {
             functions: vec![5],
         }],
         nobody: vec!["wasi:http/outgoing-handler".into()],
+        lent: vec!["pearwood:hardware/crypto@0.2.0".into()],
         ..BoxPlan::new("site", "./site")
     };
     let store = BoxPlan {
@@ -137,6 +138,7 @@ fn what_is_not_sound_is_named() {
         ("box `net`: its restart", |p| p.boxes[0].restart.max = Duration::MAX),
         ("box `http`: its config", |p| p.boxes[1].config.push(("a".into(), "c".into()))),
         ("box `site`: what it asks nobody for", |p| p.boxes[2].nobody[0].clear()),
+        ("box `site`: what the node lends it", |p| p.boxes[2].lent[0] = "pearwood:hardware/nic@0.2.0".into()),
         ("box `net`: it has too many ports", |p| {
             let port = p.boxes[0].ports[1].clone();
             p.boxes[0].ports.resize(MAX_PORTS + 1, port);

@@ -5,13 +5,13 @@ mod disk;
 pub use disk::{FakeDisk, Random, block_on};
 
 use crate::{
-    platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
+    platform::{Crypto, Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
 };
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     task::Waker,
 };
 use spin::Mutex;
@@ -26,6 +26,8 @@ pub struct FakePlatform {
     memories: Mutex<Option<BTreeMap<usize, Vec<u8>>>>,
     /// 0: plenty
     memory: AtomicU64,
+    /// its cryptography
+    lends: AtomicBool,
 }
 
 impl FakePlatform {
@@ -54,6 +56,11 @@ impl FakePlatform {
 
     pub fn set_memory(&self, bytes: u64) {
         self.memory.store(bytes, Relaxed);
+    }
+
+    /// From now on it lends its cryptography, or not.
+    pub fn lends(&self, lends: bool) {
+        self.lends.store(lends, Relaxed);
     }
 
     pub fn forget_console(&self) {
@@ -93,6 +100,10 @@ impl Platform for FakePlatform {
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
         let number: usize = name.strip_prefix("disk")?.parse().ok()?;
         self.disks.lock().get(number).cloned()
+    }
+
+    fn crypto(&self) -> Option<Crypto> {
+        self.lends.load(Relaxed).then(crypto_ring::here)
     }
 
     fn slots(&self) -> Option<Arc<Store>> {

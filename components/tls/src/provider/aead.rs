@@ -1,5 +1,6 @@
 //! Encryption of records, as TLS 1.3 (RFC 8446, section 5.2) and TLS 1.2 (RFC 5288, RFC 7905) have it.
 
+use super::lent::{self, Aead};
 use aes_gcm::{
     Aes128Gcm, Aes256Gcm, KeyInit,
     aead::{
@@ -25,15 +26,20 @@ const TAG: usize = 16;
 const EXPLICIT: usize = 8;
 
 pub struct Algorithm<A> {
+    /// as the node knows it
+    aead: Aead,
     key: usize,
     /// TLS 1.2 has a part of each nonce in the record.
     explicit: bool,
     of: PhantomData<fn() -> A>,
 }
 
-pub static AES_128_GCM: Algorithm<Aes128Gcm> = Algorithm { key: 16, explicit: true, of: PhantomData };
-pub static AES_256_GCM: Algorithm<Aes256Gcm> = Algorithm { key: 32, explicit: true, of: PhantomData };
-pub static CHACHA20_POLY1305: Algorithm<ChaCha20Poly1305> = Algorithm { key: 32, explicit: false, of: PhantomData };
+pub static AES_128_GCM: Algorithm<Aes128Gcm> =
+    Algorithm { aead: Aead::Aes128Gcm, key: 16, explicit: true, of: PhantomData };
+pub static AES_256_GCM: Algorithm<Aes256Gcm> =
+    Algorithm { aead: Aead::Aes256Gcm, key: 32, explicit: true, of: PhantomData };
+pub static CHACHA20_POLY1305: Algorithm<ChaCha20Poly1305> =
+    Algorithm { aead: Aead::ChaCha20Poly1305, key: 32, explicit: false, of: PhantomData };
 
 /// The algorithms that there are: all with nonces of 12 bytes and tags of 16.
 pub trait Cipher: AeadInOut<NonceSize = U12, TagSize = U16> + KeyInit + Send + Sync + 'static {}
@@ -41,29 +47,48 @@ impl<A: AeadInOut<NonceSize = U12, TagSize = U16> + KeyInit + Send + Sync + 'sta
 
 /// One direction of a connection.
 struct Direction<A> {
-    cipher: A,
+    keyed: Keyed<A>,
     iv: Iv,
     explicit: bool,
 }
 
+/// Where the key is.
+enum Keyed<A> {
+    Here(A),
+    Node(Box<dyn lent::Key>),
+}
+
 impl<A: Cipher> Direction<A> {
-    fn new(key: AeadKey, iv: Iv, explicit: bool) -> Self {
-        Direction { cipher: A::new_from_slice(key.as_ref()).expect("rustls makes keys of their length"), iv, explicit }
+    fn new(aead: Aead, key: AeadKey, iv: Iv, explicit: bool) -> Self {
+        let key = key.as_ref();
+        let here = || Keyed::Here(A::new_from_slice(key).expect("rustls makes keys of their length"));
+        let keyed = lent::lent().and_then(|lent| lent.key(aead, key)).map_or_else(here, Keyed::Node);
+        Direction { keyed, iv, explicit }
     }
 
     fn seal(&self, nonce: [u8; 12], aad: &[u8], payload: &mut PrefixedPayload, from: usize) -> Result<(), Error> {
         let data = &mut payload.as_mut()[from..];
-        let tag = self.cipher.encrypt_inout_detached(&AeadNonce::<A>::from(nonce), aad, data.into());
-        payload.extend_from_slice(&tag.map_err(|_| Error::EncryptError)?);
+        let tag = match &self.keyed {
+            Keyed::Here(cipher) => {
+                let tag = cipher.encrypt_inout_detached(&AeadNonce::<A>::from(nonce), aad, data.into());
+                tag.ok().map(Into::into)
+            }
+            Keyed::Node(key) => key.seal(&nonce, aad, data),
+        };
+        payload.extend_from_slice(&tag.ok_or(Error::EncryptError)?);
         Ok(())
     }
 
     /// Decrypts in place; `payload` ends with the tag.
     fn open(&self, nonce: [u8; 12], aad: &[u8], payload: &mut [u8]) -> Result<usize, Error> {
+        let cipher = match &self.keyed {
+            Keyed::Here(cipher) => cipher,
+            Keyed::Node(key) => return key.open(&nonce, aad, payload).ok_or(Error::DecryptError),
+        };
         let (data, tag) = payload.split_last_chunk_mut::<TAG>().ok_or(Error::DecryptError)?;
         let length = data.len();
         let opened =
-            self.cipher.decrypt_inout_detached(&AeadNonce::<A>::from(nonce), aad, data.into(), &Tag::<A>::from(*tag));
+            cipher.decrypt_inout_detached(&AeadNonce::<A>::from(nonce), aad, data.into(), &Tag::<A>::from(*tag));
         opened.map_err(|_| Error::DecryptError)?;
         Ok(length)
     }
@@ -74,11 +99,11 @@ struct Tls12<A>(Direction<A>);
 
 impl<A: Cipher> Tls13AeadAlgorithm for Algorithm<A> {
     fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
-        Box::new(Tls13(Direction::<A>::new(key, iv, false)))
+        Box::new(Tls13(Direction::<A>::new(self.aead, key, iv, false)))
     }
 
     fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
-        Box::new(Tls13(Direction::<A>::new(key, iv, false)))
+        Box::new(Tls13(Direction::<A>::new(self.aead, key, iv, false)))
     }
 
     fn key_len(&self) -> usize {
@@ -122,12 +147,12 @@ impl<A: Cipher> MessageDecrypter for Tls13<A> {
 
 impl<A: Cipher> Tls12AeadAlgorithm for Algorithm<A> {
     fn encrypter(&self, key: AeadKey, iv: &[u8], extra: &[u8]) -> Box<dyn MessageEncrypter> {
-        Box::new(Tls12(Direction::<A>::new(key, whole(&[iv, extra]), self.explicit)))
+        Box::new(Tls12(Direction::<A>::new(self.aead, key, whole(&[iv, extra]), self.explicit)))
     }
 
     fn decrypter(&self, key: AeadKey, iv: &[u8]) -> Box<dyn MessageDecrypter> {
         // what the record has of each nonce takes the place of the zeros
-        Box::new(Tls12(Direction::<A>::new(key, whole(&[iv]), self.explicit)))
+        Box::new(Tls12(Direction::<A>::new(self.aead, key, whole(&[iv]), self.explicit)))
     }
 
     fn key_block_shape(&self) -> KeyBlockShape {

@@ -1,5 +1,6 @@
 //! Key exchange: X25519 (RFC 7748), P-256, and X25519 together with ML-KEM-768 (FIPS 203; draft-ietf-tls-ecdhe-mlkem).
 
+use super::lent;
 use ml_kem::{EncapsulationKey, MlKem768};
 use p256::{PublicKey as P256Public, SecretKey as P256Secret, elliptic_curve::sec1::ToSec1Point};
 use rustls::{
@@ -49,21 +50,36 @@ impl Group {
         let seed = self.secret::<32>()?;
         let (ciphertext, shared) = key.encapsulate_deterministic(&(*seed).into());
         let shared = Zeroizing::new(<[u8; 32]>::from(shared));
-        let x25519 = Box::new(X25519(self.secret::<32>().map(|secret| StaticSecret::from(*secret))?));
-        let public = PublicKey::from(&x25519.0);
-        let x25519 = x25519.shared(point)?;
-        let secret = Zeroizing::new([&shared[..], &x25519[..]].concat());
-        Ok(CompletedKeyExchange {
-            group: self.name,
-            pub_key: [&ciphertext[..], &public.as_bytes()[..]].concat(),
-            secret: SharedSecret::from(&secret[..]),
-        })
+        let x25519 = self.x25519()?;
+        let public = [&ciphertext[..], x25519.pub_key()].concat();
+        let x25519 = x25519.complete(point)?;
+        let secret = Zeroizing::new([&shared[..], x25519.secret_bytes()].concat());
+        Ok(CompletedKeyExchange { group: self.name, pub_key: public, secret: SharedSecret::from(&secret[..]) })
+    }
+}
+
+/// The private key on the node, if it lends that.
+fn on_node(group: lent::Group, name: NamedGroup) -> Option<Box<dyn ActiveKeyExchange>> {
+    let secret = lent::lent()?.secret(group)?;
+    Some(Box::new(OnNode { secret, name }))
+}
+
+impl Group {
+    fn x25519(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        if let Some(started) = on_node(lent::Group::X25519, NamedGroup::X25519) {
+            return Ok(started);
+        }
+        let secret = StaticSecret::from(*self.secret::<32>()?);
+        Ok(Box::new(Started { public: PublicKey::from(&secret), secret: X25519(secret) }))
     }
 }
 
 impl SupportedKxGroup for Group {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         if self.name == NamedGroup::secp256r1 {
+            if let Some(started) = on_node(lent::Group::P256, self.name) {
+                return Ok(started);
+            }
             loop {
                 // one number in 2^32 is none
                 if let Ok(secret) = P256Secret::from_slice(&*self.secret::<32>()?) {
@@ -73,8 +89,7 @@ impl SupportedKxGroup for Group {
             }
         }
         if self.name == NamedGroup::X25519 {
-            let secret = StaticSecret::from(*self.secret::<32>()?);
-            return Ok(Box::new(Started { public: PublicKey::from(&secret), secret: X25519(secret) }));
+            return self.x25519();
         }
         Err(Error::General("this box makes no connections".into()))
     }
@@ -101,6 +116,29 @@ impl SupportedKxGroup for Group {
 
     fn usable_for_version(&self, version: ProtocolVersion) -> bool {
         self.name != NamedGroup::X25519MLKEM768 || version == ProtocolVersion::TLSv1_3
+    }
+}
+
+struct OnNode {
+    secret: Box<dyn lent::Secret>,
+    name: NamedGroup,
+}
+
+impl ActiveKeyExchange for OnNode {
+    fn complete(self: Box<Self>, share: &[u8]) -> Result<SharedSecret, Error> {
+        self.secret.agree(share).map(SharedSecret::from).ok_or(BAD_SHARE)
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        self.secret.public()
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        None
+    }
+
+    fn group(&self) -> NamedGroup {
+        self.name
     }
 }
 

@@ -1,4 +1,5 @@
-//! What rustls computes with: algorithms of RustCrypto and dalek, as a [`CryptoProvider`]. Nothing here is an algorithm.
+//! What rustls computes with, as a [`CryptoProvider`]: what the node lends ([`lent`]), or else algorithms of RustCrypto and dalek. Nothing
+//! here is an algorithm.
 //!
 //! The suites are those of RFC 8446, section 9.1, and of RFC 7905 and RFC 5289 for TLS 1.2: all have forward secrecy and
 //! authenticate what they encrypt. Keys are wiped when they are dropped.
@@ -6,6 +7,7 @@
 mod aead;
 mod hash;
 mod kx;
+pub mod lent;
 
 use rustls::{
     CipherSuite, CipherSuiteCommon, Error, SignatureScheme, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite,
@@ -23,16 +25,20 @@ pub const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 
 /// The provider, with what is random from `random`. Suites and groups are in the order of preference.
 pub fn provider(random: &'static dyn SecureRandom) -> CryptoProvider {
+    let mut cipher_suites = vec![
+        SupportedCipherSuite::Tls13(&TLS13_AES_128),
+        SupportedCipherSuite::Tls13(&TLS13_AES_256),
+        SupportedCipherSuite::Tls13(&TLS13_CHACHA20),
+        SupportedCipherSuite::Tls12(&TLS12_AES_128),
+        SupportedCipherSuite::Tls12(&TLS12_AES_256),
+        SupportedCipherSuite::Tls12(&TLS12_CHACHA20),
+    ];
+    if !lent::lent().is_some_and(|lent| lent.fast_aes()) {
+        // Without instructions of the CPU's for AES, ChaCha20 takes a third of its time.
+        cipher_suites.chunks_mut(3).for_each(|of_version| of_version.rotate_right(1));
+    }
     CryptoProvider {
-        cipher_suites: vec![
-            // Without instructions of the CPU's for AES, ChaCha20 takes a third of its time.
-            SupportedCipherSuite::Tls13(&TLS13_CHACHA20),
-            SupportedCipherSuite::Tls13(&TLS13_AES_128),
-            SupportedCipherSuite::Tls13(&TLS13_AES_256),
-            SupportedCipherSuite::Tls12(&TLS12_CHACHA20),
-            SupportedCipherSuite::Tls12(&TLS12_AES_128),
-            SupportedCipherSuite::Tls12(&TLS12_AES_256),
-        ],
+        cipher_suites,
         kx_groups: kx::groups(random),
         // No certificate of a client is asked for.
         signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },

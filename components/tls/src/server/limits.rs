@@ -4,6 +4,7 @@
 use super::{Level, Tls};
 use crate::config::Config;
 use crate::connection::{self, Connection};
+use crate::provider::lent;
 use wit::INITIAL_CREDIT;
 
 /// What the box may hold.
@@ -36,7 +37,7 @@ impl Limits {
             let more = (least - memory).div_ceil(1 << 10);
             return Err(format!("the box's memory is too small for TLS: it needs {more} KiB more"));
         }
-        let connections = config.connections.min(memory / 2 / CONNECTION).min(connection::MAX);
+        let connections = config.connections.min(memory / 2 / (CONNECTION + lent::keys())).min(connection::MAX);
         let of_source = config.client_connections.unwrap_or((connections / 2).max(OF_SOURCE));
         Ok(Limits { connections, of_source, batches: memory / 16, data: memory / 4 })
     }

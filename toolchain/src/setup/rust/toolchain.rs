@@ -1,6 +1,7 @@
 //! A Rust toolchain that has the targets.
 
 use super::{ALL, debian, environment, sysroot};
+use anyhow::{Context, Result};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,21 @@ impl Toolchain {
         let mut cargo = self.program(program);
         cargo.arg(command);
         cargo
+    }
+
+    /// The file of a library that comes with the compiler.
+    pub fn library(&self, target: &str, name: &str) -> Result<PathBuf> {
+        let output = self.program("rustc").args(["--print", "sysroot"]).output().context("rustc does not start")?;
+        let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let folder = sysroot.join("lib/rustlib").join(target).join("lib");
+        let entries = folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))?;
+        let prefix = format!("lib{name}-");
+        let mut files = entries.flatten().map(|entry| entry.path());
+        let is_it = |file: &PathBuf| {
+            let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+            name.starts_with(&prefix) && name.ends_with(".rlib")
+        };
+        files.find(is_it).with_context(|| format!("{} has no library `{name}`", folder.display()))
     }
 
     fn program(&self, program: &str) -> Command {

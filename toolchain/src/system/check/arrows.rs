@@ -28,6 +28,11 @@ impl Check<'_> {
         };
         match &arrow.target {
             Target::Node => {
+                if Kind::of(&arrow.interface) == Kind::Lent {
+                    let names = imports.iter().map(|import| import.name.clone());
+                    self.routes.boxes[index].lent.extend(names);
+                    return;
+                }
                 let Grant::Control(grant) = &arrow.grant else { return };
                 for import in imports {
                     let Some(declared) = import.protocol.as_ref().filter(|declared| declared.client) else { continue };

@@ -24,12 +24,15 @@ impl Check<'_> {
         };
         let kind = Kind::of(&name);
         let is_own = name.package().starts_with("pearwood:");
-        if is_own && matches!(kind, Kind::Own | Kind::Control | Kind::Device(_)) && !import.functions.is_empty() {
+        if is_own
+            && matches!(kind, Kind::Own | Kind::Control | Kind::Device(_) | Kind::Lent)
+            && !import.functions.is_empty()
+        {
             self.of_the_node(spec, &name, import);
         }
         let needs_arrow = match (kind, &import.protocol) {
             (_, Some(declared)) => declared.client,
-            (Kind::Own | Kind::Face, None) => false,
+            (Kind::Own | Kind::Face | Kind::Lent, None) => false,
             (Kind::Control, None) => true,
             // types alone give no power
             (Kind::Device(_) | Kind::Protocol(_) | Kind::Other, None) => !import.functions.is_empty(),

@@ -499,3 +499,23 @@ fn a_box_has_no_more_ports_than_wait_has_flags() {
     let faults = check_with(61).unwrap_err();
     assert_eq!(faults[0].message, "box `one` has 61 ports, and a box can have 60");
 }
+
+/// What the node lends: without an arrow it is not there, and whoever imports it can do without.
+#[test]
+fn an_arrow_for_what_the_node_lends_may_be_left_out() {
+    const LENT: &str = "pearwood:hardware/crypto@0.2.0";
+    let arrow = |to: &str| format!("arrows.\"pearwood:hardware/crypto\" = {to}\n");
+    let routes =
+        wasi(&[LENT], &[INCOMING], &arrow("{ node = true }")).unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    assert_eq!(routes.boxes[1].lent, [LENT]);
+    let routes = wasi(&[LENT], &[INCOMING], "").unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    assert!(routes.boxes[1].lent.is_empty());
+    // who does not import it needs none, and nobody else lends it
+    let faults = wasi(&[], &[INCOMING], &arrow("{ node = true }")).unwrap_err();
+    assert!(faults[0].message.contains("which its component does not import"), "{}", Report(&faults));
+    for to in ["{ box = \"site\" }", "{ device = \"cpu0\" }"] {
+        let text = format!("[system]\nname = \"s\"\n[box.w]\ncomponent = \"./w\"\n{}", arrow(to));
+        let faults = System::parse("system.toml", &text).unwrap_err();
+        assert!(faults[0].message.contains("it goes to the node; write { node = true }"), "{}", Report(&faults));
+    }
+}

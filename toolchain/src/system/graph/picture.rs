@@ -64,7 +64,9 @@ impl Picture {
                         None => picture.node(Node::Missing(name.clone())),
                     },
                     Target::Device(name) => picture.node(Node::Device(name.clone())),
-                    Target::Node if Kind::of(&arrow.interface) == Kind::Control => picture.node(Node::Itself),
+                    Target::Node if matches!(Kind::of(&arrow.interface), Kind::Control | Kind::Lent) => {
+                        picture.node(Node::Itself)
+                    }
                     Target::Node => continue,
                 };
                 picture.join(from, to, Label::of(arrow), false);
@@ -133,7 +135,7 @@ impl Label {
         let interface = match Kind::of(&arrow.interface) {
             Kind::Protocol(HANDLER) => "http".to_string(),
             Kind::Control => "control".to_string(),
-            Kind::Protocol(_) | Kind::Device(_) => arrow.interface.interface().to_string(),
+            Kind::Protocol(_) | Kind::Device(_) | Kind::Lent => arrow.interface.interface().to_string(),
             _ => arrow.interface.path().split_once(':').map_or("", |(_, path)| path).to_string(),
         };
         let (grant, full) = match &arrow.grant {

@@ -130,7 +130,7 @@ impl Reader {
             };
             let help = match kind {
                 Kind::Device(class) => format!("write {{ device = \"{class}0\" }}"),
-                Kind::Control => "write { node = true }".to_string(),
+                Kind::Control | Kind::Lent => "write { node = true }".to_string(),
                 _ => "write { box = \"…\" }".to_string(),
             };
             self.fault(value.span(), message).help = Some(help);
@@ -160,8 +160,8 @@ impl Reader {
                 }
             }
             (Kind::Device(class), _) => Some(format!("it goes to a device; write {{ device = \"{class}0\" }}")),
-            (Kind::Face | Kind::Control, Target::Node) => None,
-            (Kind::Control, _) => Some("it goes to the node; write { node = true }".into()),
+            (Kind::Face | Kind::Control | Kind::Lent, Target::Node) => None,
+            (Kind::Control | Kind::Lent, _) => Some("it goes to the node; write { node = true }".into()),
             (_, Target::Device(_)) => Some("it goes to a box, not to a device".into()),
             (_, Target::Node) => Some("the node gives no such interface; write { box = \"…\" }".into()),
             (_, Target::Box(_)) => None,
