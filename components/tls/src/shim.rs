@@ -80,8 +80,16 @@ impl Keys for Arrow {
         keys::public_key(key)
     }
 
-    fn self_signed(&self, key: &str, names: &[String]) -> Result<Vec<u8>, String> {
-        keys::self_signed(key, names)
+    fn version(&self) -> u64 {
+        keys::version()
+    }
+
+    fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String> {
+        keys::certificate(key, names)
+    }
+
+    fn prove(&self, name: &str) -> Option<(String, Vec<u8>)> {
+        keys::prove(name).map(|proof| (proof.key, proof.certificate))
     }
 
     fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String> {

@@ -23,6 +23,8 @@ pub struct Linux {
     log: Mutex<Option<std::fs::File>>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
+    /// what boxes' own secrets are derived from
+    secret: [u8; 32],
 }
 
 #[derive(Default)]
@@ -37,8 +39,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Linux {
-    /// `log` gets a copy of what is written to the console.
-    pub fn new(log: Option<std::fs::File>) -> &'static Self {
+    /// `log` gets a copy of what is written to the console; boxes' own secrets are derived from `secret`.
+    pub fn new(log: Option<std::fs::File>, secret: [u8; 32]) -> &'static Self {
         Box::leak(Box::new(Linux {
             started: Instant::now(),
             notified: Mutex::default(),
@@ -47,6 +49,7 @@ impl Linux {
             log: Mutex::new(log),
             disks: Mutex::default(),
             slots: Mutex::default(),
+            secret,
         }))
     }
 
@@ -108,6 +111,10 @@ impl Platform for Linux {
     fn fill_random(&self, bytes: &mut [u8]) {
         // without randomness nothing that a node promises holds
         getrandom::fill(bytes).expect("Linux gives no randomness");
+    }
+
+    fn secret(&self) -> Option<[u8; 32]> {
+        Some(self.secret)
     }
 
     fn write_console(&self, text: &str) {

@@ -10,6 +10,7 @@ mod log;
 pub mod net;
 mod nic;
 mod ports;
+mod secret;
 
 pub use block::Blocks;
 pub use control::Control;
@@ -26,5 +27,6 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     config::link(linker)?;
     assets::link(linker)?;
     entropy::link(linker)?;
-    heir::link(linker)
+    heir::link(linker)?;
+    secret::link(linker)
 }
