@@ -75,18 +75,14 @@ impl Certificates {
             }
         };
         let certified = Self::certified(key, chain, keys).map_err(wrong)?;
+        let matches = certified.keys_match();
+        matches.map_err(|error| wrong(format!("the certificate is not of this key ({error})")))?;
         Ok(Made { names: names.clone(), certified: Arc::new(certified) })
     }
 
-    fn certified(
-        key: &str,
-        chain: Vec<CertificateDer<'static>>,
-        keys: &Arc<dyn Keys>,
-    ) -> Result<CertifiedKey, String> {
+    fn certified(key: &str, chain: Vec<CertificateDer<'static>>, keys: &Arc<dyn Keys>) -> Result<CertifiedKey, String> {
         let public = keys.public_key(key)?.into();
-        let certified = CertifiedKey::new(chain, Arc::new(Remote { keys: keys.clone(), key: key.into(), public }));
-        certified.keys_match().map_err(|error| format!("the certificate is not of this key ({error})"))?;
-        Ok(certified)
+        Ok(CertifiedKey::new(chain, Arc::new(Remote { keys: keys.clone(), key: key.into(), public })))
     }
 
     /// The certificate for a name. When those of the keys may have changed, they are made anew; where that fails, the one of before stays.
@@ -107,6 +103,7 @@ impl Certificates {
     /// What proves to a certificate authority that this server has the name, if a proof is asked for now.
     fn prove(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let (key, certificate) = self.keys.prove(name)?;
+        // what rustls knows of certificates is less than what is in this one, so it cannot be held against its key
         Self::certified(&key, vec![CertificateDer::from(certificate)], &self.keys).ok().map(Arc::new)
     }
 

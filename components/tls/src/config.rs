@@ -18,7 +18,7 @@ pub const SETTINGS: &[Setting] = &[
         "certificates",
         Value::Tables,
         "The names that the box answers to, and who proves them. A client that asks for none of them gets the first. Without it: \
-         `localhost`, with the key `default`, which signs for itself.",
+         `localhost`, with the key `default`.",
     )
     .example(
         r#"[
