@@ -100,18 +100,19 @@ impl Keys for Arrow {
 fn run() {
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
-    let tls = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-        Ok(config) => Tls::new(config, memory_left(), &Entropy, &keys).map_err(|error| {
-            log::write(log::Level::Error, &error);
-            // what the box of the keys lacks may be there when the node starts this one again
-            std::process::abort()
-        }),
-        Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
-    };
-    drop(settings);
-    match tls {
-        Ok(tls) => serve(tls),
-        Err(errors) => errors.iter().for_each(|error| log::write(log::Level::Error, error)),
+    match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        Ok(config) => match Tls::new(config, memory_left(), &Entropy, &keys) {
+            Ok(tls) => {
+                drop(settings);
+                serve(tls);
+            }
+            Err(error) => {
+                log::write(log::Level::Error, &error);
+                // what the box of the keys lacks may be there when the node starts this one again
+                std::process::abort();
+            }
+        },
+        Err(faults) => faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string())),
     }
 }
 

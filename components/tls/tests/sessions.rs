@@ -225,6 +225,7 @@ fn an_authority_gets_its_proof_and_nothing_else() {
     config.dangerous().set_certificate_verifier(Arc::new(AnyCertificate));
     let with = |protocols: &[&[u8]]| {
         let mut config = config.clone();
+        config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Arc::new(config)
     };
