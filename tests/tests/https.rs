@@ -188,6 +188,7 @@ fn other_instances_go_on() {
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let first = site.openssl(&["-servername", "localhost", "-sess_out", &session], request);
     assert!(first.contains("\nNew, TLSv1.3"), "{first}");
+    let certificate = site.certificate();
     let mut system = fs::read_to_string(site.path("system.toml")).expect("the system");
     for (number, (name, line)) in (1..).zip([("tls", "config.handshake-timeout = 11"), ("keys", "memory = \"8 MiB\"")])
     {
@@ -199,6 +200,7 @@ fn other_instances_go_on() {
         let again = site.openssl(&["-servername", "localhost", "-sess_in", &session], request);
         assert!(again.contains("\nReused, TLSv1.3") && again.contains("Hello over TLS"), "{name}: {again}");
         assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200, "{name}");
+        assert_eq!(site.certificate(), certificate, "{name}");
     }
     site.node.power_off();
 }

@@ -124,6 +124,50 @@ fn what_cannot_be_kept_is_not_there() {
     }
 }
 
+/// One copy after the other cannot be written for a while: the last change is the one that counts.
+#[test]
+fn the_copy_that_was_written_last_counts() {
+    let disk = FakeDisk::new();
+    let mut keys = open(&[], &disk, 1).unwrap();
+    for (broken, name) in [(SECOND, "more"), (0, "again")] {
+        disk.0.borrow_mut().broken = vec![broken / SECTOR];
+        keys.make(name, &mut random(2)).unwrap();
+    }
+    disk.0.borrow_mut().broken.clear();
+    assert_eq!(open(&[], &disk, 3).unwrap().public_key("again"), keys.public_key("again"));
+}
+
+/// Whatever somebody has written there: the keys, or an error; and nothing is lost that one of the copies has.
+#[test]
+fn any_bytes_will_do() {
+    let disk = FakeDisk::new();
+    let keys = open(&[("keys.other", "new")], &disk, 1).unwrap();
+    let (good, mut random) = (disk.bytes(), random(7));
+    let mut next = || {
+        let mut bytes = [0; 4];
+        random(&mut bytes).unwrap();
+        u32::from_le_bytes(bytes) as usize
+    };
+    let mut opened = 0;
+    for round in 0..2_000 {
+        let mut bytes = good.clone();
+        let copies = if round % 2 == 0 { &[0, SECOND][..] } else { &[[0, SECOND][round / 2 % 2]] };
+        for copy in copies {
+            for _ in 0..1 + next() % 4 {
+                bytes[copy + next() % 120] = next() as u8;
+            }
+        }
+        match open(&[("keys.other", "new")], &FakeDisk::with(bytes), 2) {
+            Ok(found) => {
+                assert_eq!(found.public_key("other"), keys.public_key("other"));
+                opened += 1;
+            }
+            Err(why) => assert!(copies.len() == 2 || why.contains("version"), "{why}"),
+        }
+    }
+    assert!(opened >= 1_000, "{opened}");
+}
+
 #[test]
 fn what_cannot_be_read_is_left_as_it_is_until_the_operator_gives_it_up() {
     let disk = FakeDisk::new();
