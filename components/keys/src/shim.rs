@@ -3,7 +3,7 @@
 use crate::{Config, Disk, Keys};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bindings::exports::pearwood::keys::{acme, tls};
-use sdk::bindings::pearwood::box0_2_0::{config, entropy, log, secret};
+use sdk::bindings::pearwood::box0_2_0::{config, entropy, log, ports, secret};
 use sdk::disk;
 use std::cell::RefCell;
 use zeroize::{Zeroize, Zeroizing};
@@ -56,9 +56,14 @@ impl Disk for Sectors {
     }
 }
 
+/// Where keys could not be opened, that is not tried again before so many nanoseconds have passed: handshakes ask, and there may be many.
+const PAUSE: u64 = 5_000_000_000;
+
 thread_local! {
     /// made at the first call
     static KEYS: RefCell<Option<Keys<Sectors>>> = const { RefCell::new(None) };
+    /// why they could not be opened, and until when that is the answer, in monotonic time
+    static FAILED: RefCell<Option<(u64, String)>> = const { RefCell::new(None) };
 }
 
 fn random(buffer: &mut [u8]) -> Result<(), String> {
@@ -108,9 +113,15 @@ fn show(certificate: &[u8]) {
 fn with<T>(ask: impl FnOnce(&mut Keys<Sectors>) -> Result<T, String>) -> Result<T, String> {
     KEYS.with_borrow_mut(|keys| {
         if keys.is_none() {
+            let now = ports::wait(0).now;
+            let failed = FAILED.with_borrow(|failed| failed.clone());
+            if let Some((_, why)) = failed.filter(|(until, _)| now < *until) {
+                return Err(why);
+            }
             let opened = open();
             if let Err(why) = &opened {
                 log::write(log::Level::Error, why);
+                FAILED.set(Some((now + PAUSE, why.clone())));
             }
             *keys = Some(opened?);
         }
