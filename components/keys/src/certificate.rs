@@ -75,7 +75,8 @@ fn of_server(key: &Signer<'_>, names: &[String], period: Option<u64>) -> Result<
     };
     params.subject_alt_names = names.iter().map(name_of).collect::<Result<_, String>>()?;
     params.distinguished_name = DistinguishedName::new();
-    let common = names.iter().find(|name| name.len() <= MAX_COMMON);
+    // an address there counts as a host name that no constraint of the authority permits
+    let common = names.iter().find(|name| name.len() <= MAX_COMMON && name.parse::<IpAddr>().is_err());
     params.distinguished_name.push(DnType::CommonName, common.map_or("Pearwood", String::as_str));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -172,6 +172,8 @@ fn the_authority_signs_for_its_names_and_no_others() {
         assert!(said.ends_with(": OK\n"), "{said}");
     }
     assert!(!verify(&good, &trusted, &["-verify_hostname", "other.example"]).ends_with(": OK\n"));
+    let said = verify(&of(&["192.0.2.1"]), &trusted, &["-verify_ip", "192.0.2.1"]);
+    assert!(said.ends_with(": OK\n"), "{said}");
     for names in [&["example.org"][..], &["home.example", "example.org"], &["192.0.2.2"], &["::1"], &["ahome.example"]]
     {
         let said = verify(&of(names), &trusted, &[]);
