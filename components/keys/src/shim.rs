@@ -6,6 +6,7 @@ use bindings::exports::pearwood::keys::{acme, tls};
 use sdk::bindings::pearwood::box0_2_0::{config, entropy, log, ports, secret};
 use sdk::disk;
 use std::cell::RefCell;
+use std::rc::Rc;
 use zeroize::{Zeroize, Zeroizing};
 
 // for its allocator
@@ -32,27 +33,28 @@ mod bindings {
 struct Shim;
 
 /// The sectors that the box's arrow grants.
-struct Sectors(disk::Disk);
+#[derive(Clone)]
+struct Sectors(Rc<RefCell<disk::Disk>>);
 
 impl Disk for Sectors {
     fn sector_size(&self) -> usize {
-        self.0.sector_size
+        self.0.borrow().sector_size
     }
 
     fn sectors(&self) -> u64 {
-        self.0.sectors
+        self.0.borrow().sectors
     }
 
     fn read(&mut self, first: u64, count: u64) -> Result<Vec<u8>, String> {
-        self.0.read(first, count).map_err(|error| error.to_string())
+        self.0.borrow_mut().read(first, count).map_err(|error| error.to_string())
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), String> {
-        self.0.write(first, data).map_err(|error| error.to_string())
+        self.0.borrow_mut().write(first, data).map_err(|error| error.to_string())
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        self.0.flush().map_err(|error| error.to_string())
+        self.0.borrow_mut().flush().map_err(|error| error.to_string())
     }
 }
 
@@ -60,6 +62,7 @@ impl Disk for Sectors {
 const PAUSE: u64 = 5_000_000_000;
 
 thread_local! {
+    static DISK: RefCell<Option<Sectors>> = const { RefCell::new(None) };
     /// made at the first call
     static KEYS: RefCell<Option<Keys<Sectors>>> = const { RefCell::new(None) };
     /// why they could not be opened, and until when that is the answer, in monotonic time
@@ -92,10 +95,20 @@ fn open() -> Result<Keys<Sectors>, String> {
     )?;
     let given =
         Zeroizing::new(<[u8; 32]>::try_from(&given[..]).map_err(|_| "pearwood:box/secret: 32 bytes are meant")?);
-    let disk = disk::Disk::open().map_err(|error| error.to_string())?;
-    let keys = Keys::open(config, Sectors(disk), &given, &mut random)?;
+    let keys = Keys::open(config, sectors()?, &given, &mut random)?;
     show(&keys.authority_certificate()?);
     Ok(keys)
+}
+
+/// The disk. That it is there is said once to an instance, so it is opened once.
+fn sectors() -> Result<Sectors, String> {
+    DISK.with_borrow_mut(|disk| {
+        if disk.is_none() {
+            let opened = disk::Disk::open().map_err(|error| error.to_string())?;
+            *disk = Some(Sectors(Rc::new(RefCell::new(opened))));
+        }
+        disk.clone().ok_or_else(|| "there is no disk".into())
+    })
 }
 
 /// The certificate of the node's own authority, for whoever wants to trust it.
@@ -137,8 +150,8 @@ impl tls::Guest for Shim {
         with(|keys| keys.public_key(&key))
     }
 
-    fn version() -> u64 {
-        with(|keys| Ok(keys.version(time()))).unwrap_or_default()
+    fn version() -> Result<u64, String> {
+        with(|keys| Ok(keys.version(time())))
     }
 
     fn certificate(key: String, names: Vec<String>) -> Result<Vec<Vec<u8>>, String> {
@@ -149,9 +162,9 @@ impl tls::Guest for Shim {
         with(|keys| keys.sign(&key, &message))
     }
 
-    fn prove(name: String) -> Option<tls::Challenge> {
-        let proof = with(|keys| Ok(keys.prove(&name))).ok().flatten();
-        proof.map(|(key, certificate)| tls::Challenge { key, certificate })
+    fn prove(name: String) -> Result<Option<tls::Challenge>, String> {
+        let proof = with(|keys| Ok(keys.prove(&name)))?;
+        Ok(proof.map(|(key, certificate)| tls::Challenge { key, certificate }))
     }
 }
 
