@@ -31,6 +31,7 @@ use alloc::boxed::Box;
 
 use boot::Boot;
 use memory::{frames, layout::PAGE, stacks::Stack};
+use wasm_host::platform::read_secret;
 
 /// The executor's stack. What wasm needs is on its fibers.
 const MAIN_STACK: usize = 128 << 10;
@@ -99,7 +100,15 @@ extern "C" fn run(start: *mut Start) -> ! {
     });
     entropy::init(core::mem::take(devices.entropy.get_mut()));
     let measures = boot.argument("metrics") != Some("off");
-    let machine: &'static platform::Machine = Box::leak(Box::new(platform::Machine::new(devices, measures)));
+    let secret = boot.argument("secret").and_then(|text| {
+        let secret = read_secret(text);
+        if secret.is_none() {
+            log::error!("kernel command line: secret: 64 hexadecimal digits are meant, so the node has none");
+        }
+        secret
+    });
+    let machine = platform::Machine::new(devices, measures, secret);
+    let machine: &'static platform::Machine = Box::leak(Box::new(machine));
 
     #[cfg(feature = "selftest")]
     selftest::run(machine, image, boot.command_line());
@@ -118,7 +127,9 @@ fn describe(boot: &Boot, image: &[u8], rates: &clock::Rates) {
         rates.counter / 1_000_000,
         rates.source,
     );
-    log::debug!("command line: {}", boot.command_line());
+    for word in boot.command_line().split_ascii_whitespace().filter(|word| !word.starts_with("secret=")) {
+        log::debug!("command line: {word}");
+    }
     for region in boot.regions() {
         log::debug!("memory {:#012x}-{:#012x} {:?}", region.start, region.end, region.kind);
     }

@@ -32,12 +32,13 @@ pub struct Machine {
     /// where its system is kept
     slots: Lock<Option<Arc<Store>>>,
     measures: bool,
+    secret: Option<[u8; 32]>,
 }
 
 impl Machine {
-    /// `measures`: whether what goes over arrows is counted.
-    pub fn new(devices: Devices, measures: bool) -> Machine {
-        Machine { devices, slots: Lock::new(None), measures }
+    /// `measures`: whether what goes over arrows is counted. `secret`: what boxes' own secrets are derived from.
+    pub fn new(devices: Devices, measures: bool, secret: Option<[u8; 32]>) -> Machine {
+        Machine { devices, slots: Lock::new(None), measures, secret }
     }
 
     /// From now on the node's system is kept there.
@@ -58,6 +59,10 @@ impl Platform for Machine {
 
     fn fill_random(&self, bytes: &mut [u8]) {
         entropy::fill(bytes);
+    }
+
+    fn secret(&self) -> Option<[u8; 32]> {
+        self.secret
     }
 
     fn write_console(&self, text: &str) {

@@ -2,7 +2,7 @@
 
 use pearwood::{
     Launch,
-    node::{End, Forward, Node, Protocol, Qemu},
+    node::{DiskFile, End, Forward, Node, Protocol, Qemu},
 };
 use std::{
     path::{Path, PathBuf},
@@ -50,12 +50,17 @@ impl TestNode {
         let launch = example(example_name);
         match on {
             On::Qemu => Self::start_qemu(launch, launch.reachable()),
-            On::Linux => Self::start_linux(launch, &workspace().join("examples").join(example_name)),
+            On::Linux => Self::start_linux(launch, &workspace().join("examples").join(example_name), &[]),
         }
     }
 
     /// The same for a system that the test has made in a folder.
     pub fn start_system(system: &Path, on: On) -> Self {
+        Self::start_with_disks(system, on, &[])
+    }
+
+    /// The same, with disks.
+    pub fn start_with_disks(system: &Path, on: On, disks: &[DiskFile]) -> Self {
         let built = match on {
             On::Qemu => Launch::prepare(system),
             // the node builds what it needs
@@ -64,13 +69,14 @@ impl TestNode {
                 kernel: PathBuf::new(),
                 image: PathBuf::new(),
                 trust: String::new(),
+                secret: String::new(),
             }),
         };
         let launch = built.unwrap_or_else(|error| panic!("{}: {error:#}", system.display()));
         let launch: &'static Launch = Box::leak(Box::new(launch));
         match on {
-            On::Qemu => Self::start_qemu(launch, launch.reachable()),
-            On::Linux => Self::start_linux(launch, system),
+            On::Qemu => Self::start_qemu(launch, disks.iter().cloned().fold(launch.reachable(), Qemu::disk)),
+            On::Linux => Self::start_linux(launch, system, disks),
         }
     }
 
@@ -87,9 +93,9 @@ impl TestNode {
         (Self { node, launch }.answering(), wired)
     }
 
-    fn start_linux(launch: &'static Launch, system: &Path) -> Self {
+    fn start_linux(launch: &'static Launch, system: &Path, disks: &[DiskFile]) -> Self {
         let forwards = launch.ports().into_iter().map(|(protocol, port)| Forward::any(protocol, port));
-        let node = pearwood::node::linux(&pearwood_command(), system, forwards, &[]).expect("a node on Linux");
+        let node = pearwood::node::linux(&pearwood_command(), system, forwards, disks).expect("a node on Linux");
         Self { node, launch }.answering()
     }
 

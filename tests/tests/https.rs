@@ -1,5 +1,6 @@
 //! HTTPS end to end: what curl and OpenSSL get from `examples/https`, and what others do.
 
+use pearwood::node::DiskFile;
 use std::{
     fs,
     io::Write,
@@ -14,7 +15,7 @@ use tests::{
     on_each,
 };
 
-on_each!(two_versions_of_tls, sessions_go_on, bytes_of_no_protocol_harm_nobody);
+on_each!(two_versions_of_tls, sessions_go_on, keys_are_kept, bytes_of_no_protocol_harm_nobody);
 
 const LARGE: usize = 1 << 20;
 
@@ -23,6 +24,7 @@ struct Site {
     folder: TempDir,
     node: TestNode,
     port: u16,
+    on: On,
 }
 
 impl Site {
@@ -50,16 +52,38 @@ impl Site {
         let system = system.replace("\"127.0.0.1\"] }]", &format!("\"127.0.0.1\"] }}, {own}"));
         assert!(system.contains("own.example"), "{system}");
         fs::write(path("system.toml"), system).expect("a file");
-        let node = TestNode::start_system(folder.path(), on);
-        node.wait_for(0, "listening on port 443");
-        let port = node.node.port(443);
-        let site = Site { folder, node, port };
-        // what the key has signed for itself, as somebody would get it who trusts the node
-        let said = site.openssl(&["-servername", "localhost"], "");
+        let (node, port) = Self::start_node(folder.path(), on);
+        // the certificate of the node's own authority, as somebody gets it who wants to trust the node
+        let lines: Vec<String> = node.node.console().lines_from(0);
+        let said = lines.iter().filter_map(|line| line.split_once("] keys: ")).map(|(_, text)| text.trim_end());
+        let said: String = said.map(|text| format!("{text}\n")).collect();
         let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate: {said}"));
         let end = said.find("-----END CERTIFICATE-----").expect("its end") + "-----END CERTIFICATE-----\n".len();
-        fs::write(site.folder.path().join("node.pem"), &said[begin..end]).expect("a file");
-        site
+        fs::write(path("node.pem"), &said[begin..end]).expect("a file");
+        Site { folder, node, port, on }
+    }
+
+    fn start_node(folder: &Path, on: On) -> (TestNode, u16) {
+        let node = TestNode::start_with_disks(folder, on, &[DiskFile::new(folder.join("disk.img"), 4 << 20)]);
+        node.wait_for(0, "listening on port 443");
+        let port = node.node.port(443);
+        (node, port)
+    }
+
+    /// The node is turned off and started again, with the same disk.
+    fn start_again(self) -> Self {
+        let Site { folder, node, on, .. } = self;
+        node.power_off();
+        let (node, port) = Self::start_node(folder.path(), on);
+        Site { folder, node, port, on }
+    }
+
+    /// The certificate that it shows (PEM).
+    fn certificate(&self) -> String {
+        let said = self.openssl(&["-servername", "localhost"], "");
+        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate: {said}"));
+        let end = said.find("-----END CERTIFICATE-----").expect("its end");
+        said[begin..end].into()
     }
 
     fn path(&self, name: &str) -> String {
@@ -129,6 +153,33 @@ fn sessions_go_on(on: On) {
     site.node.power_off();
 }
 
+/// Keys outlive the node, and whoever has the disk has none: what is on it is sealed, and opens with the node's secret alone.
+fn keys_are_kept(on: On) {
+    let site = Site::start(on);
+    let first = site.certificate();
+    let trusted = site.path("node.pem");
+    assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200);
+    // nobody trusts it who has not been told to
+    let url = format!("https://localhost:{}/", site.port);
+    let output = Command::new("curl").arg("--silent").arg(&url).output().expect("curl");
+    assert_eq!(output.status.code(), Some(60), "{output:?}");
+    let site = site.start_again();
+    assert_eq!(site.certificate(), first);
+    assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200);
+    let folder = site.folder.path().to_path_buf();
+    site.node.power_off();
+    let disk = fs::read(folder.join("disk.img")).expect("the disk");
+    assert!(disk.starts_with(b"PEARKEYS"));
+    // what is in the clear is 80 bytes; a text, a structure or a number that is small would show
+    let length = 80 + u32::from_le_bytes(disk[12..16].try_into().expect("four")) as usize;
+    let sealed = &disk[80..length];
+    assert!(sealed.len() > 64 && disk[length..1 << 20].iter().all(|byte| *byte == 0));
+    assert!(!disk.windows(7).any(|part| part == b"default"));
+    let distinct = sealed.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert!(distinct * 4 > sealed.len().min(256), "{distinct} of {}", sealed.len());
+    drop(site.folder);
+}
+
 /// What clients know of the node outlives the instances that they know it from: the certificate, and how to go on with a session.
 #[test]
 fn other_instances_go_on() {
@@ -137,6 +188,7 @@ fn other_instances_go_on() {
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let first = site.openssl(&["-servername", "localhost", "-sess_out", &session], request);
     assert!(first.contains("\nNew, TLSv1.3"), "{first}");
+    let certificate = site.certificate();
     let mut system = fs::read_to_string(site.path("system.toml")).expect("the system");
     for (number, (name, line)) in (1..).zip([("tls", "config.handshake-timeout = 11"), ("keys", "memory = \"8 MiB\"")])
     {
@@ -148,6 +200,7 @@ fn other_instances_go_on() {
         let again = site.openssl(&["-servername", "localhost", "-sess_in", &session], request);
         assert!(again.contains("\nReused, TLSv1.3") && again.contains("Hello over TLS"), "{name}: {again}");
         assert_eq!(site.curl(&[], "localhost", &trusted, "/").status, 200, "{name}");
+        assert_eq!(site.certificate(), certificate, "{name}");
     }
     // what the node has lent them until now they do themselves, and say so
     let begin = site.node.node.console().lines_from(0).len();

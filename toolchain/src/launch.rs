@@ -1,6 +1,7 @@
 //! From a system's file to a machine that can be started.
 
 use crate::build::{self, Components, Target};
+use crate::keys;
 pub use crate::node::Protocol;
 use crate::node::{Forward, Qemu};
 use crate::setup::{self, Group};
@@ -30,6 +31,8 @@ pub struct Launch {
     pub image: PathBuf,
     /// The key that the image is signed with, in hexadecimal.
     pub trust: String,
+    /// What its boxes' own secrets are derived from, in hexadecimal.
+    pub secret: String,
 }
 
 impl Launch {
@@ -46,7 +49,8 @@ impl Launch {
         let packed = build::pack(&system, Target::Kernel, &key, None)?;
         let directory = Workspace::find()?.run_directory(&system.system.name)?;
         let image = store(packed, &directory)?;
-        Ok(Launch { system: system.system, kernel, image, trust: key.public().to_string() })
+        let secret = keys::sealing(&system.system.name)?;
+        Ok(Launch { system: system.system, kernel, image, trust: key.public().to_string(), secret })
     }
 
     /// The machine, with no ports forwarded yet.
@@ -56,7 +60,8 @@ impl Launch {
 
     /// The same of a machine whose boot loader brings no image: it starts what its disk holds.
     pub fn bare(&self) -> Qemu {
-        Qemu::new(&self.kernel).kernel_argument(format!("trust={}", self.trust))
+        let qemu = Qemu::new(&self.kernel).kernel_argument(format!("trust={}", self.trust));
+        qemu.kernel_argument(format!("secret={}", self.secret))
     }
 
     /// The ports that the system listens at.

@@ -29,6 +29,12 @@ pub trait Platform: Send + Sync {
     /// Cryptographically strong.
     fn fill_random(&self, bytes: &mut [u8]);
 
+    /// What boxes' own secrets are derived from: the same at each start of the node, and on none of its disks. None: whoever started
+    /// the node gave it none.
+    fn secret(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     /// Writes text to the operator's console. Not buffered: it must get out even if the node dies next.
     fn write_console(&self, text: &str);
 
@@ -81,6 +87,16 @@ pub trait Platform: Send + Sync {
 
     /// Ends the node. Does not return.
     fn power(&self, power: Power) -> !;
+}
+
+/// A node's secret as people write it: 64 hexadecimal digits.
+pub fn read_secret(text: &str) -> Option<[u8; 32]> {
+    let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
+    let mut secret = [0; 32];
+    for (place, byte) in secret.iter_mut().enumerate() {
+        *byte = (digit(2 * place)? << 4 | digit(2 * place + 1)?) as u8;
+    }
+    (text.len() == 64).then_some(secret)
 }
 
 /// A network card: batches of Ethernet frames, as packed records of kind [`wit::nic::FRAME`].

@@ -1,90 +1,169 @@
 //! The keys, and what they do.
 
-use crate::config::{Config, Origin};
-use crate::{certificate, lent, purpose};
+use crate::certificate::{self, Authority};
+use crate::config::{Config, Origin, check_key_name};
+use crate::store::{Disk, Random, Store};
+use crate::{lent, purpose};
 use p256::{
     SecretKey,
-    ecdsa::{DerSignature, SigningKey, signature::Signer},
+    ecdsa::{DerSignature, Signature, SigningKey, signature::Signer},
     pkcs8::{DecodePrivateKey, EncodePublicKey},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of a private key.
 const SECRET: usize = 32;
-/// Of the form in which keys are handed over.
-const VERSION: u8 = 1;
+/// Keys that there may be, beside those of the settings.
+const MAX_KEYS: usize = 1_024;
+/// Certificates of a chain, and the most bytes of them.
+const MAX_CHAIN: usize = 8;
+const MAX_CHAIN_BYTES: usize = 32 << 10;
+const MAX_CHALLENGES: usize = 100;
 
-/// Private keys by name. None leaves it but to the instance that takes its place.
-pub struct Keys {
-    keys: BTreeMap<String, Key>,
+/// Private keys by name, and their certificates. None leaves it.
+pub struct Keys<D> {
+    config: Config,
+    store: Store<D>,
+    /// those of the settings
+    own: BTreeMap<String, Key>,
+    kept: Kept,
+    /// by host name: the key, and what it proves
+    challenges: BTreeMap<String, (String, Vec<u8>)>,
+    version: u64,
+    /// that of the certificates which are made now
+    period: Option<u64>,
+    told: Vec<String>,
 }
 
+/// What is on the disk.
+struct Kept {
+    authority: Key,
+    account: Option<Key>,
+    keys: BTreeMap<String, Made>,
+}
+
+/// A key that was made here, and what a certificate authority has signed for it (DER, its own first).
+struct Made {
+    key: Key,
+    chain: Vec<Vec<u8>>,
+}
+
+/// A key of ECDSA with P-256.
 pub(crate) struct Key {
     signing: SigningKey,
-    /// It was made here, so another instance does not find it in its settings.
-    is_made: bool,
 }
 
-impl fmt::Debug for Keys {
+impl<D> fmt::Debug for Keys<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.keys()).finish()
+        f.debug_list().entries(self.own.keys().chain(self.kept.keys.keys())).finish()
     }
 }
 
-impl Keys {
-    /// The keys of the settings: those that are to be made are those that the instance before has left, if it has, or else of `random`.
+impl<D: Disk> Keys<D> {
+    /// The keys of the settings, and those that the disk has. What is not there yet is made of `random`, and kept on the disk.
     ///
     /// # Errors
-    /// There is no randomness, or `left` is of another form.
-    pub fn new(
-        config: &Config,
-        left: Option<&[u8]>,
-        mut random: impl FnMut(&mut [u8]) -> Result<(), String>,
-    ) -> Result<Self, String> {
-        let mut left = left.map(read).transpose()?.unwrap_or_default();
-        let mut keys = BTreeMap::new();
+    /// There is no randomness, or what the disk has cannot be read.
+    pub fn open(config: Config, disk: D, secret: &[u8; SECRET], random: Random<'_>) -> Result<Self, String> {
+        let mut told = Vec::new();
+        let (store, state) = Store::open(disk, secret, config.discard.as_deref(), &mut told)?;
+        let is_new = state.is_none();
+        let kept = match state {
+            Some(state) => Kept::read(&state)?,
+            None => Kept { authority: Key::make(random)?, account: None, keys: BTreeMap::new() },
+        };
+        let mut own = BTreeMap::new();
         for (name, origin) in &config.keys {
-            let (secret, is_made) = match origin {
-                Origin::Pem(pem) => (read_pem(pem)?, false),
-                Origin::New => (left.remove(name).map_or_else(|| make(&mut random), Ok)?, true),
-            };
-            keys.insert(name.clone(), Key { signing: SigningKey::from(secret), is_made });
+            if let Origin::Pem(pem) = origin {
+                own.insert(name.clone(), Key { signing: read_pem(pem)?.into() });
+            }
         }
-        Ok(Keys { keys })
+        let mut version = [0; 8];
+        random(&mut version)?;
+        let (version, challenges) = (u64::from_le_bytes(version), BTreeMap::new());
+        let mut keys = Keys { config, store, own, kept, challenges, version, period: None, told };
+        let wanted = keys
+            .config
+            .keys
+            .iter()
+            .filter(|(name, origin)| matches!(origin, Origin::New) && !keys.kept.keys.contains_key(*name));
+        let wanted: Vec<String> = wanted.map(|(name, _)| name.clone()).collect();
+        for name in &wanted {
+            keys.kept.keys.insert(name.clone(), Made { key: Key::make(random)?, chain: Vec::new() });
+        }
+        if is_new || !wanted.is_empty() {
+            keys.keep(random)?;
+        }
+        Ok(keys)
     }
 
-    /// The keys that were made here, for the instance that takes this one's place.
-    pub fn write(&self) -> Zeroizing<Vec<u8>> {
-        let made: Vec<_> = self.keys.iter().filter(|(_, key)| key.is_made).collect();
-        let length = made.iter().map(|(name, _)| 4 + name.len() + SECRET).sum::<usize>();
-        let mut state = Zeroizing::new(Vec::with_capacity(1 + length));
-        state.push(VERSION);
-        for (name, key) in made {
-            state.extend_from_slice(&(name.len() as u32).to_le_bytes());
-            state.extend_from_slice(name.as_bytes());
-            state.extend_from_slice(&Zeroizing::new(<[u8; SECRET]>::from(key.signing.to_bytes()))[..]);
-        }
-        state
+    fn keep(&mut self, random: Random<'_>) -> Result<(), String> {
+        self.version = self.version.wrapping_add(1);
+        self.store.keep(&self.kept.write()?, random, &mut self.told)
+    }
+
+    /// What is worth a line of the log since the last call.
+    pub fn take_told(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.told)
     }
 
     fn key(&self, name: &str) -> Result<&Key, String> {
-        self.keys.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.keys.keys().map(String::as_str).collect();
-            format!("there is no such key: there are {}", names.join(", "))
+        self.own.get(name).or_else(|| self.kept.keys.get(name).map(|made| &made.key)).ok_or_else(|| {
+            /// Names that are told.
+            const TOLD: usize = 16;
+            let names: Vec<&str> = self.own.keys().chain(self.kept.keys.keys()).map(String::as_str).collect();
+            let more = if names.len() > TOLD { ", and others" } else { "" };
+            format!("there is no such key: there are {}{more}", names[..names.len().min(TOLD)].join(", "))
         })
     }
 
-    /// The public key (SubjectPublicKeyInfo, DER).
-    pub fn public_key(&self, name: &str) -> Result<Vec<u8>, String> {
-        let der = self.key(name)?.signing.verifying_key().to_public_key_der();
-        der.map(|der| der.as_bytes().to_vec()).map_err(|error| error.to_string())
+    fn made(&mut self, name: &str) -> Result<&mut Made, String> {
+        if self.own.contains_key(name) {
+            return Err(format!("the key `{name}` is one of the settings, with certificates of its own"));
+        }
+        self.kept.keys.get_mut(name).ok_or_else(|| format!("there is no key `{name}` on the disk"))
     }
 
-    /// See `self-signed` of `pearwood:keys/tls`.
-    pub fn self_signed(&self, name: &str, names: &[String]) -> Result<Vec<u8>, String> {
-        certificate::self_signed(self.key(name)?, names)
+    fn authority(&self) -> Authority<'_> {
+        Authority::new(&self.kept.authority, &self.config.authority)
+    }
+
+    /// The certificate (DER) of the node's own authority, for clients that are to trust it.
+    pub fn authority_certificate(&self) -> Result<Vec<u8>, String> {
+        self.authority().certificate()
+    }
+
+    /// See `public-key` of `pearwood:keys/tls`.
+    pub fn public_key(&self, name: &str) -> Result<Vec<u8>, String> {
+        self.key(name)?.public_key()
+    }
+
+    /// See `version` of `pearwood:keys/tls`. `time`: seconds since 1970, if they are known.
+    pub fn version(&mut self, time: Option<u64>) -> u64 {
+        let period = certificate::period(time);
+        if core::mem::replace(&mut self.period, period) != period {
+            self.version = self.version.wrapping_add(1);
+        }
+        self.version
+    }
+
+    /// See `certificate` of `pearwood:keys/tls`.
+    pub fn certificate(&self, name: &str, names: &[String], time: Option<u64>) -> Result<Vec<Vec<u8>>, String> {
+        let key = self.key(name)?;
+        let kept = self.kept.keys.get(name).filter(|_| !self.own.contains_key(name));
+        if let Some(Made { chain, .. }) =
+            kept.filter(|it| it.chain.first().is_some_and(|own| certificate::covers(own, names)))
+        {
+            return Ok(chain.clone());
+        }
+        let authority = self.authority();
+        if authority.covers(names) {
+            return Ok(vec![authority.sign(key, names, certificate::period(time))?]);
+        }
+        Ok(vec![certificate::self_signed(key, names)?])
     }
 
     /// See `sign` of `pearwood:keys/tls`.
@@ -96,9 +175,126 @@ impl Keys {
         // Without the node's signature there is its own. A certificate is always signed by the latter, which is the same each time.
         Ok(lent::sign(name, &key.signing, message).unwrap_or_else(|| key.sign(message)))
     }
+
+    /// See `prove` of `pearwood:keys/tls`: the key, and the certificate.
+    pub fn prove(&self, name: &str) -> Option<(String, Vec<u8>)> {
+        self.challenges.get(&name.to_ascii_lowercase()).cloned()
+    }
+
+    /// See `account` of `pearwood:keys/acme`.
+    pub fn account(&mut self, random: Random<'_>) -> Result<[u8; 64], String> {
+        if self.kept.account.is_none() {
+            self.kept.account = Some(Key::make(random)?);
+            if let Err(why) = self.keep(random) {
+                self.kept.account = None;
+                return Err(why);
+            }
+        }
+        self.account_key().map(|(_, public)| public)
+    }
+
+    fn account_key(&self) -> Result<(&Key, [u8; 64]), String> {
+        let key = self.kept.account.as_ref().ok_or("there is no account: ask for its public key first")?;
+        let point = key.point();
+        let public = point.get(1..).and_then(|point| point.try_into().ok()).ok_or("the account's key is broken")?;
+        Ok((key, public))
+    }
+
+    /// See `sign` of `pearwood:keys/acme`.
+    pub fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let (key, public) = self.account_key()?;
+        purpose::check_request(message, &public)?;
+        let signature = Signature::from_der(&key.sign(message)).map_err(|error| error.to_string())?;
+        Ok(signature.to_bytes().to_vec())
+    }
+
+    /// See `make` of `pearwood:keys/acme`.
+    pub fn make(&mut self, name: &str, random: Random<'_>) -> Result<(), String> {
+        check_key_name(name)?;
+        if self.key(name).is_ok() {
+            return Ok(());
+        }
+        if self.kept.keys.len() >= MAX_KEYS {
+            return Err(format!("there may be {MAX_KEYS} keys"));
+        }
+        self.kept.keys.insert(name.into(), Made { key: Key::make(random)?, chain: Vec::new() });
+        let kept = self.keep(random);
+        if kept.is_err() {
+            self.kept.keys.remove(name);
+        }
+        kept
+    }
+
+    /// See `request` of `pearwood:keys/acme`.
+    pub fn request(&self, name: &str, names: &[String]) -> Result<Vec<u8>, String> {
+        certificate::request(self.key(name)?, names)
+    }
+
+    /// See `store` of `pearwood:keys/acme`.
+    pub fn store(&mut self, name: &str, chain: Vec<Vec<u8>>, random: Random<'_>) -> Result<(), String> {
+        let made = self.made(name)?;
+        let bytes: usize = chain.iter().map(Vec::len).sum();
+        if !(1..=MAX_CHAIN).contains(&chain.len()) || bytes > MAX_CHAIN_BYTES {
+            return Err(format!("a chain has 1 to {MAX_CHAIN} certificates, of {MAX_CHAIN_BYTES} bytes together"));
+        }
+        if !certificate::is_of(&chain[0], &made.key)? {
+            return Err(format!("the certificate is not of the key `{name}`"));
+        }
+        for other in &chain[1..] {
+            certificate::is_of(other, &made.key)?;
+        }
+        let before = core::mem::replace(&mut made.chain, chain);
+        let kept = self.keep(random);
+        if kept.is_err() {
+            self.made(name)?.chain = before;
+        }
+        kept
+    }
+
+    /// See `stored` of `pearwood:keys/acme`.
+    pub fn stored(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
+        self.key(name)?;
+        Ok(self.kept.keys.get(name).map(|made| made.chain.clone()).unwrap_or_default())
+    }
+
+    /// See `challenge` of `pearwood:keys/acme`.
+    pub fn challenge(&mut self, name: &str, host: &str, digest: Option<&[u8]>) -> Result<(), String> {
+        let host = host.to_ascii_lowercase();
+        let Some(digest) = digest else {
+            self.challenges.remove(&host);
+            return Ok(());
+        };
+        let digest = digest.try_into().map_err(|_| "the digest is one of SHA-256, of 32 bytes")?;
+        let certificate = certificate::challenge(self.key(name)?, &host, digest)?;
+        if self.challenges.len() >= MAX_CHALLENGES && !self.challenges.contains_key(&host) {
+            return Err(format!("there may be {MAX_CHALLENGES} challenges at once"));
+        }
+        self.challenges.insert(host, (name.into(), certificate));
+        Ok(())
+    }
 }
 
 impl Key {
+    fn make(random: Random<'_>) -> Result<Self, String> {
+        loop {
+            let mut secret = Zeroizing::new([0; SECRET]);
+            random(&mut *secret)?;
+            // one number in 2^32 is none
+            if let Ok(secret) = SecretKey::from_slice(&*secret) {
+                return Ok(Key { signing: secret.into() });
+            }
+        }
+    }
+
+    fn read(secret: &Secret) -> Result<Self, String> {
+        let secret = SecretKey::from_slice(&secret.0).map_err(|_| "a key on the disk is none")?;
+        Ok(Key { signing: secret.into() })
+    }
+
+    fn secret(&self) -> Secret {
+        Secret(self.signing.to_bytes().into())
+    }
+
     /// The signature (DER), of which the random number comes from the key and the message (RFC 6979).
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let signature: DerSignature = self.signing.sign(message);
@@ -109,16 +305,11 @@ impl Key {
     pub fn point(&self) -> Vec<u8> {
         self.signing.verifying_key().to_sec1_point(false).as_bytes().to_vec()
     }
-}
 
-fn make(random: &mut impl FnMut(&mut [u8]) -> Result<(), String>) -> Result<SecretKey, String> {
-    loop {
-        let mut secret = Zeroizing::new([0; SECRET]);
-        random(&mut *secret)?;
-        // one number in 2^32 is none
-        if let Ok(secret) = SecretKey::from_slice(&*secret) {
-            return Ok(secret);
-        }
+    /// The public key (SubjectPublicKeyInfo, DER).
+    pub fn public_key(&self) -> Result<Vec<u8>, String> {
+        let der = self.signing.verifying_key().to_public_key_der();
+        der.map(|der| der.as_bytes().to_vec()).map_err(|error| error.to_string())
     }
 }
 
@@ -129,18 +320,44 @@ pub(crate) fn read_pem(pem: &str) -> Result<SecretKey, String> {
     read.ok_or_else(|| "`new`, or a private key of ECDSA with P-256 in PEM is meant".into())
 }
 
-/// What another instance has left.
-fn read(state: &[u8]) -> Result<BTreeMap<String, SecretKey>, String> {
-    let malformed = || "the keys of the instance before are of a form that this one does not know".to_string();
-    let (&VERSION, mut rest) = state.split_first().ok_or_else(malformed)? else { return Err(malformed()) };
-    let mut keys = BTreeMap::new();
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let length = u32::from_le_bytes(*length) as usize;
-        let (name, after) = after.split_at_checked(length).ok_or_else(malformed)?;
-        let (secret, after) = after.split_at_checked(SECRET).ok_or_else(malformed)?;
-        let name = str::from_utf8(name).map_err(|_| malformed())?;
-        keys.insert(name.into(), SecretKey::from_slice(secret).map_err(|_| malformed())?);
-        rest = after;
+/// The number that a private key is.
+#[derive(Serialize, Deserialize)]
+struct Secret([u8; SECRET]);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
-    if rest.is_empty() { Ok(keys) } else { Err(malformed()) }
+}
+
+/// What is on the disk, as it is encoded.
+#[derive(Serialize, Deserialize)]
+struct State {
+    authority: Secret,
+    account: Option<Secret>,
+    keys: Vec<(String, Secret, Vec<Vec<u8>>)>,
+}
+
+impl Kept {
+    fn write(&self) -> Result<Zeroizing<Vec<u8>>, String> {
+        let keys = self.keys.iter().map(|(name, made)| (name.clone(), made.key.secret(), made.chain.clone()));
+        let account = self.account.as_ref().map(Key::secret);
+        let state = State { authority: self.authority.secret(), account, keys: keys.collect() };
+        let size = postcard::experimental::serialized_size(&state).map_err(|error| error.to_string())?;
+        // it does not grow: what grows leaves what it had where nobody wipes it
+        let mut bytes = Zeroizing::new(vec![0; size]);
+        postcard::to_slice(&state, &mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let state: State = postcard::from_bytes(bytes)
+            .map_err(|error| format!("the keys on the disk are of another form: {error}"))?;
+        let made = |(name, secret, chain): (String, Secret, _)| Ok((name, Made { key: Key::read(&secret)?, chain }));
+        Ok(Kept {
+            authority: Key::read(&state.authority)?,
+            account: state.account.as_ref().map(Key::read).transpose()?,
+            keys: state.keys.into_iter().map(made).collect::<Result<_, String>>()?,
+        })
+    }
 }

@@ -1,7 +1,8 @@
-//! The keys box: it holds private keys, and signs with them what their purpose allows ([`pearwood:keys/tls`]). It never gives one out,
+//! The keys box: it holds private keys, and signs with them what their purpose allows (`pearwood:keys`). It never gives one out,
 //! and reads nothing from the network.
 //!
-//! [`Keys`] is the box without its arrows. Keys are ECDSA with P-256. Secrets are wiped when they are dropped.
+//! [`Keys`] is the box without its arrows. Keys are ECDSA with P-256. Those that it makes are kept on a disk, sealed
+//! (`store.rs` says how). Secrets are wiped when they are dropped.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod certificate;
@@ -11,6 +12,8 @@ pub mod lent;
 mod purpose;
 #[cfg(target_arch = "wasm32")]
 mod shim;
+mod store;
 
 pub use config::{Config, Origin, SETTINGS};
 pub use holder::Keys;
+pub use store::{Disk, MOST, Random};

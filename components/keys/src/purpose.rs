@@ -1,5 +1,8 @@
 //! What messages are for, as their form tells.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
 /// What a message of TLS 1.3 begins with that a server signs (RFC 8446, section 4.4.3).
 const TLS13: &[u8] = b"TLS 1.3, server CertificateVerify\0";
 const SPACES: usize = 64;
@@ -26,6 +29,78 @@ fn is_tls13(message: &[u8]) -> bool {
 fn is_tls12(message: &[u8]) -> bool {
     let parameters = message.split_at_checked(RANDOMS).and_then(|(_, rest)| rest.split_first_chunk::<4>());
     parameters.is_some_and(|(curve, point)| CURVES.contains(curve) && point.len() == usize::from(curve[3]))
+}
+
+/// The most bytes that are signed for an account.
+const MAX_REQUEST: usize = 64 << 10;
+
+/// A header of RFC 8555, section 6.2. What else it may have is not known here, and not signed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header<'a> {
+    alg: &'a str,
+    nonce: &'a str,
+    url: &'a str,
+    kid: Option<&'a str>,
+    #[serde(borrow)]
+    jwk: Option<Jwk<'a>>,
+}
+
+/// RFC 7518, section 6.2.1
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Jwk<'a> {
+    kty: &'a str,
+    crv: &'a str,
+    x: &'a str,
+    y: &'a str,
+}
+
+/// Whether the account with this public key (x and y) asks a certificate authority for something with such a message, the input of a
+/// signature of RFC 7515. What a server of TLS signs has spaces or a NUL, and this has none.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_request(message: &[u8], account: &[u8; 64]) -> Result<(), String> {
+    let wrong = |why: &str| format!("this is not what an account of RFC 8555 signs: {why}");
+    if message.len() > MAX_REQUEST {
+        return Err(wrong("it has more than 65,536 bytes"));
+    }
+    let text = str::from_utf8(message).map_err(|_| wrong("it is no text"))?;
+    let (protected, payload) = text.split_once('.').ok_or_else(|| wrong("it has no `.`"))?;
+    let read = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| wrong("it is not of BASE64URL"));
+    let (protected, payload) = (read(protected)?, read(payload)?);
+    let header: Header<'_> =
+        serde_json::from_slice(&protected).map_err(|error| wrong(&format!("its header: {error}")))?;
+    if header.alg != "ES256" || header.nonce.is_empty() || !header.url.starts_with("https://") {
+        return Err(wrong("`alg`, `nonce` and `url` are not those of a request"));
+    }
+    match (header.kid, header.jwk) {
+        (Some(kid), None) if kid.starts_with("https://") => {}
+        (None, Some(jwk)) => {
+            let (x, y) = account.split_at(32);
+            let is = |part: &str, own: &[u8]| part == BASE64_URL_SAFE_NO_PAD.encode(own);
+            if jwk.kty != "EC" || jwk.crv != "P-256" || !is(jwk.x, x) || !is(jwk.y, y) {
+                return Err(wrong("`jwk` is not the account's key"));
+            }
+        }
+        _ => return Err(wrong("it has one of `jwk` and `kid`, which is a URL")),
+    }
+    // a change of the account's key (section 7.3.5) has another request within
+    let is_object = payload.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_ok();
+    if !is_object {
+        return Err(wrong("its payload is no JSON"));
+    }
+    match serde_json::from_slice::<Inner>(&payload) {
+        Ok(Inner { signature: Some(_), .. }) => Err(wrong("it would change the account's key")),
+        _ => Ok(()),
+    }
+}
+
+/// What a request within a request has.
+#[derive(Deserialize)]
+struct Inner {
+    signature: Option<serde::de::IgnoredAny>,
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 mod processor;
 
-use crate::{Config, Keys};
-use bindings::exports::pearwood::keys::tls::Guest;
-use sdk::bindings::pearwood::box0_2_0::{config, entropy};
+use crate::{Config, Disk, Keys};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bindings::exports::pearwood::keys::{acme, tls};
+use sdk::bindings::pearwood::box0_2_0::{config, entropy, log, ports, secret};
+use sdk::disk;
 use std::cell::RefCell;
-use zeroize::Zeroize;
+use std::rc::Rc;
+use zeroize::{Zeroize, Zeroizing};
 
 // for its allocator
 use support as _;
@@ -19,6 +22,7 @@ mod bindings {
             package pearwood:keys-box;
             world keys {
                 export pearwood:keys/tls@0.2.0;
+                export pearwood:keys/acme@0.2.0;
             }
         ",
         world: "pearwood:keys-box/keys",
@@ -28,64 +32,171 @@ mod bindings {
     export!(Shim);
 }
 
-sdk::handover!(Shim);
-
 struct Shim;
 
-thread_local! {
-    /// made at the first call
-    static KEYS: RefCell<Option<Keys>> = const { RefCell::new(None) };
+/// The sectors that the box's arrow grants.
+#[derive(Clone)]
+struct Sectors(Rc<RefCell<disk::Disk>>);
+
+impl Disk for Sectors {
+    fn sector_size(&self) -> usize {
+        self.0.borrow().sector_size
+    }
+
+    fn sectors(&self) -> u64 {
+        self.0.borrow().sectors
+    }
+
+    fn read(&mut self, first: u64, count: u64) -> Result<Vec<u8>, String> {
+        self.0.borrow_mut().read(first, count).map_err(|error| error.to_string())
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), String> {
+        self.0.borrow_mut().write(first, data).map_err(|error| error.to_string())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.0.borrow_mut().flush().map_err(|error| error.to_string())
+    }
 }
 
-fn make(left: Option<&[u8]>) -> Result<Keys, String> {
-    processor::take();
+/// Where keys could not be opened, that is not tried again before so many nanoseconds have passed: handshakes ask, and there may be many.
+const PAUSE: u64 = 5_000_000_000;
+
+thread_local! {
+    static DISK: RefCell<Option<Sectors>> = const { RefCell::new(None) };
+    /// made at the first call
+    static KEYS: RefCell<Option<Keys<Sectors>>> = const { RefCell::new(None) };
+    /// why they could not be opened, and until when that is the answer, in monotonic time
+    static FAILED: RefCell<Option<(u64, String)>> = const { RefCell::new(None) };
+}
+
+fn random(buffer: &mut [u8]) -> Result<(), String> {
+    let mut random = entropy::get(buffer.len() as u32);
+    if random.len() != buffer.len() {
+        return Err("pearwood:box/entropy: fewer bytes than asked for".into());
+    }
+    buffer.copy_from_slice(&random);
+    random.zeroize();
+    Ok(())
+}
+
+/// Seconds since 1970, if the node knows.
+fn time() -> Option<u64> {
+    entropy::wall_clock().map(|nanoseconds| nanoseconds / 1_000_000_000)
+}
+
+fn open() -> Result<Keys<Sectors>, String> {
     let mut settings = config::get();
     let read = Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     settings.iter_mut().for_each(|(_, value)| value.zeroize());
     let config = read.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    Keys::new(&config, left, |buffer| {
-        let mut random = entropy::get(buffer.len() as u32);
-        if random.len() != buffer.len() {
-            return Err("pearwood:box/entropy: fewer bytes than asked for".into());
+    let given = secret::get().map(Zeroizing::new).ok_or(
+        "the node has no secret to seal keys with: give it one of 64 hexadecimal digits, `secret=…` on the kernel's command line, \
+         and keep it elsewhere than on the disk (`openssl rand -hex 32` makes one; `pearwood up` does all that by itself)",
+    )?;
+    let given =
+        Zeroizing::new(<[u8; 32]>::try_from(&given[..]).map_err(|_| "pearwood:box/secret: 32 bytes are meant")?);
+    let keys = Keys::open(config, sectors()?, &given, &mut random)?;
+    show(&keys.authority_certificate()?);
+    Ok(keys)
+}
+
+/// The disk. That it is there is said once to an instance, so it is opened once.
+fn sectors() -> Result<Sectors, String> {
+    DISK.with_borrow_mut(|disk| {
+        if disk.is_none() {
+            let opened = disk::Disk::open().map_err(|error| error.to_string())?;
+            *disk = Some(Sectors(Rc::new(RefCell::new(opened))));
         }
-        buffer.copy_from_slice(&random);
-        random.zeroize();
-        Ok(())
+        disk.clone().ok_or_else(|| "there is no disk".into())
     })
 }
 
-fn with<T>(ask: impl FnOnce(&Keys) -> Result<T, String>) -> Result<T, String> {
+/// The certificate of the node's own authority, for whoever wants to trust it.
+fn show(certificate: &[u8]) {
+    log::write(log::Level::Info, "the certificate of this node's own authority, for clients that are to trust it:");
+    log::write(log::Level::Info, "-----BEGIN CERTIFICATE-----");
+    let text = BASE64_STANDARD.encode(certificate);
+    // as RFC 7468 has it
+    for line in text.as_bytes().chunks(64) {
+        log::write(log::Level::Info, str::from_utf8(line).unwrap_or_default());
+    }
+    log::write(log::Level::Info, "-----END CERTIFICATE-----");
+}
+
+fn with<T>(ask: impl FnOnce(&mut Keys<Sectors>) -> Result<T, String>) -> Result<T, String> {
     KEYS.with_borrow_mut(|keys| {
         if keys.is_none() {
-            *keys = Some(make(None)?);
+            let now = ports::wait(0).now;
+            let failed = FAILED.with_borrow(|failed| failed.clone());
+            if let Some((_, why)) = failed.filter(|(until, _)| now < *until) {
+                return Err(why);
+            }
+            let opened = open();
+            if let Err(why) = &opened {
+                log::write(log::Level::Error, why);
+                FAILED.set(Some((now + PAUSE, why.clone())));
+            }
+            *keys = Some(opened?);
+            processor::take();
         }
-        keys.as_ref().map_or_else(|| Err("there are no keys".into()), ask)
+        let keys = keys.as_mut().ok_or("there are no keys")?;
+        let result = ask(keys);
+        keys.take_told().iter().for_each(|line| log::write(log::Level::Warn, line));
+        result
     })
 }
 
-impl Guest for Shim {
+impl tls::Guest for Shim {
     fn public_key(key: String) -> Result<Vec<u8>, String> {
         with(|keys| keys.public_key(&key))
     }
 
-    fn self_signed(key: String, names: Vec<String>) -> Result<Vec<u8>, String> {
-        with(|keys| keys.self_signed(&key, &names))
+    fn version() -> Result<u64, String> {
+        with(|keys| Ok(keys.version(time())))
+    }
+
+    fn certificate(key: String, names: Vec<String>) -> Result<Vec<Vec<u8>>, String> {
+        with(|keys| keys.certificate(&key, &names, time()))
     }
 
     fn sign(key: String, message: Vec<u8>) -> Result<Vec<u8>, String> {
         with(|keys| keys.sign(&key, &message))
     }
+
+    fn prove(name: String) -> Result<Option<tls::Challenge>, String> {
+        let proof = with(|keys| Ok(keys.prove(&name)))?;
+        Ok(proof.map(|(key, certificate)| tls::Challenge { key, certificate }))
+    }
 }
 
-impl sdk::handover::Handover for Shim {
-    fn save() -> Vec<u8> {
-        with(|keys| Ok(core::mem::take(&mut *keys.write()))).unwrap_or_default()
+impl acme::Guest for Shim {
+    fn account() -> Result<Vec<u8>, String> {
+        with(|keys| keys.account(&mut random).map(Vec::from))
     }
 
-    fn restore(mut state: Vec<u8>) -> Result<(), String> {
-        let keys = make(Some(&state).filter(|state| !state.is_empty()).map(Vec::as_slice));
-        state.zeroize();
-        KEYS.set(Some(keys?));
-        Ok(())
+    fn sign(message: Vec<u8>) -> Result<Vec<u8>, String> {
+        with(|keys| keys.sign_request(&message))
+    }
+
+    fn make(key: String) -> Result<(), String> {
+        with(|keys| keys.make(&key, &mut random))
+    }
+
+    fn request(key: String, names: Vec<String>) -> Result<Vec<u8>, String> {
+        with(|keys| keys.request(&key, &names))
+    }
+
+    fn store(key: String, chain: Vec<Vec<u8>>) -> Result<(), String> {
+        with(|keys| keys.store(&key, chain, &mut random))
+    }
+
+    fn stored(key: String) -> Result<Vec<Vec<u8>>, String> {
+        with(|keys| keys.stored(&key))
+    }
+
+    fn challenge(key: String, name: String, digest: Option<Vec<u8>>) -> Result<(), String> {
+        with(|keys| keys.challenge(&key, &name, digest.as_deref()))
     }
 }

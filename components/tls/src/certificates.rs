@@ -11,12 +11,19 @@ use rustls::{
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The protocol (ALPN) of those who ask for a proof (RFC 8737, section 3).
+pub const PROOF: &[u8] = b"acme-tls/1";
+
 /// Whoever has the private keys: the interface `pearwood:keys/tls`. An error is in words.
 pub trait Keys: Send + Sync {
     /// The public key (SubjectPublicKeyInfo, DER).
     fn public_key(&self, key: &str) -> Result<Vec<u8>, String>;
-    /// A certificate for these names that the key itself has signed (DER).
-    fn self_signed(&self, key: &str, names: &[String]) -> Result<Vec<u8>, String>;
+    /// A number that is another one whenever a certificate may be.
+    fn version(&self) -> u64;
+    /// The certificates for these names (DER), the server's first.
+    fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String>;
+    /// The key and the certificate (DER) that prove to a certificate authority that this server has a name, if it asks for that.
+    fn prove(&self, name: &str) -> Option<(String, Vec<u8>)>;
     /// The signature (DER) of what a server signs in a handshake.
     fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String>;
 }
@@ -25,15 +32,18 @@ pub trait Keys: Send + Sync {
 pub struct Certificates {
     configured: Vec<Certificate>,
     keys: Arc<dyn Keys>,
-    all: Mutex<Vec<Made>>,
+    all: Mutex<All>,
     asked: Mutex<String>,
 }
 
-#[derive(Clone)]
+struct All {
+    /// that of the keys when these were made
+    version: u64,
+    made: Vec<Made>,
+}
+
 struct Made {
     names: Vec<String>,
-    key: String,
-    public: Arc<[u8]>,
     certified: Arc<CertifiedKey>,
 }
 
@@ -44,44 +54,57 @@ impl fmt::Debug for Certificates {
 }
 
 impl Certificates {
-    /// What is configured, and where there is no chain, a certificate that its key has signed.
+    /// What is configured, and where there is no chain, what `keys` has for the key.
     ///
     /// # Errors
     /// A key is not there, or is not that of its certificate.
     pub fn new(configured: &[Certificate], keys: &Arc<dyn Keys>) -> Result<Self, String> {
-        let all = Mutex::new(Self::make(configured, keys)?);
+        let version = keys.version();
+        let made = configured.iter().map(|one| Self::make(one, keys)).collect::<Result<_, _>>()?;
+        let all = Mutex::new(All { version, made });
         Ok(Certificates { configured: configured.to_vec(), keys: keys.clone(), all, asked: Mutex::default() })
     }
 
-    fn make(configured: &[Certificate], keys: &Arc<dyn Keys>) -> Result<Vec<Made>, String> {
-        let mut all = Vec::with_capacity(configured.len());
-        for Certificate { names, key, chain } in configured {
-            let wrong = |why: String| format!("certificate of {}, key `{key}`: {why}", names.join(", "));
-            let public: Arc<[u8]> = keys.public_key(key).map_err(wrong)?.into();
-            let chain = match chain {
-                Some(pem) => read_chain(pem).map_err(wrong)?,
-                None => vec![CertificateDer::from(keys.self_signed(key, names).map_err(wrong)?)],
-            };
-            let signing = Remote { keys: keys.clone(), key: key.as_str().into(), public: public.clone() };
-            let certified = CertifiedKey::new(chain, Arc::new(signing));
-            certified.keys_match().map_err(|error| wrong(format!("the certificate is not of this key ({error})")))?;
-            all.push(Made { names: names.clone(), key: key.clone(), public, certified: Arc::new(certified) });
-        }
-        Ok(all)
+    fn make(Certificate { names, key, chain }: &Certificate, keys: &Arc<dyn Keys>) -> Result<Made, String> {
+        let wrong = |why: String| format!("certificate of {}, key `{key}`: {why}", names.join(", "));
+        let chain = match chain {
+            Some(pem) => read_chain(pem).map_err(wrong)?,
+            None => {
+                let chain = keys.certificate(key, names).map_err(wrong)?;
+                chain.into_iter().map(CertificateDer::from).collect()
+            }
+        };
+        let certified = Self::certified(key, chain, keys).map_err(wrong)?;
+        let matches = certified.keys_match();
+        matches.map_err(|error| wrong(format!("the certificate is not of this key ({error})")))?;
+        Ok(Made { names: names.clone(), certified: Arc::new(certified) })
     }
 
-    /// The certificate for a name. A keys box that has ended and started again may have made its keys anew: then so are the
-    /// certificates that they have signed.
+    fn certified(key: &str, chain: Vec<CertificateDer<'static>>, keys: &Arc<dyn Keys>) -> Result<CertifiedKey, String> {
+        let public = keys.public_key(key)?.into();
+        Ok(CertifiedKey::new(chain, Arc::new(Remote { keys: keys.clone(), key: key.into(), public })))
+    }
+
+    /// The certificate for a name. When those of the keys may have changed, they are made anew; where that fails, the one of before stays.
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Self::of(&all, name)?;
-        if self.keys.public_key(&found.key).is_ok_and(|public| *public != *found.public)
-            && let Ok(made) = Self::make(&self.configured, &self.keys)
-        {
-            *all = made;
-            return Some(Self::of(&all, name)?.certified);
+        let version = self.keys.version();
+        if all.version != version {
+            all.version = version;
+            for (made, configured) in all.made.iter_mut().zip(&self.configured) {
+                if let Ok(anew) = Self::make(configured, &self.keys) {
+                    *made = anew;
+                }
+            }
         }
-        Some(found.certified)
+        Some(Self::of(&all.made, name)?.certified.clone())
+    }
+
+    /// What proves to a certificate authority that this server has the name, if a proof is asked for now.
+    fn prove(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let (key, certificate) = self.keys.prove(name)?;
+        // what rustls knows of certificates is less than what is in this one, so it cannot be held against its key
+        Self::certified(&key, vec![CertificateDer::from(certificate)], &self.keys).ok().map(Arc::new)
     }
 
     /// The name that the last `ClientHello` asked for. It is forgotten.
@@ -90,14 +113,14 @@ impl Certificates {
     }
 
     /// That of the name itself, that of a `*` in place of the name's first label, or else the first.
-    fn of(all: &[Made], name: &str) -> Option<Made> {
+    fn of<'a>(all: &'a [Made], name: &str) -> Option<&'a Made> {
         let is_it = |known: &String| known == name;
         let covers = |known: &String| {
             let rest = known.strip_prefix("*.");
             rest.is_some_and(|rest| name.split_once('.').is_some_and(|(_, parent)| parent == rest))
         };
         let find = |fits: &dyn Fn(&String) -> bool| all.iter().find(|made| made.names.iter().any(fits));
-        find(&is_it).or_else(|| find(&covers)).or(all.first()).cloned()
+        find(&is_it).or_else(|| find(&covers)).or(all.first())
     }
 }
 
@@ -117,7 +140,9 @@ pub fn read_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-        let found = self.find(&name);
+        let mut protocols = hello.alpn().into_iter().flatten();
+        let is_proof = protocols.next() == Some(PROOF) && protocols.next().is_none();
+        let found = if is_proof { self.prove(&name) } else { self.find(&name) };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = name;
         found
     }

@@ -18,7 +18,7 @@ pub const SETTINGS: &[Setting] = &[
         "certificates",
         Value::Tables,
         "The names that the box answers to, and who proves them. A client that asks for none of them gets the first. Without it: \
-         `localhost`, with the key `default`, which signs for itself.",
+         `localhost`, with the key `default`.",
     )
     .example(
         r#"[
@@ -41,8 +41,10 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
     Setting::new(
         "certificates.chain",
         Value::Text("PEM"),
-        "The certificate, and those that lead to one that clients know. Without it: one that the key itself has signed, for \
-         clients that are told to trust it.",
+        "The certificate, and those that lead to one that clients know. Without it: what the box of the key has. That is one from a \
+         certificate authority; else one of the node's own authority, if that may sign for all of the names; else one that the key has \
+         signed for itself."
+        ,
     ),
     Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first.")
         .default("[\"http/1.1\"]"),

@@ -13,7 +13,7 @@ use sdk::bindings::pearwood::{
 };
 use sdk::config::memory_left;
 use sdk::ports::Received;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use zeroize::Zeroize;
 
@@ -40,6 +40,8 @@ struct Handover;
 thread_local! {
     /// what another instance left, until `run` takes it over
     static LEFT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// the last version of the certificates that the keys have told
+    static KNOWN: Cell<u64> = const { Cell::new(0) };
 }
 
 impl sdk::handover::Handover for Handover {
@@ -82,8 +84,17 @@ impl Keys for Arrow {
         keys::public_key(key)
     }
 
-    fn self_signed(&self, key: &str, names: &[String]) -> Result<Vec<u8>, String> {
-        keys::self_signed(key, names)
+    fn version(&self) -> u64 {
+        // while the keys do not answer, the certificates are those that there are
+        keys::version().inspect(|version| KNOWN.set(*version)).unwrap_or_else(|_| KNOWN.get())
+    }
+
+    fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String> {
+        keys::certificate(key, names)
+    }
+
+    fn prove(&self, name: &str) -> Option<(String, Vec<u8>)> {
+        keys::prove(name).ok().flatten().map(|proof| (proof.key, proof.certificate))
     }
 
     fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String> {
@@ -95,14 +106,19 @@ fn run() {
     processor::take();
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
-    let tls = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-        Ok(config) => Tls::new(config, memory_left(), &Entropy, &keys).map_err(|error| vec![error]),
-        Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
-    };
-    drop(settings);
-    match tls {
-        Ok(tls) => serve(tls),
-        Err(errors) => errors.iter().for_each(|error| log::write(log::Level::Error, error)),
+    match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        Ok(config) => match Tls::new(config, memory_left(), &Entropy, &keys) {
+            Ok(tls) => {
+                drop(settings);
+                serve(tls);
+            }
+            Err(error) => {
+                log::write(log::Level::Error, &error);
+                // what the box of the keys lacks may be there when the node starts this one again
+                std::process::abort();
+            }
+        },
+        Err(faults) => faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string())),
     }
 }
 

@@ -135,7 +135,7 @@ fn each_name_has_its_certificate() {
 #[test]
 fn a_chain_has_to_be_of_its_key() {
     let of = |keys: &Arc<dyn pearwood_tls::Keys>| {
-        let der = keys.self_signed("default", &["a.example".into()]).unwrap();
+        let der = keys.certificate("default", &["a.example".into()]).unwrap().remove(0);
         use std::fmt::Write;
         let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
         for line in base64(&der).as_bytes().chunks(64) {
@@ -152,6 +152,140 @@ fn a_chain_has_to_be_of_its_key() {
     assert_eq!(make(&of(&own)), None);
     let error = make(&of(&others)).unwrap();
     assert!(error.contains("a.example, key `default`: the certificate is not of this key"), "{error}");
+}
+
+/// What a certificate authority has signed meanwhile is shown from the next handshake on; connections that are open do not notice.
+#[test]
+fn another_certificate_takes_its_place_at_once() {
+    let held = common::keys_box(&[]);
+    let mut world = World::with(&[("certificates.0.names", "a.example")], 14 << 20, held.clone());
+    let config = client_config(&world, &["a.example"], BOTH);
+    let mut open = Client::new(&mut world, 1, &config, "a.example");
+    open.go(&mut world);
+    let names = ["a.example".to_string(), "more.example".into()];
+    let chain = held.0.lock().unwrap().certificate("default", &names, None).unwrap();
+    let shown = |client: &Client| client.tls.peer_certificates().map(|shown| shown[0].to_vec());
+    assert!(shown(&open).is_some_and(|shown| shown != chain[0]));
+    held.0.lock().unwrap().store("default", chain.clone(), &mut common::random).unwrap();
+    let config = client_config(&world, &["a.example", "more.example"], BOTH);
+    let mut next = Client::new(&mut world, 2, &config, "a.example");
+    next.go(&mut world);
+    assert_eq!((next.error.clone(), shown(&next)), (None, Some(chain[0].clone())));
+    open.write(b"still here");
+    open.go(&mut world);
+    assert!(world.sides.heard.values().any(|heard| heard.data == b"still here"));
+}
+
+/// The keys may have what is no certificate any more, or none: what was shown before still is.
+#[test]
+fn where_there_is_no_other_certificate_the_one_of_before_stays() {
+    struct Changing(Arc<common::KeysBox>, std::sync::atomic::AtomicU64);
+    impl pearwood_tls::Keys for Changing {
+        fn public_key(&self, key: &str) -> Result<Vec<u8>, String> {
+            self.0.public_key(key)
+        }
+        fn version(&self) -> u64 {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        }
+        fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String> {
+            match self.1.load(std::sync::atomic::Ordering::Relaxed) {
+                1 => self.0.certificate(key, names),
+                2 => Ok(vec![]),
+                3 => Ok(vec![b"no certificate".to_vec()]),
+                _ => Err("there is none".into()),
+            }
+        }
+        fn prove(&self, name: &str) -> Option<(String, Vec<u8>)> {
+            self.0.prove(name)
+        }
+        fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+            self.0.sign(key, message)
+        }
+    }
+    let held = common::keys_box(&[]);
+    let config = client_config(&World::with(&[], 14 << 20, held.clone()), &["localhost"], BOTH);
+    let mut world = World::with(&[], 14 << 20, Arc::new(Changing(held, 0.into())));
+    for number in 1..5 {
+        // another one each time, so that no session is gone on with
+        let mut config = (*config).clone();
+        config.resumption = rustls::client::Resumption::disabled();
+        let config = Arc::new(config);
+        let mut client = Client::new(&mut world, number, &config, "localhost");
+        client.go(&mut world);
+        assert!(client.error.is_none() && !client.tls.is_handshaking(), "{number}: {:?}", client.error);
+    }
+}
+
+/// A certificate authority that asks for a proof (RFC 8737) gets that, and nothing behind this box hears of it.
+#[test]
+fn an_authority_gets_its_proof_and_nothing_else() {
+    let held = common::keys_box(&[("keys.default", "new"), ("keys.other", "new")]);
+    let mut world = World::with(&[("certificates.0.names", "a.example")], 14 << 20, held.clone());
+    let mut config = (*client_config(&world, &["a.example"], BOTH)).clone();
+    config.dangerous().set_certificate_verifier(Arc::new(AnyCertificate));
+    let with = |protocols: &[&[u8]]| {
+        let mut config = config.clone();
+        config.resumption = rustls::client::Resumption::disabled();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(config)
+    };
+    let mut number = 0;
+    let mut shown = |world: &mut World, protocols: &[&[u8]], name: &str| {
+        number += 1;
+        let mut client = Client::new(world, number, &with(protocols), name);
+        client.go(world);
+        let is_over = client.tls.is_handshaking() || client.read().1;
+        (client.tls.peer_certificates().map(|shown| shown[0].to_vec()), is_over)
+    };
+    const PROOF: &[u8] = b"acme-tls/1";
+    assert_eq!(shown(&mut world, &[PROOF], "a.example"), (None, true));
+    held.0.lock().unwrap().challenge("other", "a.example", Some(&[5; 32])).unwrap();
+    let proof = held.0.lock().unwrap().prove("a.example").unwrap().1;
+    assert_eq!(shown(&mut world, &[PROOF], "a.example"), (Some(proof.clone()), true));
+    assert_eq!(shown(&mut world, &[PROOF], "b.example"), (None, true));
+    assert!(world.sides.accepted.is_empty());
+    let (usual, is_over) = shown(&mut world, &[PROOF, b"http/1.1"], "a.example");
+    assert!(usual.is_some_and(|usual| usual != proof) && !is_over);
+    assert_eq!((world.sides.accepted.len(), &world.last().protocol[..]), (1, "http/1.1"));
+}
+
+/// Who looks at a certificate later.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        vec![rustls::SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -11,7 +11,7 @@ use pearwood::{Launch, build, launch, linux};
 use std::fs::File;
 use std::io::{BufRead, stdin};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -74,13 +74,15 @@ enum Start {
 }
 
 impl Up {
-    pub fn run(self) -> Result<ExitCode> {
-        if self.on == On::Linux {
-            return self.run_on_linux();
-        }
+    pub fn run(mut self) -> Result<ExitCode> {
         let path = system_or_example(self.system.clone())?;
+        let system = build::parse(&path)?;
+        self.make_disks(&system)?;
+        if self.on == On::Linux {
+            return self.run_on_linux(&path, &system);
+        }
         self.check_kvm()?;
-        self.check(&build::parse(&path)?)?;
+        self.check(&system)?;
         let launch = Launch::prepare(&path)?;
         let is_on_disk = self.place_image(&launch)?;
         let log = Workspace::find()?.run_directory(&launch.system.name)?.join("console.log");
@@ -111,11 +113,10 @@ impl Up {
         }
     }
 
-    fn run_on_linux(self) -> Result<ExitCode> {
-        let path = system_or_example(self.system.clone())?;
-        self.check(&build::parse(&path)?)?;
+    fn run_on_linux(self, path: &Path, system: &System) -> Result<ExitCode> {
+        self.check(system)?;
         ctrlc::set_handler(|| std::process::exit(0))?;
-        linux::run(&path, &self.ports, &self.disks, |system, ports| {
+        linux::run(path, &self.ports, &self.disks, |system, ports| {
             // a port of this machine is bound when the box begins to listen
             let listens = |host: u16, _| {
                 while TcpStream::connect((Ipv4Addr::LOCALHOST, host)).is_err() {
@@ -128,6 +129,19 @@ impl Up {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The disks that the system cannot do without and that nobody has named are files of its own.
+    fn make_disks(&mut self, system: &System) -> Result<()> {
+        let (needed, _) = launch::disks(system);
+        // some may be among the arguments for QEMU
+        let Some(last) = needed.into_iter().max().filter(|_| self.qemu.is_empty()) else { return Ok(()) };
+        for number in self.disks.len()..=usize::from(last) {
+            let path = Workspace::find()?.run_directory(&system.name)?.join(format!("disk{number}.img"));
+            eprintln!("disk{number} is {}, which stays; --disk FILE has another file be one", path.display());
+            self.disks.push(DiskFile { path, size: None });
+        }
+        Ok(())
+    }
+
     /// What can be said before anything is built.
     fn check(&self, system: &System) -> Result<()> {
         for Forward { protocol, guest, .. } in &self.ports {
@@ -138,7 +152,7 @@ impl Up {
                 );
             }
         }
-        self.check_disks(system)?;
+        self.check_disks(system);
         self.tell_what_starts(system)
     }
 
@@ -250,20 +264,13 @@ impl Up {
         Ok(())
     }
 
-    /// Whether there are the disks that the system needs. More of them may be among the arguments for QEMU.
-    fn check_disks(&self, system: &System) -> Result<()> {
-        let (needed, wanted) = launch::disks(system);
+    /// Whether there is the disk that the system would be kept on. More of them may be among the arguments for QEMU.
+    fn check_disks(&self, system: &System) {
+        let (_, wanted) = launch::disks(system);
         let missing = |disk: &u16| usize::from(*disk) >= self.disks.len();
-        if !self.qemu.is_empty() {
-            return Ok(());
-        }
-        if let Some(disk) = needed.iter().find(|disk| missing(disk)) {
-            bail!("the system has an arrow to disk{disk}; --disk FILE makes a file one (it begins with disk0)");
-        }
-        if let Some(disk) = wanted.iter().find(|disk| missing(disk)) {
+        if let Some(disk) = wanted.iter().find(|disk| missing(disk)).filter(|_| self.qemu.is_empty()) {
             eprintln!("without disk{disk}, this node has no slots for its system; --disk FILE is one");
         }
-        Ok(())
     }
 
     fn machine(&self, launch: &Launch, is_on_disk: bool) -> Qemu {
@@ -319,10 +326,15 @@ fn announce(
         match protocol {
             Protocol::Tcp if http.contains(&guest) || https.contains(&guest) => {
                 let scheme = if http.contains(&guest) { "http" } else { "https" };
-                let listens = listens.clone();
+                let (listens, name) = (listens.clone(), system.name.clone());
+                let keys: Vec<String> =
+                    system.boxes.iter().filter(|spec| spec.component == [KEYS]).map(|it| it.name.clone()).collect();
                 thread::spawn(move || {
                     if listens(host, guest) {
                         eprintln!("\n    {scheme}://127.0.0.1:{host}/\n");
+                        if scheme == "https" {
+                            tell_authority(&name, &keys, host);
+                        }
                     }
                 });
             }
@@ -330,6 +342,45 @@ fn announce(
             Protocol::Udp => eprintln!("UDP port {guest} of the node is at 127.0.0.1:{host}"),
         }
     }
+}
+
+/// The component that has an authority of its own.
+const KEYS: &str = "keys";
+
+/// Tells how to trust the node's own authority, whose certificate the box of keys has said when it began.
+fn tell_authority(system: &str, boxes: &[String], port: u16) {
+    let write = || {
+        let folder = Workspace::find()?.run_directory(system)?;
+        let console = std::fs::read(folder.join("console.log"))?;
+        let Some(certificate) = authority(&String::from_utf8_lossy(&console), boxes) else { return anyhow::Ok(None) };
+        let path = folder.join("authority.pem");
+        std::fs::write(&path, certificate)?;
+        Ok(Some(path))
+    };
+    match write() {
+        Ok(Some(path)) => eprintln!(
+            "    its certificate is of the node's own authority, for its own names alone:\n    curl --cacert {0} https://localhost:{port}/\n    \
+             a browser trusts it when {0} is imported as an authority\n",
+            path.display()
+        ),
+        Ok(None) => {}
+        Err(why) => eprintln!("the certificate of the node's own authority cannot be written: {why:#}"),
+    }
+}
+
+/// The certificate, in PEM, that one of these boxes has said last.
+fn authority(console: &str, boxes: &[String]) -> Option<String> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    // a line is `[   12.345678] box: text`
+    let of_keys = |line: &'_ str| {
+        let (name, text) = line.split_once("] ")?.1.split_once(": ")?;
+        boxes.iter().any(|own| own == name).then(|| text.trim_end().to_string())
+    };
+    let lines: Vec<String> = console.lines().filter_map(of_keys).collect();
+    let begin = lines.iter().rposition(|line| *line == BEGIN)?;
+    let length = lines[begin..].iter().position(|line| *line == END)?;
+    Some(lines[begin..=begin + length].iter().map(|line| format!("{line}\n")).collect())
 }
 
 /// Waits for the end; at Ctrl-C asks for it, and at the second one does not ask.
@@ -387,6 +438,21 @@ impl Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_authority_is_what_the_keys_have_said_last() {
+        let certificate = |who: &str, body: &str| {
+            let line = |text: &str| format!("[    0.{:06}] {who}: {text}\r\n", 7);
+            ["-----BEGIN CERTIFICATE-----", body, "-----END CERTIFICATE-----"].map(line).concat()
+        };
+        let boxes = ["keys".to_string()];
+        let old = certificate("keys", "old");
+        let console = [&old, &certificate("keys", "MIIB"), &certificate("other: ] keys", "false"), "more\n"].concat();
+        let expected = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        assert_eq!(authority(&console, &boxes).as_deref(), Some(expected));
+        assert_eq!(authority(&certificate("other", "a"), &boxes), None);
+        assert_eq!(authority(&old[..old.len() - 30], &boxes), None);
+    }
 
     /// A disk that is too small for the system says how large it has to be, and how it gets so.
     #[test]

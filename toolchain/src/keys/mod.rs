@@ -2,10 +2,12 @@
 
 mod development;
 mod known;
+mod sealing;
 
 pub use development::development;
 pub(crate) use known::bytes as node_key;
 pub use known::{Known, KnownNodes};
+pub use sealing::sealing;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};

@@ -22,6 +22,8 @@ pub struct Linux {
     log: Mutex<Option<std::fs::File>>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
+    /// what boxes' own secrets are derived from
+    secret: [u8; 32],
 }
 
 #[derive(Default)]
@@ -36,11 +38,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Linux {
-    /// `log` gets a copy of what is written to the console.
+    /// `log` gets a copy of what is written to the console; boxes' own secrets are derived from `secret`.
     ///
     /// # Errors
     /// If the process has no descriptors left.
-    pub fn new(log: Option<std::fs::File>) -> io::Result<&'static Self> {
+    pub fn new(log: Option<std::fs::File>, secret: [u8; 32]) -> io::Result<&'static Self> {
         Ok(Box::leak(Box::new(Linux {
             started: Instant::now(),
             reactor: Reactor::new()?,
@@ -48,6 +50,7 @@ impl Linux {
             log: Mutex::new(log),
             disks: Mutex::default(),
             slots: Mutex::default(),
+            secret,
         })))
     }
 
@@ -112,6 +115,10 @@ impl Platform for Linux {
     fn fill_random(&self, bytes: &mut [u8]) {
         // without randomness nothing that a node promises holds
         getrandom::fill(bytes).expect("Linux gives no randomness");
+    }
+
+    fn secret(&self) -> Option<[u8; 32]> {
+        Some(self.secret)
     }
 
     fn write_console(&self, text: &str) {

@@ -2,6 +2,7 @@
 
 use super::{FileDisk, Linux, block_on, deploy, serve_sockets};
 use crate::build::{self, Target};
+use crate::keys;
 use crate::node::{DiskFile, Forward, Protocol};
 use crate::system::SystemDisk;
 use crate::system::graph::Ground;
@@ -40,7 +41,9 @@ pub fn run(
 
     let log = Workspace::find()?.run_directory(&system.system.name)?.join("console.log");
     let log = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-    let linux = Linux::new(Some(log))?;
+    let secret = keys::sealing(&system.system.name)?;
+    let secret = wasm_host::platform::read_secret(&secret).context("the node's secret")?;
+    let linux = Linux::new(Some(log), secret)?;
     for disk in disks {
         disk.prepare()?;
         let opened = FileDisk::open(&disk.path, || linux.notify());

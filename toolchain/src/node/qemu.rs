@@ -4,9 +4,11 @@ use super::arguments::{Accelerator, Arguments, Machine};
 use super::disks::DiskFile;
 use super::ports::Forward;
 use super::running::{End, Node};
-use anyhow::Result;
-use std::path::PathBuf;
+use anyhow::{Context, Result, bail};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use tempfile::NamedTempFile;
 
 /// A machine to be started.
 #[derive(Clone)]
@@ -102,9 +104,11 @@ impl Qemu {
     /// Starts the machine. Returns once QEMU runs it.
     pub fn start(&self) -> Result<Node> {
         self.disks.iter().try_for_each(DiskFile::prepare)?;
+        // QEMU has read it when it runs
+        let secret = self.secret_arguments()?;
         let mut attempts = 0;
         loop {
-            let node = self.start_once()?;
+            let node = self.start_once(secret.as_ref().map(NamedTempFile::path))?;
             match node.wait_until_running() {
                 Ok(()) => return Ok(node),
                 // another process took a port after it was found free
@@ -114,19 +118,38 @@ impl Qemu {
         }
     }
 
-    fn start_once(&self) -> Result<Node> {
+    /// What is on the command line of a process can be read by everybody on this machine: a secret goes by way of a file, which only QEMU's
+    /// user can read.
+    fn secret_arguments(&self) -> Result<Option<NamedTempFile>> {
+        if !self.kernel_arguments.iter().any(|argument| argument.starts_with("secret=")) {
+            return Ok(None);
+        }
+        let line = self.kernel_arguments.join(" ");
+        if line.contains(['"', '\n']) {
+            bail!("an argument of the kernel has a quotation mark or a line's end in it, which QEMU cannot be given");
+        }
+        let mut file = NamedTempFile::new().context("a file for the kernel's command line")?;
+        writeln!(file, "[machine]\n  append = \"{line}\"")?;
+        Ok(Some(file))
+    }
+
+    fn start_once(&self, secret: Option<&Path>) -> Result<Node> {
         let choose = |forward: &Forward| Ok((forward.protocol, forward.choose()?, forward.guest));
         let forwards = self.forwards.iter().map(choose).collect::<Result<Vec<_>>>()?;
+        let mut extra = self.extra.clone();
+        if let Some(secret) = secret {
+            extra.extend(["-readconfig".into(), secret.to_string_lossy().into_owned()]);
+        }
         let arguments = Arguments {
             machine: self.machine,
             accelerator: self.accelerator,
             memory: &self.memory,
             kernel: &self.kernel,
             image: self.image.as_deref(),
-            kernel_arguments: &self.kernel_arguments,
+            kernel_arguments: if secret.is_some() { &[] } else { &self.kernel_arguments },
             forwards: &forwards,
             disks: &self.disks,
-            extra: &self.extra,
+            extra: &extra,
         };
         let mut command = Command::new("qemu-system-x86_64");
         command.args(arguments.list());

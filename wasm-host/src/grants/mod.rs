@@ -11,6 +11,7 @@ mod log;
 pub mod net;
 mod nic;
 mod ports;
+mod secret;
 
 pub use block::Blocks;
 pub use control::Control;
@@ -35,7 +36,8 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     config::link(linker)?;
     assets::link(linker)?;
     entropy::link(linker)?;
-    heir::link(linker)
+    heir::link(linker)?;
+    secret::link(linker)
 }
 
 /// Links those of [`LENT`] that a component imports. `arrows`: those that it has an arrow for.

@@ -4,6 +4,7 @@
 //! came, and whoever sends it has no credit for more. So a connection holds what is under way at most, 64 KiB each way.
 
 use super::{Tls, timers::LINGER};
+use crate::certificates::PROOF;
 use crate::connection::Connection;
 use crate::session::{Failed, MAX_PAYLOAD, OVERHEAD, Progress};
 use wit::Peers;
@@ -183,6 +184,9 @@ impl Tls {
     /// The handshake is over: whoever listens gets the connection.
     fn established(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
+        if connection.session.protocol().as_bytes() == PROOF {
+            return self.finish_proof(key);
+        }
         let client = self.listeners.get(&connection.port).map(|listener| listener.client);
         // One that takes nothing gets no more.
         let Some(out) = client.and_then(|client| self.clients.answer(client)) else {
@@ -195,6 +199,17 @@ impl Tls {
         let accepted = Event::Accepted { connection: connection.own, remote, port, secured: Some(secured) };
         accepted.encode(out.batch());
         self.leave_if_idle(key);
+    }
+
+    /// A certificate authority has seen in the handshake what it wanted to (RFC 8737, section 3): the connection is of no more use.
+    fn finish_proof(&mut self, key: usize) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let mut sealed = Vec::new();
+        // a session that has failed has said so
+        let _ = connection.session.close(&mut sealed);
+        put(&mut self.net, connection, &sealed);
+        connection.close_sent = true;
+        self.linger(key);
     }
 
     /// The other side sends no more, or nobody wants it: the client is told.

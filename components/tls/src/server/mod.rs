@@ -7,7 +7,7 @@ mod net;
 mod retire;
 mod timers;
 
-use crate::certificates::{Certificates, Keys};
+use crate::certificates::{Certificates, Keys, PROOF};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Connections;
@@ -117,6 +117,7 @@ impl Tls {
         let builder = builder.with_protocol_versions(&versions).map_err(|error| error.to_string())?;
         let mut rustls = builder.with_no_client_auth().with_cert_resolver(certificates.clone());
         rustls.alpn_protocols = config.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        rustls.alpn_protocols.push(PROOF.to_vec());
         // that of the provider
         rustls.ignore_client_order = true;
         rustls.ticketer = tickets.clone();

@@ -12,7 +12,7 @@ use rustls::{
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wit::tcp::{Command, Endpoint, Event};
 use wit::{Batch, Peer};
 
@@ -29,26 +29,70 @@ impl SecureRandom for Machine {
 }
 
 /// The keys box.
-pub struct KeysBox(pub Holder);
+pub struct KeysBox(pub Mutex<Holder<Memory>>);
 
 impl Keys for KeysBox {
     fn public_key(&self, key: &str) -> Result<Vec<u8>, String> {
-        self.0.public_key(key)
+        self.0.lock().unwrap().public_key(key)
     }
 
-    fn self_signed(&self, key: &str, names: &[String]) -> Result<Vec<u8>, String> {
-        self.0.self_signed(key, names)
+    fn version(&self) -> u64 {
+        self.0.lock().unwrap().version(None)
+    }
+
+    fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String> {
+        self.0.lock().unwrap().certificate(key, names, None)
+    }
+
+    fn prove(&self, name: &str) -> Option<(String, Vec<u8>)> {
+        self.0.lock().unwrap().prove(name)
     }
 
     fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String> {
-        self.0.sign(key, message)
+        self.0.lock().unwrap().sign(key, message)
     }
 }
 
+/// Where the keys are kept.
+pub struct Memory(Vec<u8>);
+
+impl keys::Disk for Memory {
+    fn sector_size(&self) -> usize {
+        512
+    }
+
+    fn sectors(&self) -> u64 {
+        (self.0.len() / 512) as u64
+    }
+
+    fn read(&mut self, first: u64, count: u64) -> Result<Vec<u8>, String> {
+        Ok(self.0[first as usize * 512..][..count as usize * 512].to_vec())
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), String> {
+        self.0[first as usize * 512..][..data.len()].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+pub fn random(buffer: &mut [u8]) -> Result<(), String> {
+    getrandom::fill(buffer).map_err(|error| error.to_string())
+}
+
+/// Keys that sign for themselves, unless the settings have another authority.
+pub fn keys_box(settings: &[(&str, &str)]) -> Arc<KeysBox> {
+    let all = [&[("authority", "nobody.invalid")], settings].concat();
+    let config = KeysConfig::read(all).unwrap();
+    let keys = Holder::open(config, Memory(vec![0; 2 << 20]), &[1; 32], &mut random);
+    Arc::new(KeysBox(Mutex::new(keys.unwrap())))
+}
+
 pub fn keys(settings: &[(&str, &str)]) -> Arc<dyn Keys> {
-    let config = KeysConfig::read(settings.iter().copied()).unwrap();
-    let random = |buffer: &mut [u8]| getrandom::fill(buffer).map_err(|error| error.to_string());
-    Arc::new(KeysBox(Holder::new(&config, None, random).unwrap()))
+    keys_box(settings)
 }
 
 /// What a connection's client, the one that listens, has heard.
@@ -280,7 +324,7 @@ pub fn config_of(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let certificate = world.keys.self_signed("default", &names).unwrap();
+    let certificate = world.keys.certificate("default", &names).unwrap().remove(0);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(provider));
