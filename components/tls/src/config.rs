@@ -1,6 +1,7 @@
 //! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
 
 use crate::certificates::read_chain;
+use crate::trust::roots;
 use message::settings::{duration, number};
 use std::collections::BTreeMap;
 use wit::setting::Fault;
@@ -48,6 +49,27 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         .default("[\"http/1.1\"]"),
     Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
     Setting::new(
+        "trust",
+        Value::Tables,
+        "For hosts that boxes connect to by this one (`connect` of an arrow to it): whom to believe who they are. Others are held against \
+         the roots that Mozilla believes.",
+    )
+    .example(
+        r#"[{ names = ["api.internal", "*.example.net"], roots = """
+-----BEGIN CERTIFICATE-----
+MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
+-----END CERTIFICATE-----
+""" }]"#,
+    ),
+    Setting::new("trust.names", Value::Some("host name"), "Which hosts. A `*` may be in place of the first label.").required(),
+    Setting::new(
+        "trust.roots",
+        Value::Text("PEM"),
+        "Certificates that lead to a host's own, and no others do. One that is the host's own is believed for all these names, whatever \
+         is in it.",
+    )
+    .required(),
+    Setting::new(
         "connections",
         Value::Number(1, 16_384),
         "Connections at once, or fewer if the box's memory has no room for so many.",
@@ -59,7 +81,7 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
     )
     .example("100"),
-    Setting::new("handshake-timeout", Value::Time, "From the connection's start to the end of the handshake.")
+    Setting::new("handshake-timeout", Value::Time, "From the connection's start to the end of the handshake; for one to another host, to its start as well.")
         .default("\"10 s\""),
 ];
 
@@ -67,6 +89,7 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub certificates: Vec<Certificate>,
+    pub trusted: Vec<Trusted>,
     pub protocols: Vec<String>,
     pub tls12: bool,
     pub tls13: bool,
@@ -86,10 +109,31 @@ pub struct Certificate {
     pub chain: Option<String>,
 }
 
+/// Hosts, and who proves that they are it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trusted {
+    /// in lower case
+    pub names: Vec<String>,
+    /// PEM
+    pub roots: String,
+}
+
+impl Trusted {
+    /// Whether it is for a host.
+    pub fn covers(&self, name: &str) -> bool {
+        let below = |known: &str| {
+            let parent = known.strip_prefix("*.");
+            parent.is_some_and(|parent| name.split_once('.').is_some_and(|(_, rest)| parent == rest))
+        };
+        self.names.iter().any(|known| known == name || below(known))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             certificates: vec![Certificate { names: vec!["localhost".into()], key: "default".into(), chain: None }],
+            trusted: Vec::new(),
             protocols: vec!["http/1.1".into()],
             tls12: true,
             tls13: true,
@@ -104,6 +148,7 @@ impl Default for Config {
 #[derive(Default)]
 struct Lists {
     certificates: BTreeMap<u32, Certificate>,
+    trusted: BTreeMap<u32, Trusted>,
     protocols: Vec<String>,
     versions: Vec<bool>,
 }
@@ -123,6 +168,14 @@ impl Config {
                 faults.push(Fault::at(&format!("certificates.{place}"), why));
             }
         }
+        for (place, trusted) in &lists.trusted {
+            for (is_missing, what) in [(trusted.names.is_empty(), "names"), (trusted.roots.is_empty(), "roots")] {
+                if is_missing && faults.is_empty() {
+                    faults.push(Fault::at(&format!("trust.{place}"), format!("it has no `{what}`")));
+                }
+            }
+        }
+        config.trusted = lists.trusted.into_values().collect();
         if !lists.certificates.is_empty() {
             config.certificates = lists.certificates.into_values().collect();
         }
@@ -152,6 +205,20 @@ impl Config {
                         certificate.chain = Some(value.into());
                     }
                     _ => return Err("a certificate has `names`, `key` and `chain`".into()),
+                }
+            }
+            ("trust", key) => {
+                let Some((Ok(place), key)) = key.split_once('.').map(|(place, key)| (place.parse(), key)) else {
+                    return unknown();
+                };
+                let trusted = lists.trusted.entry(place).or_default();
+                match key.split_once('.').unwrap_or((key, "")) {
+                    ("names", _) => trusted.names.push(name(value)?),
+                    ("roots", "") => {
+                        roots(&read_chain(value)?)?;
+                        trusted.roots = value.into();
+                    }
+                    _ => return Err("whom to trust has `names` and `roots`".into()),
                 }
             }
             ("protocols", _) if (1..=MAX_PROTOCOL).contains(&value.len()) => lists.protocols.push(value.into()),

@@ -1,18 +1,19 @@
 //! The box: [`Tls`] between its arrows.
 
-use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, Tls, To, Wake};
+use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, TimeProvider, Tls, To, UnixTime, Wake};
 use bindings::pearwood::keys::tls as keys;
 use sdk::bindings::pearwood::{
     box0_2_0::{
         config, entropy, heir, log,
         ports::{self, Notices, Turn},
     },
-    net::tcp,
+    net::{names, tcp},
 };
 use sdk::config::memory_left;
 use sdk::ports::Received;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroize;
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
@@ -72,6 +73,16 @@ impl SecureRandom for Entropy {
     }
 }
 
+/// The time of day, if the node knows it.
+#[derive(Debug)]
+struct WallClock;
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        entropy::wall_clock().map(|now| UnixTime::since_unix_epoch(Duration::from_nanos(now)))
+    }
+}
+
 /// The box with the keys.
 struct Arrow;
 
@@ -93,7 +104,9 @@ fn run() {
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
     let tls = match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-        Ok(config) => Tls::new(config, memory_left(), &Entropy, &keys).map_err(|error| vec![error]),
+        Ok(config) => {
+            Tls::new(config, memory_left(), &Entropy, &keys, Arc::new(WallClock)).map_err(|error| vec![error])
+        }
         Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
     };
     drop(settings);
@@ -104,7 +117,8 @@ fn run() {
 }
 
 fn serve(mut tls: Tls) {
-    let mut arrows = Arrows { net: tcp::client(&[]), clients: tcp::service(&[]), turn: None };
+    let mut arrows =
+        Arrows { net: tcp::client(&[]), names: names::client(&[]), clients: tcp::service(&[]), turn: None };
     let mut left = LEFT.take();
     loop {
         let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(tls.deadline()));
@@ -116,14 +130,14 @@ fn serve(mut tls: Tls) {
             state.zeroize();
         }
         let mut batches = Received::new(wake.ready, received);
-        let (net, clients) = (batches.of(arrows.net), batches.of(arrows.clients));
+        let (net, names, clients) = (batches.of(arrows.net), batches.of(arrows.names), batches.of(arrows.clients));
         if wake.notices.contains(Notices::RETIRE) {
             let mut state = tls.retire(wake.now);
             heir::give(&state);
             state.zeroize();
         }
         let room = wake.notices.contains(Notices::ROOM);
-        tls.turn(Wake { now: wake.now, net: &net, clients: &clients, room }, &mut arrows);
+        tls.turn(Wake { now: wake.now, net: &net, names: &names, clients: &clients, room }, &mut arrows);
         if tls.is_done() {
             return;
         }
@@ -132,6 +146,7 @@ fn serve(mut tls: Tls) {
 
 struct Arrows {
     net: u32,
+    names: u32,
     clients: u32,
     /// the next one, if the box has slept already
     turn: Option<Turn>,
@@ -141,6 +156,7 @@ impl Arrows {
     const fn port(&self, to: To) -> (u32, u32) {
         match to {
             To::Net(peer) => (self.net, peer),
+            To::Names(peer) => (self.names, peer),
             To::Client(peer) => (self.clients, peer),
         }
     }
