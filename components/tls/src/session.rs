@@ -1,7 +1,7 @@
 //! One connection's TLS: bytes of records in, bytes out. All that depends on how rustls is called is here.
 
 use rustls::{
-    CertificateError, ClientConfig, CommonState, Error, ServerConfig,
+    CertificateError, ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::ServerName,
     server::UnbufferedServerConnection,
@@ -214,7 +214,9 @@ impl Session {
 
     /// The length of the next record, if it is there and its data are no more than `room`.
     fn usable(&self, room: usize) -> Option<usize> {
-        let fits = |length: &usize| !self.is_established || *length <= room + HEADER + TAG;
+        // TLS 1.3 has a byte for what is in it (RFC 8446, section 5.2)
+        let kind = usize::from(self.state().protocol_version() == Some(ProtocolVersion::TLSv1_3));
+        let fits = |length: &usize| !self.is_established || *length <= room + HEADER + kind + TAG;
         self.next_record().filter(|length| !self.failed && !self.peer_closed && fits(length))
     }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Machine, SECOND, WallClock, keys};
 use pearwood_tls::{Config, Level, Outside, Tls, To, Wake};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::server::{ServerConfig, ServerConnection};
@@ -25,8 +25,13 @@ struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
     fn new() -> Self {
+        Self::named("some")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::OrganizationName, name);
         Ca(CertifiedIssuer::self_signed(params, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()).unwrap())
     }
 
@@ -363,16 +368,17 @@ fn keys_of_every_kind_are_believed() {
 
 #[test]
 fn certificates_that_are_not_right_are_refused() {
-    let (ca, other) = (Ca::new(), Ca::new());
+    let (ca, other, same) = (Ca::new(), Ca::named("other"), Ca::new());
     let old = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let new = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2090, 1, 1);
     let is_ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     type Make<'a> = &'a dyn Fn(&[&'static SupportedProtocolVersion]) -> ServerConfig;
-    let cases: [(Make<'_>, &str); 5] = [
+    let cases: [(Make<'_>, &str); 6] = [
         (&|versions| ca.server(&["b.example", "c.example"], versions), "is not for a.example, but for: DnsName"),
         (&|versions| ca.server_with(&["a.example"], versions, old), "has expired"),
         (&|versions| ca.server_with(&["a.example"], versions, new), "is not valid yet"),
         (&|versions| other.server(&["a.example"], versions), "of an issuer that is not trusted"),
+        (&|versions| same.server(&["a.example"], versions), "BadSignature"),
         (&|versions| ca.server_with(&["a.example"], versions, is_ca), "is not valid: "),
     ];
     for (make, expected) in cases {

@@ -5,6 +5,7 @@
 
 mod aead;
 mod hash;
+mod hybrid;
 mod kx;
 mod verify;
 
@@ -42,7 +43,7 @@ pub fn provider(random: &'static dyn SecureRandom) -> CryptoProvider {
 
 /// The same for this side as a client: servers may have keys of RSA too, which in TLS 1.2 have suites of their own.
 pub fn client_provider(random: &'static dyn SecureRandom) -> CryptoProvider {
-    let mut provider = provider(random);
+    let mut provider = CryptoProvider { kx_groups: hybrid::groups(random), ..provider(random) };
     let rsa = [&TLS12_RSA_CHACHA20, &TLS12_RSA_AES_128, &TLS12_RSA_AES_256];
     provider.cipher_suites.extend(rsa.map(SupportedCipherSuite::Tls12));
     provider
