@@ -13,7 +13,7 @@ pub const SETTINGS: &[Setting] = &[
         "Requests at once, or fewer if the box's memory has no room for so many.",
     )
     .default("256"),
-    Setting::new("connect-timeout", Value::Time, "For a host's name, the connection, and TLS.").default("\"20 s\""),
+    Setting::new("connect-timeout", Value::Time, "For a host's name, the connection, and TLS.").default("\"30 s\""),
     Setting::new("answer-timeout", Value::Time, "How long nothing of a request or its answer may come or go.")
         .default("\"60 s\""),
     Setting::new("keep", Value::Time, "How long a connection is kept for another request to the same host.")
@@ -31,7 +31,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { requests: 256, connect_timeout: 20 * SECOND, answer_timeout: 60 * SECOND, keep: 20 * SECOND }
+        Config { requests: 256, connect_timeout: 30 * SECOND, answer_timeout: 60 * SECOND, keep: 20 * SECOND }
     }
 }
 

@@ -20,11 +20,13 @@ pub struct Link {
     pub is_reused: bool,
     /// The other side sends no more.
     pub is_finished: bool,
+    /// Whoever has made it has forgotten it, and may use its number for another.
+    pub is_gone: bool,
 }
 
 impl Link {
     pub fn new(peer: u32, number: u32) -> Self {
-        Link { peer, number, credit: INITIAL_CREDIT, used: 0, is_reused: false, is_finished: false }
+        Link { peer, number, credit: INITIAL_CREDIT, used: 0, is_reused: false, is_finished: false, is_gone: false }
     }
 }
 

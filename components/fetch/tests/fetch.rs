@@ -3,7 +3,7 @@
 use pearwood_fetch::{Config, Fetch, Level, Outside, To, Wake};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
-use wit::http::{Attach, Command, Event, Head, Scheme};
+use wit::http::{Command, Event, Head, Scheme};
 use wit::tcp::{self, Cause};
 use wit::{Batch, INITIAL_CREDIT, Peer, names};
 
@@ -151,8 +151,6 @@ impl World {
             sides: Sides::default(),
             next: 100,
         };
-        let mut attach = Batch::new();
-        Attach { host: "", path: "" }.encode(&mut attach);
         for peer in 0..2 {
             Peer::Attach(peer, &[]).encode(&mut world.clients);
             Peer::Attach(peer, &[]).encode(&mut world.tcp);
@@ -231,7 +229,8 @@ impl World {
 
     fn failed(&self, request: u32) -> (Option<Cause>, String) {
         let answer = self.answer(request);
-        (answer.cause, answer.failed.unwrap_or_else(|| panic!("request {request} has not failed: {answer:?}")))
+        let Some(why) = answer.failed else { panic!("request {request} has not failed: {:?}", answer.heads) };
+        (answer.cause, why)
     }
 }
 

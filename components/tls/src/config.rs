@@ -2,7 +2,7 @@
 
 use crate::certificates::read_chain;
 use crate::trust::roots;
-use message::settings::{duration, number};
+use message::settings::{boolean, duration, number};
 use std::collections::BTreeMap;
 use wit::setting::Fault;
 use wit::setting::{Setting, Value};
@@ -49,6 +49,14 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         .default("[\"http/1.1\"]"),
     Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
     Setting::new(
+        "clients",
+        Value::Table,
+        "Asks clients for a certificate, under all names of the box. For names that only some clients may ask for, give them a box of their own.",
+    ),
+    Setting::new("clients.roots", Value::Text("PEM"), "Certificates that lead to a client's, and no others do.").required(),
+    Setting::new("clients.required", Value::Truth, "Whether clients without a certificate are refused. One that shows a wrong one always is.")
+        .default("true"),
+    Setting::new(
         "trust",
         Value::Tables,
         "For hosts that boxes connect to by this one (`connect` of an arrow to it): whom to believe who they are. Others are held against \
@@ -89,6 +97,8 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub certificates: Vec<Certificate>,
+    /// None: clients are not asked for a certificate.
+    pub clients: Option<Clients>,
     pub trusted: Vec<Trusted>,
     pub protocols: Vec<String>,
     pub tls12: bool,
@@ -107,6 +117,15 @@ pub struct Certificate {
     pub key: String,
     /// PEM
     pub chain: Option<String>,
+}
+
+/// Which certificates clients may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// PEM
+    pub roots: String,
+    /// Those who show none are refused.
+    pub required: bool,
 }
 
 /// Hosts, and who proves that they are it.
@@ -133,6 +152,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             certificates: vec![Certificate { names: vec!["localhost".into()], key: "default".into(), chain: None }],
+            clients: None,
             trusted: Vec::new(),
             protocols: vec!["http/1.1".into()],
             tls12: true,
@@ -175,6 +195,12 @@ impl Config {
                 }
             }
         }
+        if let Some(Clients { roots, .. }) = &config.clients
+            && roots.is_empty()
+            && faults.is_empty()
+        {
+            faults.push(Fault::at("clients", "it has no `roots`"));
+        }
         config.trusted = lists.trusted.into_values().collect();
         if !lists.certificates.is_empty() {
             config.certificates = lists.certificates.into_values().collect();
@@ -205,6 +231,17 @@ impl Config {
                         certificate.chain = Some(value.into());
                     }
                     _ => return Err("a certificate has `names`, `key` and `chain`".into()),
+                }
+            }
+            ("clients", key) => {
+                let clients = self.clients.get_or_insert(Clients { roots: String::new(), required: true });
+                match key {
+                    "roots" => {
+                        roots(&read_chain(value)?)?;
+                        clients.roots = value.into();
+                    }
+                    "required" => clients.required = boolean(value)?,
+                    _ => return Err("`clients` has `roots` and `required`".into()),
                 }
             }
             ("trust", key) => {
@@ -284,6 +321,12 @@ mod tests {
             ("certificates.0.file", "a", "a certificate has"),
             ("versions", "1.1", "\"1.2\" or \"1.3\""),
             ("protocols", "", "1 to 255 bytes"),
+            ("clients.required", "false", "it has no `roots`"),
+            ("clients.roots", "a", "no certificate in PEM"),
+            ("trust.0.names", "a", "it has no `roots`"),
+            ("trust.0.names", "a b", "a host's name"),
+            ("trust.0.roots", "-----BEGIN", "no certificate in PEM"),
+            ("trust", "a", "no such setting"),
             ("connections", "0", "a number from 1"),
             ("port", "443", "no such setting"),
         ] {

@@ -15,9 +15,10 @@ mod session;
 mod shim;
 mod tickets;
 mod trust;
+mod visitors;
 
 pub use certificates::Keys;
-pub use config::{Certificate, Config, SETTINGS, Trusted};
+pub use config::{Certificate, Clients, Config, SETTINGS, Trusted};
 pub use rustls::crypto::{GetRandomFailed, SecureRandom};
 pub use rustls::{pki_types::UnixTime, time_provider::TimeProvider};
 pub use server::{CONNECTION, Level, Outside, Tls, To, Wake};

@@ -3,7 +3,7 @@
 use rustls::{
     CertificateError, ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig,
     client::UnbufferedClientConnection,
-    pki_types::ServerName,
+    pki_types::{CertificateDer, ServerName},
     server::UnbufferedServerConnection,
     unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic},
 };
@@ -28,6 +28,8 @@ pub struct Session {
     /// Bytes of `input` that rustls has seen and wants to see again: parts of a handshake message.
     seen: usize,
     is_established: bool,
+    /// bytes of the other side's certificates, which are kept
+    chain: usize,
     /// The other side has said that it sends no more.
     peer_closed: bool,
     failed: bool,
@@ -132,7 +134,7 @@ impl Session {
 
     fn new(tls: Side) -> Self {
         let (input, seen) = (Buffer::new(), 0);
-        Session { tls, input, seen, is_established: false, peer_closed: false, failed: false }
+        Session { tls, input, seen, is_established: false, chain: 0, peer_closed: false, failed: false }
     }
 
     fn state(&self) -> &CommonState {
@@ -144,9 +146,9 @@ impl Session {
         self.input.push(bytes);
     }
 
-    /// Bytes of memory that the input takes.
+    /// Bytes of memory that the input takes, and what the other side has made this one keep.
     pub fn capacity(&self) -> usize {
-        self.input.capacity()
+        self.input.capacity() + self.chain
     }
 
     pub fn is_established(&self) -> bool {
@@ -157,6 +159,11 @@ impl Session {
     pub fn protocol(&self) -> &str {
         let protocol = self.state().alpn_protocol().unwrap_or_default();
         str::from_utf8(protocol).unwrap_or_default()
+    }
+
+    /// The certificates that the other side has shown, its own first.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.state().peer_certificates().unwrap_or_default()
     }
 
     /// The length of the next record that is there as a whole, with its header. What is no record counts as one: rustls finds out.
@@ -237,6 +244,9 @@ impl Session {
             }
             input.consume(discard);
             *seen -= discard;
+            if told == Some(Progress::Established) {
+                self.chain = self.certificates().iter().map(|certificate| certificate.len()).sum();
+            }
             match told {
                 Some(Progress::Data) if plain.is_empty() => {}
                 Some(told) => return Ok(Some(told)),

@@ -54,6 +54,9 @@ impl Fetch {
         }
         let Some(key) = key else { return };
         let exchange = &mut self.exchanges[key];
+        if exchange.link.is_some() {
+            exchange.deadline = self.now.saturating_add(self.config.answer_timeout);
+        }
         let result = match command {
             Command::Body { data, .. } if !exchange.is_ended => {
                 match exchange.allowance.checked_sub(data.len() as u32) {
@@ -150,7 +153,7 @@ impl Fetch {
         self.requests.remove(&(exchange.client, exchange.number));
         self.dials.forget(|of| *of == key);
         if let Some(link) = exchange.link.take() {
-            self.links.remove(&(link.peer, link.number));
+            self.unlink(&link);
             self.abort(&link);
         }
         Some(exchange)

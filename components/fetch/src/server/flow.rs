@@ -46,6 +46,7 @@ impl Fetch {
         let Exchange { link: Some(link), out, .. } = exchange else { return };
         let length = out.len().min(link.credit as usize);
         if length > 0
+            && !link.is_gone
             && let Some(to) = self.tcp.room(link.peer)
         {
             to.stream(Command::SEND, link.number, [&out.as_slice()[..length]]);
@@ -167,27 +168,25 @@ impl Fetch {
         }
         let Some(link) = &mut exchange.link else { return };
         if link.used >= CREDIT_STEP
+            && !link.is_gone
             && let Some(out) = self.tcp.out_unless_full(link.peer)
         {
             Command::Credit { connection: link.number, bytes: link.used }.encode(out.batch());
             link.used = 0;
         }
-        if link.is_finished && exchange.cannot_go_on() {
+        if link.is_finished && exchange.cannot_go_on() && self.clients.room(exchange.client).is_some() {
             self.broke_off(key, "the host broke off before its answer was complete");
         }
     }
 
-    /// The connection is no more: what has come is still to be read.
+    /// The connection is no more. What has come is still to be read; if not both sides had finished, that is only of use if it is all.
     pub(super) fn closed(&mut self, key: usize, why: &str) {
         self.advance(key);
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        if exchange.link.is_none() {
-            return;
+        let Some(exchange) = self.exchanges.get(key).filter(|exchange| exchange.link.is_some()) else { return };
+        let is_all = matches!(exchange.answer, Answer::Length(left) if left <= exchange.input.len() as u64);
+        if !why.is_empty() && !is_all {
+            self.broke_off(key, why);
         }
-        if why.is_empty() && !exchange.cannot_go_on() {
-            return;
-        }
-        self.broke_off(key, if why.is_empty() { "the host broke off" } else { why });
     }
 
     fn broke_off(&mut self, key: usize, why: &str) {
@@ -197,7 +196,7 @@ impl Fetch {
             exchange.repeat();
             exchange.deadline = self.now.saturating_add(self.config.connect_timeout);
             if let Some(link) = link {
-                self.links.remove(&(link.peer, link.number));
+                self.unlink(&link);
                 self.abort(&link);
             }
             return self.connect(key);

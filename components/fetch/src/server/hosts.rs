@@ -160,16 +160,25 @@ impl Fetch {
         self.advance(key);
     }
 
+    /// What is said of a connection from now on is not for an exchange.
+    pub(super) fn unlink(&mut self, link: &Link) {
+        if !link.is_gone {
+            self.links.remove(&(link.peer, link.number));
+        }
+    }
+
     pub(super) fn abort(&mut self, link: &Link) {
-        if let Some(out) = self.tcp.out(link.peer) {
+        if !link.is_gone
+            && let Some(out) = self.tcp.out(link.peer)
+        {
             Command::Abort { connection: link.number }.encode(out.batch());
         }
     }
 
     /// A connection is done with its request. It is kept for another if it can be.
     pub(super) fn done(&mut self, link: Link, keeps: bool, origin: crate::request::Origin) {
-        self.links.remove(&(link.peer, link.number));
-        let keeps = keeps && !link.is_finished && !self.is_retired && !self.tcp.is_retiring(link.peer);
+        self.unlink(&link);
+        let keeps = keeps && !link.is_finished && !link.is_gone && !self.is_retired && !self.tcp.is_retiring(link.peer);
         if !keeps {
             return self.abort(&link);
         }

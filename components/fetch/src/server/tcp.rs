@@ -62,9 +62,9 @@ impl Fetch {
             Event::Sent { bytes, .. } => link.credit = link.credit.saturating_add(bytes),
             Event::Finished { .. } => link.is_finished = true,
             Event::Closed { why, .. } => {
-                link.is_finished = true;
-                let (peer, number) = (link.peer, link.number);
-                self.links.remove(&(peer, number));
+                (link.is_gone, link.is_finished) = (true, why.is_empty());
+                let place = (link.peer, link.number);
+                self.links.remove(&place);
                 return self.closed(key, why);
             }
             _ => {}
@@ -104,7 +104,7 @@ impl Fetch {
         }
         for key in self.keys(|exchange| exchange.link.as_ref().is_some_and(|link| link.peer == peer)) {
             let Some(link) = self.exchanges[key].link.take() else { continue };
-            self.links.remove(&(link.peer, link.number));
+            self.unlink(&link);
             self.fail(key, Cause::Terminated, 0, why);
         }
     }

@@ -190,6 +190,10 @@ impl Tls {
             Event::Connected { connection: connection.own, ticket }.encode(out.batch());
             return self.leave_if_idle(key);
         }
+        let visitors = self.visitors.as_ref();
+        if let Some(Err(failed)) = visitors.map(|visitors| visitors.admit(connection.session.certificates())) {
+            return self.fail(key, &failed);
+        }
         let client = self.listeners.get(&connection.port).map(|listener| listener.client);
         // One that takes nothing gets no more.
         let Some(out) = client.and_then(|client| self.clients.answer(client)) else {
@@ -198,7 +202,8 @@ impl Tls {
         connection.client = client;
         connection.deadline = u64::MAX;
         let (remote, port) = (connection.remote, connection.port);
-        let secured = Secured { name: &connection.name, protocol: connection.session.protocol(), client: &[] };
+        let shown = connection.session.certificates().first().map(|own| &own[..]).unwrap_or_default();
+        let secured = Secured { name: &connection.name, protocol: connection.session.protocol(), client: shown };
         let accepted = Event::Accepted { connection: connection.own, remote, port, secured: Some(secured) };
         accepted.encode(out.batch());
         self.leave_if_idle(key);

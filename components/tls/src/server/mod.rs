@@ -15,6 +15,7 @@ use crate::connection::{Connections, Dialed};
 use crate::provider::provider;
 use crate::tickets::Tickets;
 use crate::trust::Trust;
+use crate::visitors::Visitors;
 use clients::Listener;
 pub use limits::CONNECTION;
 use limits::Limits;
@@ -39,6 +40,8 @@ pub struct Tls {
     /// whom connections are for
     clients: Peers,
     trust: Trust,
+    /// None: clients are not asked who they are.
+    visitors: Option<Arc<Visitors>>,
     /// connections that this side is to make, and that the network has not made yet
     dials: Dials<Dialed>,
     listeners: BTreeMap<u16, Listener>,
@@ -126,9 +129,16 @@ impl Tls {
         let tickets = Arc::new(Tickets::new(random, clock.clone()));
         let versions = [(config.tls13, &version::TLS13), (config.tls12, &version::TLS12)];
         let versions: Vec<_> = versions.into_iter().filter(|(is_on, _)| *is_on).map(|(_, version)| version).collect();
-        let builder = ServerConfig::builder_with_details(Arc::new(provider(random)), clock.clone());
+        let provider = Arc::new(provider(random));
+        let visitors = config.clients.as_ref();
+        let visitors = visitors.map(|clients| Visitors::new(clients, &provider, &wall_clock)).transpose()?;
+        let builder = ServerConfig::builder_with_details(provider, clock.clone());
         let builder = builder.with_protocol_versions(&versions).map_err(|error| error.to_string())?;
-        let mut rustls = builder.with_no_client_auth().with_cert_resolver(certificates.clone());
+        let builder = match &visitors {
+            Some(visitors) => builder.with_client_cert_verifier(visitors.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut rustls = builder.with_cert_resolver(certificates.clone());
         rustls.alpn_protocols = config.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         // that of the provider
         rustls.ignore_client_order = true;
@@ -137,6 +147,7 @@ impl Tls {
         let trust = Trust::new(&config, &versions, memory, random, wall_clock);
         Ok(Tls {
             trust,
+            visitors,
             dials: Dials::default(),
             names: Peers::default(),
             config,

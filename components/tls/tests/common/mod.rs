@@ -71,6 +71,8 @@ pub fn keys(settings: &[(&str, &str)]) -> Arc<dyn Keys> {
 pub struct Heard {
     pub name: String,
     pub protocol: String,
+    /// its certificate
+    pub client: Vec<u8>,
     pub data: Vec<u8>,
     /// credit given back
     pub sent: u64,
@@ -168,7 +170,12 @@ impl Sides {
             Event::Accepted { connection, port, secured, .. } => {
                 assert_eq!(port, PORT);
                 let secured = secured.unwrap();
-                let heard = Heard { name: secured.name.into(), protocol: secured.protocol.into(), ..Heard::default() };
+                let heard = Heard {
+                    name: secured.name.into(),
+                    protocol: secured.protocol.into(),
+                    client: secured.client.into(),
+                    ..Heard::default()
+                };
                 assert!(self.heard.insert(connection, heard).is_none());
                 self.accepted.push(connection);
             }
@@ -195,8 +202,15 @@ impl World {
 
     /// With so much memory. The network is there, and a box listens.
     pub fn with(settings: &[(&str, &str)], memory: usize, keys: Arc<dyn Keys>) -> Self {
+        Self::at(settings, memory, keys, UnixTime::since_unix_epoch(Duration::ZERO)).0
+    }
+
+    /// ... at that time of day.
+    pub fn at(settings: &[(&str, &str)], memory: usize, keys: Arc<dyn Keys>, time: UnixTime) -> (Self, WallClock) {
+        let clock = WallClock::default();
+        clock.0.store(time.as_secs(), Relaxed);
         let config = Config::read(settings.iter().copied()).unwrap();
-        let tls = Tls::new(config, memory, &Machine, &keys, Arc::new(WallClock::default())).unwrap();
+        let tls = Tls::new(config, memory, &Machine, &keys, Arc::new(clock.clone())).unwrap();
         let mut world =
             World { tls, keys, now: SECOND, net: Batch::new(), clients: Batch::new(), sides: Sides::default() };
         Peer::Attach(0, &[]).encode(&mut world.net);
@@ -205,7 +219,7 @@ impl World {
         world.turn();
         world.net_says(&Event::Listening { port: PORT });
         world.turn();
-        world
+        (world, clock)
     }
 
     pub fn net_batch(&mut self) -> &mut Batch {
