@@ -3,8 +3,8 @@
 use super::hosts::What;
 use super::{Carrier, Fetch, Idle, Level};
 use std::collections::VecDeque;
-use wit::Incoming;
 use wit::tcp::{Cause, Event};
+use wit::{INITIAL_CREDIT, Incoming};
 
 impl Fetch {
     pub(super) fn of_tcp(&mut self, incoming: Incoming<'_>) {
@@ -56,6 +56,10 @@ impl Fetch {
         let Some(link) = &mut exchange.link else { return };
         match event {
             Event::Data { data, .. } => {
+                let waits = exchange.input.len() + data.len() + link.used as usize;
+                if waits > INITIAL_CREDIT as usize {
+                    return self.fail(key, Cause::Terminated, 0, "more came than there was credit for");
+                }
                 exchange.is_heard = true;
                 exchange.input.push(data);
             }
