@@ -52,6 +52,20 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         "clients",
         Value::Table,
         "Asks clients for a certificate, under all names of the box. For names that only some clients may ask for, give them a box of their own.",
+    )
+    .example(
+        r#"{ required = false, roots = """
+-----BEGIN CERTIFICATE-----
+MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
+MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
+eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
+AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
+caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
+FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
+VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
+-----END CERTIFICATE-----
+""" }"#,
     ),
     Setting::new("clients.roots", Value::Text("PEM"), "Certificates that lead to a client's, and no others do.").required(),
     Setting::new("clients.required", Value::Truth, "Whether clients without a certificate are refused. One that shows a wrong one always is.")
@@ -65,7 +79,14 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
     .example(
         r#"[{ names = ["api.internal", "*.example.net"], roots = """
 -----BEGIN CERTIFICATE-----
-MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
+MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
+MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
+eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
+AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
+caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
+FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
+VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
 -----END CERTIFICATE-----
 """ }]"#,
     ),
