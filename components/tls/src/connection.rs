@@ -30,6 +30,8 @@ pub struct Connection {
     pub session: Session,
     /// whoever it counts as one of: see [`source_of`]
     pub source: u128,
+    /// This side has made it.
+    pub is_own: bool,
     /// Who has asked for it, if this side makes it, until that is answered.
     pub dialed: Option<Dialed>,
     /// the name that was asked for; empty: none
@@ -86,6 +88,7 @@ impl Connection {
             port,
             session,
             source: source_of(remote.address),
+            is_own: false,
             dialed: None,
             name: String::new(),
             client: None,

@@ -667,6 +667,10 @@ fn at_a_swap_what_is_open_goes_on() {
         Peer::Retire(0).encode(&mut world.batches[batch]);
     }
     world.turn();
+    // the answer may take its time
+    world.now += 30 * SECOND;
+    world.turn();
+    assert!(!world.sides.finished);
     server.write(b"still here");
     server.go(&mut world);
     assert_eq!((&world.sides.data[..], world.tls.is_done()), (&b"still here"[..], false));

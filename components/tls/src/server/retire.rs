@@ -54,7 +54,8 @@ impl Tls {
         let Some(retires_at) = self.net.get(connection.net).copied().flatten() else {
             return connection.deadline = u64::MAX;
         };
-        if connection.peer_closed {
+        // whoever has asked for it may wait for an answer, and ends it when that has come
+        if connection.peer_closed || connection.is_own {
             return connection.deadline = u64::MAX;
         }
         let is_idle = connection.is_idle();
