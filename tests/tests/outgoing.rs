@@ -178,7 +178,7 @@ arrows."example:numbers/arithmetic" = {{ box = "numbers" }}
         }
         raw.say(b"0\r\n\r\n");
         assert!(raw.hear_all().ends_with(b"0\r\n\r\n"), "{path}");
-        let body: Vec<u8> = (0..400_000_u32).flat_map(|n| (n * n).to_le_bytes()).take(1 << 20).collect();
+        let body: Vec<u8> = (0..400_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).take(1 << 20).collect();
         let file = folder.path().join("body");
         fs::write(&file, &body).expect("a file");
         let upload = format!("@{}", file.display());

@@ -22,11 +22,22 @@ pub struct Link {
     pub is_finished: bool,
     /// Whoever has made it has forgotten it, and may use its number for another.
     pub is_gone: bool,
+    /// Why, if that was before both sides had finished.
+    pub broken: Option<String>,
 }
 
 impl Link {
     pub fn new(peer: u32, number: u32) -> Self {
-        Link { peer, number, credit: INITIAL_CREDIT, used: 0, is_reused: false, is_finished: false, is_gone: false }
+        Link {
+            peer,
+            number,
+            credit: INITIAL_CREDIT,
+            used: 0,
+            is_reused: false,
+            is_finished: false,
+            is_gone: false,
+            broken: None,
+        }
     }
 }
 

@@ -434,6 +434,31 @@ fn answers_that_are_cut_short_fail() {
             assert_eq!(world.failed(1).0, Some(Cause::Terminated), "{said}");
         }
     }
+    // what has come and is complete is for a slow client too
+    for (length, is_whole) in
+        [("Transfer-Encoding: chunked", true), ("Transfer-Encoding: chunked", false), ("Content-Length: 60000", true)]
+    {
+        let mut world = World::new(&[]);
+        let link = world.reached(1, get("a.example"));
+        let is_chunked = length.starts_with('T');
+        let part = "x".repeat(30_000);
+        let chunk = if is_chunked { format!("7530\r\n{part}\r\n") } else { part };
+        world.host_says(link, &format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n{chunk}"));
+        world.sides.client_is_deaf = true;
+        world.host_says(link, &chunk);
+        world.host_says(link, if is_chunked && is_whole { "0\r\n\r\n" } else { "" });
+        world.tcp_says(link.0, &tcp::Event::Closed { connection: link.1, why: "the other side broke off" });
+        world.turn();
+        world.sides.client_is_deaf = false;
+        world.fetch.turn(Wake { now: world.now, room: true, ..Wake::default() }, &mut world.sides);
+        world.turn();
+        let answer = world.answer(1);
+        assert_eq!(
+            (answer.body.len(), answer.is_over, answer.failed.is_some()),
+            (60_000, is_whole, !is_whole),
+            "{length}"
+        );
+    }
     // without a word of TLS's that this is the end, it may be cut short by anybody
     let mut world = World::new(&[]);
     let link = world.reached(1, get("a.example"));

@@ -174,17 +174,11 @@ impl Fetch {
             Command::Credit { connection: link.number, bytes: link.used }.encode(out.batch());
             link.used = 0;
         }
-        if link.is_finished && exchange.cannot_go_on() && self.clients.room(exchange.client).is_some() {
-            self.broke_off(key, "the host broke off before its answer was complete");
-        }
-    }
-
-    /// The connection is no more. What has come is still to be read; if not both sides had finished, that is only of use if it is all.
-    pub(super) fn closed(&mut self, key: usize, why: &str) {
-        self.advance(key);
-        let Some(exchange) = self.exchanges.get(key).filter(|exchange| exchange.link.is_some()) else { return };
-        let is_all = matches!(exchange.answer, Answer::Length(left) if left <= exchange.input.len() as u64);
-        if !why.is_empty() && !is_all {
+        let is_over = link.is_finished || link.broken.is_some();
+        // what has come and is complete is still read, as fast as its client takes it
+        if is_over && exchange.cannot_go_on() && self.clients.room(exchange.client).is_some() {
+            let broken = exchange.link.as_ref().and_then(|link| link.broken.clone());
+            let why = broken.as_deref().unwrap_or("the host broke off before its answer was complete");
             self.broke_off(key, why);
         }
     }
@@ -224,7 +218,8 @@ impl Exchange {
         match self.answer {
             Answer::Awaited | Answer::Chunked(_) | Answer::Trailers => self.is_stuck(),
             Answer::Length(left) => left > self.input.len() as u64,
-            Answer::UntilClose | Answer::Done => false,
+            Answer::UntilClose => !self.link.as_ref().is_some_and(|link| link.is_finished) && self.input.is_empty(),
+            Answer::Done => false,
         }
     }
 

@@ -69,7 +69,8 @@ impl Fetch {
                 (link.is_gone, link.is_finished) = (true, why.is_empty());
                 let place = (link.peer, link.number);
                 self.links.remove(&place);
-                return self.closed(key, why);
+                link.broken = (!why.is_empty()).then(|| why.into());
+                return self.advance(key);
             }
             _ => {}
         }
