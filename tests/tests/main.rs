@@ -19,6 +19,7 @@ mod images;
 mod languages;
 mod leaks;
 mod lossy;
+mod outgoing;
 mod power;
 mod protocol;
 mod rogue;

@@ -54,7 +54,7 @@ pub mod http {
     crate::protocol! {
         path: ["net", "http"],
         interface: "pearwood:http/handler",
-        types: { "pearwood:net/types/address": core::net::Ipv6Addr },
+        types: { "pearwood:net/types/address": core::net::Ipv6Addr, "pearwood:net/types/cause": crate::tcp::Cause },
         runtime: crate,
     }
 }

@@ -36,6 +36,7 @@ fn tcp_and_udp() {
         tcp::Command::Credit { connection: 5, bytes: 256 } => record(5, 5, &[&[0, 1, 0, 0]]),
         tcp::Command::Finish { connection: 5 } => record(6, 5, &[]),
         tcp::Command::Abort { connection: u32::MAX } => record(7, u32::MAX, &[]),
+        tcp::Command::Dial { ticket: 9, port: 443, name: "a" } => record(8, 9, &[&[0xbb, 1, 1, 0, 0, 0], b"a"]),
     );
     let secured = tcp::Secured { name: "a", protocol: "", client: b"xy" };
     same!(tcp::Event:
@@ -45,6 +46,9 @@ fn tcp_and_udp() {
         tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: Some(secured) }
             => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy"]),
         tcp::Event::Closed { connection: 3, why: "" } => record(8, 3, &[&[0; 4]]),
+        tcp::Event::Secures => record(9, 0, &[]),
+        tcp::Event::Failed { ticket: 9, cause: tcp::Cause::Alert, alert: 40, why: "no" }
+            => record(10, 9, &[&[7, 40, 2, 0, 0, 0], b"no"]),
     );
     same!(udp::Event:
         udp::Event::Datagram { port: 53, from: ENDPOINT, data: b"x" }
@@ -126,7 +130,7 @@ fn what_has_another_form_is_malformed() {
         attach[12] = byte;
         assert_eq!(block::Attach::decode(&attach).is_ok(), is_good, "a bool of {byte}");
     }
-    for kind in [0, 9, 240, 255] {
+    for kind in [0, 11, 240, 255] {
         assert_eq!(tcp::Event::decode(&Record { kind, id: 1, bytes: b"" }), Ok(tcp::Event::Unknown { kind }));
     }
 }
@@ -135,7 +139,7 @@ fn what_has_another_form_is_malformed() {
 fn kinds_have_names() {
     assert_eq!(tcp::Command::SEND, 4);
     assert_eq!(tcp::Command::NAMES[usize::from(tcp::Command::SEND) - 1], "send");
-    assert_eq!(http::Event::NAMES, ["response", "body", "end", "credit", "failed", "trailers"]);
+    assert_eq!(http::Event::NAMES, ["response", "body", "end", "credit", "failed", "trailers", "fault"]);
 }
 
 #[test]

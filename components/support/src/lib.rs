@@ -8,6 +8,7 @@ extern crate alloc;
 mod allocator;
 mod buffer;
 mod compare;
+pub mod dial;
 
 pub use buffer::Buffer;
 pub use compare::same;

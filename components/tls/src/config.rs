@@ -1,7 +1,8 @@
 //! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
 
 use crate::certificates::read_chain;
-use message::settings::{duration, number};
+use crate::trust::roots;
+use message::settings::{boolean, duration, number};
 use std::collections::BTreeMap;
 use wit::setting::Fault;
 use wit::setting::{Setting, Value};
@@ -50,6 +51,56 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         .default("[\"http/1.1\"]"),
     Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
     Setting::new(
+        "clients",
+        Value::Table,
+        "Asks clients for a certificate, under all names of the box. For names that only some clients may ask for, give them a box of their own.",
+    )
+    .example(
+        r#"{ required = false, roots = """
+-----BEGIN CERTIFICATE-----
+MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
+MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
+eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
+AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
+caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
+FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
+VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
+-----END CERTIFICATE-----
+""" }"#,
+    ),
+    Setting::new("clients.roots", Value::Text("PEM"), "Certificates that lead to a client's, and no others do.").required(),
+    Setting::new("clients.required", Value::Truth, "Whether clients without a certificate are refused. One that shows a wrong one always is.")
+        .default("true"),
+    Setting::new(
+        "trust",
+        Value::Tables,
+        "For hosts that boxes connect to by this one (`connect` of an arrow to it): whom to believe who they are. Others are held against \
+         the roots that Mozilla believes.",
+    )
+    .example(
+        r#"[{ names = ["api.internal", "*.example.net"], roots = """
+-----BEGIN CERTIFICATE-----
+MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
+MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
+eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
+AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
+caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
+FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
+VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
+-----END CERTIFICATE-----
+""" }]"#,
+    ),
+    Setting::new("trust.names", Value::Some("host name"), "Which hosts. A `*` may be in place of the first label.").required(),
+    Setting::new(
+        "trust.roots",
+        Value::Text("PEM"),
+        "Certificates that lead to a host's own, and no others do. One that is the host's own is believed for all these names, whatever \
+         is in it.",
+    )
+    .required(),
+    Setting::new(
         "connections",
         Value::Number(1, 16_384),
         "Connections at once, or fewer if the box's memory has no room for so many.",
@@ -61,7 +112,7 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
     )
     .example("100"),
-    Setting::new("handshake-timeout", Value::Time, "From the connection's start to the end of the handshake.")
+    Setting::new("handshake-timeout", Value::Time, "From the connection's start to the end of the handshake; for one to another host, to its start as well.")
         .default("\"10 s\""),
 ];
 
@@ -69,6 +120,9 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub certificates: Vec<Certificate>,
+    /// None: clients are not asked for a certificate.
+    pub clients: Option<Clients>,
+    pub trusted: Vec<Trusted>,
     pub protocols: Vec<String>,
     pub tls12: bool,
     pub tls13: bool,
@@ -88,10 +142,41 @@ pub struct Certificate {
     pub chain: Option<String>,
 }
 
+/// Which certificates clients may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// PEM
+    pub roots: String,
+    /// Those who show none are refused.
+    pub required: bool,
+}
+
+/// Hosts, and who proves that they are it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trusted {
+    /// in lower case
+    pub names: Vec<String>,
+    /// PEM
+    pub roots: String,
+}
+
+impl Trusted {
+    /// Whether it is for a host.
+    pub fn covers(&self, name: &str) -> bool {
+        let below = |known: &str| {
+            let parent = known.strip_prefix("*.");
+            parent.is_some_and(|parent| name.split_once('.').is_some_and(|(_, rest)| parent == rest))
+        };
+        self.names.iter().any(|known| known == name || below(known))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             certificates: vec![Certificate { names: vec!["localhost".into()], key: "default".into(), chain: None }],
+            clients: None,
+            trusted: Vec::new(),
             protocols: vec!["http/1.1".into()],
             tls12: true,
             tls13: true,
@@ -106,6 +191,7 @@ impl Default for Config {
 #[derive(Default)]
 struct Lists {
     certificates: BTreeMap<u32, Certificate>,
+    trusted: BTreeMap<u32, Trusted>,
     protocols: Vec<String>,
     versions: Vec<bool>,
 }
@@ -125,6 +211,20 @@ impl Config {
                 faults.push(Fault::at(&format!("certificates.{place}"), why));
             }
         }
+        for (place, trusted) in &lists.trusted {
+            for (is_missing, what) in [(trusted.names.is_empty(), "names"), (trusted.roots.is_empty(), "roots")] {
+                if is_missing && faults.is_empty() {
+                    faults.push(Fault::at(&format!("trust.{place}"), format!("it has no `{what}`")));
+                }
+            }
+        }
+        if let Some(Clients { roots, .. }) = &config.clients
+            && roots.is_empty()
+            && faults.is_empty()
+        {
+            faults.push(Fault::at("clients", "it has no `roots`"));
+        }
+        config.trusted = lists.trusted.into_values().collect();
         if !lists.certificates.is_empty() {
             config.certificates = lists.certificates.into_values().collect();
         }
@@ -154,6 +254,31 @@ impl Config {
                         certificate.chain = Some(value.into());
                     }
                     _ => return Err("a certificate has `names`, `key` and `chain`".into()),
+                }
+            }
+            ("clients", key) => {
+                let clients = self.clients.get_or_insert(Clients { roots: String::new(), required: true });
+                match key {
+                    "roots" => {
+                        roots(&read_chain(value)?)?;
+                        clients.roots = value.into();
+                    }
+                    "required" => clients.required = boolean(value)?,
+                    _ => return Err("`clients` has `roots` and `required`".into()),
+                }
+            }
+            ("trust", key) => {
+                let Some((Ok(place), key)) = key.split_once('.').map(|(place, key)| (place.parse(), key)) else {
+                    return unknown();
+                };
+                let trusted = lists.trusted.entry(place).or_default();
+                match key.split_once('.').unwrap_or((key, "")) {
+                    ("names", _) => trusted.names.push(name(value)?),
+                    ("roots", "") => {
+                        roots(&read_chain(value)?)?;
+                        trusted.roots = value.into();
+                    }
+                    _ => return Err("whom to trust has `names` and `roots`".into()),
                 }
             }
             ("protocols", _) if (1..=MAX_PROTOCOL).contains(&value.len()) => lists.protocols.push(value.into()),
@@ -219,6 +344,12 @@ mod tests {
             ("certificates.0.file", "a", "a certificate has"),
             ("versions", "1.1", "\"1.2\" or \"1.3\""),
             ("protocols", "", "1 to 255 bytes"),
+            ("clients.required", "false", "it has no `roots`"),
+            ("clients.roots", "a", "no certificate in PEM"),
+            ("trust.0.names", "a", "it has no `roots`"),
+            ("trust.0.names", "a b", "a host's name"),
+            ("trust.0.roots", "-----BEGIN", "no certificate in PEM"),
+            ("trust", "a", "no such setting"),
             ("connections", "0", "a number from 1"),
             ("port", "443", "no such setting"),
         ] {

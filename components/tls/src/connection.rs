@@ -3,10 +3,23 @@
 use crate::session::Session;
 use core::net::Ipv6Addr;
 use hashbrown::HashMap;
+use rustls::pki_types::ServerName;
 use slab::Slab;
 use support::Buffer;
 use wit::INITIAL_CREDIT;
 use wit::tcp::Endpoint;
+
+/// What a box has asked for: a connection to a host.
+#[derive(Debug)]
+pub struct Dialed {
+    pub client: u32,
+    /// the client's own
+    pub ticket: u32,
+    /// in lower case
+    pub host: String,
+    pub name: ServerName<'static>,
+    pub port: u16,
+}
 
 pub struct Connection {
     /// The peer that has brought it, and its number there.
@@ -15,6 +28,12 @@ pub struct Connection {
     pub remote: Endpoint,
     pub port: u16,
     pub session: Session,
+    /// whoever it counts as one of: see [`source_of`]
+    pub source: u128,
+    /// This side has made it.
+    pub is_own: bool,
+    /// Who has asked for it, if this side makes it, until that is answered.
+    pub dialed: Option<Dialed>,
     /// the name that was asked for; empty: none
     pub name: String,
     /// The peer that it is for, once the handshake is over, and until that has been told of the end.
@@ -68,6 +87,9 @@ impl Connection {
             remote,
             port,
             session,
+            source: source_of(remote.address),
+            is_own: false,
+            dialed: None,
             name: String::new(),
             client: None,
             own: 0,
@@ -91,14 +113,14 @@ impl Connection {
         }
     }
 
+    /// It is a client's, or to be.
+    pub fn is_of(&self, client: u32) -> bool {
+        self.client == Some(client) || self.dialed.as_ref().is_some_and(|dialed| dialed.client == client)
+    }
+
     /// It is neither before its handshake nor being ended.
     pub fn is_open(&self) -> bool {
         self.client.is_some()
-    }
-
-    /// What counts as one client: an IPv4 address, or a network of IPv6, in which a client chooses its addresses.
-    pub fn source(&self) -> u128 {
-        source_of(self.remote.address)
     }
 
     /// Bytes of memory for what waits.
@@ -107,9 +129,15 @@ impl Connection {
     }
 }
 
+/// What counts as one client: an IPv4 address, or a network of IPv6, in which a client chooses its addresses.
 pub fn source_of(address: Ipv6Addr) -> u128 {
     let bits = u128::from(address);
     if address.to_ipv4_mapped().is_some() { bits } else { bits & !0 << 64 }
+}
+
+/// ... and a box that this side makes connections for. It is beside all addresses that clients have (RFC 4291, section 2.7).
+pub fn source_of_box(client: u32) -> u128 {
+    0xff << 120 | u128::from(client)
 }
 
 /// All connections, by key; the key by what the network knows them by; and by what their clients do.
@@ -131,7 +159,7 @@ impl Connections {
     /// # Panics
     /// If there are [`MAX`].
     pub fn insert(&mut self, mut connection: Connection) -> usize {
-        *self.sources.entry(connection.source()).or_default() += 1;
+        *self.sources.entry(connection.source).or_default() += 1;
         let place = (connection.net, connection.number);
         let entry = self.slab.vacant_entry();
         let key = entry.key();
@@ -171,10 +199,10 @@ impl Connections {
         if self.keys.get(&place) == Some(&key) {
             self.keys.remove(&place);
         }
-        if let Some(count) = self.sources.get_mut(&connection.source()) {
+        if let Some(count) = self.sources.get_mut(&connection.source) {
             *count -= 1;
             if *count == 0 {
-                self.sources.remove(&connection.source());
+                self.sources.remove(&connection.source);
             }
         }
         Some(connection)

@@ -2,19 +2,20 @@
 
 mod processor;
 
-use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, Tls, To, Wake};
+use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, TimeProvider, Tls, To, UnixTime, Wake};
 use bindings::pearwood::keys::tls as keys;
 use sdk::bindings::pearwood::{
     box0_2_0::{
         config, entropy, heir, log,
         ports::{self, Notices, Turn},
     },
-    net::tcp,
+    net::{names, tcp},
 };
 use sdk::config::memory_left;
 use sdk::ports::Received;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroize;
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
@@ -76,6 +77,16 @@ impl SecureRandom for Entropy {
     }
 }
 
+/// The time of day, if the node knows it.
+#[derive(Debug)]
+struct WallClock;
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        entropy::wall_clock().map(|now| UnixTime::since_unix_epoch(Duration::from_nanos(now)))
+    }
+}
+
 /// The box with the keys.
 struct Arrow;
 
@@ -107,7 +118,7 @@ fn run() {
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
     match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-        Ok(config) => match Tls::new(config, memory_left(), &Entropy, &keys) {
+        Ok(config) => match Tls::new(config, memory_left(), &Entropy, &keys, Arc::new(WallClock)) {
             Ok(tls) => {
                 drop(settings);
                 serve(tls);
@@ -123,7 +134,8 @@ fn run() {
 }
 
 fn serve(mut tls: Tls) {
-    let mut arrows = Arrows { net: tcp::client(&[]), clients: tcp::service(&[]), turn: None };
+    let mut arrows =
+        Arrows { net: tcp::client(&[]), names: names::client(&[]), clients: tcp::service(&[]), turn: None };
     let mut left = LEFT.take();
     loop {
         let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(tls.deadline()));
@@ -135,14 +147,14 @@ fn serve(mut tls: Tls) {
             state.zeroize();
         }
         let mut batches = Received::new(wake.ready, received);
-        let (net, clients) = (batches.of(arrows.net), batches.of(arrows.clients));
+        let (net, names, clients) = (batches.of(arrows.net), batches.of(arrows.names), batches.of(arrows.clients));
         if wake.notices.contains(Notices::RETIRE) {
             let mut state = tls.retire(wake.now);
             heir::give(&state);
             state.zeroize();
         }
         let room = wake.notices.contains(Notices::ROOM);
-        tls.turn(Wake { now: wake.now, net: &net, clients: &clients, room }, &mut arrows);
+        tls.turn(Wake { now: wake.now, net: &net, names: &names, clients: &clients, room }, &mut arrows);
         if tls.is_done() {
             return;
         }
@@ -151,6 +163,7 @@ fn serve(mut tls: Tls) {
 
 struct Arrows {
     net: u32,
+    names: u32,
     clients: u32,
     /// the next one, if the box has slept already
     turn: Option<Turn>,
@@ -160,6 +173,7 @@ impl Arrows {
     const fn port(&self, to: To) -> (u32, u32) {
         match to {
             To::Net(peer) => (self.net, peer),
+            To::Names(peer) => (self.names, peer),
             To::Client(peer) => (self.clients, peer),
         }
     }

@@ -328,7 +328,13 @@ fn changed_batches() {
         }
         let _ = Records::new(&bytes).count();
         let other = if random.below(2) == 0 { &bytes[..] } else { &[] };
-        let wake = pearwood_tls::Wake { now: world.now, net: &bytes, clients: other, room: random.below(8) == 0 };
+        let wake = pearwood_tls::Wake {
+            now: world.now,
+            net: &bytes,
+            names: &bytes,
+            clients: other,
+            room: random.below(8) == 0,
+        };
         world.now += SECOND / 100;
         world.tls.turn(wake, &mut Nobody);
     }

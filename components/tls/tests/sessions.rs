@@ -147,7 +147,7 @@ fn a_chain_has_to_be_of_its_key() {
     let make = |chain: &str| {
         let settings = [("certificates.0.names", "a.example"), ("certificates.0.chain", chain)];
         let config = pearwood_tls::Config::read(settings).unwrap();
-        pearwood_tls::Tls::new(config, 14 << 20, &common::Machine, &own).err()
+        pearwood_tls::Tls::new(config, 14 << 20, &common::Machine, &own, Arc::new(common::WallClock::default())).err()
     };
     assert_eq!(make(&of(&own)), None);
     let error = make(&of(&others)).unwrap();

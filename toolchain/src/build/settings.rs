@@ -38,6 +38,7 @@ fn read(component: &str, spec: &BoxSpec) -> Option<Read> {
             }
         }),
         "tls" => tls::Config::read(pairs()).map(drop),
+        "fetch" => fetch::Config::read(pairs()).map(drop),
         "keys" => keys::Config::read(pairs()).map(drop),
         _ => return None,
     };
@@ -115,6 +116,7 @@ fn too_little(spec: &BoxSpec, left: u64) -> Option<String> {
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     spec.component.iter().find_map(|component| match component.as_str() {
         "http" => http::Http::new(http::Config::read(pairs()).ok()?, left).err(),
+        "fetch" => fetch::Fetch::new(fetch::Config::read(pairs()).ok()?, left).err(),
         "tls" => tls::Tls::fits(&tls::Config::read(pairs()).ok()?, left).err(),
         _ => None,
     })

@@ -48,6 +48,7 @@ pub const COMPONENTS: &[(&[&str], &[Setting])] = &[
     (&["control"], control::SETTINGS),
     (&["tls"], tls::SETTINGS),
     (&["keys"], keys::SETTINGS),
+    (&["fetch"], fetch::SETTINGS),
 ];
 
 /// All that can be said, in the order of the reference.

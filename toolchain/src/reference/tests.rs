@@ -60,6 +60,7 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
         "site" => site::Settings::read(pairs()).map(|read| format!("{read:?}")),
         "control" => control::Config::read(pairs()).map(|read| format!("{read:?}")),
         "tls" => tls::Config::read(pairs()).map(|read| format!("{read:?}")),
+        "fetch" => fetch::Config::read(pairs()).map(|read| format!("{read:?}")),
         "keys" => ::keys::Config::read(pairs()).map(|read| format!("{read:?}")),
         _ => return Err(format!("the test does not know how `{name}` reads its settings")),
     };

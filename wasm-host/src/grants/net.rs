@@ -116,7 +116,7 @@ struct Names {
 
 impl Gate for Tcp {
     fn checks(&self) -> u64 {
-        Kinds::bit(tcp::Command::LISTEN) | Kinds::bit(tcp::Command::CONNECT)
+        Kinds::bit(tcp::Command::LISTEN) | Kinds::bit(tcp::Command::CONNECT) | Kinds::bit(tcp::Command::DIAL)
     }
 
     fn check(&self, record: &Record<'_>) -> Result<Option<Batch>, Malformed> {
@@ -128,9 +128,21 @@ impl Gate for Tcp {
             tcp::Command::Connect { ticket, to } if !known.may_reach(grant, to) => {
                 Some(refuse(ticket, format_args!("connect to [{}]:{}", to.address, to.port)))
             }
+            // who makes the connection proves that it leads there, or looks the name up with a grant of its own
+            tcp::Command::Dial { ticket, port, name } if !grant.may_dial(name, port) => {
+                let why = &not_granted(format_args!("connect to {}:{port}", shown(name)));
+                let mut batch = Batch::new();
+                tcp::Event::Failed { ticket, cause: tcp::Cause::Denied, alert: 0, why }.encode(&mut batch);
+                Some(batch)
+            }
             _ => None,
         })
     }
+}
+
+/// What is said of a name that a box has sent.
+fn shown(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
 }
 
 fn refuse(id: u32, what: fmt::Arguments<'_>) -> Batch {

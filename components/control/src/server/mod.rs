@@ -245,7 +245,7 @@ impl Control {
                 }
             }
             // This box makes no connections.
-            Event::Connected { .. } | Event::Unknown { .. } => {}
+            Event::Connected { .. } | Event::Secures | Event::Failed { .. } | Event::Unknown { .. } => {}
         }
     }
 

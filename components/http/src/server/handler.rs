@@ -84,7 +84,7 @@ impl Http {
                 self.advance(key);
             }
             Ok(Event::Trailers { lines, .. }) => self.response_trailers(peer, id, lines),
-            Ok(Event::Unknown { .. }) => {}
+            Ok(Event::Fault { .. } | Event::Unknown { .. }) => {}
             Err(_) => self.misbehaves(peer, id, "a malformed record"),
         }
     }

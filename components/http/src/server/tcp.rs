@@ -151,7 +151,7 @@ impl Http {
             }
             Event::Refused { id, why } => self.port_refused(peer, id, why),
             // This box makes no connections.
-            Event::Connected { .. } | Event::Unknown { .. } => {}
+            Event::Connected { .. } | Event::Secures | Event::Failed { .. } | Event::Unknown { .. } => {}
         }
     }
 

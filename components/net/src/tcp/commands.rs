@@ -117,8 +117,8 @@ impl Tcp {
             }
             // Done where they are read.
             Command::Send { .. } | Command::Credit { .. } => {}
-            // Of a later version of the protocol.
-            Command::Unknown { .. } => {}
+            // For services that have said `secures`, or of a later version of the protocol.
+            Command::Dial { .. } | Command::Unknown { .. } => {}
         }
     }
 

@@ -6,14 +6,15 @@
 
 mod aead;
 mod hash;
+mod hybrid;
 mod kx;
 pub mod lent;
+mod verify;
 
 use rustls::{
     CipherSuite, CipherSuiteCommon, Error, SignatureScheme, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite,
     crypto::{
-        CryptoProvider, KeyExchangeAlgorithm, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
-        tls12::PrfUsingHmac, tls13::HkdfUsingHmac,
+        CryptoProvider, KeyExchangeAlgorithm, KeyProvider, SecureRandom, tls12::PrfUsingHmac, tls13::HkdfUsingHmac,
     },
     pki_types::PrivateKeyDer,
     sign::SigningKey,
@@ -40,11 +41,18 @@ pub fn provider(random: &'static dyn SecureRandom) -> CryptoProvider {
     CryptoProvider {
         cipher_suites,
         kx_groups: kx::groups(random),
-        // No certificate of a client is asked for.
-        signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },
+        signature_verification_algorithms: verify::ALGORITHMS,
         secure_random: random,
         key_provider: &NoKeys,
     }
+}
+
+/// The same for this side as a client: servers may have keys of RSA too, which in TLS 1.2 have suites of their own.
+pub fn client_provider(random: &'static dyn SecureRandom) -> CryptoProvider {
+    let mut provider = CryptoProvider { kx_groups: hybrid::groups(random), ..provider(random) };
+    let rsa = [&TLS12_RSA_CHACHA20, &TLS12_RSA_AES_128, &TLS12_RSA_AES_256];
+    provider.cipher_suites.extend(rsa.map(SupportedCipherSuite::Tls12));
+    provider
 }
 
 /// Private keys are in the keys box, and nowhere else.
@@ -75,12 +83,23 @@ macro_rules! tls13 {
     };
 }
 
+/// What the servers of a suite of TLS 1.2 sign by.
+const ECDSA: &[SignatureScheme] = &[SCHEME, SignatureScheme::ECDSA_NISTP384_SHA384, SignatureScheme::ED25519];
+const RSA: &[SignatureScheme] = &[
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+
 macro_rules! tls12 {
-    ($name:ident, $suite:ident, $hash:ident, $limit:expr, $aead:ident) => {
+    ($name:ident, $suite:ident, $sign:ident, $hash:ident, $limit:expr, $aead:ident) => {
         static $name: Tls12CipherSuite = Tls12CipherSuite {
             common: common(CipherSuite::$suite, &hash::$hash, $limit),
             kx: KeyExchangeAlgorithm::ECDHE,
-            sign: &[SCHEME],
+            sign: $sign,
             prf_provider: &PrfUsingHmac(&hash::$hash),
             aead_alg: &aead::$aead,
         };
@@ -90,9 +109,12 @@ macro_rules! tls12 {
 tls13!(TLS13_AES_128, TLS13_AES_128_GCM_SHA256, SHA256, GCM_RECORDS, AES_128_GCM);
 tls13!(TLS13_AES_256, TLS13_AES_256_GCM_SHA384, SHA384, GCM_RECORDS, AES_256_GCM);
 tls13!(TLS13_CHACHA20, TLS13_CHACHA20_POLY1305_SHA256, SHA256, u64::MAX, CHACHA20_POLY1305);
-tls12!(TLS12_AES_128, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, SHA256, GCM_RECORDS, AES_128_GCM);
-tls12!(TLS12_AES_256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, SHA384, GCM_RECORDS, AES_256_GCM);
-tls12!(TLS12_CHACHA20, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, SHA256, u64::MAX, CHACHA20_POLY1305);
+tls12!(TLS12_AES_128, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ECDSA, SHA256, GCM_RECORDS, AES_128_GCM);
+tls12!(TLS12_AES_256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, ECDSA, SHA384, GCM_RECORDS, AES_256_GCM);
+tls12!(TLS12_CHACHA20, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, ECDSA, SHA256, u64::MAX, CHACHA20_POLY1305);
+tls12!(TLS12_RSA_AES_128, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, RSA, SHA256, GCM_RECORDS, AES_128_GCM);
+tls12!(TLS12_RSA_AES_256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, RSA, SHA384, GCM_RECORDS, AES_256_GCM);
+tls12!(TLS12_RSA_CHACHA20, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, RSA, SHA256, u64::MAX, CHACHA20_POLY1305);
 
 /// The randomness of the machine that tests run on.
 #[cfg(test)]

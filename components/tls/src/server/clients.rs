@@ -20,6 +20,7 @@ impl Tls {
             Incoming::Attach(peer, _) => {
                 self.forget_client(peer);
                 self.clients.attach(peer, ());
+                self.answer(peer, Event::Secures);
             }
             Incoming::Detach(peer, _) => {
                 self.clients.detach(peer);
@@ -81,8 +82,10 @@ impl Tls {
                 }
             }
             Command::Connect { ticket, .. } => {
-                self.answer(peer, Event::Refused { id: ticket, why: "this box makes no connections" });
+                let why = "this box makes connections to hosts that prove who they are: `dial` says which";
+                self.answer(peer, Event::Refused { id: ticket, why });
             }
+            Command::Dial { ticket, port, name } => self.dial(peer, ticket, (name, port)),
             // of a later version of the protocol
             Command::Unknown { .. } => {}
         }
@@ -141,7 +144,7 @@ impl Tls {
         }
     }
 
-    fn answer(&mut self, client: u32, event: Event<'_>) {
+    pub(super) fn answer(&mut self, client: u32, event: Event<'_>) {
         if let Some(out) = self.clients.answer(client) {
             event.encode(out.batch());
         }
@@ -149,7 +152,8 @@ impl Tls {
 
     /// A client knows nothing more of its connections and ports.
     fn forget_client(&mut self, peer: u32) {
-        for key in self.connections.which(|connection| connection.client == Some(peer)) {
+        self.dials.forget(|dialed| dialed.client == peer);
+        for key in self.connections.which(|connection| connection.is_of(peer)) {
             self.abort(key, "");
         }
         let ports: Vec<_> =

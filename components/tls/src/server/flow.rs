@@ -5,10 +5,10 @@
 
 use super::{Tls, timers::LINGER};
 use crate::certificates::PROOF;
-use crate::connection::Connection;
+use crate::connection::{Connection, Dialed};
 use crate::session::{Failed, MAX_PAYLOAD, OVERHEAD, Progress};
 use wit::Peers;
-use wit::tcp::{Command, Event, Secured};
+use wit::tcp::{Cause, Command, Event, Secured};
 
 /// Credit is given back in steps of this many bytes at least.
 const CREDIT_STEP: u32 = 16 << 10;
@@ -132,8 +132,8 @@ impl Tls {
         let encrypted = connection.session.encrypt(&data[..length], &mut sealed);
         put(&mut self.net, connection, &sealed);
         self.sealed = sealed;
-        if let Err(Failed(why)) = encrypted {
-            self.fail(key, &why);
+        if let Err(failed) = encrypted {
+            self.fail(key, &failed);
             return data.len();
         }
         connection.owed += length as u32;
@@ -173,7 +173,7 @@ impl Tls {
                     }
                 }
                 Ok(Progress::PeerClosed) => self.peer_closed(key),
-                Err(Failed(why)) => self.fail(key, &why),
+                Err(failed) => self.fail(key, &failed),
             }
         }
         zeroize::Zeroize::zeroize(&mut opened);
@@ -181,11 +181,22 @@ impl Tls {
         self.settle(key);
     }
 
-    /// The handshake is over: whoever listens gets the connection.
+    /// The handshake is over: whoever listens, or has asked for it, gets the connection.
     fn established(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
+        if let Some(Dialed { client, ticket, .. }) = connection.dialed.take() {
+            connection.client = Some(client);
+            connection.deadline = u64::MAX;
+            let Some(out) = self.clients.answer(client) else { return self.abort(key, "") };
+            Event::Connected { connection: connection.own, ticket }.encode(out.batch());
+            return self.leave_if_idle(key);
+        }
         if connection.session.protocol().as_bytes() == PROOF {
             return self.finish_proof(key);
+        }
+        let visitors = self.visitors.as_ref();
+        if let Some(Err(failed)) = visitors.map(|visitors| visitors.admit(connection.session.certificates())) {
+            return self.fail(key, &failed);
         }
         let client = self.listeners.get(&connection.port).map(|listener| listener.client);
         // One that takes nothing gets no more.
@@ -195,7 +206,8 @@ impl Tls {
         connection.client = client;
         connection.deadline = u64::MAX;
         let (remote, port) = (connection.remote, connection.port);
-        let secured = Secured { name: &connection.name, protocol: connection.session.protocol(), client: &[] };
+        let shown = connection.session.certificates().first().map(|own| &own[..]).unwrap_or_default();
+        let secured = Secured { name: &connection.name, protocol: connection.session.protocol(), client: shown };
         let accepted = Event::Accepted { connection: connection.own, remote, port, secured: Some(secured) };
         accepted.encode(out.batch());
         self.leave_if_idle(key);
@@ -289,13 +301,14 @@ impl Tls {
     }
 
     /// The session has failed. The other side is told why, and the connection is finished.
-    pub(super) fn fail(&mut self, key: usize, why: &str) {
+    pub(super) fn fail(&mut self, key: usize, failed: &Failed) {
         let Some(connection) = self.connections.get(key) else { return };
-        let own = connection.own;
+        let (own, dialed) = (connection.own, connection.dialed.take());
         connection.plain.clear();
-        match connection.client.take().and_then(|client| self.clients.out(client)) {
-            Some(out) => Event::Closed { connection: own, why }.encode(out.batch()),
-            None => self.failures.add(connection.remote.address, why),
+        match (connection.client.take().and_then(|client| self.clients.out(client)), dialed) {
+            (Some(out), _) => Event::Closed { connection: own, why: &failed.why }.encode(out.batch()),
+            (None, Some(dialed)) => self.dial_failed(&dialed, failed),
+            (None, None) => self.failures.add(connection.remote.address, &failed.why),
         }
         let Some(connection) = self.connections.get(key) else { return };
         connection.close_sent = true;
@@ -320,6 +333,10 @@ impl Tls {
         if connection.is_queued {
             // another connection may have its place soon
             self.handshakes.retain(|queued| *queued != key);
+        }
+        if let Some(dialed) = &connection.dialed {
+            let why = if why.is_empty() { "the other side broke off" } else { why };
+            self.dial_failed(dialed, &Failed { cause: Cause::Terminated, alert: 0, why: why.into() });
         }
         if let Some(out) = connection.client.and_then(|client| self.clients.out(client)) {
             Event::Closed { connection: connection.own, why }.encode(out.batch());

@@ -62,7 +62,7 @@ impl Tls {
         }
         let own_only = alone || self.connections.of_source(source) > self.limits.connections / PART;
         let may_go = |connection: &Connection| {
-            (!own_only || connection.source() == source) && (!connection.is_open() || connection.is_idle())
+            (!own_only || connection.source == source) && (!connection.is_open() || connection.is_idle())
         };
         let candidates = self.connections.iter().filter(|(_, connection)| may_go(connection));
         let first = candidates.min_by_key(|(_, connection)| (connection.is_open(), connection.active_at));

@@ -1,6 +1,7 @@
 //! The box: what it knows, and one turn of it.
 
 mod clients;
+mod dial;
 mod flow;
 mod limits;
 mod net;
@@ -10,15 +11,18 @@ mod timers;
 use crate::certificates::{Certificates, Keys, PROOF};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::connection::Connections;
+use crate::connection::{Connections, Dialed};
 use crate::provider::provider;
 use crate::tickets::Tickets;
+use crate::trust::Trust;
+use crate::visitors::Visitors;
 use clients::Listener;
 pub use limits::CONNECTION;
 use limits::Limits;
-use rustls::{ServerConfig, crypto::SecureRandom, version};
+use rustls::{ServerConfig, crypto::SecureRandom, time_provider::TimeProvider, version};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use support::dial::Dials;
 use wit::{Incoming, MAX_BATCH, Peers};
 
 /// TLS between the network and the boxes that listen here.
@@ -31,8 +35,15 @@ pub struct Tls {
     now: u64,
     /// who brings connections, and since when each of them retires, if it does
     net: Peers<Option<u64>>,
-    /// whom they are for
+    /// who looks names up
+    names: Peers,
+    /// whom connections are for
     clients: Peers,
+    trust: Trust,
+    /// None: clients are not asked who they are.
+    visitors: Option<Arc<Visitors>>,
+    /// connections that this side is to make, and that the network has not made yet
+    dials: Dials<Dialed>,
     listeners: BTreeMap<u16, Listener>,
     connections: Connections,
     /// those that may go on with their handshake, in the order in which they came
@@ -59,6 +70,8 @@ pub struct Wake<'a> {
     pub now: u64,
     /// events of `pearwood:net/tcp`, of which this box is a client
     pub net: &'a [u8],
+    /// events of `pearwood:net/names`, of which it is a client
+    pub names: &'a [u8],
     /// commands of `pearwood:net/tcp`, of which it is a service
     pub clients: &'a [u8],
     /// A peer that had no room may have room again.
@@ -69,6 +82,7 @@ pub struct Wake<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
     Net(u32),
+    Names(u32),
     Client(u32),
 }
 
@@ -98,6 +112,7 @@ const MAX_LOG: usize = 64;
 
 impl Tls {
     /// `memory`: bytes that the box can allocate. What clients make it hold is bounded by that, whatever the settings.
+    /// `wall_clock`: what certificates of others are held against.
     ///
     /// # Errors
     /// There is too little memory, or `keys` lacks a key.
@@ -106,6 +121,7 @@ impl Tls {
         memory: usize,
         random: &'static dyn SecureRandom,
         keys: &Arc<dyn Keys>,
+        wall_clock: Arc<dyn TimeProvider>,
     ) -> Result<Self, String> {
         let limits = Limits::new(&config, memory)?;
         let certificates = Arc::new(Certificates::new(&config.certificates, keys)?);
@@ -113,16 +129,28 @@ impl Tls {
         let tickets = Arc::new(Tickets::new(random, clock.clone()));
         let versions = [(config.tls13, &version::TLS13), (config.tls12, &version::TLS12)];
         let versions: Vec<_> = versions.into_iter().filter(|(is_on, _)| *is_on).map(|(_, version)| version).collect();
-        let builder = ServerConfig::builder_with_details(Arc::new(provider(random)), clock.clone());
+        let provider = Arc::new(provider(random));
+        let visitors = config.clients.as_ref();
+        let visitors = visitors.map(|clients| Visitors::new(clients, &provider, &wall_clock)).transpose()?;
+        let builder = ServerConfig::builder_with_details(provider, clock.clone());
         let builder = builder.with_protocol_versions(&versions).map_err(|error| error.to_string())?;
-        let mut rustls = builder.with_no_client_auth().with_cert_resolver(certificates.clone());
+        let builder = match &visitors {
+            Some(visitors) => builder.with_client_cert_verifier(visitors.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut rustls = builder.with_cert_resolver(certificates.clone());
         rustls.alpn_protocols = config.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         rustls.alpn_protocols.push(PROOF.to_vec());
         // that of the provider
         rustls.ignore_client_order = true;
         rustls.ticketer = tickets.clone();
         rustls.send_tls13_tickets = 1;
+        let trust = Trust::new(&config, &versions, memory, random, wall_clock);
         Ok(Tls {
+            trust,
+            visitors,
+            dials: Dials::default(),
+            names: Peers::default(),
             config,
             rustls: Arc::new(rustls),
             certificates,
@@ -151,7 +179,7 @@ impl Tls {
         if !self.handshakes.is_empty() {
             return 0;
         }
-        let deadline = self.earliest.min(self.failures.due());
+        let deadline = self.earliest.min(self.failures.due()).min(self.dials.deadline());
         let retiring = self.net.any_retiring() || self.clients.any_retiring();
         if retiring { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
     }
@@ -164,6 +192,7 @@ impl Tls {
         self.displaced = 0;
         if wake.room {
             self.net.retry();
+            self.names.retry();
             self.clients.retry();
             self.flush(outside);
         }
@@ -175,6 +204,7 @@ impl Tls {
             self.take(wake.net, Self::of_net, outside);
             self.take(wake.clients, Self::of_client, outside);
         }
+        self.take(wake.names, Self::of_names, outside);
         self.shake_hands();
         self.timers();
         if self.net.any_retiring() || self.clients.any_retiring() {
@@ -186,7 +216,7 @@ impl Tls {
         if self.net.any_refused() || self.clients.any_refused() {
             self.flush(outside);
         }
-        if self.net.waiting() + self.clients.waiting() == 1 {
+        if self.net.waiting() + self.names.waiting() + self.clients.waiting() == 1 {
             let deadline = self.deadline();
             self.flush_by(Some(deadline), outside);
         } else {
@@ -232,6 +262,7 @@ impl Tls {
             None => outside.send(to, batch),
         };
         let freed = self.clients.flush(|peer, batch| send(To::Client(peer), batch));
+        self.names.flush(|peer, batch| send(To::Names(peer), batch));
         self.net.flush(|peer, batch| send(To::Net(peer), batch)) | freed
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Level, Tls, in_words};
 use crate::connection::{Connection, source_of};
-use crate::session::{Failed, Session};
+use crate::session::Session;
 use wit::Incoming;
 use wit::tcp::{Command, Endpoint, Event};
 
@@ -73,12 +73,15 @@ impl Tls {
             }
             Event::Listening { port } => self.answer_listener(port, Event::Listening { port }),
             Event::Refused { id, why } => {
+                // the ticket of a connection is no number of a port
                 if let Ok(port) = u16::try_from(id) {
                     self.answer_listener(port, Event::Refused { id, why });
+                } else if let Some(step) = self.dials.refused(self.now, id, why) {
+                    self.dial_step(step);
                 }
             }
-            // This box makes no connections.
-            Event::Connected { .. } | Event::Unknown { .. } => {}
+            Event::Connected { connection, ticket } => self.connected(peer, connection, ticket),
+            Event::Secures | Event::Failed { .. } | Event::Unknown { .. } => {}
         }
     }
 
@@ -93,8 +96,8 @@ impl Tls {
         let has_many = self.connections.of_source(source) >= self.limits.of_source;
         let is_full = self.connections.len() >= self.limits.connections;
         let has_room = !(has_many || is_full) || self.make_room(source, has_many);
-        let session = if has_room { Session::new(self.rustls.clone()) } else { Err(Failed("no room".into())) };
-        let Ok(session) = session else {
+        let session = has_room.then(|| Session::server(self.rustls.clone()));
+        let Some(Ok(session)) = session else {
             let Some(out) = self.net.out(peer) else { return };
             return Command::Abort { connection: number }.encode(out.batch());
         };
@@ -110,6 +113,7 @@ impl Tls {
         for &key in &keys {
             self.end(key, why);
         }
+        self.dials_lost(false, why);
         keys.len()
     }
 }

@@ -54,7 +54,8 @@ impl Tls {
         let Some(retires_at) = self.net.get(connection.net).copied().flatten() else {
             return connection.deadline = u64::MAX;
         };
-        if connection.peer_closed {
+        // whoever has asked for it may wait for an answer, and ends it when that has come
+        if connection.peer_closed || connection.is_own {
             return connection.deadline = u64::MAX;
         }
         let is_idle = connection.is_idle();
@@ -70,10 +71,15 @@ impl Tls {
 
     /// Lets go of peers that retire and that nothing is left of.
     pub(super) fn let_go(&mut self) {
-        let Tls { net, clients, connections, is_retired, .. } = self;
-        net.release(|peer| connections.iter().any(|(_, connection)| connection.net == peer));
+        let Tls { net, names, clients, connections, dials, is_retired, .. } = self;
+        // connections that were asked for come from those who are there
+        names.release(|_| !dials.is_empty());
+        net.release(|peer| !dials.is_empty() || connections.iter().any(|(_, connection)| connection.net == peer));
         // those whose handshake is not over are still for whoever listens
         let any = *is_retired && !connections.is_empty();
-        clients.release(|peer| any || connections.iter().any(|(_, connection)| connection.client == Some(peer)));
+        clients.release(|peer| {
+            any || dials.iter().any(|dialed| dialed.client == peer)
+                || connections.iter().any(|(_, connection)| connection.is_of(peer))
+        });
     }
 }

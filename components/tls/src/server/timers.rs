@@ -1,7 +1,9 @@
 //! What takes too long, and what is done about it.
 
 use super::{Level, Tls};
+use crate::session::Failed;
 use core::net::{IpAddr, Ipv6Addr};
+use wit::tcp::Cause;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -33,6 +35,10 @@ impl Failures {
     }
 }
 
+fn late() -> Failed {
+    Failed { cause: Cause::Timeout, alert: 0, why: "the handshake took too long".into() }
+}
+
 impl Tls {
     pub(super) fn timers(&mut self) {
         if self.failures.due() <= self.now {
@@ -40,6 +46,9 @@ impl Tls {
             self.failures.next = self.now.saturating_add(INTERVAL);
             let others = if count > 1 { format!(", and {} others", count - 1) } else { String::new() };
             self.say(Level::Info, format!("no handshake with {last}{others}"));
+        }
+        while let Some(step) = self.dials.due(self.now) {
+            self.dial_step(step);
         }
         if self.now < self.earliest {
             return;
@@ -51,7 +60,9 @@ impl Tls {
                 self.leave_if_idle(key);
                 continue;
             }
-            if !connection.close_sent {
+            if let Some(dialed) = connection.dialed.take() {
+                self.dial_failed(&dialed, &late());
+            } else if !connection.close_sent {
                 self.failures.add(connection.remote.address, "it took too long");
             }
             self.abort(key, "");

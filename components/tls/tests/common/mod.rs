@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use keys::{Config as KeysConfig, Keys as Holder};
-use pearwood_tls::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, Tls, To, Wake};
+use pearwood_tls::{
+    Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, TimeProvider, Tls, To, UnixTime, Wake,
+};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -13,6 +15,8 @@ use rustls::{
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use wit::tcp::{Command, Endpoint, Event};
 use wit::{Batch, Peer};
 
@@ -25,6 +29,17 @@ pub struct Machine;
 impl SecureRandom for Machine {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
         getrandom::fill(buffer).map_err(|_| GetRandomFailed)
+    }
+}
+
+/// A wall clock of the test's: seconds since 1970; 0: it is not known.
+#[derive(Debug, Default, Clone)]
+pub struct WallClock(pub Arc<AtomicU64>);
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = self.0.load(Relaxed);
+        (seconds > 0).then(|| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 
@@ -100,6 +115,8 @@ pub fn keys(settings: &[(&str, &str)]) -> Arc<dyn Keys> {
 pub struct Heard {
     pub name: String,
     pub protocol: String,
+    /// its certificate
+    pub client: Vec<u8>,
     pub data: Vec<u8>,
     /// credit given back
     pub sent: u64,
@@ -149,6 +166,7 @@ impl Outside for Sides {
         match to {
             To::Client(_) if self.is_deaf => return false,
             To::Net(_) if self.net_is_deaf => return false,
+            To::Names(_) => panic!("nothing is looked up"),
             _ => {}
         }
         for record in wit::Records::new(batch).map(Result::unwrap) {
@@ -158,7 +176,7 @@ impl Outside for Sides {
             }
             match to {
                 To::Net(peer) => self.command(peer, Command::decode(&record).unwrap()),
-                To::Client(_) => self.event(Event::decode(&record).unwrap()),
+                To::Client(_) | To::Names(_) => self.event(Event::decode(&record).unwrap()),
             }
         }
         true
@@ -196,7 +214,12 @@ impl Sides {
             Event::Accepted { connection, port, secured, .. } => {
                 assert_eq!(port, PORT);
                 let secured = secured.unwrap();
-                let heard = Heard { name: secured.name.into(), protocol: secured.protocol.into(), ..Heard::default() };
+                let heard = Heard {
+                    name: secured.name.into(),
+                    protocol: secured.protocol.into(),
+                    client: secured.client.into(),
+                    ..Heard::default()
+                };
                 assert!(self.heard.insert(connection, heard).is_none());
                 self.accepted.push(connection);
             }
@@ -204,6 +227,7 @@ impl Sides {
             Event::Sent { connection, bytes } => self.of(connection).sent += u64::from(bytes),
             Event::Finished { connection } => self.of(connection).finished = true,
             Event::Closed { connection, why } => self.of(connection).closed = Some(why.into()),
+            Event::Secures => {}
             other => self.answers.push(format!("{other:?}")),
         }
     }
@@ -222,8 +246,15 @@ impl World {
 
     /// With so much memory. The network is there, and a box listens.
     pub fn with(settings: &[(&str, &str)], memory: usize, keys: Arc<dyn Keys>) -> Self {
+        Self::at(settings, memory, keys, UnixTime::since_unix_epoch(Duration::ZERO)).0
+    }
+
+    /// ... at that time of day.
+    pub fn at(settings: &[(&str, &str)], memory: usize, keys: Arc<dyn Keys>, time: UnixTime) -> (Self, WallClock) {
+        let clock = WallClock::default();
+        clock.0.store(time.as_secs(), Relaxed);
         let config = Config::read(settings.iter().copied()).unwrap();
-        let tls = Tls::new(config, memory, &Machine, &keys).unwrap();
+        let tls = Tls::new(config, memory, &Machine, &keys, Arc::new(clock.clone())).unwrap();
         let mut world =
             World { tls, keys, now: SECOND, net: Batch::new(), clients: Batch::new(), sides: Sides::default() };
         Peer::Attach(0, &[]).encode(&mut world.net);
@@ -232,7 +263,7 @@ impl World {
         world.turn();
         world.net_says(&Event::Listening { port: PORT });
         world.turn();
-        world
+        (world, clock)
     }
 
     pub fn net_batch(&mut self) -> &mut Batch {
@@ -260,7 +291,7 @@ impl World {
 
     pub fn turn_with(&mut self, room: bool) {
         let (net, clients) = (core::mem::take(&mut self.net), core::mem::take(&mut self.clients));
-        let wake = Wake { now: self.now, net: net.as_bytes(), clients: clients.as_bytes(), room };
+        let wake = Wake { now: self.now, net: net.as_bytes(), clients: clients.as_bytes(), names: &[], room };
         self.tls.turn(wake, &mut self.sides);
         for _ in 0..100_000 {
             if self.tls.deadline() > self.now {

@@ -1,8 +1,10 @@
-//! A box that asks another: what comes to `/front/…` is passed on, and so is the answer.
+//! A box that asks another: what comes to `/front/…` is passed on, and so is the answer. The setting `origin` says to whom, such as
+//! `https://example.org:8443`; without it, to `http://hello`.
 
 use bindings::{
     exports::wasi::http::incoming_handler::Guest,
     wasi::{
+        cli::environment::get_environment,
         http::{
             outgoing_handler,
             types::{
@@ -32,6 +34,7 @@ mod bindings {
         inline: "
             package example:front;
             world front {
+                import wasi:cli/environment@0.2.12;
                 import wasi:http/types@0.2.12;
                 import wasi:http/outgoing-handler@0.2.12;
                 export wasi:http/incoming-handler@0.2.12;
@@ -66,8 +69,14 @@ fn pass_on(request: &IncomingRequest, response: ResponseOutparam) -> Result<(), 
     let path = target.strip_prefix("/front").unwrap_or(&target);
     outgoing.set_method(&request.method()).expect("it came as a method");
     outgoing.set_path_with_query(Some(path)).expect("it came as a path");
-    outgoing.set_scheme(Some(&Scheme::Http)).expect("a scheme");
-    outgoing.set_authority(Some("hello")).expect("a host");
+    let origin = get_environment().into_iter().find(|(key, _)| key == "origin");
+    let origin = origin.map_or_else(|| "http://hello".into(), |(_, origin)| origin);
+    let (scheme, authority) = match origin.strip_prefix("https://") {
+        Some(authority) => (Scheme::Https, authority),
+        None => (Scheme::Http, origin.trim_start_matches("http://")),
+    };
+    outgoing.set_scheme(Some(&scheme)).expect("a scheme");
+    outgoing.set_authority(Some(authority)).expect("a host");
     let to_hello = outgoing.body().expect("it is the first");
     let asked = match outgoing_handler::handle(outgoing, None) {
         Ok(asked) => asked,

@@ -159,7 +159,12 @@ async fn pass_on(request: Request, target: &str) -> Result<Response, ErrorCode> 
     let path = target.strip_prefix("/relay").unwrap_or(target);
     onward.set_method(&method).expect("it came as a method");
     onward.set_path_with_query(Some(path)).expect("it came as a path");
-    onward.set_scheme(Some(&Scheme::Http)).expect("a scheme");
-    onward.set_authority(Some("hello")).expect("a host");
+    let origin = store::get("origin").ok().flatten().unwrap_or_else(|| "http://hello".into());
+    let (scheme, authority) = match origin.strip_prefix("https://") {
+        Some(authority) => (Scheme::Https, authority),
+        None => (Scheme::Http, origin.trim_start_matches("http://")),
+    };
+    onward.set_scheme(Some(&scheme)).expect("a scheme");
+    onward.set_authority(Some(authority)).expect("a host");
     client::send(onward).await
 }

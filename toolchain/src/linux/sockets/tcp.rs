@@ -148,7 +148,7 @@ impl Service {
                     self.say(peer, Event::Refused { id: port.into(), why: &why });
                 }
             },
-            Command::Unknown { .. } => {}
+            Command::Dial { .. } | Command::Unknown { .. } => {}
             Command::Unlisten { port } => {
                 self.listeners.retain(|&number, listener| (number, listener.peer) != (port, peer));
             }

@@ -3,8 +3,13 @@
 use super::{Check, Kind, provides};
 use crate::system::description::{Description, Interface};
 use crate::system::given::{find_given, given};
+use crate::system::grant::{Grant, Remote, plain};
+use crate::system::known::NAMES;
+use crate::system::model::Target;
 use crate::system::{BoxSpec, InterfaceName, suggest};
 use alloc::{format, string::ToString, vec::Vec};
+use wasm_host::arrows::Protocol;
+use wasm_host::plan::grant::Host;
 
 impl Check<'_> {
     pub(super) fn imports(&mut self, spec: &BoxSpec, description: &Description) {
@@ -38,9 +43,29 @@ impl Check<'_> {
             (Kind::Device(_) | Kind::Protocol(_) | Kind::Other, None) => !import.functions.is_empty(),
         };
         let mut declared = spec.arrows.iter().map(|arrow| &arrow.interface).chain(&spec.nobody);
-        if needs_arrow && !declared.any(|interface| interface.compatible(&name)) {
-            self.missing_arrow(spec, &name, kind);
+        if !needs_arrow || declared.any(|interface| interface.compatible(&name)) {
+            return;
         }
+        match (&import.protocol, self.system.position(&spec.name)) {
+            (Some(declared), Some(index)) if kind == Kind::Protocol(NAMES) && !self.looks_up(spec, &name) => {
+                // a port that leads nowhere
+                self.client(index, import, Protocol::new(import.track(), declared.kinds));
+            }
+            _ => self.missing_arrow(spec, &name, kind),
+        }
+    }
+
+    /// Whether the box may connect to hosts by name at a box that looks names up. One that may not, or whose connections are made
+    /// by another box from the name, needs no arrow for looking names up.
+    fn looks_up(&self, spec: &BoxSpec, names: &InterfaceName) -> bool {
+        let providers = self.providers(spec, names);
+        spec.arrows.iter().any(|arrow| match (&arrow.target, &arrow.grant) {
+            (Target::Box(target), Grant::Net(grant)) => {
+                let by_name = |remote: &Remote| !matches!(remote.host, Host::Network { .. });
+                providers.contains(&target.as_str()) && plain(&grant.connect).iter().any(by_name)
+            }
+            _ => false,
+        })
     }
 
     fn missing_arrow(&mut self, spec: &BoxSpec, name: &InterfaceName, kind: Kind) {

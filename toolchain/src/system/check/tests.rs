@@ -385,6 +385,34 @@ fn grants_outside_their_parents() {
     assert_eq!(connect.notes, ["its own grant is connect = [*.a.org:443]"]);
 }
 
+/// Looking names up is needed by who connects by name to who has the addresses.
+#[test]
+fn names_need_an_arrow_where_they_are_looked_up() {
+    let mut components = components();
+    let names = |sides: &str| known(&format!("pearwood:net/names@0.2.0 {sides}"));
+    components.get_mut("net").unwrap().imports.push(names("service"));
+    components.get_mut("tls").unwrap().imports.push(names("client"));
+    components.get_mut("http").unwrap().imports.push(names("client"));
+    let with = |connect: &str, more: &str| {
+        let tls = format!(
+            "[box.tls]\ncomponent = \"tls\"\narrows.\"pearwood:net/tcp\" = {{ box = \"net\", listen = [443]{connect} }}\n{more}"
+        );
+        let http = http("http", "{ box = \"tls\", listen = [443] }", HANDLER);
+        check(&parse(&[NET, SITE, &tls, &http].concat()), &components)
+    };
+    let routes = with("", "").unwrap();
+    let names = routes.boxes.iter().filter_map(|routes| routes.client(known::NAMES)).collect::<Vec<_>>();
+    assert_eq!((names.len(), names.iter().all(|end| end.peers.is_empty())), (2, true), "a port that leads nowhere");
+    with(", connect = [\"192.0.2.1:443\"]", "").unwrap();
+    for connect in ["a.example:443", "*.a.example:443", "*:443"] {
+        let connect = format!(", connect = [\"{connect}\"]");
+        let faults = with(&connect, "").unwrap_err();
+        assert_eq!(faults[0].message, "box `tls` imports `pearwood:net/names@0.2.0` and has no arrow for it");
+        let routes = with(&connect, "arrows.\"pearwood:net/names\" = { box = \"net\" }\n").unwrap();
+        assert_eq!(routes.boxes[2].client(known::NAMES).unwrap().peers.len(), 1);
+    }
+}
+
 #[test]
 fn circles_of_calls() {
     let caller = |name: &str, to: &str| {

@@ -10,6 +10,7 @@ pub use sectors::{BlockGrant, Sectors};
 
 use super::{MAX_ATTACH, MAX_ENTRIES};
 use alloc::{string::String, vec::Vec};
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use wit::tcp::Endpoint;
 
@@ -63,6 +64,21 @@ impl NetGrant {
     /// `names` are those that the box has found this address under.
     pub fn may_connect(&self, to: Endpoint, names: &[&str]) -> bool {
         self.connect.iter().any(|remote| remote.admits(to, names))
+    }
+
+    /// Whether a host may be connected to by its name, or by an address in words.
+    pub fn may_dial(&self, name: &str, port: u16) -> bool {
+        let address = match name.trim_start_matches('[').trim_end_matches(']').parse() {
+            Ok(IpAddr::V4(v4)) => Some(v4.to_ipv6_mapped()),
+            Ok(IpAddr::V6(v6)) => Some(v6),
+            Err(_) => None,
+        };
+        match address {
+            Some(address) => self.may_connect(Endpoint { address, port }, &[]),
+            None => self.connect.iter().any(|remote| {
+                remote.ports.contains(port) && (remote.host == Host::Any || remote.host.admits_name(name))
+            }),
+        }
     }
 
     /// Whether looking this name up can be of use.

@@ -1,10 +1,6 @@
 //! The client's port of `pearwood:http/handler`, held for a box that imports WASI's client.
 
-use super::{
-    Exchange, Fault, Fields, Reader, Side,
-    exchange::Held,
-    hub::{Hub, cut},
-};
+use super::{Exchange, Fault, Fields, Reader, Side, exchange::Held, hub::Hub};
 use crate::{
     arrows::channel::{Port, Refused},
     boxes::{Budget, Charge},
@@ -102,7 +98,8 @@ impl Client {
         | Event::End { request: id }
         | Event::Credit { request: id, .. }
         | Event::Trailers { request: id, .. }
-        | Event::Failed { request: id, .. }) = event
+        | Event::Failed { request: id, .. }
+        | Event::Fault { request: id, .. }) = event
         else {
             return;
         };
@@ -121,7 +118,8 @@ impl Client {
             Event::Credit { bytes, .. } => exchange.heard_credit(bytes),
             Event::Trailers { lines, .. } => exchange.heard_trailers(Fields::from_trailers(&self.budget, lines)),
             Event::Unknown { .. } => {}
-            Event::Failed { why, .. } => exchange.broken(Fault::Failed(cut(why).into())),
+            Event::Fault { cause, alert, .. } => exchange.heard_fault(cause, alert),
+            Event::Failed { why, .. } => exchange.heard_failed(why),
         }
     }
 

@@ -55,10 +55,28 @@ macro_rules! words {
 
         /// What a fault is to the box that waits for a response, or reads a body.
         pub(super) fn of_fault(fault: &$crate::wasi::http::Fault) -> $types::ErrorCode {
+            use wit::tcp::Cause;
             use $crate::wasi::http::Fault;
             match fault {
                 Fault::Cancelled | Fault::Gone(_) => $types::ErrorCode::ConnectionTerminated,
                 Fault::Failed(why) => $types::ErrorCode::InternalError(Some(why.as_ref().into())),
+                Fault::Way(cause, alert, why) => match cause {
+                    Cause::Denied => $types::ErrorCode::HttpRequestDenied,
+                    Cause::Name => {
+                        $types::ErrorCode::DnsError($types::DnsErrorPayload { rcode: None, info_code: None })
+                    }
+                    Cause::Unreachable => $types::ErrorCode::ConnectionRefused,
+                    Cause::Timeout => $types::ErrorCode::ConnectionTimeout,
+                    Cause::Busy => $types::ErrorCode::ConnectionLimitReached,
+                    Cause::Terminated => $types::ErrorCode::ConnectionTerminated,
+                    Cause::Certificate => $types::ErrorCode::TlsCertificateError,
+                    Cause::Alert => $types::ErrorCode::TlsAlertReceived($types::TlsAlertReceivedPayload {
+                        alert_id: Some(*alert),
+                        alert_message: Some(why.as_ref().into()),
+                    }),
+                    Cause::Security => $types::ErrorCode::TlsProtocolError,
+                    Cause::Answer => $types::ErrorCode::HttpProtocolError,
+                },
                 Fault::Protocol(_) => $types::ErrorCode::HttpProtocolError,
                 Fault::Late => $types::ErrorCode::ConnectionReadTimeout,
             }

@@ -10,6 +10,7 @@ use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 use wit::{
     Batch, INITIAL_CREDIT, Peer, Records,
     http::{Attach, Command, Event, Head, Scheme},
+    tcp::Cause,
 };
 
 /// The port that the node holds, and the one of the other box.
@@ -326,6 +327,18 @@ fn a_box_asks_and_reads_the_answer() {
     assert!(heard(&service).is_empty(), "it was over, so there is nothing to cancel");
     drop(client);
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn what_has_failed_on_the_way_to_another_host_is_told() {
+    let (held, service) = ports(End::Client);
+    let client = Client::new(&held, &Budget::new(1 << 20));
+    client.receive();
+    let (_exchange, reader) = client.send(get("/api", "x"), &Fields::new(&Budget::new(1 << 20))).unwrap();
+    let why = "the other side refused";
+    tell(&service, &[Event::Fault { request: 0, cause: Cause::Alert, alert: 40 }, Event::Failed { request: 0, why }]);
+    client.receive();
+    assert_eq!(reader.take_response().unwrap().unwrap_err(), Fault::Way(Cause::Alert, 40, why.into()));
 }
 
 #[test]

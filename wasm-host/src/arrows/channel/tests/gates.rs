@@ -55,6 +55,46 @@ fn the_node_refuses_what_the_grant_does_not_permit_and_passes_the_rest() {
     assert_eq!(*connect, (7, "the arrow does not grant to connect to [::1]:25".into()));
 }
 
+/// Whoever makes the connection looks the name up by itself: it is the name that the grant is held against.
+#[test]
+fn hosts_are_dialed_by_the_names_and_addresses_of_the_grant() {
+    let remotes = ["a.example:443", "*.b.example:1-9", "192.0.2.0/24:443", "[2001:db8::1]:443"];
+    let gate = crate::grants::net::tcp(&grant(&[], &remotes), &Arc::default());
+    let (client, service) = gated(gate, 1 << 20);
+    let long = "x".repeat(60_000);
+    let dials = [
+        ("a.example", 443, true),
+        ("A.Example.", 443, true),
+        ("a.example", 80, false),
+        ("b.a.example", 443, false),
+        ("x.b.example", 9, true),
+        ("b.example", 9, false),
+        ("192.0.2.7", 443, true),
+        ("192.0.3.7", 443, false),
+        ("[2001:db8::1]", 443, true),
+        ("2001:db8::2", 443, false),
+        ("", 443, false),
+        (&long, 443, false),
+    ];
+    let mut expected = Vec::new();
+    for (ticket, (name, port, may)) in (0..).zip(dials) {
+        assert_eq!(client.port.send(0, &batch(&[tcp::Command::Dial { ticket, port, name }])), Ok(true));
+        expected.extend(may.then_some(ticket));
+    }
+    let passed = heard(&service, |record| match tcp::Command::decode(record) {
+        Ok(tcp::Command::Dial { ticket, .. }) => Some(ticket),
+        _ => None,
+    });
+    assert_eq!(passed, expected);
+    let refused = heard(&client, |record| match tcp::Event::decode(record) {
+        Ok(tcp::Event::Failed { ticket, cause: tcp::Cause::Denied, why, .. }) => Some((ticket, why.to_string())),
+        _ => None,
+    });
+    assert_eq!(refused.len(), dials.len() - expected.len());
+    assert_eq!(refused[0], (2, "the arrow does not grant to connect to a.example:80".into()));
+    assert!(refused.iter().all(|(_, why)| why.len() < 400));
+}
+
 /// A box that asks for what it is not granted, and never reads that it is not.
 #[test]
 fn refusals_are_held_to_the_limit_of_the_boxes_own_inbox() {

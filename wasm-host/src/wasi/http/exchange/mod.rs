@@ -21,6 +21,7 @@ use spin::Mutex;
 use wit::{
     INITIAL_CREDIT,
     http::{Command, Event, Scheme},
+    tcp::Cause,
 };
 
 /// Credit is given back in steps of at least this many bytes.
@@ -47,6 +48,8 @@ pub enum Fault {
     Gone(Arc<str>),
     /// The service failed, and says why.
     Failed(Arc<str>),
+    /// ... on the way to another host; with the number of an alert of TLS, if it was one.
+    Way(Cause, u8, Arc<str>),
     /// The other side said what nobody may say.
     Protocol(&'static str),
     /// Nothing more of the body came for as long as the box would wait.
@@ -58,7 +61,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Cancelled => f.write_str("cancelled"),
             Fault::Gone(why) => write!(f, "the other box is gone: {why}"),
-            Fault::Failed(why) => write!(f, "failed: {why}"),
+            Fault::Failed(why) | Fault::Way(.., why) => write!(f, "failed: {why}"),
             Fault::Protocol(what) => write!(f, "the other box sent {what}"),
             Fault::Late => f.write_str("nothing more of it came in time"),
         }
@@ -91,6 +94,8 @@ struct State {
     broken: bool,
     /// why this side failed it
     failure: Option<Arc<str>>,
+    /// what the service is about to fail for
+    cause: Option<(Cause, u8)>,
     /// what it holds beside the body that comes
     base: usize,
     charge: Charge,
@@ -166,6 +171,7 @@ impl Exchange {
             broken: false,
             over: false,
             failure: None,
+            cause: None,
             base,
             charge,
         };
@@ -248,6 +254,21 @@ impl Exchange {
         state.responded = true;
         state.response = Some((status, fields));
         wake(&mut state.head_waker);
+    }
+
+    /// Says of a failure that comes next what has failed.
+    pub fn heard_fault(&self, cause: Cause, alert: u8) {
+        self.state.lock().cause = Some((cause, alert));
+    }
+
+    /// The service has failed, and says why.
+    pub fn heard_failed(&self, why: &str) {
+        let why = cut(why).into();
+        let cause = self.state.lock().cause;
+        self.broken(match cause {
+            Some((cause, alert)) => Fault::Way(cause, alert, why),
+            None => Fault::Failed(why),
+        });
     }
 
     /// The other side, or the way to it, is no more.

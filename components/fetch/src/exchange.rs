@@ -1,0 +1,237 @@
+//! One request to another host, and its answer.
+
+use crate::request::{Framing, Origin, Request};
+use crate::response;
+use message::chunked::{Decoder, LAST_CHUNK, size_line};
+use support::Buffer;
+use wit::INITIAL_CREDIT;
+
+/// A connection to a host.
+#[derive(Debug)]
+pub struct Link {
+    /// who has made it, and its number there
+    pub peer: u32,
+    pub number: u32,
+    /// bytes that may be sent
+    pub credit: u32,
+    /// bytes that came and were used, and that the other side was not told of
+    pub used: u32,
+    /// It was another request's before.
+    pub is_reused: bool,
+    /// The other side sends no more.
+    pub is_finished: bool,
+    /// Whoever has made it has forgotten it, and may use its number for another.
+    pub is_gone: bool,
+    /// Why, if that was before both sides had finished.
+    pub broken: Option<String>,
+}
+
+impl Link {
+    pub fn new(peer: u32, number: u32) -> Self {
+        Link {
+            peer,
+            number,
+            credit: INITIAL_CREDIT,
+            used: 0,
+            is_reused: false,
+            is_finished: false,
+            is_gone: false,
+            broken: None,
+        }
+    }
+}
+
+/// What has come of the answer.
+#[derive(Debug)]
+pub enum Answer {
+    Awaited,
+    Length(u64),
+    Chunked(Decoder),
+    /// the lines behind the last chunk
+    Trailers,
+    UntilClose,
+    Done,
+}
+
+#[derive(Debug)]
+pub struct Exchange {
+    /// who asks, and its number there
+    pub client: u32,
+    pub number: u32,
+    pub request: Request,
+    /// what `content-length` of the request says
+    pub total: Option<u64>,
+    /// The client has said that the request ends.
+    pub is_ended: bool,
+    /// The request is written to `out`, but for what of its body is to come.
+    pub is_begun: bool,
+    /// for the wire
+    pub out: Buffer,
+    /// of the body, before the connection is there
+    pub held: Buffer,
+    /// bytes that the client may send
+    pub allowance: u32,
+    /// bytes of the client's that it was not given credit for
+    pub owed: u32,
+    /// The client has sent something of a body.
+    pub has_body: bool,
+    /// lines for behind the body
+    pub trailers: Vec<u8>,
+
+    pub link: Option<Link>,
+    /// A host that secures itself: the last of those that were asked to connect to it, and the ticket.
+    pub asked: Option<(u32, u32)>,
+    pub input: Buffer,
+    pub answer: Answer,
+    /// bytes of the answer's body that the client takes
+    pub credit: u32,
+    /// The connection may be used again.
+    pub keeps: bool,
+    /// Something has come on this connection.
+    pub is_heard: bool,
+
+    /// when it is given up, unless something comes or goes
+    pub deadline: u64,
+}
+
+impl Exchange {
+    pub fn new(client: u32, number: u32, request: Request, deadline: u64) -> Self {
+        let total = if let Framing::Length(total) = request.framing { Some(total) } else { None };
+        Exchange {
+            client,
+            number,
+            request,
+            total,
+            is_ended: false,
+            is_begun: false,
+            out: Buffer::new(),
+            held: Buffer::new(),
+            allowance: INITIAL_CREDIT,
+            owed: 0,
+            has_body: false,
+            trailers: Vec::new(),
+            link: None,
+            asked: None,
+            input: Buffer::new(),
+            answer: Answer::Awaited,
+            credit: INITIAL_CREDIT,
+            keeps: false,
+            is_heard: false,
+            deadline,
+        }
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.request.origin
+    }
+
+    /// Writes the head once the connection is there and it is known how the body is framed.
+    pub fn begin(&mut self) {
+        if self.is_begun || self.link.is_none() {
+            return;
+        }
+        let request = &mut self.request;
+        if request.framing == Framing::Open {
+            request.framing = match (self.has_body, self.is_ended) {
+                (false, true) => Framing::None,
+                (false, false) if request.is_bare => return,
+                _ => Framing::Chunked,
+            };
+        }
+        self.is_begun = true;
+        let mut head = Vec::new();
+        request.write(self.total, &mut head);
+        self.out.push(&head);
+        let held = core::mem::take(&mut self.held);
+        self.frame(held.as_slice());
+        if self.is_ended {
+            self.frame_end();
+        }
+    }
+
+    /// A part of the body, within the length that is said of it.
+    ///
+    /// # Errors
+    /// It is longer than that.
+    pub fn body(&mut self, data: &[u8]) -> Result<(), &'static str> {
+        if let Framing::Length(left) = &mut self.request.framing {
+            *left =
+                left.checked_sub(data.len() as u64).ok_or("the request's body is longer than its content-length")?;
+        }
+        self.has_body = true;
+        self.owed += data.len() as u32;
+        if self.is_begun {
+            self.frame(data);
+        } else {
+            self.held.push(data);
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// The body is shorter than it was to be.
+    pub fn end(&mut self) -> Result<(), &'static str> {
+        if let Framing::Length(1..) = self.request.framing {
+            return Err("the request's body is shorter than its content-length");
+        }
+        self.is_ended = true;
+        if self.is_begun {
+            self.frame_end();
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        if self.request.framing == Framing::Chunked {
+            self.out.push(size_line(data.len(), &mut [0; 18]));
+            self.out.push(data);
+            self.out.push(b"\r\n");
+        } else {
+            self.out.push(data);
+        }
+    }
+
+    fn frame_end(&mut self) {
+        if self.request.framing == Framing::Chunked {
+            self.out.push(LAST_CHUNK);
+            self.out.push(&self.trailers);
+            self.out.push(b"\r\n");
+        }
+    }
+
+    /// All of the request is on its way.
+    pub fn is_sent(&self) -> bool {
+        self.is_begun && self.is_ended && self.out.is_empty()
+    }
+
+    /// The connection has failed before anything came, as one that was kept may: another will do.
+    pub fn may_be_repeated(&self) -> bool {
+        let is_reused = self.link.as_ref().is_some_and(|link| link.is_reused);
+        is_reused && !self.is_heard && self.request.is_idempotent && !self.has_body
+    }
+
+    /// As before the connection was there.
+    pub fn repeat(&mut self) {
+        self.is_begun = false;
+        self.out.clear();
+        self.input.clear();
+        self.link = None;
+        if self.request.framing == Framing::None {
+            self.request.framing = Framing::Open;
+        }
+    }
+
+    /// The body of an answer begins.
+    pub fn answered(&mut self, head: &response::Head) {
+        self.answer = match head.framing {
+            response::Framing::None | response::Framing::Length(0) => Answer::Done,
+            response::Framing::Length(left) => Answer::Length(left),
+            response::Framing::Chunked => Answer::Chunked(Decoder::new()),
+            response::Framing::UntilClose => Answer::UntilClose,
+        };
+        self.keeps = head.keeps;
+    }
+}

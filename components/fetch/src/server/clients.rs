@@ -1,0 +1,161 @@
+//! What the boxes say that ask.
+
+use super::{Fetch, Level, SECOND};
+use crate::exchange::Exchange;
+use crate::request::{Origin, Request};
+use message::trailers;
+use wit::Incoming;
+use wit::http::{Command, Event, Head};
+use wit::tcp::Cause;
+
+/// The most bytes of trailers that are passed on.
+const TRAILERS: usize = 16 << 10;
+
+/// Failures are told of no more often than this.
+const QUIET: u64 = 10 * SECOND;
+
+impl Fetch {
+    pub(super) fn of_client(&mut self, incoming: Incoming<'_>) {
+        match incoming {
+            Incoming::Attach(peer, _) => {
+                self.forget(peer);
+                self.clients.attach(peer, ());
+            }
+            Incoming::Detach(peer, _) => {
+                self.clients.detach(peer);
+                self.forget(peer);
+            }
+            Incoming::Retire(peer) => self.clients.retire(peer),
+            Incoming::Record(peer, record) if self.clients.is_attached(peer) => match Command::decode(&record) {
+                Ok(command) => self.command(peer, command),
+                Err(_) => self.say(Level::Error, format!("client {peer}: a malformed record of kind {}", record.kind)),
+            },
+            Incoming::Record(..) => {}
+        }
+    }
+
+    fn command(&mut self, peer: u32, command: Command<'_>) {
+        let (Command::Body { request, .. }
+        | Command::End { request }
+        | Command::Credit { request, .. }
+        | Command::Cancel { request }
+        | Command::Trailers { request, .. }
+        | Command::Request { request, .. }) = command
+        else {
+            return;
+        };
+        let key = self.requests.get(&(peer, request)).copied();
+        if let Command::Request { head, .. } = command {
+            // One that does not take its answers is not listened to; a number that is in use is the client's mistake.
+            if key.is_none() && !self.clients.is_deaf(peer) {
+                self.request(peer, request, &head);
+            }
+            return;
+        }
+        let Some(key) = key else { return };
+        let exchange = &mut self.exchanges[key];
+        if exchange.link.is_some() {
+            exchange.deadline = self.now.saturating_add(self.config.answer_timeout);
+        }
+        let result = match command {
+            Command::Body { data, .. } if !exchange.is_ended => {
+                match exchange.allowance.checked_sub(data.len() as u32) {
+                    Some(allowance) => {
+                        exchange.allowance = allowance;
+                        exchange.body(data)
+                    }
+                    None => Err("more of a body was sent than there was credit for"),
+                }
+            }
+            Command::End { .. } if !exchange.is_ended => exchange.end(),
+            Command::Trailers { lines, .. } if !exchange.is_ended => {
+                exchange.trailers.clear();
+                if lines.len() > TRAILERS || trailers::pass(lines, &mut exchange.trailers).is_err() {
+                    Err("the request's trailers are malformed or too large")
+                } else {
+                    Ok(())
+                }
+            }
+            Command::Credit { bytes, .. } => {
+                exchange.credit = exchange.credit.saturating_add(bytes);
+                Ok(())
+            }
+            Command::Cancel { .. } => return self.remove(key),
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => self.advance(key),
+            Err(why) => self.refuse(key, why),
+        }
+    }
+
+    fn request(&mut self, peer: u32, number: u32, head: &Head<'_>) {
+        let request = match Request::new(head) {
+            Ok(request) => request,
+            Err(why) => return self.answer_failed((peer, number), None, why),
+        };
+        let owners = self.exchanges.iter().map(|(_, exchange)| exchange.client);
+        if !self.clients.may_have(peer, self.places, owners) {
+            let why = "too many requests to other hosts are under way";
+            return self.answer_failed((peer, number), Some((Cause::Busy, 0)), why);
+        }
+        let deadline = self.now.saturating_add(self.config.connect_timeout);
+        let key = self.exchanges.insert(Exchange::new(peer, number, request, deadline));
+        self.requests.insert((peer, number), key);
+        self.connect(key);
+    }
+
+    /// A client knows nothing more of its requests.
+    fn forget(&mut self, peer: u32) {
+        for key in self.keys(|exchange| exchange.client == peer) {
+            self.remove(key);
+        }
+    }
+
+    /// The client has sent what nobody may send.
+    fn refuse(&mut self, key: usize, why: &str) {
+        let Some(exchange) = self.remove_as(key) else { return };
+        self.answer_failed((exchange.client, exchange.number), None, why);
+    }
+
+    /// The request has failed on its way.
+    pub(super) fn fail(&mut self, key: usize, cause: Cause, alert: u8, why: &str) {
+        let Some(exchange) = self.remove_as(key) else { return };
+        let Origin { is_https, host, port } = exchange.origin();
+        let scheme = if *is_https { "https" } else { "http" };
+        let line = format!("{scheme}://{host}:{port}: {why}");
+        self.answer_failed((exchange.client, exchange.number), Some((cause, alert)), &line);
+        if self.now < self.quiet_until {
+            self.untold += 1;
+            return;
+        }
+        self.quiet_until = self.now.saturating_add(QUIET);
+        let untold = core::mem::take(&mut self.untold);
+        let before = if untold > 0 { format!(" ({untold} others have failed before)") } else { String::new() };
+        self.say(Level::Warn, line + &before);
+    }
+
+    fn answer_failed(&mut self, (client, number): (u32, u32), cause: Option<(Cause, u8)>, why: &str) {
+        let Some(out) = self.clients.answer(client) else { return };
+        if let Some((cause, alert)) = cause {
+            Event::Fault { request: number, cause, alert }.encode(out.batch());
+        }
+        Event::Failed { request: number, why }.encode(out.batch());
+    }
+
+    pub(super) fn remove(&mut self, key: usize) {
+        self.remove_as(key);
+    }
+
+    /// The exchange is no more, and neither is its connection.
+    pub(super) fn remove_as(&mut self, key: usize) -> Option<Exchange> {
+        let mut exchange = self.exchanges.try_remove(key)?;
+        self.requests.remove(&(exchange.client, exchange.number));
+        self.dials.forget(|of| *of == key);
+        if let Some(link) = exchange.link.take() {
+            self.unlink(&link);
+            self.abort(&link);
+        }
+        Some(exchange)
+    }
+}

@@ -1,0 +1,230 @@
+//! A request on its way out, and its answer on its way in.
+//!
+//! Nothing is read of an answer that its client does not take, and nothing of a request's body is sent that its host does not take: what
+//! waits, waits within the credit of whoever has sent it.
+
+use super::Fetch;
+use crate::exchange::{Answer, Exchange};
+use crate::response::Head;
+use message::chunked::Step;
+use message::{Limits, status::is_interim, trailers};
+use wit::http::Event;
+use wit::tcp::{Cause, Command};
+
+/// Credit is given back in steps of this many bytes at least.
+const CREDIT_STEP: u32 = 16 << 10;
+
+/// What reading on has come to.
+enum Read {
+    /// There may be more to be read.
+    More,
+    /// Until more comes, or its client takes more.
+    Waits,
+    /// The answer has ended.
+    End,
+}
+
+impl Fetch {
+    /// Goes on with an exchange as far as possible.
+    pub(super) fn advance(&mut self, key: usize) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.begin();
+        self.write(key);
+        loop {
+            match self.read(key) {
+                Ok(Read::More) => {}
+                Ok(Read::Waits) => break,
+                Ok(Read::End) => return self.ended(key),
+                Err(why) => return self.fail(key, Cause::Answer, 0, why),
+            }
+        }
+        self.settle(key);
+    }
+
+    fn write(&mut self, key: usize) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let Exchange { link: Some(link), out, .. } = exchange else { return };
+        let length = out.len().min(link.credit as usize);
+        if length > 0
+            && !link.is_gone
+            && let Some(to) = self.tcp.room(link.peer)
+        {
+            to.stream(Command::SEND, link.number, [&out.as_slice()[..length]]);
+            out.consume(length);
+            link.credit -= length as u32;
+        }
+    }
+
+    fn read(&mut self, key: usize) -> Result<Read, &'static str> {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
+        let Exchange { client, number, input, answer, credit, .. } = exchange;
+        let (client, request) = (*client, *number);
+        let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
+        // One that does not take what it was sent gets no more.
+        let Some(out) = self.clients.room(client) else { return Ok(Read::Waits) };
+        let (used, read) = match answer {
+            Answer::Awaited => {
+                let Some(head) = Head::read(input.as_slice(), exchange.request.is_head)? else {
+                    return Ok(Read::Waits);
+                };
+                let used = head.length;
+                match head.status {
+                    101 => return Err("the host has changed to a protocol that nobody has asked for"),
+                    status if is_interim(status) => {
+                        Event::Response { request, status, headers: &head.lines }.encode(out.batch());
+                    }
+                    // it says that the body may come, which it does without
+                    ..200 => {}
+                    status => {
+                        Event::Response { request, status, headers: &head.lines }.encode(out.batch());
+                        exchange.answered(&head);
+                    }
+                }
+                let is_over = matches!(exchange.answer, Answer::Done);
+                exchange.input.consume(used);
+                let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
+                link.used += used as u32;
+                return Ok(if is_over { Read::End } else { Read::More });
+            }
+            Answer::Done => return Ok(Read::End),
+            Answer::Length(left) => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX).min(*credit as usize).min(input.len());
+                *left -= most as u64;
+                if most > 0 {
+                    out.stream(Event::BODY, request, [&input.as_slice()[..most]]);
+                }
+                *credit -= most as u32;
+                let read = if *left == 0 { Read::End } else { Read::Waits };
+                (most, read)
+            }
+            Answer::UntilClose => {
+                let most = input.len().min(*credit as usize);
+                if most > 0 {
+                    out.stream(Event::BODY, request, [&input.as_slice()[..most]]);
+                }
+                *credit -= most as u32;
+                (most, if link.is_finished && most == input.len() { Read::End } else { Read::Waits })
+            }
+            Answer::Chunked(decoder) => {
+                let (used, step) =
+                    decoder.step(input.as_slice(), *credit as usize).map_err(|_| "a chunk is malformed")?;
+                let read = match step {
+                    Step::Data(data) => {
+                        out.stream(Event::BODY, request, [data]);
+                        *credit -= data.len() as u32;
+                        Read::More
+                    }
+                    Step::Pause => Read::Waits,
+                    Step::End => {
+                        *answer = Answer::Trailers;
+                        Read::More
+                    }
+                };
+                (used, read)
+            }
+            Answer::Trailers => {
+                let mut lines = Vec::new();
+                let limits = Limits::default();
+                let found = trailers::parse(input.as_slice(), &mut lines, &limits).map_err(|refusal| refusal.why)?;
+                let Some(used) = found else { return Ok(Read::Waits) };
+                if !lines.is_empty() {
+                    Event::Trailers { request, lines: &lines }.encode(out.batch());
+                }
+                (used, Read::End)
+            }
+        };
+        input.consume(used);
+        link.used += used as u32;
+        Ok(read)
+    }
+
+    /// The answer is complete: what is left of the request is not sent.
+    fn ended(&mut self, key: usize) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let link = exchange.link.take();
+        let keeps = exchange.keeps && exchange.is_sent() && exchange.input.is_empty();
+        let (client, request) = (exchange.client, exchange.number);
+        if let Some(out) = self.clients.out(client) {
+            Event::End { request }.encode(out.batch());
+        }
+        let Some(exchange) = self.remove_as(key) else { return };
+        if let Some(link) = link {
+            // It is the other side's to close where it has said so; the network forgets it at once.
+            self.done(link, keeps, exchange.request.origin);
+        }
+    }
+
+    /// Gives credit back, and sees whether the other side has broken off.
+    fn settle(&mut self, key: usize) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let waiting = exchange.out.len() + exchange.held.len();
+        let bytes = exchange.owed.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX));
+        if bytes >= CREDIT_STEP
+            && let Some(out) = self.clients.out_unless_full(exchange.client)
+        {
+            Event::Credit { request: exchange.number, bytes }.encode(out.batch());
+            exchange.owed -= bytes;
+            exchange.allowance += bytes;
+        }
+        let Some(link) = &mut exchange.link else { return };
+        if link.used >= CREDIT_STEP
+            && !link.is_gone
+            && let Some(out) = self.tcp.out_unless_full(link.peer)
+        {
+            Command::Credit { connection: link.number, bytes: link.used }.encode(out.batch());
+            link.used = 0;
+        }
+        let is_over = link.is_finished || link.broken.is_some();
+        // what has come and is complete is still read, as fast as its client takes it
+        if is_over && exchange.cannot_go_on() && self.clients.room(exchange.client).is_some() {
+            let broken = exchange.link.as_ref().and_then(|link| link.broken.clone());
+            let why = broken.as_deref().unwrap_or("the host broke off before its answer was complete");
+            self.broke_off(key, why);
+        }
+    }
+
+    fn broke_off(&mut self, key: usize, why: &str) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        if exchange.may_be_repeated() {
+            let link = exchange.link.take();
+            exchange.repeat();
+            exchange.deadline = self.now.saturating_add(self.config.connect_timeout);
+            if let Some(link) = link {
+                self.unlink(&link);
+                self.abort(&link);
+            }
+            return self.connect(key);
+        }
+        self.fail(key, Cause::Terminated, 0, why);
+    }
+
+    /// Nothing has come or gone for too long.
+    pub(super) fn late(&mut self, key: usize) {
+        let Some(exchange) = self.exchanges.get(key) else { return };
+        if exchange.link.is_some() {
+            return self.fail(key, Cause::Timeout, 0, "the host does not go on with its answer");
+        }
+        if exchange.origin().is_https && exchange.asked.is_none() {
+            let why = "no box secures connections: the arrow `pearwood:net/tcp` to one such as `tls` is missing";
+            return self.fail(key, Cause::Denied, 0, why);
+        }
+        self.fail(key, Cause::Timeout, 0, "the host was not reached in time");
+    }
+}
+
+impl Exchange {
+    /// The other side sends no more, and what has come of the answer is not complete and never will be.
+    fn cannot_go_on(&self) -> bool {
+        match self.answer {
+            Answer::Awaited | Answer::Chunked(_) | Answer::Trailers => self.is_stuck(),
+            Answer::Length(left) => left > self.input.len() as u64,
+            Answer::UntilClose => !self.link.as_ref().is_some_and(|link| link.is_finished) && self.input.is_empty(),
+            Answer::Done => false,
+        }
+    }
+
+    /// What has come and was not read cannot be read without more, but for a client that takes none.
+    fn is_stuck(&self) -> bool {
+        self.input.is_empty() || self.credit > 0
+    }
+}
