@@ -17,6 +17,8 @@ pub struct Exchange {
     pub method: Method,
     /// HTTP/1.1, not 1.0
     pub is_11: bool,
+    /// It is a stream's, of HTTP/2.
+    pub is_stream_of_2: bool,
     /// The client takes trailers.
     pub takes_trailers: bool,
     /// The client would change to another protocol.
@@ -120,6 +122,7 @@ impl Exchanges {
         exchange.allowance = INITIAL_CREDIT;
         exchange.uncredited = 0;
         exchange.takes_trailers = false;
+        exchange.is_stream_of_2 = false;
         exchange.wants_upgrade = false;
         exchange.continue_at = None;
         exchange.close = false;

@@ -20,7 +20,15 @@ pub const SETTINGS: &[Setting] = &[
         "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
     )
     .example("100"),
-    Setting::new("pipeline", Value::Number(1, 16), "Requests of one connection that handlers have at once.").default("16"),
+    Setting::new("pipeline", Value::Number(1, 16), "Requests of one connection of HTTP/1.1 that handlers have at once.")
+        .default("16"),
+    Setting::new(
+        "streams",
+        Value::Number(1, 1_000),
+        "Requests of one connection of HTTP/2 at once, or fewer if the box's memory has no room for so many. With TLS, clients use \
+         HTTP/2 where `protocols` of the box `tls` has `h2`.",
+    )
+    .default("100"),
     Setting::new(
         "headers",
         Value::Number(1, Limits::MOST_FIELDS as u64),

@@ -9,6 +9,7 @@ mod limits;
 mod output;
 mod request;
 mod retire;
+mod sessions;
 mod tcp;
 mod timers;
 
@@ -63,6 +64,12 @@ pub struct Http {
     reader: Option<Box<Reader>>,
     heads: Heads,
     due: Vec<usize>,
+    /// connections of HTTP/2 with something to do
+    touched: Vec<usize>,
+    /// how many of them there are
+    sessions: usize,
+    /// a list kept from one to the next
+    due_streams: Vec<usize>,
 }
 
 /// Since when a TCP peer retires, if it does.
@@ -154,6 +161,9 @@ impl Http {
             reader: Some(Box::default()),
             heads: Heads::default(),
             due: Vec::new(),
+            touched: Vec::new(),
+            sessions: 0,
+            due_streams: Vec::new(),
         })
     }
 
@@ -188,6 +198,7 @@ impl Http {
             self.handler_events(wake.handler, outside);
         }
         self.timers();
+        self.drive();
         self.limits.received(0);
         self.keep_limits(self.is_pressed());
         if self.any_retiring() {
@@ -211,6 +222,7 @@ impl Http {
         let mut freed = self.flush_by(None, outside);
         while freed {
             self.carry_on();
+            self.drive();
             freed = (self.tcp.any_refused() || self.handlers.any_refused()) && self.flush_by(None, outside);
         }
     }
@@ -239,6 +251,7 @@ impl Http {
     #[cold]
     #[inline(never)]
     fn in_between(&mut self, outside: &mut impl Outside) {
+        self.drive();
         if self.batched > BATCHED {
             self.flush(outside);
             self.give_up_peers();
