@@ -22,7 +22,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The memory that the library takes for a connection: a buffer for what it reads and one for what it writes, and a table for the fields
 /// of either direction.
-pub const BYTES: usize = 48 << 10;
+pub const BYTES: usize = 36 << 10;
 
 /// ... and for each request of it.
 pub const STREAM_BYTES: usize = 2 << 10;

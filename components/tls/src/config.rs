@@ -44,8 +44,8 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         "The certificate, and those that lead to one that clients know. Without it: one that the key itself has signed, for \
          clients that are told to trust it.",
     ),
-    Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first.")
-        .default("[\"http/1.1\"]"),
+    Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first. Whoever listens has to speak it: the box `http` speaks both.")
+        .default("[\"h2\", \"http/1.1\"]"),
     Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
     Setting::new(
         "connections",
@@ -90,7 +90,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             certificates: vec![Certificate { names: vec!["localhost".into()], key: "default".into(), chain: None }],
-            protocols: vec!["http/1.1".into()],
+            protocols: vec!["h2".into(), "http/1.1".into()],
             tls12: true,
             tls13: true,
             connections: 1_024,

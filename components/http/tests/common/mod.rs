@@ -2,8 +2,10 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod memory;
+pub mod random;
 pub mod responses;
 mod sides;
+pub mod two;
 
 pub use sides::{Client, Request, Sides};
 
