@@ -238,6 +238,10 @@ mod tests {
             ("rules.0.rate", "10/day"),
             ("rules.0.burst", "5"),
             ("rules.0.colour", "green"),
+            ("rules.0.headers.a b", "1"),
+            ("rules.0.headers.content-length", "1"),
+            ("rules.0.headers.Connection", "close"),
+            ("rules.0.headers.x", "a\nb"),
             ("rules.0.scheme", "ftp"),
         ] {
             let faults = Config::read([(key, value)]).unwrap_err();

@@ -42,6 +42,8 @@ pub struct Exchange {
     pub reset: bool,
     /// when the handler last did something
     pub progress_at: u64,
+    /// Header lines that the response is to have.
+    pub headers: String,
     pub record: Record,
 }
 
@@ -144,6 +146,7 @@ impl Exchanges {
             // A free place takes no memory but its own.
             exchange.held = Buffer::new();
             exchange.record.line = String::new();
+            exchange.headers = String::new();
             self.free.push(id as u16);
         }
     }

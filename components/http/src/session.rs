@@ -47,6 +47,8 @@ pub struct Session {
     pub is_touched: bool,
     /// The library has been given something that it has not been polled for.
     pub is_stirred: bool,
+    /// how often its streams have been looked at
+    pub round: usize,
     /// bytes that it has read, and that TCP had credit for before
     credited: usize,
 }
@@ -105,6 +107,7 @@ impl Session {
             streams: Vec::new(),
             is_touched: false,
             is_stirred: true,
+            round: 0,
             credited: 0,
         }
     }

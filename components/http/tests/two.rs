@@ -319,18 +319,22 @@ fn what_is_no_request_is_refused() {
     two::frames(&mut bench, client);
     let host = |host| [two::GET, &[("host", host)]].concat();
     let without_authority: Vec<_> = two::GET.iter().copied().filter(|field| field.0 != ":authority").collect();
-    let answers: [(Vec<(&str, &str)>, &[u8]); 4] = [
-        (host("other"), b"400"),
-        (without_authority.clone(), b"400"),
-        (vec![(":method", "CONNECT"), (":authority", "h:443")], b"501"),
-        ([&without_authority[..], &[("host", "a"), ("host", "a")]].concat(), b"400"),
+    let answers = [
+        (host("other"), "400"),
+        (without_authority.clone(), "400"),
+        (vec![(":method", "CONNECT"), (":authority", "h:443")], "501"),
+        ([&without_authority[..], &[("host", "a"), ("host", "a")]].concat(), "400"),
     ];
     let mut stream = 1;
     for (fields, status) in answers {
         bench.send(client, two::frame(1, 5, stream, &two::block(&fields)));
         let frames = two::frames(&mut bench, client);
         let body = frames.iter().find(|frame| frame.kind == 0 && frame.stream == stream).expect("an answer");
-        assert!(body.payload.starts_with(status), "{fields:?}: {:?}", String::from_utf8_lossy(&body.payload));
+        assert!(
+            body.payload.starts_with(status.as_bytes()),
+            "{fields:?}: {:?}",
+            String::from_utf8_lossy(&body.payload)
+        );
         stream += 2;
     }
     // what RFC 9113, section 8, says is malformed
@@ -476,4 +480,48 @@ fn rules_hold_for_streams_too() {
     assert_eq!((asked.status(), asked.header("location")), (301, "/new"));
     let asked = client.get(&mut bench, "/");
     assert_eq!((asked.status(), asked.is_whole(), asked.header("retry-after")), (429, true, "60"));
+}
+
+/// TCP has room now and then, for all that it has room for at once: each time as much is sent, of all streams in turn.
+#[test]
+fn data_waits_for_tcp_and_no_longer() {
+    let mut bench = Bench::new();
+    let mut windows = h2::client::Builder::new();
+    windows.initial_window_size(1 << 24).initial_connection_window_size(1 << 24);
+    let mut client = Two::connect_with(&mut bench, &windows);
+    let mut all: Vec<_> = (0..20).map(|_| client.get(&mut bench, "/")).collect();
+    bench.clients_read = false;
+    let ids = bench.outside.order.clone();
+    for &request in &ids {
+        bench.event(Event::Response { request, status: 200, headers: b"content-length: 100000\r\n" });
+    }
+    let mut given = vec![0; ids.len()];
+    let mut begun = 0;
+    for _ in 0..2_000 {
+        for (&request, given) in ids.iter().zip(&mut given) {
+            let length = (bench.request(request).response_credit as usize).min(100_000 - *given);
+            if length > 0 {
+                bench.event(Event::Body { request, data: &vec![b'x'; length] });
+                *given += length;
+                if *given == 100_000 {
+                    bench.event(Event::End { request });
+                }
+            }
+        }
+        bench.turn();
+        client.turn(&mut bench, &mut all.iter_mut().collect::<Vec<_>>());
+        if all.iter().any(|asked| asked.is_whole()) && begun == 0 {
+            begun = all.iter().filter(|asked| !asked.data.is_empty()).count();
+        }
+        if all.iter().all(|asked| asked.is_whole()) {
+            assert_eq!(begun, all.len(), "all have got something before the first has got all");
+            return;
+        }
+        let credit = bench.client(client.connection).credit;
+        // as TLS does, which gives credit back in steps of 16 KiB
+        assert!(credit <= 48 << 10, "there is room for {credit} bytes, and nothing is sent");
+        bench.read(client.connection, (1 << 16) - credit);
+        bench.turn();
+    }
+    panic!("{:?}", all.iter().map(|asked| asked.data.len()).collect::<Vec<_>>());
 }

@@ -3,7 +3,7 @@
 use super::{Http, Level, in_words};
 use crate::connection::{CREDIT_STEP, Reading};
 use crate::exchange::Response;
-use crate::response::CONTINUE;
+use crate::response::{CONTINUE, with_headers};
 use crate::server::output::put;
 use message::chunked::{self, LAST_CHUNK, size_line};
 use message::response::{Body, MOST_BYTES};
@@ -130,7 +130,14 @@ impl Http {
                 exchange.close = head.closes;
                 exchange.record.status = status;
                 let [common, end] = self.common.end(head.has_date, head.has_server);
-                let parts = [head.bytes(), common, end];
+                let with;
+                let bytes = if exchange.headers.is_empty() {
+                    head.bytes()
+                } else {
+                    with = with_headers(head.bytes(), &exchange.headers);
+                    &with
+                };
+                let parts = [bytes, common, end];
                 if exchange.is_stream_of_2 {
                     let head = parts.concat();
                     return self.put_head_of_stream(id, &head);

@@ -239,7 +239,9 @@ impl Http {
     /// Bytes of memory for data of a connection.
     fn memory_of(&mut self, key: usize) -> usize {
         let Some(connection) = self.connections.get(key) else { return 0 };
-        let of_exchange = |exchange: &mut Exchange| exchange.held.capacity() + exchange.record.line.capacity();
+        let of_exchange = |exchange: &mut Exchange| {
+            exchange.held.capacity() + exchange.record.line.capacity() + exchange.headers.capacity()
+        };
         let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, of_exchange));
         let of_stream = |stream: &Stream| STREAM_BYTES + stream.head.capacity() + stream.request_trailers.capacity();
         let of_2 = connection.session.as_ref().map_or(0, |session| session.memory())

@@ -47,6 +47,8 @@ pub struct Http {
     gate: Gate,
     /// who has sent the last request, if the gate asks for that
     user: String,
+    /// header lines that the gate wants on the response to it
+    headers: String,
     /// connections beyond the limit, which are only being told so
     surplus: usize,
     /// connections of this turn for which others were to make room
@@ -138,6 +140,7 @@ impl Http {
         Ok(Http {
             gate: Gate::new(of_gate),
             user: String::new(),
+            headers: String::new(),
             common: Common::new(&config.server),
             config,
             now: 0,

@@ -84,6 +84,9 @@ impl Http {
         exchange.progress_at = self.now;
         exchange.handler = None;
         exchange.record.started_at = self.now;
+        if !self.headers.is_empty() {
+            exchange.headers = core::mem::take(&mut self.headers);
+        }
         if let Some(format) = self.config.access_log {
             let time = self.common.log_time();
             let version = if is_stream { "HTTP/2.0" } else { access::version(head) };
@@ -145,6 +148,7 @@ impl Http {
     fn choose(&mut self, head: &Head<'_>, remote: Ipv6Addr, scheme: http::Scheme, has_waited: bool) -> Choice {
         let answer = |status, extra: &'static str, text| Choice::answer(status, extra, text);
         self.user.clear();
+        self.headers.clear();
         let Target::Path { target, .. } = &head.target else {
             return answer(204, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "");
         };

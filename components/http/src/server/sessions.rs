@@ -139,17 +139,23 @@ impl Http {
 
     /// Takes what waits in the streams, lets the library read and write, and gives the streams what has come. True: there is more.
     fn round(&mut self, key: usize) -> bool {
-        let mut goes_on = false;
         self.end_input(key);
-        let mut streams = core::mem::take(&mut self.due_streams);
-        self.list_streams(key, &mut streams);
-        for &stream in &streams {
-            goes_on |= self.write_stream(key, stream);
-        }
         let Some(connection) = self.connections.get(key) else { return false };
         let Some(session) = &mut connection.session else { return false };
         let room = if self.tcp.room(connection.peer).is_some() { connection.credit as usize } else { 0 };
+        let was_blocked = session.is_blocked();
         session.set_room(room);
+        // What the library could not write before goes first, and streams come in the next round.
+        let mut goes_on = was_blocked;
+        let mut streams = core::mem::take(&mut self.due_streams);
+        self.list_streams(key, &mut streams);
+        let mut left = if was_blocked { 0 } else { room };
+        for &stream in &streams {
+            goes_on |= self.write_stream(key, stream, &mut left);
+        }
+        let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) else {
+            return false;
+        };
         goes_on |= session.feed() > 0;
         session.is_stirred = false;
         loop {
@@ -197,8 +203,12 @@ impl Http {
 
     fn list_streams(&mut self, key: usize, into: &mut Vec<usize>) {
         into.clear();
-        if let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_ref()) {
-            into.extend_from_slice(&session.streams);
+        if let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) {
+            // each time another is the first
+            let at = session.round % session.streams.len().max(1);
+            session.round = session.round.wrapping_add(1);
+            into.extend_from_slice(&session.streams[at..]);
+            into.extend_from_slice(&session.streams[..at]);
         }
     }
 
@@ -401,11 +411,10 @@ impl Http {
         true
     }
 
-    /// Gives the library what there is of a stream's response. True: it took some.
-    fn write_stream(&mut self, parent: usize, key: usize) -> bool {
-        let Some(connection) = self.connections.get(parent) else { return false };
-        let Some(session) = &mut connection.session else { return false };
-        if session.is_blocked() {
+    /// Gives the library what there is of a stream's response, and no more data than TCP has `room` for, so that it holds none. True:
+    /// it took some.
+    fn write_stream(&mut self, parent: usize, key: usize, room: &mut usize) -> bool {
+        if *room == 0 {
             return false;
         }
         let Some(connection) = self.connections.get(key) else { return false };
@@ -419,7 +428,10 @@ impl Http {
         }
         let mut length = 0;
         if !exchange.held.is_empty() {
-            length = stream.send_data(exchange.held.as_slice(), is_done);
+            let data = exchange.held.as_slice();
+            let now = data.len().min(*room);
+            length = stream.send_data(&data[..now], is_done && now == data.len());
+            *room -= length;
             exchange.held.consume(length);
             connection.wrote_at = paced(connection.wrote_at, self.now, length, self.config.write_timeout);
         }
