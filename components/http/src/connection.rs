@@ -102,6 +102,17 @@ impl Connection {
         self.awaits_room = false;
     }
 
+    /// It is a connection of HTTP/2, or a stream of one.
+    #[inline]
+    pub fn is_of_2(&self) -> bool {
+        self.stream.is_some() || self.session.is_some()
+    }
+
+    /// A stream is over but for what the client still sends, which is read for some time: some take it amiss if it is not.
+    pub fn lingers(&self) -> bool {
+        self.stream.is_some() && !self.client_finished && self.patience > 0
+    }
+
     /// The rest of the body is not read only to keep the connection: it is too long, or may be.
     pub fn is_too_much_to_drop(&self) -> bool {
         matches!(self.reading, Reading::Chunked(_)) || matches!(self.reading, Reading::Length(left) if left > PATIENCE)

@@ -25,6 +25,8 @@ pub struct Stream {
     has_ended: bool,
     /// An interim answer is on its way.
     interim: bool,
+    /// bytes of heads that the library may not have written yet
+    pub queued: usize,
     /// what follows the response's body
     trailers: Option<HeaderMap>,
 }
@@ -49,6 +51,7 @@ impl Stream {
             send: None,
             has_ended: false,
             interim: false,
+            queued: 0,
             trailers: None,
         }
     }
@@ -94,6 +97,7 @@ impl Stream {
         let mut response = Response::new(());
         *response.status_mut() = status;
         let lines = head.iter().position(|&byte| byte == b'\n').map_or(&[][..], |end| &head[end + 1..]);
+        self.queued += head.len();
         *response.headers_mut() = fields_of(lines, |name| !Name::of(name).is_of_connection());
         if status.is_informational() {
             // It may be left out, and only one waits until the client takes it.
@@ -107,9 +111,9 @@ impl Stream {
         }
     }
 
-    /// Interim answers have been sent.
+    /// The library has written all that it was given.
     pub fn is_flushed(&mut self) {
-        self.interim = false;
+        (self.interim, self.queued) = (false, 0);
     }
 
     /// What follows the body.

@@ -148,10 +148,13 @@ fn continuation_flood() {
     assert!(attack.bench.client(attack.client).finished);
 }
 
+/// Its name, and a frame of it.
+type Flood<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>);
+
 #[test]
 fn floods_of_frames_that_ask_for_nothing() {
     let settings = |n: u32| frame(SETTINGS, 0, 0, &[&[0, 3][..], &n.to_be_bytes()].concat());
-    let floods: [(&str, &dyn Fn(u32) -> Vec<u8>); 9] = [
+    let floods: [Flood<'_>; 9] = [
         ("ping", &|_| frame(PING, 0, 0, &[7; 8])),
         ("pings that answer nothing", &|_| frame(PING, 1, 0, &[7; 8])),
         ("settings", &settings),

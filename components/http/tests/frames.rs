@@ -223,7 +223,11 @@ fn run(seed: u64) {
         bench.turn();
         honest.turn(&mut bench, &mut asked.iter_mut().map(|(_, asked)| asked).collect::<Vec<_>>());
     }
-    assert!(asked.iter().all(|(_, asked)| asked.is_whole()), "seed {seed}");
+    let left: Vec<_> =
+        asked.iter().filter(|(_, asked)| !asked.is_whole()).map(|(path, asked)| (path, &asked.ended)).collect();
+    let known: Vec<_> =
+        bench.requests().into_iter().filter(|request| left.iter().any(|(path, _)| **path == request.target)).collect();
+    assert!(left.is_empty(), "seed {seed}: {left:?} {known:?}");
     for _ in 0..20 {
         bench.wait(60 * SECOND);
     }

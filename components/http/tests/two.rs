@@ -525,3 +525,67 @@ fn data_waits_for_tcp_and_no_longer() {
     }
     panic!("{:?}", all.iter().map(|asked| asked.data.len()).collect::<Vec<_>>());
 }
+
+/// A client that is answered before its body is over may go on sending, for some time; no more is taken of one that does not end.
+#[test]
+fn what_follows_an_answer_is_dropped() {
+    let mut bench = Bench::new();
+    let mut client = Two::connect(&mut bench);
+    for (size, is_reset) in [(100_000, false), (1_000_000, true)] {
+        let mut asked = client.ask(&mut bench, Request::post("https://h/").body(()).unwrap(), false);
+        bench.respond_text(bench.last().id, "enough");
+        let mut sent = 0;
+        for _ in 0..1_000 {
+            asked.body.reserve_capacity(size - sent);
+            client.turn(&mut bench, &mut [&mut asked]);
+            let length = asked.body.capacity().min(size - sent);
+            if length == 0 {
+                break;
+            }
+            sent += length;
+            if asked.body.send_data(vec![b'x'; length].into(), sent == size).is_err() {
+                break;
+            }
+        }
+        client.turn(&mut bench, &mut [&mut asked]);
+        assert!(asked.is_whole() && asked.text() == "enough", "{size}: {:?}", asked.ended);
+        assert_eq!(sent < size, is_reset, "{sent}");
+    }
+    let asked = client.get(&mut bench, "/");
+    assert!(asked.ended.is_none() && client.ended.is_none());
+}
+
+/// Under pressure one request of a connection is served at a time, and none is turned away.
+#[test]
+fn under_pressure_streams_wait_for_each_other() {
+    let mut bench = Bench::without_handler(&[("held-bytes", "1 MiB")]);
+    bench.attach_handler(0, "", "");
+    bench.clients_read = false;
+    // holds more than half of what may be held
+    for _ in 0..10 {
+        let slow = bench.connect();
+        bench.send(slow, "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+        let request = bench.last().id;
+        bench.event(Event::Response { request, status: 200, headers: b"" });
+        bench.event(Event::Body { request, data: &[b'x'; 64 << 10] });
+        bench.turn();
+        let credit = bench.request(request).response_credit as usize;
+        bench.event(Event::Body { request, data: &vec![b'x'; credit] });
+        bench.turn();
+    }
+    let before = bench.outside.order.len();
+    bench.clients_read = true;
+    let mut client = Two::connect(&mut bench);
+    let mut all: Vec<_> = (0..10).map(|n| client.get(&mut bench, &format!("/{n}"))).collect();
+    let mut most = 0;
+    while bench.outside.order.len() < before + 10 || all.iter().any(|asked| !asked.is_whole()) {
+        let open: Vec<_> = bench.requests()[before..].iter().filter(|request| !request.over).cloned().collect();
+        most = most.max(open.len());
+        bench.respond_text(open[0].id, &open[0].target);
+        client.turn(&mut bench, &mut all.iter_mut().collect::<Vec<_>>());
+    }
+    for (n, asked) in all.iter().enumerate() {
+        assert_eq!((asked.status(), asked.text()), (200, format!("/{n}").as_str()));
+    }
+    assert!(most < 10, "{most} at once");
+}

@@ -11,6 +11,13 @@ use message::{status::is_interim, trailers};
 use wit::Record;
 use wit::http::{Attach, Command, Event};
 
+/// A head in one piece, for a stream.
+#[cold]
+#[inline(never)]
+fn whole<const PARTS: usize>(parts: [&[u8]; PARTS]) -> Vec<u8> {
+    parts.concat()
+}
+
 impl Http {
     /// A handler is there, and knows of no request.
     #[cold]
@@ -139,7 +146,7 @@ impl Http {
                 };
                 let parts = [bytes, common, end];
                 if exchange.is_stream_of_2 {
-                    let head = parts.concat();
+                    let head = whole(parts);
                     return self.put_head_of_stream(id, &head);
                 }
                 self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
@@ -161,7 +168,7 @@ impl Http {
             Ok(head) if exchange.is_11 && exchange.held.is_empty() => {
                 let parts = [head.bytes(), b"\r\n"];
                 if exchange.is_stream_of_2 {
-                    let head = parts.concat();
+                    let head = whole(parts);
                     return self.put_head_of_stream(id, &head);
                 }
                 self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);

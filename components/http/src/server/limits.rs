@@ -243,7 +243,9 @@ impl Http {
             exchange.held.capacity() + exchange.record.line.capacity() + exchange.headers.capacity()
         };
         let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, of_exchange));
-        let of_stream = |stream: &Stream| STREAM_BYTES + stream.head.capacity() + stream.request_trailers.capacity();
+        let of_stream = |stream: &Stream| {
+            STREAM_BYTES + stream.head.capacity() + stream.request_trailers.capacity() + stream.queued
+        };
         let of_2 = connection.session.as_ref().map_or(0, |session| session.memory())
             + connection.stream.as_ref().map_or(0, |stream| of_stream(stream));
         exchanges.sum::<usize>() + connection.input.capacity() + of_2

@@ -70,6 +70,8 @@ pub struct Http {
     touched: Vec<usize>,
     /// how many of them there are
     sessions: usize,
+    /// Some of their streams wait until less is held.
+    holds_back: bool,
     /// a list kept from one to the next
     due_streams: Vec<usize>,
 }
@@ -166,6 +168,7 @@ impl Http {
             due: Vec::new(),
             touched: Vec::new(),
             sessions: 0,
+            holds_back: false,
             due_streams: Vec::new(),
         })
     }
@@ -201,7 +204,13 @@ impl Http {
             self.handler_events(wake.handler, outside);
         }
         self.timers();
-        self.drive();
+        if self.holds_back && !self.is_pressed() {
+            self.holds_back = false;
+            self.carry_on();
+        }
+        if !self.touched.is_empty() {
+            self.drive();
+        }
         self.limits.received(0);
         self.keep_limits(self.is_pressed());
         if self.any_retiring() {

@@ -1,7 +1,7 @@
 //! What the client gets: responses in the order of the requests, as far as TCP takes them.
 
 use super::{Http, RetiresAt};
-use crate::connection::{CREDIT_STEP, Connection, paced};
+use crate::connection::{CREDIT_STEP, Connection, Reading, paced};
 use crate::exchange::{Exchange, Response};
 use crate::response;
 use h2::Reason;
@@ -137,7 +137,8 @@ impl Http {
     }
 
     fn go_on(&mut self, key: usize) {
-        if self.touch_session_of(key) {
+        let is_of_2 = self.connections.get(key).is_some_and(|connection| connection.is_of_2());
+        if is_of_2 && self.touch_session_of(key) {
             return;
         }
         loop {
@@ -148,7 +149,8 @@ impl Http {
         }
         let Some(connection) = self.connections.get(key) else { return };
         // What is left of the input then is no whole request.
-        let is_over = connection.closing || (connection.client_finished && !connection.awaits_room);
+        let waits = connection.awaits_room || matches!(connection.reading, Reading::Waiting);
+        let is_over = (connection.closing && !connection.lingers()) || (connection.client_finished && !waits);
         if is_over && connection.exchanges.is_empty() && !connection.finished {
             self.finish(key);
         }

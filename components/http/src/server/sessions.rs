@@ -5,7 +5,7 @@
 //! each connection once at the end of a turn.
 
 use super::{Http, Level, input::Next};
-use crate::connection::{CREDIT_STEP, Connection, Reading, paced};
+use crate::connection::{CREDIT_STEP, Connection, PATIENCE, Reading, paced};
 use crate::exchange::Response;
 use crate::session::{self, Bounds, PREFACE, Polled, Request, Session};
 use crate::stream::{Came, Stream, write_head};
@@ -86,7 +86,8 @@ impl Http {
     }
 
     /// The same of the connection that a stream is one of. True: it is such a connection itself, and nothing else is to be done.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(super) fn touch_session_of(&mut self, key: usize) -> bool {
         let Some(connection) = self.connections.get(key) else { return true };
         match &connection.stream {
@@ -127,6 +128,8 @@ impl Http {
     }
 
     /// Has every connection of HTTP/2 go on that has something to do.
+    #[cold]
+    #[inline(never)]
     pub(super) fn drive(&mut self) {
         while let Some(key) = self.touched.pop() {
             if let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) {
@@ -174,8 +177,9 @@ impl Http {
         }
         self.send_out(key);
         self.list_streams(key, &mut streams);
+        let is_flushed = self.is_flushed(key);
         for &stream in &streams {
-            self.read_stream_frames(stream);
+            self.read_stream_frames(stream, is_flushed);
         }
         self.due_streams = streams;
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) else {
@@ -199,6 +203,12 @@ impl Http {
                 self.abort(stream);
             }
         }
+    }
+
+    /// The library holds nothing that it could not write.
+    fn is_flushed(&mut self, key: usize) -> bool {
+        let session = self.connections.get(key).and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| !session.is_blocked())
     }
 
     fn list_streams(&mut self, key: usize, into: &mut Vec<usize>) {
@@ -276,17 +286,12 @@ impl Http {
 
     /// A request has come.
     fn open_stream(&mut self, key: usize, request: Request) {
-        let Request { parts, body, mut respond } = request;
-        // As on a connection of HTTP/1.1: one request each, and more while there is room for more.
-        let is_full = self.is_pressed() || self.exchanges.len() >= self.limits.further;
+        let Request { parts, body, respond } = request;
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session) = &mut connection.session else { return };
         session.is_stirred = true;
         if self.retired_at.is_some() || self.tcp.get(connection.peer).is_some_and(Option::is_some) {
             session.retire();
-        }
-        if is_full && !session.streams.is_empty() {
-            return respond.send_reset(Reason::REFUSED_STREAM);
         }
         let has_body = !body.is_end_stream();
         let (head, refusal) = match write_head(&parts, has_body) {
@@ -334,8 +339,24 @@ impl Http {
         self.advance(stream);
     }
 
-    /// Reads a stream's head, unless its handler has no room.
+    /// Whether a stream waits since there is room for one request of each connection only.
+    fn is_one_of_many(&mut self, key: usize) -> bool {
+        if !self.is_pressed() && self.exchanges.len() < self.limits.further {
+            return false;
+        }
+        let session =
+            self.connections.get(key).and_then(|connection| connection.stream.as_ref()).map(|stream| stream.session);
+        let mut streams = Vec::new();
+        session.into_iter().for_each(|session| self.list_streams(session, &mut streams));
+        streams.iter().any(|&other| self.connections.get(other).is_some_and(|other| !other.exchanges.is_empty()))
+    }
+
+    /// Reads a stream's head, unless there is no room for another request, or none at its handler.
     fn read_waiting(&mut self, key: usize) {
+        if self.is_one_of_many(key) {
+            self.holds_back = true;
+            return;
+        }
         let Some(connection) = self.connections.get(key) else { return };
         let Some(stream) = &mut connection.stream else { return };
         let (text, parent) = (core::mem::take(&mut stream.head), stream.session);
@@ -361,8 +382,18 @@ impl Http {
     }
 
     /// Takes what the library has of a stream.
-    fn read_stream_frames(&mut self, key: usize) {
+    fn read_stream_frames(&mut self, key: usize, is_flushed: bool) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let waits = matches!(connection.reading, Reading::Waiting);
+        if let Some(stream) = connection.stream.as_mut().filter(|_| is_flushed) {
+            stream.is_flushed();
+        }
         let mut is_any = false;
+        if waits {
+            self.read_waiting(key);
+            let Some(connection) = self.connections.get(key) else { return };
+            is_any = !matches!(connection.reading, Reading::Waiting);
+        }
         loop {
             let Some(connection) = self.connections.get(key) else { return };
             let is_open = !connection.client_finished;
@@ -420,7 +451,6 @@ impl Http {
         let Some(connection) = self.connections.get(key) else { return false };
         let Some(&id) = connection.exchanges.front() else { return false };
         let (Some(exchange), Some(stream)) = (self.exchanges.get(id), &mut connection.stream) else { return false };
-        stream.is_flushed();
         let is_done = exchange.response == Response::Done;
         if exchange.reset {
             stream.reset(Reason::INTERNAL_ERROR);
@@ -450,7 +480,11 @@ impl Http {
         }
         if is_over {
             self.complete(key, id);
-            self.remove(key);
+            if let Some(connection) = self.connections.get(key) {
+                connection.patience = PATIENCE;
+                connection.read_at = self.now;
+            }
+            self.advance(key);
         }
         length > 0 || is_over
     }
@@ -474,6 +508,7 @@ impl Http {
             Response::Awaited | Response::Body(_) => false,
         };
         stream.send_head(head, ends);
+        self.buffered += head.len();
         self.put(id, data);
         self.touch_session_of(key);
     }
@@ -492,7 +527,11 @@ impl Http {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(stream) = &mut connection.stream else { return };
         if connection.used >= CREDIT_STEP || connection.client_finished {
-            stream.release(core::mem::take(&mut connection.used));
+            let used = core::mem::take(&mut connection.used);
+            stream.release(used);
+            if connection.closing && connection.exchanges.is_empty() {
+                connection.patience = connection.patience.saturating_sub(used.into());
+            }
             let parent = stream.session;
             if let Some(session) = self.connections.get(parent).and_then(|connection| connection.session.as_mut()) {
                 session.is_stirred = true;

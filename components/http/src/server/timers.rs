@@ -40,16 +40,8 @@ impl Http {
         let config = &self.config;
         Some(if connection.finished {
             (Wait::Close, connection.since, LINGER)
-        } else if let Some(session) = &connection.session {
-            if session.is_blocked() {
-                (Wait::Write, connection.wrote_at, config.write_timeout)
-            } else if let Some(since) = session.frames.is_held_up_since() {
-                (Wait::Head, since, config.header_timeout)
-            } else if !session.streams.is_empty() {
-                (Wait::Streams, self.now, u64::MAX)
-            } else {
-                self.idle_of(key)?
-            }
+        } else if connection.session.is_some() {
+            return self.wait_of_session(key);
         } else if let Some(&id) = connection.exchanges.front() {
             let exchange = self.exchanges.get(id)?;
             let is_cut = matches!(connection.reading, Reading::Trailers) && connection.scanned > 0;
@@ -70,15 +62,31 @@ impl Http {
             }
         } else {
             match connection.reading {
-                Reading::Head | Reading::Waiting if connection.awaits_room => {
-                    (Wait::Handler, connection.read_at, config.handler_timeout)
-                }
+                Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
+                Reading::Waiting => (Wait::Handler, connection.read_at, config.handler_timeout),
                 Reading::Start | Reading::Head if connection.scanned > 0 => {
                     (Wait::Head, connection.since, config.header_timeout)
                 }
                 Reading::Start | Reading::Head => self.idle_of(key)?,
                 _ => (Wait::Body, connection.read_at, config.body_timeout),
             }
+        })
+    }
+
+    /// What a connection of HTTP/2 waits for.
+    #[cold]
+    #[inline(never)]
+    fn wait_of_session(&mut self, key: usize) -> Option<(Wait, u64, u64)> {
+        let connection = self.connections.get(key)?;
+        let session = connection.session.as_ref()?;
+        Some(if session.is_blocked() {
+            (Wait::Write, connection.wrote_at, self.config.write_timeout)
+        } else if let Some(since) = session.frames.is_held_up_since() {
+            (Wait::Head, since, self.config.header_timeout)
+        } else if !session.streams.is_empty() {
+            (Wait::Streams, self.now, u64::MAX)
+        } else {
+            self.idle_of(key)?
         })
     }
 
