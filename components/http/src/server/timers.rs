@@ -155,7 +155,10 @@ impl Http {
             (Wait::Continue, Some(id)) => self.tell_to_continue(id),
             (Wait::Continue, None) => {}
             (Wait::Body, Some(_)) => self.refuse_body(key, 408, "the body took too long"),
-            (Wait::Body, None) => connection.stop_reading(),
+            (Wait::Body, None) => {
+                connection.patience = 0;
+                connection.stop_reading();
+            }
             (Wait::Handler, Some(id)) => {
                 let peer = self.exchanges.get(id).and_then(|exchange| exchange.handler).unwrap_or_default();
                 self.say(Level::Warn, format!("handler {peer}: no progress with a request"));
