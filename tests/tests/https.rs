@@ -10,12 +10,19 @@ use std::{
 use tempfile::TempDir;
 use tests::{
     On, TestNode,
+    browser::Browser,
     client::{Raw, curl, run},
     node::workspace,
     on_each,
 };
 
-on_each!(two_versions_of_tls, sessions_go_on, keys_are_kept, bytes_of_no_protocol_harm_nobody);
+on_each!(
+    two_versions_of_tls,
+    http_2_with_real_clients,
+    sessions_go_on,
+    keys_are_kept,
+    bytes_of_no_protocol_harm_nobody
+);
 
 const LARGE: usize = 1 << 20;
 
@@ -50,7 +57,9 @@ impl Site {
         let keys = format!("component = \"keys\"\nconfig.keys = {{ default = \"new\", own = '''\n{}''' }}", read(&key));
         let system = system.replace("component = \"keys\"", &keys);
         let system = system.replace("\"127.0.0.1\"] }]", &format!("\"127.0.0.1\"] }}, {own}"));
-        assert!(system.contains("own.example"), "{system}");
+        let http = "component = \"http\"\n";
+        let system = system.replace(http, &format!("{http}memory = \"32 MiB\"\nconfig.access-log = \"common\"\n"));
+        assert!(system.contains("own.example") && system.contains("access-log"), "{system}");
         fs::write(path("system.toml"), system).expect("a file");
         let (node, port) = Self::start_node(folder.path(), on);
         // the certificate of the node's own authority, as somebody gets it who wants to trust the node
@@ -138,13 +147,87 @@ fn two_versions_of_tls(on: On) {
     site.node.power_off();
 }
 
+/// curl, nghttp2's clients and Chromium choose HTTP/2 where it is offered, and get what others get.
+fn http_2_with_real_clients(on: On) {
+    let site = Site::start(on);
+    let node = site.path("node.pem");
+    let curl = |arguments: &[&str], path| site.curl(&[&["--http2"], arguments].concat(), "localhost", &node, path);
+    assert!(curl(&[], "/?by-curl").text().contains("Hello over TLS"));
+    site.node.wait_for(0, "\"GET /?by-curl HTTP/2.0\" 200 ");
+    let large = fs::read(site.path("public/large.bin")).expect("it");
+    assert!(curl(&[], "/large.bin").body == large);
+    assert_eq!(curl(&["--range", "5-9"], "/large.bin").body, &large[5..10]);
+    let head = curl(&["--head"], "/large.bin");
+    assert_eq!(head.header("content-length"), Some(LARGE.to_string().as_str()));
+    // answered before it is over
+    fs::write(site.path("upload"), vec![b'x'; 200_000]).expect("a file");
+    assert_eq!(curl(&["--data-binary", &format!("@{}", site.path("upload"))], "/").status, 405);
+    assert_eq!(curl(&[], "/nowhere").status, 404);
+    let all = [("/", 2_000), ("/large.bin", 20)];
+    for (path, requests) in all {
+        let url = format!("https://127.0.0.1:{}{path}", site.port);
+        let said = run(Command::new("h2load").args(["-n", &requests.to_string(), "-c", "4", "-m", "16", &url])).stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let all_well = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
+        assert!(said.contains("Application protocol: h2") && said.contains(&all_well), "{said}");
+    }
+    match Browser::find() {
+        Ok(browser) => {
+            let url = format!("https://localhost:{}/?by-chromium", site.port);
+            let page = browser.document_by(&["--ignore-certificate-errors"], &url);
+            assert!(page.contains("Hello over TLS"), "{page}");
+            site.node.wait_for(0, "\"GET /?by-chromium HTTP/2.0\" 200 ");
+        }
+        Err(why) => eprintln!("\n*** SKIPPED: no browser: {why} ***\n"),
+    }
+    site.node.power_off();
+}
+
+/// `http` is replaced while many requests are under way in streams: none fails.
+#[test]
+fn streams_outlive_their_server() {
+    let site = Site::start(On::Linux);
+    let mut system = fs::read_to_string(site.path("system.toml")).expect("the system");
+    let resolve = format!("localhost:{}:127.0.0.1", site.port);
+    let mut clients: Vec<_> = ["/?[1-20000]", "/large.bin?[1-300]"]
+        .map(|path| {
+            let url = format!("https://localhost:{}{path}", site.port);
+            let mut curl = Command::new("curl");
+            curl.args(["--silent", "--show-error", "--fail", "--http2", "--insecure", "--resolve", &resolve]);
+            curl.args(["--parallel", "--parallel-max", "20", "--output", "/dev/null"]);
+            curl.args(["--write-out", "%{http_version} %{size_download}\n", &url]);
+            curl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("curl")
+        })
+        .into();
+    for number in 1..=2 {
+        site.node.wait_for(0, "HTTP/2.0\" 200 ");
+        let component = "component = \"http\"\n";
+        system = system.replace(component, &format!("{component}config.server = \"{number}\"\n"));
+        system = system.replace(&format!("config.server = \"{}\"\n", number - 1), "");
+        fs::write(site.path("system.toml"), &system).expect("a file");
+        site.node.node.type_line("deploy trial=0 drain=20").expect("it takes a line");
+        site.node.wait_for(0, &format!("deployment {number}: done"));
+    }
+    let goes_on = clients.iter_mut().any(|client| client.try_wait().expect("curl").is_none());
+    assert!(goes_on, "all were served before the last change: it proves too little");
+    for client in clients {
+        let output = client.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.lines().all(|line| line.starts_with("2 ")), "{said}");
+        let sizes: std::collections::BTreeSet<_> = said.lines().collect();
+        assert_eq!(sizes.len(), 1, "all of a length: {sizes:?}");
+    }
+    site.node.power_off();
+}
+
 fn sessions_go_on(on: On) {
     let site = Site::start(on);
     let session = site.path("session");
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     for version in ["-tls1_3", "-tls1_2"] {
-        let first = site
-            .openssl(&[version, "-servername", "localhost", "-alpn", "h2,http/1.1", "-sess_out", &session], request);
+        let first =
+            site.openssl(&[version, "-servername", "localhost", "-alpn", "http/1.1", "-sess_out", &session], request);
         assert!(first.contains("\nNew, TLSv1.") && first.contains("ALPN protocol: http/1.1"), "{version}: {first}");
         assert!(first.contains("Hello over TLS"), "{version}: {first}");
         let second = site.openssl(&[version, "-servername", "localhost", "-sess_in", &session], request);

@@ -22,6 +22,8 @@ pub struct Config {
     /// None: half of all, but 32 at least.
     pub client_connections: Option<usize>,
     pub pipeline: usize,
+    /// requests at once of a connection of HTTP/2
+    pub streams: usize,
     /// `header-bytes`, `headers` and `target-bytes`
     pub limits: Limits,
     pub body_bytes: u64,
@@ -59,6 +61,7 @@ impl Default for Config {
             connections: 800,
             client_connections: None,
             pipeline: 16,
+            streams: 100,
             limits: Limits::default(),
             body_bytes: 64 << 20,
             held_bytes: usize::MAX,
@@ -116,6 +119,7 @@ impl Config {
             ("connections", "") => self.connections = number(value, 1, 2_048)? as usize,
             ("client-connections", "") => self.client_connections = Some(number(value, 1, 2_048)? as usize),
             ("pipeline", "") => self.pipeline = number(value, 1, 16)? as usize,
+            ("streams", "") => self.streams = number(value, 1, 1_000)? as usize,
             ("headers", "") => self.limits.fields = number(value, 1, Limits::MOST_FIELDS as u64)? as usize,
             ("header-bytes", "") => self.limits.head_bytes = size(value, 256, 60 << 10)? as usize,
             ("target-bytes", "") => self.limits.target_bytes = size(value, 64, 60 << 10)? as usize,
@@ -167,6 +171,7 @@ mod tests {
     fn settings_are_read() {
         let config = Config::read([
             ("ports.0", "8080"),
+            ("streams", "7"),
             ("ports.1", "81"),
             ("body-bytes", "1 GiB"),
             ("header-timeout", "500 ms"),
@@ -189,7 +194,7 @@ mod tests {
         assert_eq!(config.body_bytes, 1 << 30);
         assert_eq!(config.header_timeout, SECOND / 2);
         assert_eq!(config.idle_timeout, 5 * SECOND);
-        assert_eq!(config.server, "");
+        assert_eq!((config.server.as_str(), config.streams), ("", 7));
         assert_eq!(config.access_log, Some(AccessLog::Common));
         assert_eq!((config.client_connections, config.request_timeout), (Some(5), 600 * SECOND));
         let rates: Vec<_> = config.rules.iter().map(|(_, rule)| rule.says.rate()).collect();
@@ -233,6 +238,10 @@ mod tests {
             ("rules.0.rate", "10/day"),
             ("rules.0.burst", "5"),
             ("rules.0.colour", "green"),
+            ("rules.0.headers.a b", "1"),
+            ("rules.0.headers.content-length", "1"),
+            ("rules.0.headers.Connection", "close"),
+            ("rules.0.headers.x", "a\nb"),
             ("rules.0.scheme", "ftp"),
         ] {
             let faults = Config::read([(key, value)]).unwrap_err();

@@ -1,5 +1,6 @@
-//! A client's connection.
+//! A client's connection, or a stream of one of HTTP/2, which is like a connection with a single request.
 
+use crate::{session::Session, stream::Stream};
 use core::net::Ipv6Addr;
 use hashbrown::HashMap;
 use message::chunked;
@@ -16,6 +17,10 @@ pub struct Connection {
     pub remote: Endpoint,
     /// TLS, or the like, is between the client and this.
     pub is_secured: bool,
+    /// It speaks HTTP/2.
+    pub session: Option<Box<Session>>,
+    /// It is no connection but a stream of one.
+    pub stream: Option<Box<Stream>>,
 
     pub reading: Reading,
     /// What came and could not be used yet: part of a head, or what waits for a handler.
@@ -66,8 +71,16 @@ pub const PATIENCE: u64 = 256 << 10;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
+    /// Nothing has come yet that says whether it is HTTP/2.
+    Start,
     /// Between requests, or in a head.
     Head,
+    /// A stream's head is there, and is read once its handler has room.
+    Waiting,
+    /// A body that ends with its stream.
+    Open,
+    /// Frames of HTTP/2.
+    Frames,
     /// In a body of which this much is left.
     Length(u64),
     Chunked(chunked::Decoder),
@@ -87,6 +100,17 @@ impl Connection {
         self.body_of = None;
         self.scanned = 0;
         self.awaits_room = false;
+    }
+
+    /// It is a connection of HTTP/2, or a stream of one.
+    #[inline]
+    pub fn is_of_2(&self) -> bool {
+        self.stream.is_some() || self.session.is_some()
+    }
+
+    /// A stream is over but for what the client still sends, which is read for some time: some take it amiss if it is not.
+    pub fn lingers(&self) -> bool {
+        self.stream.is_some() && !self.client_finished && self.patience > 0
     }
 
     /// The rest of the body is not read only to keep the connection: it is too long, or may be.
@@ -119,6 +143,8 @@ pub fn paced(at: u64, now: u64, bytes: usize, time: u64) -> u64 {
 #[derive(Debug)]
 pub struct Connections {
     slab: Slab<Connection>,
+    /// how many of them are streams
+    streams: usize,
     keys: HashMap<u64, usize>,
     /// how many each client has
     clients: HashMap<u128, usize>,
@@ -137,6 +163,7 @@ impl Default for Connections {
     fn default() -> Self {
         Connections {
             slab: Slab::new(),
+            streams: 0,
             keys: HashMap::new(),
             clients: HashMap::new(),
             recent: vec![NOTHING; RECENT].into(),
@@ -146,6 +173,10 @@ impl Default for Connections {
 
 impl Connections {
     pub fn insert(&mut self, connection: Connection) -> usize {
+        if connection.stream.is_some() {
+            self.streams += 1;
+            return self.slab.insert(connection);
+        }
         let name = name_of(connection.peer, connection.number);
         *self.clients.entry(connection.client()).or_default() += 1;
         let key = self.slab.insert(connection);
@@ -170,6 +201,10 @@ impl Connections {
 
     pub fn remove(&mut self, key: usize) -> Option<Connection> {
         let connection = self.slab.try_remove(key)?;
+        if connection.stream.is_some() {
+            self.streams -= 1;
+            return Some(connection);
+        }
         self.keys.remove(&name_of(connection.peer, connection.number));
         if let Some(count) = self.clients.get_mut(&connection.client()) {
             *count -= 1;
@@ -181,8 +216,9 @@ impl Connections {
         Some(connection)
     }
 
+    /// Connections, without streams.
     pub fn len(&self) -> usize {
-        self.slab.len()
+        self.slab.len() - self.streams
     }
 
     pub fn of_client(&self, client: u128) -> usize {

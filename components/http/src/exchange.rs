@@ -17,6 +17,8 @@ pub struct Exchange {
     pub method: Method,
     /// HTTP/1.1, not 1.0
     pub is_11: bool,
+    /// It is a stream's, of HTTP/2.
+    pub is_stream_of_2: bool,
     /// The client takes trailers.
     pub takes_trailers: bool,
     /// The client would change to another protocol.
@@ -40,6 +42,8 @@ pub struct Exchange {
     pub reset: bool,
     /// when the handler last did something
     pub progress_at: u64,
+    /// Header lines that the response is to have.
+    pub headers: String,
     pub record: Record,
 }
 
@@ -120,6 +124,7 @@ impl Exchanges {
         exchange.allowance = INITIAL_CREDIT;
         exchange.uncredited = 0;
         exchange.takes_trailers = false;
+        exchange.is_stream_of_2 = false;
         exchange.wants_upgrade = false;
         exchange.continue_at = None;
         exchange.close = false;
@@ -141,6 +146,7 @@ impl Exchanges {
             // A free place takes no memory but its own.
             exchange.held = Buffer::new();
             exchange.record.line = String::new();
+            exchange.headers = String::new();
             self.free.push(id as u16);
         }
     }

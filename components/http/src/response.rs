@@ -2,6 +2,7 @@
 
 use crate::date::Common;
 use crate::exchange::Exchange;
+use message::fields::{first, value_of};
 use message::response::{self, Body, Given, Invalid, MOST_BYTES, connection_line};
 use message::status::{reason, status_line};
 use support::same;
@@ -79,6 +80,23 @@ fn write(given: Given, headers: &[u8]) -> Result<Head, Invalid> {
     Ok(Head { given, headers: headers.into(), bytes: bytes.into(), body, closes, has_date, has_server })
 }
 
+/// A head with header lines that take the place of those with their names.
+#[cold]
+pub fn with_headers(head: &[u8], headers: &str) -> Vec<u8> {
+    let mut with = Vec::with_capacity(head.len() + headers.len());
+    let status_line = head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |end| end + 1);
+    with.extend_from_slice(&head[..status_line]);
+    let mut rest = &head[status_line..];
+    while let Some((name, _, after)) = first(rest) {
+        if value_of(headers.as_bytes(), name).is_none() {
+            with.extend_from_slice(&rest[..rest.len() - after.len()]);
+        }
+        rest = after;
+    }
+    with.extend_from_slice(headers.as_bytes());
+    with
+}
+
 /// Writes a whole response of this server itself, with a short text unless there is nothing to say.
 pub fn write_own(out: &mut Vec<u8>, exchange: &mut Exchange, status: u16, extra: &str, text: &str, common: &Common) {
     out.clear();
@@ -92,6 +110,9 @@ pub fn write_own(out: &mut Vec<u8>, exchange: &mut Exchange, status: u16, extra:
         out.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
     }
     out.extend_from_slice(connection_line(exchange.close, exchange.is_11));
+    if !exchange.headers.is_empty() {
+        *out = with_headers(out, &exchange.headers);
+    }
     common.end(false, false).iter().for_each(|part| out.extend_from_slice(part));
     if !exchange.method.is_head {
         out.extend_from_slice(body.as_bytes());

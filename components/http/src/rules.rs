@@ -2,6 +2,7 @@
 
 use crate::password::PasswordHash;
 use message::{
+    fields::{is_settable, is_token},
     rules::{Pattern, canonical},
     settings::{Network, duration, field_value, number},
     target::host_of,
@@ -21,6 +22,8 @@ pub struct Says {
     pub realm: Option<String>,
     pub rate: Option<Rate>,
     pub burst: Option<u32>,
+    /// by name, in lower case
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A request each so many nanoseconds, and so many at once.
@@ -63,10 +66,14 @@ impl Says {
             ("realm", "") => self.realm = Some(field_value(value)?),
             ("rate", "") => self.rate = Some(rate(value)?),
             ("burst", "") => self.burst = Some(number(value, 1, 1 << 20)? as u32),
+            ("headers", name) => {
+                let name = header_name(name)?;
+                self.headers.insert(name, field_value(value)?);
+            }
             _ => {
                 return Err(
-                    "a rule has of `path`, `host` and `scheme` some, and of redirect, status, allow, users, realm, rate and \
-                     burst some"
+                    "a rule has of `path`, `host` and `scheme` some, and of redirect, status, allow, users, realm, rate, \
+                     burst and headers some"
                         .into(),
                 );
             }
@@ -85,7 +92,9 @@ impl Says {
             ("users", !self.users.is_empty() && !later.users.is_empty()),
             ("rate", self.rate.is_some() && later.rate.is_some()),
         ];
-        both.into_iter().find_map(|(name, has)| has.then(|| name.into()))
+        let header = || later.headers.keys().find(|name| self.headers.contains_key(*name));
+        let found = both.into_iter().find_map(|(name, has)| has.then(|| name.into()));
+        found.or_else(|| Some(format!("headers.{}", header()?)))
     }
 
     /// What is wrong with a rule as a whole: of which setting, and why.
@@ -102,7 +111,9 @@ impl Says {
             Says { redirect: None, status: Some(_), .. } => Err((".status", "there is no redirect")),
             Says { rate: None, burst: Some(_), .. } => Err((".burst", "there is no rate")),
             Says { realm: Some(_), users, .. } if users.is_empty() => Err((".realm", "there are no users")),
-            Says { redirect: None, rate: None, users, allow, .. } if users.is_empty() && allow.is_empty() => {
+            Says { redirect: None, rate: None, users, allow, headers, .. }
+                if users.is_empty() && allow.is_empty() && headers.is_empty() =>
+            {
                 Err(("", "the rule says nothing"))
             }
             _ => Ok(()),
@@ -144,6 +155,21 @@ fn redirect(value: &str) -> Result<Pattern, String> {
         return Err(why.into());
     }
     Pattern::read(value)
+}
+
+/// In lower case.
+fn header_name(name: &str) -> Result<String, String> {
+    if !is_token(name) {
+        return Err("not a header's name".into());
+    }
+    let name = name.to_ascii_lowercase();
+    // `server` is a setting of its own
+    let is_own = ["content-length", "date", "server", "trailer"].contains(&name.as_str());
+    if is_own || !is_settable(&name) {
+        Err("the box or the protocol itself writes this header".into())
+    } else {
+        Ok(name)
+    }
 }
 
 fn rate(value: &str) -> Result<Rate, String> {

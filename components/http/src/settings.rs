@@ -20,7 +20,15 @@ pub const SETTINGS: &[Setting] = &[
         "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
     )
     .example("100"),
-    Setting::new("pipeline", Value::Number(1, 16), "Requests of one connection that handlers have at once.").default("16"),
+    Setting::new("pipeline", Value::Number(1, 16), "Requests of one connection of HTTP/1.1 that handlers have at once.")
+        .default("16"),
+    Setting::new(
+        "streams",
+        Value::Number(1, 1_000),
+        "Requests of one connection of HTTP/2 at once, or fewer if the box's memory has no room for so many. With TLS, clients use \
+         HTTP/2 where `protocols` of the box `tls` has `h2`.",
+    )
+    .default("100"),
     Setting::new(
         "headers",
         Value::Number(1, Limits::MOST_FIELDS as u64),
@@ -75,6 +83,7 @@ pub const SETTINGS: &[Setting] = &[
     { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
     { path = "/private/*", users.anna = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie", realm = "The family" },
     { path = "/search", rate = "10/s", burst = 50 },
+    { scheme = "https", headers.strict-transport-security = "max-age=63072000" },
 ]"#,
     ),
     Setting::new("rules.host", Value::Text("pattern"), "Which hosts the rule is for, with one `*` at most. Without it: all."),
@@ -107,6 +116,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting::new("rules.realm", Value::Text("header value"), "What users are asked for. Without it: `Restricted`."),
     Setting::new("rules.rate", Value::Text("number/time"), "Requests of one client in some time: `10/s`, `100/5 min`."),
+    Setting::new(
+        "rules.headers",
+        Value::Names("header value"),
+        "Headers on answers, whoever gives them, in place of others with these names. Of several rules that fit and have the \
+         same header, the first counts.",
+    ),
     Setting::new(
         "rules.burst",
         Value::Number(1, 1 << 20),

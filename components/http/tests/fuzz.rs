@@ -4,37 +4,10 @@
 //! `FUZZ_SEEDS=5000 cargo test --release --test fuzz` tries more.
 
 mod common;
+use common::random::Random;
 use common::{Bench, SECOND, responses};
 use std::collections::BTreeMap;
 use wit::http::Event;
-
-/// xorshift64*
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 33) as usize % bound.max(1)
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-
-    fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-}
 
 /// A stream of requests whose targets say whose they are and which.
 fn stream(random: &mut Random, client: u32) -> Vec<u8> {

@@ -396,3 +396,38 @@ fn a_request_that_waits_is_one_request() {
     assert_eq!(bench.requests().len(), 2);
     assert_eq!(status(&mut bench, "/3", ""), 429);
 }
+
+/// Of each name the first rule's, in place of a handler's, on every answer; also where there is no handler.
+#[test]
+fn headers_are_on_all_answers() {
+    let mut bench = Bench::with(&[
+        ("rules.0.scheme", "https"),
+        ("rules.0.headers.Strict-Transport-Security", "max-age=5"),
+        ("rules.1.path", "/a/*"),
+        ("rules.1.headers.x-a", "1"),
+        ("rules.1.headers.x-b", "1"),
+        ("rules.2.headers.x-b", "2"),
+        ("rules.3.path", "/old"),
+        ("rules.3.redirect", "/a/new"),
+    ]);
+    let ask = |bench: &mut Bench, is_secured: bool, path: &str| {
+        bench.is_secured = is_secured;
+        let client = bench.connect();
+        let before = bench.outside.order.len();
+        bench.send(client, format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        if bench.outside.order.len() > before {
+            bench.respond(bench.last().id, 200, "content-length: 1\r\nX-A: own\r\nx-c: own\r\n", "x");
+        }
+        bench.take(client)
+    };
+    let answer = ask(&mut bench, true, "/a/b");
+    let expected = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nx-c: own\r\nstrict-transport-security: max-age=5\r\nx-a: 1\r\nx-b: 1\r\n\r\nx";
+    assert_eq!(answer, expected);
+    assert_eq!(ask(&mut bench, true, "/a/b"), expected, "what is kept of heads is without them");
+    let plain = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nX-A: own\r\nx-c: own\r\nx-b: 2\r\n\r\nx";
+    assert_eq!(ask(&mut bench, false, "/b"), plain);
+    let redirect = ask(&mut bench, true, "/old");
+    assert!(redirect.contains("\r\nstrict-transport-security: max-age=5\r\nx-b: 2\r\n\r\n"), "{redirect}");
+    bench.detach_handler(0);
+    assert!(ask(&mut bench, true, "/b").contains("\r\nstrict-transport-security: max-age=5\r\n"));
+}

@@ -47,8 +47,8 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
          signed for itself."
         ,
     ),
-    Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first.")
-        .default("[\"http/1.1\"]"),
+    Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first. Whoever listens has to speak it: the box `http` speaks both.")
+        .default("[\"h2\", \"http/1.1\"]"),
     Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
     Setting::new(
         "clients",
@@ -177,7 +177,7 @@ impl Default for Config {
             certificates: vec![Certificate { names: vec!["localhost".into()], key: "default".into(), chain: None }],
             clients: None,
             trusted: Vec::new(),
-            protocols: vec!["http/1.1".into()],
+            protocols: vec!["h2".into(), "http/1.1".into()],
             tls12: true,
             tls13: true,
             connections: 1_024,

@@ -28,7 +28,7 @@ fn both_versions_pass_data_both_ways() {
         let mut client = established(&mut world, &[version]);
         assert_eq!(client.tls.protocol_version(), Some(version.version));
         let number = world.last_number();
-        assert_eq!((world.last().name.as_str(), world.last().protocol.as_str()), ("localhost", "http/1.1"));
+        assert_eq!((world.last().name.as_str(), world.last().protocol.as_str()), ("localhost", "h2"));
         client.write(b"GET / HTTP/1.1\r\n\r\n");
         client.go(&mut world);
         assert_eq!(world.last().data, b"GET / HTTP/1.1\r\n\r\n");

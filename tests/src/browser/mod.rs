@@ -31,12 +31,18 @@ impl Browser {
 
     /// The document as it is when the page's scripts have nothing more to do.
     pub fn document(&self, url: &str) -> String {
+        self.document_by(&[], url)
+    }
+
+    /// The same with more arguments for the browser.
+    pub fn document_by(&self, arguments: &[&str], url: &str) -> String {
         let profile = tempfile::tempdir().expect("a folder");
         let output = run(Command::new(self.0)
             // root, as which tests run in containers, has no sandbox
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(arguments)
             // of the page's own time, which stands still while it waits for the network
             .args(["--virtual-time-budget=30000", "--dump-dom", url]));
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -24,6 +24,7 @@ pub fn all() -> Vec<Program> {
         program("QEMU", &["qemu-system-x86_64"], "--version", "qemu-system-x86", Group::Run),
         program("curl", &["curl"], "--version", "curl", Group::Test),
         program("wrk", &["wrk"], "--version", "wrk", Group::Test),
+        program("nghttp2", &["h2load"], "--version", "nghttp2-client", Group::Test),
         program("OpenSSL", &["openssl"], "version", "openssl", Group::Test),
         program("Chromium", &["chromium", "chromium-browser", "google-chrome"], "--version", "chromium", Group::Test),
     ]

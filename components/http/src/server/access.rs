@@ -13,7 +13,12 @@ const HOST: usize = 96;
 const FIELD: usize = 120;
 const USER: usize = 32;
 
-/// Notes what is known of a request when it comes. Without a head it is none.
+/// The version that a head of HTTP/1 is of.
+pub(super) const fn version(head: &Head<'_>) -> &'static str {
+    if head.is_11 { "HTTP/1.1" } else { "HTTP/1.0" }
+}
+
+/// Notes what is known of a request when it comes: its head, and the version of HTTP. Without them it is none.
 #[cold]
 pub(super) fn note(
     record: &mut Record,
@@ -21,8 +26,9 @@ pub(super) fn note(
     remote: Ipv6Addr,
     user: &str,
     time: &str,
-    head: Option<&Head<'_>>,
+    request: Option<(&Head<'_>, &str)>,
 ) {
+    let head = request.map(|(head, _)| head);
     let line = &mut record.line;
     line.clear();
     if format == AccessLog::VhostCombined {
@@ -32,11 +38,11 @@ pub(super) fn note(
     let _ = write!(line, "{} - ", IpAddr::V6(remote).to_canonical());
     quote(line, Some(user.as_bytes()), USER);
     let _ = write!(line, " [{time}] \"");
-    match head {
-        Some(head) => {
+    match request {
+        Some((head, version)) => {
             let _ = write!(line, "{} ", head.method);
             quote(line, Some(head.target.as_str().as_bytes()), TARGET);
-            line.push_str(if head.is_11 { " HTTP/1.1" } else { " HTTP/1.0" });
+            let _ = write!(line, " {version}");
         }
         None => line.push('-'),
     }

@@ -93,15 +93,26 @@ impl Http {
         next
     }
 
-    /// After an answer 101: whatever the client sends is for the handler.
+    /// After an answer 101, or in the body of a stream: whatever the client sends is for the handler.
     pub(super) fn read_stream(&mut self, key: usize, input: &[u8]) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let body_of = connection.body_of;
         let length = input.len().min(self.room_for_body(body_of));
+        if body_of.is_some() && length > 0 && self.is_too_large(key, length) {
+            self.refuse_body(key, 413, "the body is too large");
+            return Next::On(input.len());
+        }
         if length == 0 || !self.body(key, &input[..length]) {
             return Next::Wait(length);
         }
         Next::On(length)
+    }
+
+    /// Whether a body that ends with its stream is so, with `length` bytes more.
+    fn is_too_large(&mut self, key: usize, length: usize) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        connection.body_bytes += length as u64;
+        matches!(connection.reading, Reading::Open) && connection.body_bytes > self.config.body_bytes
     }
 
     /// Bytes of the body being read that can go on now.
@@ -137,7 +148,7 @@ impl Http {
         }
     }
 
-    fn end_of_body(&mut self, key: usize) {
+    pub(super) fn end_of_body(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         connection.reading = if connection.closing { Reading::Nothing } else { Reading::Head };
         let Some(exchange) = connection.body_of.take().and_then(|id| self.exchanges.get(id)) else { return };
@@ -178,14 +189,17 @@ impl Http {
     pub(super) fn lacks_body(&mut self, key: usize) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
         let is_read = match connection.reading {
-            Reading::Length(_) | Reading::Chunked(_) | Reading::Stream => connection.input.is_empty(),
+            Reading::Length(_) | Reading::Chunked(_) | Reading::Stream | Reading::Open => connection.input.is_empty(),
             Reading::Trailers => connection.input.is_empty() || connection.scanned > 0,
-            Reading::Head | Reading::Nothing => false,
+            Reading::Start | Reading::Head | Reading::Waiting | Reading::Frames | Reading::Nothing => false,
         };
         if !connection.client_finished || !is_read {
             return false;
         }
-        if matches!(connection.reading, Reading::Stream) {
+        if matches!(connection.reading, Reading::Stream | Reading::Open) {
+            if !self.pass_trailers(key) {
+                return false;
+            }
             self.end_of_body(key);
             return true;
         }

@@ -11,7 +11,7 @@ use core::hash::BuildHasher;
 use core::net::Ipv6Addr;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use message::{Head, fields, rules::as_sent, target};
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 use wit::http::Scheme;
 
 #[derive(Debug)]
@@ -116,6 +116,7 @@ impl Http {
         let is_lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
         let host: Cow<'_, str> = if is_lower { host.into() } else { host.to_ascii_lowercase().into() };
         let (mut allow, mut rate, mut users, mut redirect) = (None, None, None, None);
+        let mut headers: BTreeMap<&str, &str> = BTreeMap::new();
         for (at, says, rest) in self.config.rules.that_fit(&host, canonical) {
             if says.scheme.is_some_and(|of_rule| of_rule != scheme) {
                 continue;
@@ -123,7 +124,13 @@ impl Http {
             allow = allow.or((!says.allow.is_empty()).then_some(&says.allow));
             rate = rate.or(says.rate().map(|rate| (at, rate)));
             users = users.or((!says.users.is_empty()).then_some((at, says)));
+            for (name, value) in &says.headers {
+                headers.entry(name).or_insert(value);
+            }
             redirect = redirect.or(says.redirect.as_ref().map(|to| (says.status.unwrap_or(301), to, rest)));
+        }
+        for (name, value) in headers {
+            self.headers.extend([name, ": ", value, "\r\n"]);
         }
         let client = client_of(remote);
         if allow.is_some_and(|networks| !networks.iter().any(|network| network.contains(remote))) {

@@ -3,13 +3,20 @@
 use super::{Http, Level, in_words};
 use crate::connection::{CREDIT_STEP, Reading};
 use crate::exchange::Response;
-use crate::response::CONTINUE;
+use crate::response::{CONTINUE, with_headers};
 use crate::server::output::put;
 use message::chunked::{self, LAST_CHUNK, size_line};
 use message::response::{Body, MOST_BYTES};
 use message::{status::is_interim, trailers};
 use wit::Record;
 use wit::http::{Attach, Command, Event};
+
+/// A head in one piece, for a stream.
+#[cold]
+#[inline(never)]
+fn whole<const PARTS: usize>(parts: [&[u8]; PARTS]) -> Vec<u8> {
+    parts.concat()
+}
 
 impl Http {
     /// A handler is there, and knows of no request.
@@ -57,7 +64,7 @@ impl Http {
             return;
         };
         exchange.progress_at = self.now;
-        let (id, key) = (record.id, exchange.connection);
+        let (id, key, is_stream_of_2) = (record.id, exchange.connection, exchange.is_stream_of_2);
         match Event::decode(record) {
             Ok(Event::Body { data, .. }) => self.response_body(peer, id, data),
             Ok(Event::Response { status, headers, .. }) => self.response_head(peer, id, status, headers),
@@ -86,6 +93,9 @@ impl Http {
             Ok(Event::Trailers { lines, .. }) => self.response_trailers(peer, id, lines),
             Ok(Event::Fault { .. } | Event::Unknown { .. }) => {}
             Err(_) => self.misbehaves(peer, id, "a malformed record"),
+        }
+        if is_stream_of_2 {
+            self.touch_session_of(key);
         }
     }
 
@@ -116,7 +126,10 @@ impl Http {
         exchange.close |= ends;
         if waited && !ends {
             connection.read_at = self.now;
-            self.buffered += put(&mut self.tcp, connection, exchange, self.now, [CONTINUE]);
+            match &mut connection.stream {
+                Some(stream) => stream.send_head(CONTINUE, false),
+                None => self.buffered += put(&mut self.tcp, connection, exchange, self.now, [CONTINUE]),
+            }
         }
         match self.heads.head(exchange, status, headers) {
             Ok(head) => {
@@ -124,7 +137,18 @@ impl Http {
                 exchange.close = head.closes;
                 exchange.record.status = status;
                 let [common, end] = self.common.end(head.has_date, head.has_server);
-                let parts = [head.bytes(), common, end];
+                let with;
+                let bytes = if exchange.headers.is_empty() {
+                    head.bytes()
+                } else {
+                    with = with_headers(head.bytes(), &exchange.headers);
+                    &with
+                };
+                let parts = [bytes, common, end];
+                if exchange.is_stream_of_2 {
+                    let head = whole(parts);
+                    return self.put_head_of_stream(id, &head);
+                }
                 self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
                 if status == 101 {
                     self.begin_stream(id);
@@ -143,6 +167,10 @@ impl Http {
             // It may be left out, and is not kept for a client that does not read.
             Ok(head) if exchange.is_11 && exchange.held.is_empty() => {
                 let parts = [head.bytes(), b"\r\n"];
+                if exchange.is_stream_of_2 {
+                    let head = whole(parts);
+                    return self.put_head_of_stream(id, &head);
+                }
                 self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
             }
             Ok(_) => {}
@@ -174,6 +202,7 @@ impl Http {
             Response::Awaited => return self.misbehaves(peer, id, "trailers without a response"),
             Response::Body(Body::Trailers) => return self.misbehaves(peer, id, "trailers twice"),
             Response::Body(Body::Chunked) if exchange.takes_trailers => {}
+            Response::Body(Body::UntilClose) if exchange.is_stream_of_2 && exchange.takes_trailers => {}
             Response::Body(_) | Response::Done => return,
         }
         let mut out = core::mem::take(&mut self.head);
@@ -183,7 +212,11 @@ impl Http {
             self.misbehaves(peer, id, "trailers that are too large, or no lines");
         } else {
             exchange.response = Response::Body(Body::Trailers);
-            self.put(id, &out);
+            if exchange.is_stream_of_2 {
+                self.put_trailers_of_stream(id, &out[LAST_CHUNK.len()..]);
+            } else {
+                self.put(id, &out);
+            }
         }
         self.head = out;
     }
@@ -237,7 +270,7 @@ impl Http {
                 return self.misbehaves(peer, id, "a body shorter than its content-length");
             }
             Response::Body(Body::Chunked) => self.put(id, chunked::END),
-            Response::Body(Body::Trailers) => self.put(id, b"\r\n"),
+            Response::Body(Body::Trailers) if !exchange.is_stream_of_2 => self.put(id, b"\r\n"),
             Response::Body(_) | Response::Done => {}
         }
         let Some(exchange) = self.exchanges.get(id) else { return };

@@ -17,6 +17,9 @@ impl Http {
     pub(super) fn received(&mut self, key: usize, data: &[u8]) {
         self.batched += data.len();
         let Some(connection) = self.connections.get(key) else { return };
+        if connection.session.is_some() {
+            return self.received_frames(key, data);
+        }
         connection.read_at = paced(connection.read_at, self.now, data.len(), self.config.body_timeout);
         if connection.input.len() + data.len() > INITIAL_CREDIT as usize {
             let number = connection.number;
@@ -60,10 +63,12 @@ impl Http {
             let rest = &input[used..];
             let next = match connection.reading {
                 Reading::Head => self.read_head(key, rest),
+                Reading::Start => self.read_start(key, rest),
+                Reading::Waiting | Reading::Frames => Next::Wait(0),
                 Reading::Length(left) => self.read_length(key, rest, left),
                 Reading::Chunked(decoder) => self.read_chunked(key, rest, decoder),
                 Reading::Trailers => self.read_trailers(key, rest),
-                Reading::Stream => self.read_stream(key, rest),
+                Reading::Stream | Reading::Open => self.read_stream(key, rest),
                 Reading::Nothing => Next::Wait(rest.len()),
             };
             match next {

@@ -5,6 +5,8 @@ use super::{Http, Level, timers::Wait};
 use crate::config::Config;
 use crate::connection::{Connection, client_of};
 use crate::exchange::Exchange;
+use crate::session::{self, STREAM_BYTES};
+use crate::stream::Stream;
 use crate::{reader, response};
 use core::mem::size_of;
 use core::net::Ipv6Addr;
@@ -21,6 +23,10 @@ pub(super) struct Limits {
     pub exchanges: usize,
     /// requests under way of which a connection may have more than one
     pub further: usize,
+    /// requests under way of one connection of HTTP/2
+    pub streams: usize,
+    /// bytes of their bodies that may be under way
+    pub window: usize,
     /// bytes of the batches that wait for TCP, and of those for handlers
     pub batches: usize,
     /// bytes of data that waits for clients and handlers
@@ -66,11 +72,18 @@ impl Limits {
             client_connections,
             exchanges: connections + TOLD + further,
             further,
+            streams: config.streams.min(further).max(1),
+            window: data / 16,
             batches: memory / 16,
             data,
             data_now: data,
             memory,
         })
+    }
+
+    /// What may be held until some are given up.
+    fn limit_now(&self) -> usize {
+        self.data_now - self.data_now / PART as usize
     }
 
     /// Batches of this many bytes are in memory too.
@@ -105,8 +118,17 @@ impl Http {
                 Wait::Request | Wait::Head => true,
                 Wait::Close => !connection.is_surplus,
                 Wait::Body | Wait::Write | Wait::Stream => late >= WHOLE / PART,
-                Wait::Handler | Wait::Continue => false,
+                Wait::Handler | Wait::Continue | Wait::Streams => false,
             };
+            let (may_go, late) = match &connection.session {
+                _ if connection.stream.is_some() => continue,
+                Some(session) if wait == Wait::Streams => {
+                    let streams = session.streams.clone();
+                    self.lateness_of(&streams)
+                }
+                _ => (may_go, late),
+            };
+            let Some(connection) = self.connections.get(key) else { continue };
             let client = connection.client();
             if may_go && (slowest.1.is_none() || late > slowest.0) && ((has <= many && !alone) || client == own) {
                 slowest = (late, Some(key));
@@ -120,10 +142,28 @@ impl Http {
         true
     }
 
+    /// Of a connection with streams: whether all of them wait for their slow client, and how late the first of them is.
+    fn lateness_of(&mut self, streams: &[usize]) -> (bool, u64) {
+        let mut least = WHOLE;
+        for &stream in streams {
+            let Some((wait, since, time)) = self.wait_of(stream) else { continue };
+            if matches!(wait, Wait::Handler | Wait::Continue) {
+                return (false, 0);
+            }
+            least = least.min(lateness(self.now, since, time));
+        }
+        (least >= WHOLE / PART, least)
+    }
+
     /// Much is held: no more than must be is added to it.
     #[inline]
     pub(super) fn is_pressed(&self) -> bool {
         self.held + self.buffered > self.limits.data_now / 2
+    }
+
+    /// So much that some have to be given up: what is held, and what the connections of HTTP/2 take in any case.
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.held + self.buffered + self.sessions * session::BYTES > self.limits.limit_now()
     }
 
     /// Much has been added since what is held was summed up.
@@ -151,7 +191,7 @@ impl Http {
             }
         }
         let mut sum: usize = held.iter().map(|(bytes, _)| bytes).sum();
-        let limit = self.limits.data_now - self.limits.data_now / PART as usize;
+        let limit = self.limits.limit_now();
         if sum > limit {
             // First those who have most for the longest time.
             held.sort_by_cached_key(|&(bytes, key)| {
@@ -171,7 +211,8 @@ impl Http {
                 format!("too much waits for slow clients: {connections} with {bytes} bytes are given up"),
             );
         }
-        (self.held, self.buffered) = (sum, 0);
+        // What a connection of HTTP/2 takes in any case is no pressure: nobody has to wait for its end.
+        (self.held, self.buffered) = (sum.saturating_sub(self.sessions * session::BYTES), 0);
     }
 
     /// Peers that have been sent much, and do not take it.
@@ -198,9 +239,16 @@ impl Http {
     /// Bytes of memory for data of a connection.
     fn memory_of(&mut self, key: usize) -> usize {
         let Some(connection) = self.connections.get(key) else { return 0 };
-        let of_exchange = |exchange: &mut Exchange| exchange.held.capacity() + exchange.record.line.capacity();
+        let of_exchange = |exchange: &mut Exchange| {
+            exchange.held.capacity() + exchange.record.line.capacity() + exchange.headers.capacity()
+        };
         let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, of_exchange));
-        exchanges.sum::<usize>() + connection.input.capacity()
+        let of_stream = |stream: &Stream| {
+            STREAM_BYTES + stream.head.capacity() + stream.request_trailers.capacity() + stream.queued
+        };
+        let of_2 = connection.session.as_ref().map_or(0, |session| session.memory())
+            + connection.stream.as_ref().map_or(0, |stream| of_stream(stream));
+        exchanges.sum::<usize>() + connection.input.capacity() + of_2
     }
 
     /// Bytes that wait for clients and handlers.

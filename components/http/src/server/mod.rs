@@ -9,6 +9,7 @@ mod limits;
 mod output;
 mod request;
 mod retire;
+mod sessions;
 mod tcp;
 mod timers;
 
@@ -46,6 +47,8 @@ pub struct Http {
     gate: Gate,
     /// who has sent the last request, if the gate asks for that
     user: String,
+    /// header lines that the gate wants on the response to it
+    headers: String,
     /// connections beyond the limit, which are only being told so
     surplus: usize,
     /// connections of this turn for which others were to make room
@@ -63,6 +66,14 @@ pub struct Http {
     reader: Option<Box<Reader>>,
     heads: Heads,
     due: Vec<usize>,
+    /// connections of HTTP/2 with something to do
+    touched: Vec<usize>,
+    /// how many of them there are
+    sessions: usize,
+    /// Some of their streams wait until less is held.
+    holds_back: bool,
+    /// a list kept from one to the next
+    due_streams: Vec<usize>,
 }
 
 /// Since when a TCP peer retires, if it does.
@@ -131,6 +142,7 @@ impl Http {
         Ok(Http {
             gate: Gate::new(of_gate),
             user: String::new(),
+            headers: String::new(),
             common: Common::new(&config.server),
             config,
             now: 0,
@@ -154,6 +166,10 @@ impl Http {
             reader: Some(Box::default()),
             heads: Heads::default(),
             due: Vec::new(),
+            touched: Vec::new(),
+            sessions: 0,
+            holds_back: false,
+            due_streams: Vec::new(),
         })
     }
 
@@ -188,6 +204,13 @@ impl Http {
             self.handler_events(wake.handler, outside);
         }
         self.timers();
+        if self.holds_back && !self.is_pressed() {
+            self.holds_back = false;
+            self.carry_on();
+        }
+        if !self.touched.is_empty() {
+            self.drive();
+        }
         self.limits.received(0);
         self.keep_limits(self.is_pressed());
         if self.any_retiring() {
@@ -211,6 +234,7 @@ impl Http {
         let mut freed = self.flush_by(None, outside);
         while freed {
             self.carry_on();
+            self.drive();
             freed = (self.tcp.any_refused() || self.handlers.any_refused()) && self.flush_by(None, outside);
         }
     }
@@ -239,6 +263,7 @@ impl Http {
     #[cold]
     #[inline(never)]
     fn in_between(&mut self, outside: &mut impl Outside) {
+        self.drive();
         if self.batched > BATCHED {
             self.flush(outside);
             self.give_up_peers();

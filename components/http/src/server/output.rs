@@ -1,9 +1,10 @@
 //! What the client gets: responses in the order of the requests, as far as TCP takes them.
 
 use super::{Http, RetiresAt};
-use crate::connection::{CREDIT_STEP, Connection, paced};
+use crate::connection::{CREDIT_STEP, Connection, Reading, paced};
 use crate::exchange::{Exchange, Response};
 use crate::response;
+use h2::Reason;
 use message::response::Body;
 use wit::Peers;
 use wit::tcp::Command;
@@ -24,7 +25,8 @@ pub(super) fn put<const PARTS: usize>(
     if length == 0 {
         return 0;
     }
-    let is_next = exchange.held.is_empty() && connection.exchanges.front() == Some(&exchange.id());
+    let is_next =
+        exchange.held.is_empty() && connection.exchanges.front() == Some(&exchange.id()) && !exchange.is_stream_of_2;
     let Some(out) = tcp.room(connection.peer).filter(|_| is_next) else {
         return hold(connection, exchange, now, &parts);
     };
@@ -62,6 +64,17 @@ impl Http {
         self.buffered += put(&mut self.tcp, connection, exchange, self.now, [bytes]);
     }
 
+    /// The same of bytes that begin with a head.
+    #[inline]
+    pub(super) fn put_head<const PARTS: usize>(&mut self, id: u32, parts: [&[u8]; PARTS]) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(connection) = self.connections.get(exchange.connection) else { return };
+        if exchange.is_stream_of_2 {
+            return self.put_head_of_stream(id, &parts.concat());
+        }
+        self.buffered += put(&mut self.tcp, connection, exchange, self.now, parts);
+    }
+
     /// Answers for a handler, or without one.
     #[cold]
     pub(super) fn answer(&mut self, id: u32, status: u16, extra: &str, text: &str) {
@@ -71,7 +84,7 @@ impl Http {
         exchange.response = Response::Done;
         exchange.continue_at = None;
         exchange.record.status = status;
-        self.put(id, &response);
+        self.put_head(id, [&response]);
         self.head = response;
     }
 
@@ -91,6 +104,7 @@ impl Http {
             // The client sees that there is an end missing.
             Response::Body(Body::Length(_) | Body::Chunked | Body::Trailers) => {
                 exchange.close = true;
+                exchange.reset |= exchange.is_stream_of_2;
                 exchange.response = Response::Done;
             }
             Response::Body(Body::UntilClose) => {
@@ -123,6 +137,10 @@ impl Http {
     }
 
     fn go_on(&mut self, key: usize) {
+        let is_of_2 = self.connections.get(key).is_some_and(|connection| connection.is_of_2());
+        if is_of_2 && self.touch_session_of(key) {
+            return;
+        }
         loop {
             self.pump(key);
             if !self.resume(key) && !self.lacks_body(key) {
@@ -131,7 +149,8 @@ impl Http {
         }
         let Some(connection) = self.connections.get(key) else { return };
         // What is left of the input then is no whole request.
-        let is_over = connection.closing || (connection.client_finished && !connection.awaits_room);
+        let waits = connection.awaits_room || matches!(connection.reading, Reading::Waiting);
+        let is_over = (connection.closing && !connection.lingers()) || (connection.client_finished && !waits);
         if is_over && connection.exchanges.is_empty() && !connection.finished {
             self.finish(key);
         }
@@ -143,6 +162,9 @@ impl Http {
             let Some(connection) = self.connections.get(key) else { return };
             let Some(&id) = connection.exchanges.front() else { return };
             let Some(exchange) = self.exchanges.get(id) else { return };
+            if exchange.is_stream_of_2 {
+                return;
+            }
             if !exchange.held.is_empty() {
                 let length = exchange.held.len().min(connection.credit as usize);
                 let Some(out) = self.tcp.room(connection.peer).filter(|_| length > 0) else { return };
@@ -164,7 +186,7 @@ impl Http {
     }
 
     /// The first exchange of the connection is over, and all of its response is on its way.
-    fn complete(&mut self, key: usize, id: u32) {
+    pub(super) fn complete(&mut self, key: usize, id: u32) {
         if self.config.access_log.is_some() {
             self.log_access(id);
         }
@@ -201,6 +223,12 @@ impl Http {
     /// This side sends no more.
     pub(super) fn finish(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
+        if connection.session.is_some() {
+            return self.close_session(key, Reason::NO_ERROR);
+        }
+        if connection.stream.is_some() {
+            return self.remove(key);
+        }
         connection.stop_reading();
         let dropped = connection.input.len();
         connection.input.clear();
@@ -215,6 +243,10 @@ impl Http {
     #[cold]
     pub(super) fn abort(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
+        if let Some(stream) = &mut connection.stream {
+            stream.reset(Reason::INTERNAL_ERROR);
+            return self.remove(key);
+        }
         if let Some(out) = self.tcp.out(connection.peer) {
             Command::Abort { connection: connection.number }.encode(out.batch());
         }
@@ -224,6 +256,7 @@ impl Http {
     /// The connection is no more.
     pub(super) fn remove(&mut self, key: usize) {
         let Some(connection) = self.connections.remove(key) else { return };
+        self.removed(key, &connection);
         self.surplus -= usize::from(connection.is_surplus);
         for id in connection.exchanges {
             self.cancel(id);
@@ -238,6 +271,9 @@ impl Http {
         let deadline = since.saturating_add(time);
         connection.deadline = deadline;
         self.earliest = self.earliest.min(deadline);
+        if connection.stream.is_some() {
+            return self.settle_stream(key);
+        }
         if connection.used >= CREDIT_STEP
             && let Some(out) = self.tcp.out_unless_full(connection.peer)
         {

@@ -70,9 +70,13 @@ impl Http {
         // When this box retires, or TCP, the connection ends with this request unless the client has sent the next already.
         let keep_alive = head.says.keep_alive && (leaves.is_none() || (more && !has_body));
         let id = exchange.id();
+        let is_stream = connection.stream.is_some();
+        // A stream ends with its response.
+        let keep_alive = keep_alive && !is_stream;
         exchange.connection = key;
         exchange.method = method;
         exchange.is_11 = head.is_11;
+        exchange.is_stream_of_2 = is_stream;
         exchange.takes_trailers = head.says.takes_trailers;
         exchange.wants_upgrade = wants_upgrade;
         exchange.request_open = has_body;
@@ -80,9 +84,13 @@ impl Http {
         exchange.progress_at = self.now;
         exchange.handler = None;
         exchange.record.started_at = self.now;
+        if !self.headers.is_empty() {
+            exchange.headers = core::mem::take(&mut self.headers);
+        }
         if let Some(format) = self.config.access_log {
             let time = self.common.log_time();
-            access::note(&mut exchange.record, format, remote.address, &self.user, &time, Some(head));
+            let version = if is_stream { "HTTP/2.0" } else { access::version(head) };
+            access::note(&mut exchange.record, format, remote.address, &self.user, &time, Some((head, version)));
             self.buffered += exchange.record.line.capacity();
         }
         connection.exchanges.push_back(id);
@@ -90,6 +98,7 @@ impl Http {
         connection.scanned = 0;
         connection.closing = !keep_alive;
         connection.reading = match head.says.framing {
+            Framing::Length(_) | Framing::Chunked if is_stream => Reading::Open,
             Framing::Length(length) => Reading::Length(length),
             Framing::Chunked => Reading::Chunked(Decoder::new()),
             // What comes may be of the protocol to change to.
@@ -139,6 +148,7 @@ impl Http {
     fn choose(&mut self, head: &Head<'_>, remote: Ipv6Addr, scheme: http::Scheme, has_waited: bool) -> Choice {
         let answer = |status, extra: &'static str, text| Choice::answer(status, extra, text);
         self.user.clear();
+        self.headers.clear();
         let Target::Path { target, .. } = &head.target else {
             return answer(204, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "");
         };
@@ -185,6 +195,7 @@ impl Http {
         exchange.handler = None;
         exchange.method = Method::default();
         exchange.is_11 = true;
+        exchange.is_stream_of_2 = connection.stream.is_some();
         exchange.request_open = false;
         exchange.close = true;
         exchange.record.started_at = self.now;

@@ -17,6 +17,7 @@ impl Http {
     pub fn retire(&mut self, now: u64) {
         self.retired_at.get_or_insert(now);
         self.refused.clear();
+        self.retire_sessions(None);
         for key in self.connections.keys() {
             self.settle(key);
         }
@@ -43,6 +44,7 @@ impl Http {
         }
         self.refused.retain(|port| port.peer != peer);
         self.listening.retain(|(other, _)| *other != peer);
+        self.retire_sessions(Some(peer));
         for key in self.connections.keys() {
             self.settle(key);
         }

@@ -124,12 +124,12 @@ impl Http {
                 let Some(key) = self.connections.key(peer, connection) else { return };
                 let Some(connection) = self.connections.get(key) else { return };
                 connection.credit = connection.credit.saturating_add(bytes);
-                if !connection.exchanges.is_empty() {
+                if !connection.exchanges.is_empty() || connection.session.is_some() {
                     self.advance(key);
                 }
             }
             Event::Accepted { connection, remote, secured, .. } => {
-                self.accepted(peer, connection, remote, secured.is_some());
+                self.accepted(peer, connection, remote, secured.map(|secured| secured.protocol == "h2"));
             }
             Event::Finished { connection } => {
                 let Some(key) = self.connections.key(peer, connection) else { return };
@@ -155,7 +155,8 @@ impl Http {
         }
     }
 
-    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, is_secured: bool) {
+    /// `is_2`: of a secured connection, whether HTTP/2 was agreed on.
+    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, is_2: Option<bool>) {
         if let Some(key) = self.connections.key(peer, number) {
             self.remove(key);
         }
@@ -166,8 +167,11 @@ impl Http {
             peer,
             number,
             remote,
-            is_secured,
-            reading: Reading::Head,
+            is_secured: is_2.is_some(),
+            session: None,
+            stream: None,
+            // In the clear a client may know without being told (RFC 9113, section 3.3).
+            reading: if is_2.is_some() { Reading::Head } else { Reading::Start },
             input: Buffer::new(),
             scanned: 0,
             known: self.reader.as_ref().map_or(0, |reader| reader.latest()),
@@ -192,7 +196,8 @@ impl Http {
         let is_full = self.connections.len() - self.surplus >= self.limits.connections;
         if (is_full || has_many) && !self.make_room(remote.address, has_many) {
             let Some(out) = self.tcp.out(peer) else { return };
-            if self.surplus >= TOLD.min(self.limits.connections) {
+            // Only one who speaks HTTP/1 can be told.
+            if self.surplus >= TOLD.min(self.limits.connections) || is_2 == Some(true) {
                 return Command::Abort { connection: number }.encode(out.batch());
             }
             Command::Send { connection: number, data: OVERLOADED }.encode(out.batch());
@@ -202,7 +207,11 @@ impl Http {
             connection.finished = true;
             connection.reading = Reading::Nothing;
         }
+        let is_surplus = connection.is_surplus;
         let key = self.connections.insert(connection);
+        if is_2 == Some(true) && !is_surplus {
+            self.begin_session(key);
+        }
         self.settle(key);
     }
 }

@@ -3,6 +3,7 @@
 use super::{Http, Level, retire};
 use crate::connection::Reading;
 use crate::response::CONTINUE;
+use h2::Reason;
 use message::Refusal;
 
 /// How long a connection that this side has finished may take to close (RFC 9112, section 9.6).
@@ -25,6 +26,8 @@ pub(super) enum Wait {
     Stream,
     /// The client is to send the rest of a head.
     Head,
+    /// Its streams wait, each for something.
+    Streams,
     /// There is nothing to do.
     Request,
 }
@@ -37,6 +40,8 @@ impl Http {
         let config = &self.config;
         Some(if connection.finished {
             (Wait::Close, connection.since, LINGER)
+        } else if connection.session.is_some() {
+            return self.wait_of_session(key);
         } else if let Some(&id) = connection.exchanges.front() {
             let exchange = self.exchanges.get(id)?;
             let is_cut = matches!(connection.reading, Reading::Trailers) && connection.scanned > 0;
@@ -58,13 +63,40 @@ impl Http {
         } else {
             match connection.reading {
                 Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
-                Reading::Head if connection.scanned > 0 => (Wait::Head, connection.since, config.header_timeout),
-                Reading::Head => match self.retired_at.or_else(|| self.tcp.get(connection.peer).copied().flatten()) {
-                    Some(at) => (Wait::Request, connection.since.max(at), config.idle_timeout.min(retire::IDLE)),
-                    None => (Wait::Request, connection.since, config.idle_timeout),
-                },
+                Reading::Waiting => (Wait::Handler, connection.read_at, config.handler_timeout),
+                Reading::Start | Reading::Head if connection.scanned > 0 => {
+                    (Wait::Head, connection.since, config.header_timeout)
+                }
+                Reading::Start | Reading::Head => self.idle_of(key)?,
                 _ => (Wait::Body, connection.read_at, config.body_timeout),
             }
+        })
+    }
+
+    /// What a connection of HTTP/2 waits for.
+    #[cold]
+    #[inline(never)]
+    fn wait_of_session(&mut self, key: usize) -> Option<(Wait, u64, u64)> {
+        let connection = self.connections.get(key)?;
+        let session = connection.session.as_ref()?;
+        Some(if session.is_blocked() {
+            (Wait::Write, connection.wrote_at, self.config.write_timeout)
+        } else if let Some(since) = session.frames.is_held_up_since() {
+            (Wait::Head, since, self.config.header_timeout)
+        } else if !session.streams.is_empty() {
+            (Wait::Streams, self.now, u64::MAX)
+        } else {
+            self.idle_of(key)?
+        })
+    }
+
+    /// The wait for a request.
+    #[inline]
+    fn idle_of(&mut self, key: usize) -> Option<(Wait, u64, u64)> {
+        let connection = self.connections.get(key)?;
+        Some(match self.retired_at.or_else(|| self.tcp.get(connection.peer).copied().flatten()) {
+            Some(at) => (Wait::Request, connection.since.max(at), self.config.idle_timeout.min(retire::IDLE)),
+            None => (Wait::Request, connection.since, self.config.idle_timeout),
         })
     }
 
@@ -102,21 +134,31 @@ impl Http {
         if let Some(connection) = self.connections.get(key) {
             connection.read_at = self.now;
         }
-        self.put(id, CONTINUE);
+        self.put_head(id, [CONTINUE]);
     }
 
     #[cold]
     fn expire(&mut self, key: usize, wait: Wait) {
         let Some(connection) = self.connections.get(key) else { return };
+        if connection.session.is_some() {
+            return match wait {
+                Wait::Write => self.abort(key),
+                _ => self.close_session(key, Reason::NO_ERROR),
+            };
+        }
         let front = connection.exchanges.front().copied();
         match (wait, front) {
             (Wait::Close | Wait::Write | Wait::Stream, _) => return self.abort(key),
             (Wait::Request, _) => return self.finish(key),
+            (Wait::Streams, _) => {}
             (Wait::Head, _) => self.refuse(key, Refusal { status: 408, why: "the headers took too long" }),
             (Wait::Continue, Some(id)) => self.tell_to_continue(id),
             (Wait::Continue, None) => {}
             (Wait::Body, Some(_)) => self.refuse_body(key, 408, "the body took too long"),
-            (Wait::Body, None) => connection.stop_reading(),
+            (Wait::Body, None) => {
+                connection.patience = 0;
+                connection.stop_reading();
+            }
             (Wait::Handler, Some(id)) => {
                 let peer = self.exchanges.get(id).and_then(|exchange| exchange.handler).unwrap_or_default();
                 self.say(Level::Warn, format!("handler {peer}: no progress with a request"));

@@ -2,8 +2,10 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod memory;
+pub mod random;
 pub mod responses;
 mod sides;
+pub mod two;
 
 pub use sides::{Client, Request, Sides};
 
@@ -36,6 +38,8 @@ pub struct Bench {
     pub address: Ipv6Addr,
     /// whether it does so with TLS
     pub is_secured: bool,
+    /// and the protocol that is agreed on then
+    pub protocol: &'static str,
 }
 
 impl Bench {
@@ -69,6 +73,7 @@ impl Bench {
             room: false,
             address: Ipv6Addr::LOCALHOST,
             is_secured: false,
+            protocol: "",
         };
         Peer::Attach(0, b"").encode(&mut bench.tcp);
         bench.turn();
@@ -135,7 +140,7 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: self.address, port: 50_000 };
-        let secured = self.is_secured.then_some(Secured { name: "", protocol: "", client: b"" });
+        let secured = self.is_secured.then_some(Secured { name: "", protocol: self.protocol, client: b"" });
         self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured });
     }
 
