@@ -89,7 +89,7 @@ impl Bench {
                 Event::Body { data, .. } => body.extend_from_slice(data),
                 Event::End { .. } => ended = true,
                 Event::Credit { .. } => {}
-                other @ (Event::Trailers { .. } | Event::Unknown { .. }) => panic!("{other:?}"),
+                other @ (Event::Trailers { .. } | Event::Fault { .. } | Event::Unknown { .. }) => panic!("{other:?}"),
                 Event::Failed { why, .. } => panic!("failed: {why:?}"),
             }
         }
