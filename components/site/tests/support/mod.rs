@@ -218,7 +218,7 @@ impl Client {
                 answer.failed = Some(why.to_owned());
             }
             Event::Credit { .. } => panic!("files need no request bodies"),
-            Event::Trailers { .. } | Event::Unknown { .. } => panic!("{event:?}"),
+            Event::Trailers { .. } | Event::Fault { .. } | Event::Unknown { .. } => panic!("{event:?}"),
         }
     }
 
