@@ -369,6 +369,7 @@ impl Channel {
                 let why = why.to_owned();
                 assert_eq!(self.closed.insert(connection, why), None, "closed twice");
             }
+            Event::Secures | Event::Failed { .. } => panic!("nothing here is dialed"),
             Event::Unknown { kind } => panic!("kind {kind}"),
         }
     }
