@@ -83,6 +83,8 @@ enum Copy {
         bytes: Vec<u8>,
     },
     Damaged(String),
+    /// The disk has failed to read it, which says nothing of what it holds.
+    Failed(String),
     Unknown(u32),
 }
 
@@ -102,9 +104,8 @@ impl<D: Disk> Store<D> {
         if has < needs {
             return Err(format!("the disk has {} KiB, and keys need {} KiB", has >> 10, needs >> 10));
         }
-        let mut id = Sha256::new();
+        let mut id = Sha256::new_with_prefix(Sha256::digest(secret));
         let mut copies = [0, 1].map(|copy| read(&mut disk, copy, &mut id));
-        let id: String = id.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let mut store = Store { disk, cipher: XChaCha20Poly1305::new(secret.into()), generation: 0, stale: 0 };
         if copies.iter().all(|copy| matches!(copy, Copy::Blank)) && store.is_blank()? {
             return Ok((store, None));
@@ -122,6 +123,7 @@ impl<D: Disk> Store<D> {
             match &copies[copy] {
                 Copy::Blank | Copy::Unknown(_) => whys.push(format!("the {name} copy is not there")),
                 Copy::Damaged(why) => whys.push(format!("the {name} copy is damaged ({why})")),
+                Copy::Failed(why) => whys.push(format!("the {name} copy cannot be read ({why})")),
                 Copy::Whole { bytes, .. } => match store.unseal(bytes) {
                     Some(state) => {
                         if generation(&copies[copy]) != generation(&copies[other]) {
@@ -145,16 +147,23 @@ impl<D: Disk> Store<D> {
                 },
             }
         }
+        let whys = whys.join(", ");
+        if copies.iter().any(|copy| matches!(copy, Copy::Failed(_))) {
+            return Err(format!("the disk fails, and is left as it is, since what it holds may be good: {whys}"));
+        }
+        // The operator's word is for what is there, and for why it cannot be read: with another secret, or after another fault, it may
+        // be worth something.
+        id.update(&whys);
+        let id: String = id.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         if discard == Some(id.as_str()) {
             told.push("what the disk held is given up, as the setting `discard` says: all keys are made anew".into());
             (store.generation, store.stale) = (0, 0);
             return Ok((store, None));
         }
         Err(format!(
-            "what the disk holds cannot be read, and is left as it is: {}. Keys open with the secret of the node (`secret=` of the kernel, or \
+            "what the disk holds cannot be read, and is left as it is: {whys}. Keys open with the secret of the node (`secret=` of the kernel, or \
              that of `pearwood up`) and the name of the box with which they were kept, and a backup of the disk can be put back. To give \
-             up what is there and have new keys made, set `config.discard = \"{id}\"`",
-            whys.join(", ")
+             up what is there and have new keys made, set `config.discard = \"{id}\"`"
         ))
     }
 
@@ -250,7 +259,7 @@ fn read(disk: &mut impl Disk, copy: u64, id: &mut Sha256) -> Copy {
     let first = copy * PLACE / size;
     let mut bytes = match disk.read(first, 1) {
         Ok(bytes) => bytes,
-        Err(why) => return Copy::Damaged(why),
+        Err(why) => return Copy::Failed(why),
     };
     id.update(&bytes);
     if bytes.iter().all(|byte| *byte == 0) {
@@ -268,7 +277,7 @@ fn read(disk: &mut impl Disk, copy: u64, id: &mut Sha256) -> Copy {
     if let Some(more) = length.div_ceil(size).checked_sub(1).filter(|more| *more > 0) {
         match disk.read(first + 1, more) {
             Ok(rest) => bytes.extend_from_slice(&rest),
-            Err(why) => return Copy::Damaged(why),
+            Err(why) => return Copy::Failed(why),
         }
     }
     if checksum(&bytes[..CHECKSUM], &bytes[HEAD..length as usize])[..] != bytes[CHECKSUM..HEAD] {
