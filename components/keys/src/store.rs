@@ -62,6 +62,8 @@ pub type Kept = Zeroizing<Vec<u8>>;
 pub struct Store<D> {
     disk: D,
     cipher: XChaCha20Poly1305,
+    /// Nothing was ever kept here, or it is given up.
+    is_new: bool,
     /// the last one that was written, whole or not
     generation: u64,
     /// the copy that is to be written first, since it is not as good as the other
@@ -105,8 +107,9 @@ impl<D: Disk> Store<D> {
             return Err(format!("the disk has {} KiB, and keys need {} KiB", has >> 10, needs >> 10));
         }
         let mut id = Sha256::new_with_prefix(Sha256::digest(secret));
-        let mut copies = [0, 1].map(|copy| read(&mut disk, copy, &mut id));
-        let mut store = Store { disk, cipher: XChaCha20Poly1305::new(secret.into()), generation: 0, stale: 0 };
+        let copies = [0, 1].map(|copy| read(&mut disk, copy, &mut id));
+        let mut store =
+            Store { disk, cipher: XChaCha20Poly1305::new(secret.into()), is_new: true, generation: 0, stale: 0 };
         if copies.iter().all(|copy| matches!(copy, Copy::Blank)) && store.is_blank()? {
             return Ok((store, None));
         }
@@ -116,7 +119,6 @@ impl<D: Disk> Store<D> {
         }
         let generation = |copy: &Copy| if let Copy::Whole { generation, .. } = copy { *generation } else { 0 };
         let newest = usize::from(generation(&copies[1]) > generation(&copies[0]));
-        store.generation = generation(&copies[newest]);
         let mut whys = Vec::new();
         for copy in [newest, 1 - newest] {
             let (name, other) = (["first", "second"][copy], 1 - copy);
@@ -124,20 +126,24 @@ impl<D: Disk> Store<D> {
                 Copy::Blank | Copy::Unknown(_) => whys.push(format!("the {name} copy is not there")),
                 Copy::Damaged(why) => whys.push(format!("the {name} copy is damaged ({why})")),
                 Copy::Failed(why) => whys.push(format!("the {name} copy cannot be read ({why})")),
-                Copy::Whole { bytes, .. } => match store.unseal(bytes) {
+                Copy::Whole { bytes, generation } => match store.unseal(bytes) {
                     Some(state) => {
-                        if generation(&copies[copy]) != generation(&copies[other]) {
-                            whys.push(format!(
-                                "the {} copy on the disk was older, or not whole",
-                                ["first", "second"][other]
-                            ));
-                            let Copy::Whole { bytes, .. } = core::mem::replace(&mut copies[copy], Copy::Blank) else {
-                                continue;
-                            };
-                            store.stale = other as u64;
-                            match store.write(other as u64, &bytes) {
-                                Ok(()) => whys.push("it is put right".into()),
-                                Err(why) => whys.push(format!("it cannot be put right: {why}")),
+                        // that of no other copy, since anybody can make one up that does not open
+                        (store.is_new, store.generation, store.stale) = (false, *generation, other as u64);
+                        let name = ["first", "second"][other];
+                        match &copies[other] {
+                            Copy::Whole { bytes: same, .. } if same == bytes => store.stale = 0,
+                            // it may be the newer one
+                            Copy::Failed(why) => {
+                                whys = vec![format!("the {name} copy cannot be read ({why}), and is left as it is")];
+                            }
+                            _ => {
+                                whys.push(format!("the {name} copy on the disk was older, or not whole"));
+                                let bytes = bytes.clone();
+                                match store.write(other as u64, &bytes) {
+                                    Ok(()) => whys.push("it is put right".into()),
+                                    Err(why) => whys.push(format!("it cannot be put right: {why}")),
+                                }
                             }
                         }
                         told.extend((!whys.is_empty()).then(|| whys.join(", ")));
@@ -157,7 +163,6 @@ impl<D: Disk> Store<D> {
         let id: String = id.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         if discard == Some(id.as_str()) {
             told.push("what the disk held is given up, as the setting `discard` says: all keys are made anew".into());
-            (store.generation, store.stale) = (0, 0);
             return Ok((store, None));
         }
         Err(format!(
@@ -175,16 +180,16 @@ impl<D: Disk> Store<D> {
         if state.len() > MOST {
             return Err(format!("there is no room: keys and certificates have {} bytes, and {MOST} fit", state.len()));
         }
-        if self.generation == 0 {
+        if self.is_new {
             // Of one sector each, which is written or is not: a disk of which one does not know if it has ever been written does not
             // come about.
-            self.generation = 1;
             let nothing = self.seal(&[], random)?;
             self.write(0, &nothing)?;
             self.write(1, &nothing)?;
+            self.is_new = false;
         }
         // also when it fails, so that no two changes have the same number
-        self.generation += 1;
+        self.generation = self.generation.checked_add(1).ok_or("the disk has seen all changes that it can")?;
         let bytes = self.seal(state, random)?;
         let (first, second) = (self.stale, 1 - self.stale);
         self.write(first, &bytes)?;

@@ -239,6 +239,49 @@ fn the_word_to_give_up_is_for_one_secret_and_one_reason() {
     assert!(with(&disk, 4, Some(&one)).is_ok());
 }
 
+/// Anybody can write a head with a checksum that fits: the number of changes is that of what opens.
+#[test]
+fn a_generation_that_is_made_up_counts_for_nothing() {
+    for generation in [u64::MAX, 1_000] {
+        let disk = FakeDisk::new();
+        let keys = open(&[], &disk, 1).unwrap();
+        let mut bytes = disk.bytes();
+        let good = bytes[16..24].to_vec();
+        bytes[16..24].copy_from_slice(&generation.to_le_bytes());
+        let length = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+        let sum = <sha2::Sha256 as sha2::Digest>::new_with_prefix(&bytes[..48]);
+        let sum = sha2::Digest::chain_update(sum, &bytes[80..80 + length]);
+        bytes[48..80].copy_from_slice(&sha2::Digest::finalize(sum));
+        let forged = FakeDisk::with(bytes);
+        let mut found = open(&[], &forged, 2).unwrap();
+        assert_eq!(public(&found), public(&keys));
+        assert_eq!(forged.bytes()[16..24], good);
+        found.make("more", &mut random(3)).unwrap();
+        let next = u64::from_le_bytes(good.try_into().unwrap()) + 1;
+        for copy in [0, SECOND] {
+            assert_eq!(forged.bytes()[copy + 16..copy + 24], next.to_le_bytes());
+        }
+    }
+}
+
+/// A copy that the disk fails to read may be the good one.
+#[test]
+fn a_copy_that_cannot_be_read_for_a_while_is_left_as_it_is() {
+    let disk = FakeDisk::new();
+    let mut keys = open(&[], &disk, 1).unwrap();
+    // the second copy is older then
+    disk.0.borrow_mut().broken.push(SECOND / SECTOR);
+    keys.make("more", &mut random(2)).unwrap();
+    disk.0.borrow_mut().broken.clear();
+    let before = disk.bytes();
+    disk.0.borrow_mut().unreadable.push(0);
+    let mut found = open(&[], &disk, 3).unwrap();
+    assert!(found.public_key("more").is_err() && found.take_told()[0].contains("is left as it is"));
+    assert_eq!(disk.bytes(), before);
+    disk.0.borrow_mut().unreadable.clear();
+    assert_eq!(open(&[], &disk, 4).unwrap().public_key("more"), keys.public_key("more"));
+}
+
 #[test]
 fn keys_open_with_their_secret_alone() {
     let disk = FakeDisk::new();
