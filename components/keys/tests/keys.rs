@@ -101,6 +101,16 @@ fn an_account_asks_authorities_and_nobody_else() {
         (own.clone(), "no JSON"),
         // RFC 8555, section 7.3.5
         (known.into(), change),
+        // ... in other words, and those that are not understood
+        (known.into(), r#"{"protected":"e30","payload":"","signature":"","signature":""}"#),
+        (known.into(), r#"{"protected":"e30","payload":"","\u0073ignature":""}"#),
+        (known.into(), r#"{"payload":"","signatures":[{"protected":"e30","signature":""}]}"#),
+        (known.into(), r#"{"protected":"e30"}"#),
+        (known.into(), r#"{"payload":"","Signature":""}"#),
+        (known.into(), r#"{"csr":"AAAA","csr":"BBBB"}"#),
+        (known.into(), r#"["e30","","signature"]"#),
+        (known.into(), "7"),
+        (known.into(), "{} {}"),
     ] {
         let why = keys.sign_request(request(&bad, payload).as_bytes()).unwrap_err();
         assert!(why.starts_with("this is not what an account"), "{bad}: {why}");
