@@ -210,6 +210,11 @@ fn what_an_authority_has_signed_takes_the_place_of_what_was_made_here() {
     assert!(keys.stored("default").unwrap().is_empty());
     let chain = common::signed_elsewhere(&keys, "default", "a.example");
     let mut random = random(3);
+    // an authority's own certificate may be of a form that is not understood here
+    keys.store("default", vec![chain[0].clone(), vec![0x30, 0]], &mut random).unwrap();
+    for bad in [vec![0x30, 1], vec![0x30, 0, 0], vec![5, 0], b"no DER".to_vec()] {
+        assert!(keys.store("default", vec![chain[0].clone(), bad], &mut random).unwrap_err().contains("DER"));
+    }
     // of another key, none, too many, too long
     assert!(keys.store("other", chain.clone(), &mut random).unwrap_err().contains("not of the key `other`"));
     for bad in [vec![], vec![b"no certificate".to_vec()], vec![chain[0].clone(), vec![]], vec![chain[0].clone(); 9]] {
