@@ -1,6 +1,6 @@
 //! What certificates say.
 
-use der::{AnyRef, Decode, SliceReader, Tagged};
+use der::{AnyRef, Decode, Encode, SliceReader, Tagged};
 use webpki::EndEntityCert;
 
 /// The most certificates of a chain.
@@ -46,6 +46,23 @@ pub fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
         Ok((seconds(from)?, seconds(until)?))
     };
     read().ok().filter(|(from, until)| from < until)
+}
+
+/// Whether a certificate is of the key that a request (RFC 2986) is of.
+pub fn is_of(certificate: &[u8], request: &[u8]) -> bool {
+    let read = || -> der::Result<Vec<u8>> {
+        let whole = AnyRef::from_der(request)?;
+        let body = AnyRef::decode(&mut SliceReader::new(whole.value())?)?;
+        let mut body = SliceReader::new(body.value())?;
+        // version, subject
+        for _ in 0..2 {
+            AnyRef::decode(&mut body)?;
+        }
+        AnyRef::decode(&mut body)?.to_der()
+    };
+    let der = certificate.into();
+    let (Ok(parsed), Ok(key)) = (EndEntityCert::try_from(&der), read()) else { return false };
+    *parsed.subject_public_key_info() == *key
 }
 
 /// Whether a certificate is for all of these names.

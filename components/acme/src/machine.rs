@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 /// Seconds until an order that has failed is tried again: the first time, and at most. It doubles each time.
 const PAUSE: u64 = 300;
 const LONGEST_PAUSE: u64 = 24 * 3_600;
+/// Seconds after the start before which nothing is ordered: one that is started again and again asks for nothing.
+const START: u64 = 60;
+/// So often in a row a certificate cannot be stored before it is given up and ordered anew.
+const STORINGS: u32 = 10;
 /// Seconds between two looks at what the authority works on, and the most looks. An authority may say otherwise, within bounds.
 const LOOK: u64 = 3;
 const LOOKS: u32 = 100;
@@ -32,6 +36,9 @@ pub struct Acme {
     config: Config,
     /// of each certificate: when it is to be ordered, and how often that has failed in a row
     due: Vec<(u64, u32)>,
+    is_started: bool,
+    /// By certificate: those that were issued, and could not be stored yet. To order them again would count against the authority's limits.
+    issued: BTreeMap<usize, Issued>,
     directory: Option<Directory>,
     nonce: Option<String>,
     /// the account's URL
@@ -43,6 +50,16 @@ pub struct Acme {
     log: Vec<String>,
 }
 
+/// A certificate that is not stored yet.
+#[derive(Debug)]
+struct Issued {
+    chain: Vec<Vec<u8>>,
+    /// when it is to be renewed
+    renewal: u64,
+    /// how often it could not be stored
+    failures: u32,
+}
+
 /// The order that is under way.
 #[derive(Debug)]
 struct Current {
@@ -52,6 +69,8 @@ struct Current {
     url: String,
     finalize: String,
     authorizations: Vec<String>,
+    /// The request (DER) that the certificate is made from.
+    request: Vec<u8>,
     /// Nothing is asked before this.
     not_before: u64,
     looks: u32,
@@ -98,7 +117,8 @@ impl From<&str> for Failed {
 }
 
 impl Acme {
-    /// Certificates that `keys` has are renewed when two thirds of their life have passed; others are ordered at once.
+    /// Certificates that `keys` has are renewed when two thirds of their life have passed; others are ordered a minute after the first
+    /// call of [`next`](Acme::next).
     ///
     /// # Errors
     /// A key cannot be made, or the settings are wrong.
@@ -121,7 +141,8 @@ impl Acme {
         }
         let (current, asked, log) = (None, None, Vec::new());
         let (directory, nonce, account, proofs) = (None, None, None, BTreeMap::new());
-        Ok(Acme { config, due, directory, nonce, account, current, asked, proofs, log })
+        let (is_started, issued) = (false, BTreeMap::new());
+        Ok(Acme { config, due, is_started, issued, directory, nonce, account, current, asked, proofs, log })
     }
 
     /// What is answered at `/.well-known/acme-challenge/TOKEN` (section 8.3), as `application/octet-stream`.
@@ -136,11 +157,18 @@ impl Acme {
 
     /// What to do now. After `Ask` comes [`answer`](Acme::answer).
     pub fn next(&mut self, now: u64, keys: &mut dyn Keys) -> Next {
+        if !core::mem::replace(&mut self.is_started, true) {
+            self.due.iter_mut().for_each(|(due, _)| *due = (*due).max(now.saturating_add(START)));
+        }
         if self.current.is_none() {
             let first = self.due.iter().enumerate().min_by_key(|(_, (due, _))| *due);
             let Some((place, &(due, _))) = first else { return Next::Wait(u64::MAX) };
             if due > now {
                 return Next::Wait(due);
+            }
+            if let Some(issued) = self.issued.remove(&place).filter(|issued| issued.renewal > now) {
+                self.store(now, keys, place, issued);
+                return self.next(now, keys);
             }
             self.current = Some(Current {
                 place,
@@ -148,6 +176,7 @@ impl Acme {
                 url: String::new(),
                 finalize: String::new(),
                 authorizations: Vec::new(),
+                request: Vec::new(),
                 not_before: 0,
                 looks: 0,
                 nonces: 0,
@@ -199,8 +228,8 @@ impl Acme {
         Ok(payload)
     }
 
-    fn step_payload(&self, directory: &Directory, keys: &mut dyn Keys) -> Result<(String, Option<Value>), Failed> {
-        let current = self.current.as_ref().ok_or("there is no order")?;
+    fn step_payload(&mut self, directory: &Directory, keys: &mut dyn Keys) -> Result<(String, Option<Value>), Failed> {
+        let current = self.current.as_mut().ok_or("there is no order")?;
         let Certificate { key, names, .. } = &self.config.certificates[current.place];
         Ok(match &current.step {
             Step::Order => {
@@ -210,7 +239,10 @@ impl Acme {
             }
             Step::Authorization(_) => (current.authorizations.last().ok_or("there is no authorization")?.clone(), None),
             Step::Accept(url) => (url.clone(), Some(json!({}))),
-            Step::Finalize => (current.finalize.clone(), Some(json!({ "csr": base64(&keys.request(key, names)?) }))),
+            Step::Finalize => {
+                current.request = keys.request(key, names)?;
+                (current.finalize.clone(), Some(json!({ "csr": base64(&current.request) })))
+            }
             Step::Await => (current.url.clone(), None),
             Step::Download(url) => (url.clone(), None),
         })
@@ -240,7 +272,7 @@ impl Acme {
         if !(200..300).contains(&response.status) {
             let problem = serde_json::from_slice(&response.body)
                 .unwrap_or_else(|_| Problem { kind: format!("status {}", response.status), ..Problem::default() });
-            return self.refused(problem, wait);
+            return self.refused(now, problem, wait);
         }
         match asked {
             Asked::Directory => {
@@ -263,11 +295,17 @@ impl Acme {
     }
 
     /// The authority does not do what it was asked.
-    fn refused(&mut self, problem: Problem, wait: Option<u64>) -> Result<(), Failed> {
+    fn refused(&mut self, now: u64, problem: Problem, wait: Option<u64>) -> Result<(), Failed> {
         let current = self.current.as_mut().ok_or("there is no order")?;
         // section 6.5: the answer has another
         if problem.is("badNonce") && current.nonces < NONCES {
             current.nonces += 1;
+            return Ok(());
+        }
+        // section 7.4: all names are proved, and the authority has yet to see it
+        if problem.is("orderNotReady") && current.step == Step::Finalize && current.looks < LOOKS {
+            current.looks += 1;
+            (current.step, current.not_before, current.nonces) = (Step::Await, later(now, wait), 0);
             return Ok(());
         }
         if problem.is("accountDoesNotExist") && self.account.take().is_some() {
@@ -280,7 +318,7 @@ impl Acme {
         let current = self.current.as_mut().ok_or("there is no order")?;
         current.nonces = 0;
         let wanted = &self.config.certificates[current.place];
-        let later = now.saturating_add(wait.unwrap_or(LOOK).clamp(1, 3_600));
+        let later = later(now, wait);
         match &current.step {
             Step::Order => {
                 let url = response.location.clone().ok_or("the authority gives the order no URL")?;
@@ -367,14 +405,44 @@ impl Acme {
                 if !certificate::covers(&chain[0], &wanted.names) {
                     return Err("the certificate is not for all of the names".into());
                 }
-                let due = renewal(&chain[0]).filter(|due| *due > now).ok_or("the certificate is good for no time")?;
-                keys.store(&wanted.key, chain)?;
-                self.log.push(format!("there is a certificate for {}", wanted.names.join(", ")));
-                self.due[current.place] = (due, 0);
+                if !certificate::is_of(&chain[0], &current.request) {
+                    return Err(format!("the certificate is not of the key `{}`", wanted.key).into());
+                }
+                let renewal =
+                    renewal(&chain[0]).filter(|due| *due > now).ok_or("the certificate is good for no time")?;
+                let place = current.place;
                 self.forget(keys);
+                self.due[place].1 = 0;
+                self.store(now, keys, place, Issued { chain, renewal, failures: 0 });
             }
         }
         Ok(())
+    }
+
+    /// Where this fails, it is tried again after a pause.
+    fn store(&mut self, now: u64, keys: &mut dyn Keys, place: usize, mut issued: Issued) {
+        let Certificate { key, names, .. } = &self.config.certificates[place];
+        let names = names.join(", ");
+        let Err(why) = keys.store(key, issued.chain.clone()) else {
+            self.log.push(format!("there is a certificate for {names}"));
+            self.due[place] = (issued.renewal, 0);
+            return;
+        };
+        issued.failures += 1;
+        let pause = self.postpone(now, place, 0);
+        let next = if issued.failures < STORINGS { "it is tried again" } else { "another one is ordered" };
+        self.log.push(format!("the certificate for {names} cannot be stored: {why}; {next} in {pause} s"));
+        if issued.failures < STORINGS {
+            self.issued.insert(place, issued);
+        }
+    }
+
+    /// After a failure there is nothing to do for a certificate for so many seconds, and at least for `least`.
+    fn postpone(&mut self, now: u64, place: usize, least: u64) -> u64 {
+        let (due, failures) = &mut self.due[place];
+        let pause = PAUSE.checked_shl((*failures).min(32)).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE).max(least);
+        (*due, *failures) = (now.saturating_add(pause), failures.saturating_add(1));
+        pause
     }
 
     /// The order is over: nothing is proved any more.
@@ -394,17 +462,12 @@ impl Acme {
     fn fail(&mut self, now: u64, keys: &mut dyn Keys, why: Failed) {
         let Some(current) = &self.current else { return };
         let (place, names) = (current.place, self.config.certificates[current.place].names.join(", "));
-        let failures = self.due[place].1;
-        let mut pause = PAUSE.checked_shl(failures.min(32)).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
-        let why = match why {
-            Failed::Words(why) => why,
-            Failed::Problem(problem, wait) => {
-                // an authority that has had too much says until when, and others of its answers may
-                pause = pause.max(wait.unwrap_or(0).min(7 * LONGEST_PAUSE));
-                problem.to_string()
-            }
+        let (why, least) = match why {
+            Failed::Words(why) => (why, 0),
+            // an authority that has had too much says until when, and others of its answers may
+            Failed::Problem(problem, wait) => (problem.to_string(), wait.unwrap_or(0).min(7 * LONGEST_PAUSE)),
         };
-        self.due[place] = (now.saturating_add(pause), failures.saturating_add(1));
+        let pause = self.postpone(now, place, least);
         self.log.push(format!("no certificate for {names} yet: {why}; it is tried again in {pause} s"));
         // its URLs may have changed
         self.directory = None;
@@ -414,6 +477,11 @@ impl Acme {
 
 fn after_authorizations(left: &[String]) -> Step {
     if left.is_empty() { Step::Finalize } else { Step::Authorization(false) }
+}
+
+/// When to look again, if the authority says to wait so many seconds.
+fn later(now: u64, wait: Option<u64>) -> u64 {
+    now.saturating_add(wait.unwrap_or(LOOK).clamp(1, 3_600))
 }
 
 /// When a certificate is to be renewed: after two thirds of its life.

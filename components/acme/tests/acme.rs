@@ -27,6 +27,8 @@ enum Fault {
     Limited(u64),
     /// The certificate is of another key.
     OtherKey,
+    /// The order is not ready for so many times, though all proofs are taken.
+    NotReady(u32),
     NoNetwork,
 }
 
@@ -163,11 +165,21 @@ impl Authority {
                 (201, url("order/1"), self.order("pending"))
             }
             "/order/1" => {
+                if let Fault::NotReady(_) = self.fault
+                    && self.chain.is_none()
+                {
+                    return (200, None, self.order("ready"));
+                }
                 self.looks += 1;
                 (200, None, self.order(if self.looks < 3 { "processing" } else { "valid" }))
             }
             "/finalize" => {
                 assert!(self.valid.iter().all(|valid| *valid));
+                if let Fault::NotReady(left @ 1..) = self.fault {
+                    self.fault = Fault::NotReady(left - 1);
+                    let problem = json!({ "type": "urn:ietf:params:acme:error:orderNotReady", "detail": "later" });
+                    return (403, None, problem);
+                }
                 self.sign(&decode(&payload["csr"]));
                 (200, None, self.order("processing"))
             }
@@ -369,17 +381,77 @@ fn what_fails_is_tried_again_after_longer_and_longer_pauses() {
     assert_eq!(until - time, 300);
 }
 
+/// What was issued counts against the authority's limits: it is not ordered again because it could not be stored.
+#[test]
+fn what_cannot_be_stored_is_kept_and_not_ordered_again() {
+    let (mut authority, mut keys) = (Authority::new(), Box::new());
+    keys.1 = 3;
+    let mut acme = Acme::new(config(ONE), &mut keys).unwrap();
+    let (mut now, mut pauses) = (today(), Vec::new());
+    let mut asked = 0;
+    while keys.stored("default").unwrap().is_empty() {
+        let (time, until) = run(&mut acme, &mut authority, &mut keys, now);
+        assert_eq!((authority.orders, asked == 0 || asked == authority.asked.len()), (1, true));
+        assert!(acme.proof("token_0").is_none());
+        asked = authority.asked.len();
+        pauses.push(until - time);
+        now = until;
+        let log = acme.take_log().concat();
+        let is_stored = !keys.stored("default").unwrap().is_empty();
+        assert!(
+            is_stored || log.contains("the certificate for a.example cannot be stored: the disk has failed"),
+            "{log}"
+        );
+    }
+    assert_eq!(pauses[..3], [300, 600, 1_200]);
+    // ... but a key that never takes it gets another one some day
+    let (mut authority, mut keys) = (Authority::new(), Box::new());
+    keys.1 = u32::MAX;
+    let mut acme = Acme::new(config(ONE), &mut keys).unwrap();
+    let mut now = today();
+    let start = now;
+    while authority.orders < 2 {
+        now = run(&mut acme, &mut authority, &mut keys, now).1;
+    }
+    assert!(now - start > 2 * DAY && now - start < 30 * DAY, "{}", now - start);
+}
+
+/// A box that is started again and again asks for nothing, as long as it does not stay.
+#[test]
+fn nothing_is_ordered_right_after_a_start() {
+    let (mut authority, mut keys, now) = (Authority::new(), Box::new(), today());
+    for start in now..now + 10 {
+        let mut acme = Acme::new(config(ONE), &mut keys).unwrap();
+        let Next::Wait(until) = acme.next(start, &mut keys) else { panic!("it asks at once") };
+        assert!(until > start && until <= start + 100);
+        assert_eq!(acme.next(start + 1, &mut keys), Next::Wait(until));
+    }
+    run(&mut Acme::new(config(ONE), &mut keys).unwrap(), &mut authority, &mut keys, now);
+    assert_eq!(authority.orders, 1);
+}
+
+#[test]
+fn an_order_that_is_not_ready_is_waited_for() {
+    let (mut authority, mut keys) = (Authority::new(), Box::new());
+    authority.fault = Fault::NotReady(3);
+    let mut acme = Acme::new(config(ONE), &mut keys).unwrap();
+    run(&mut acme, &mut authority, &mut keys, today());
+    assert!(authority.orders == 1 && !keys.stored("default").unwrap().is_empty(), "{:?}", acme.take_log());
+    let mut keys = Box::new();
+    let mut authority = Authority::new();
+    authority.fault = Fault::NotReady(u32::MAX);
+    let mut acme = Acme::new(config(ONE), &mut keys).unwrap();
+    run(&mut acme, &mut authority, &mut keys, today());
+    assert!(acme.take_log().concat().contains("orderNotReady") && authority.asked.len() < 400);
+}
+
 #[test]
 fn one_that_fails_leaves_the_others_be() {
     let (mut authority, mut keys) = (Authority::new(), Box::new());
     let mut acme =
         Acme::new(config(&[("a", &["a.example"], Proof::Http), ("b", &["b.example"], Proof::Tls)]), &mut keys).unwrap();
     authority.fault = Fault::Invalid;
-    for _ in 0..200 {
-        let Next::Ask(request) = acme.next(NOW, &mut keys) else { break };
-        let response = authority.answer(&request, &acme, &keys);
-        acme.answer(NOW, &mut keys, response);
-    }
+    run(&mut acme, &mut authority, &mut keys, NOW);
     authority.fault = Fault::None;
     run(&mut acme, &mut authority, &mut keys, today());
     assert!(!keys.stored("b").unwrap().is_empty() || !keys.stored("a").unwrap().is_empty());

@@ -3,6 +3,7 @@
 use crate::holder::Key;
 use core::net::IpAddr;
 use core::time::Duration;
+use p256::pkcs8::der::{self, Decode, Tagged};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, DistinguishedName, DnType, Error,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, NameConstraints,
@@ -212,6 +213,11 @@ pub(crate) fn is_of(certificate: &[u8], key: &Key) -> Result<bool, String> {
     let der = certificate.into();
     let parsed = EndEntityCert::try_from(&der).map_err(|error| format!("no certificate: {error:?}"))?;
     Ok(*parsed.subject_public_key_info() == *key.public_key()?)
+}
+
+/// Whether this is one sequence in DER, as each certificate is.
+pub(crate) fn is_der(certificate: &[u8]) -> bool {
+    der::asn1::AnyRef::from_der(certificate).is_ok_and(|any| any.tag() == der::Tag::Sequence)
 }
 
 /// Whether a certificate (DER) is for all host names of these. Addresses among them are not looked for: a server is asked for none.

@@ -34,8 +34,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "discard",
         Value::Text("what the log says"),
-        "Gives up what is on the disk and cannot be read any more. The box's log says what to put here; it holds for that content \
-         alone, and may stay.",
+        "Gives up what is on the disk and cannot be read any more. The box's log says what to put here; it holds for that content, \
+         that fault and that secret alone. Take it away when new keys are made.",
     )
     .example("\"0123456789abcdef\""),
 ];

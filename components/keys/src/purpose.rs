@@ -1,7 +1,9 @@
 //! What messages are for, as their form tells.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use std::collections::BTreeSet;
+use std::fmt;
 
 /// What a message of TLS 1.3 begins with that a server signs (RFC 8446, section 4.4.3).
 const TLS13: &[u8] = b"TLS 1.3, server CertificateVerify\0";
@@ -35,7 +37,7 @@ fn is_tls12(message: &[u8]) -> bool {
 const MAX_REQUEST: usize = 64 << 10;
 
 /// A header of RFC 8555, section 6.2. What else it may have is not known here, and not signed.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header<'a> {
     alg: &'a str,
@@ -47,7 +49,7 @@ struct Header<'a> {
 }
 
 /// RFC 7518, section 6.2.1
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Jwk<'a> {
     kty: &'a str,
@@ -86,21 +88,48 @@ pub fn check_request(message: &[u8], account: &[u8; 64]) -> Result<(), String> {
         }
         _ => return Err(wrong("it has one of `jwk` and `kid`, which is a URL")),
     }
-    // a change of the account's key (section 7.3.5) has another request within
-    let is_object = payload.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_ok();
-    if !is_object {
-        return Err(wrong("its payload is no JSON"));
+    // that of POST-as-GET (section 6.3)
+    if payload.is_empty() {
+        return Ok(());
     }
-    match serde_json::from_slice::<Inner>(&payload) {
-        Ok(Inner { signature: Some(_), .. }) => Err(wrong("it would change the account's key")),
-        _ => Ok(()),
+    let Names(names) = serde_json::from_slice(&payload)
+        .map_err(|_| wrong("its payload is no object of JSON that has each name once"))?;
+    // A change of the account's key (section 7.3.5) has another request within, in whichever form of RFC 7515. Some that read JSON
+    // take capitals for small letters.
+    let within = ["protected", "signature", "signatures"];
+    if names.iter().any(|name| within.iter().any(|part| name.eq_ignore_ascii_case(part))) {
+        return Err(wrong("it would change the account's key"));
+    }
+    Ok(())
+}
+
+/// The names in an object, each of which it has once: of two, nobody knows which one the authority takes.
+struct Names(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Object)
     }
 }
 
-/// What a request within a request has.
-#[derive(Deserialize)]
-struct Inner {
-    signature: Option<serde::de::IgnoredAny>,
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Names, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, IgnoredAny)) = object.next_entry::<String, _>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("a name is there twice"));
+            }
+        }
+        Ok(Names(names))
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub type Kept = Zeroizing<Vec<u8>>;
 pub struct Store<D> {
     disk: D,
     cipher: XChaCha20Poly1305,
+    /// Nothing was ever kept here, or it is given up.
+    is_new: bool,
     /// the last one that was written, whole or not
     generation: u64,
     /// the copy that is to be written first, since it is not as good as the other
@@ -83,6 +85,8 @@ enum Copy {
         bytes: Vec<u8>,
     },
     Damaged(String),
+    /// The disk has failed to read it, which says nothing of what it holds.
+    Failed(String),
     Unknown(u32),
 }
 
@@ -102,10 +106,10 @@ impl<D: Disk> Store<D> {
         if has < needs {
             return Err(format!("the disk has {} KiB, and keys need {} KiB", has >> 10, needs >> 10));
         }
-        let mut id = Sha256::new();
-        let mut copies = [0, 1].map(|copy| read(&mut disk, copy, &mut id));
-        let id: String = id.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut store = Store { disk, cipher: XChaCha20Poly1305::new(secret.into()), generation: 0, stale: 0 };
+        let mut id = Sha256::new_with_prefix(Sha256::digest(secret));
+        let copies = [0, 1].map(|copy| read(&mut disk, copy, &mut id));
+        let mut store =
+            Store { disk, cipher: XChaCha20Poly1305::new(secret.into()), is_new: true, generation: 0, stale: 0 };
         if copies.iter().all(|copy| matches!(copy, Copy::Blank)) && store.is_blank()? {
             return Ok((store, None));
         }
@@ -115,27 +119,31 @@ impl<D: Disk> Store<D> {
         }
         let generation = |copy: &Copy| if let Copy::Whole { generation, .. } = copy { *generation } else { 0 };
         let newest = usize::from(generation(&copies[1]) > generation(&copies[0]));
-        store.generation = generation(&copies[newest]);
         let mut whys = Vec::new();
         for copy in [newest, 1 - newest] {
             let (name, other) = (["first", "second"][copy], 1 - copy);
             match &copies[copy] {
                 Copy::Blank | Copy::Unknown(_) => whys.push(format!("the {name} copy is not there")),
                 Copy::Damaged(why) => whys.push(format!("the {name} copy is damaged ({why})")),
-                Copy::Whole { bytes, .. } => match store.unseal(bytes) {
+                Copy::Failed(why) => whys.push(format!("the {name} copy cannot be read ({why})")),
+                Copy::Whole { bytes, generation } => match store.unseal(bytes) {
                     Some(state) => {
-                        if generation(&copies[copy]) != generation(&copies[other]) {
-                            whys.push(format!(
-                                "the {} copy on the disk was older, or not whole",
-                                ["first", "second"][other]
-                            ));
-                            let Copy::Whole { bytes, .. } = core::mem::replace(&mut copies[copy], Copy::Blank) else {
-                                continue;
-                            };
-                            store.stale = other as u64;
-                            match store.write(other as u64, &bytes) {
-                                Ok(()) => whys.push("it is put right".into()),
-                                Err(why) => whys.push(format!("it cannot be put right: {why}")),
+                        // that of no other copy, since anybody can make one up that does not open
+                        (store.is_new, store.generation, store.stale) = (false, *generation, other as u64);
+                        let name = ["first", "second"][other];
+                        match &copies[other] {
+                            Copy::Whole { bytes: same, .. } if same == bytes => store.stale = 0,
+                            // it may be the newer one
+                            Copy::Failed(why) => {
+                                whys = vec![format!("the {name} copy cannot be read ({why}), and is left as it is")];
+                            }
+                            _ => {
+                                whys.push(format!("the {name} copy on the disk was older, or not whole"));
+                                let bytes = bytes.clone();
+                                match store.write(other as u64, &bytes) {
+                                    Ok(()) => whys.push("it is put right".into()),
+                                    Err(why) => whys.push(format!("it cannot be put right: {why}")),
+                                }
                             }
                         }
                         told.extend((!whys.is_empty()).then(|| whys.join(", ")));
@@ -145,16 +153,22 @@ impl<D: Disk> Store<D> {
                 },
             }
         }
+        let whys = whys.join(", ");
+        if copies.iter().any(|copy| matches!(copy, Copy::Failed(_))) {
+            return Err(format!("the disk fails, and is left as it is, since what it holds may be good: {whys}"));
+        }
+        // The operator's word is for what is there, and for why it cannot be read: with another secret, or after another fault, it may
+        // be worth something.
+        id.update(&whys);
+        let id: String = id.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         if discard == Some(id.as_str()) {
             told.push("what the disk held is given up, as the setting `discard` says: all keys are made anew".into());
-            (store.generation, store.stale) = (0, 0);
             return Ok((store, None));
         }
         Err(format!(
-            "what the disk holds cannot be read, and is left as it is: {}. Keys open with the secret of the node (`secret=` of the kernel, or \
+            "what the disk holds cannot be read, and is left as it is: {whys}. Keys open with the secret of the node (`secret=` of the kernel, or \
              that of `pearwood up`) and the name of the box with which they were kept, and a backup of the disk can be put back. To give \
-             up what is there and have new keys made, set `config.discard = \"{id}\"`",
-            whys.join(", ")
+             up what is there and have new keys made, set `config.discard = \"{id}\"`"
         ))
     }
 
@@ -166,16 +180,16 @@ impl<D: Disk> Store<D> {
         if state.len() > MOST {
             return Err(format!("there is no room: keys and certificates have {} bytes, and {MOST} fit", state.len()));
         }
-        if self.generation == 0 {
+        if self.is_new {
             // Of one sector each, which is written or is not: a disk of which one does not know if it has ever been written does not
             // come about.
-            self.generation = 1;
             let nothing = self.seal(&[], random)?;
             self.write(0, &nothing)?;
             self.write(1, &nothing)?;
+            self.is_new = false;
         }
         // also when it fails, so that no two changes have the same number
-        self.generation += 1;
+        self.generation = self.generation.checked_add(1).ok_or("the disk has seen all changes that it can")?;
         let bytes = self.seal(state, random)?;
         let (first, second) = (self.stale, 1 - self.stale);
         self.write(first, &bytes)?;
@@ -250,7 +264,7 @@ fn read(disk: &mut impl Disk, copy: u64, id: &mut Sha256) -> Copy {
     let first = copy * PLACE / size;
     let mut bytes = match disk.read(first, 1) {
         Ok(bytes) => bytes,
-        Err(why) => return Copy::Damaged(why),
+        Err(why) => return Copy::Failed(why),
     };
     id.update(&bytes);
     if bytes.iter().all(|byte| *byte == 0) {
@@ -268,7 +282,7 @@ fn read(disk: &mut impl Disk, copy: u64, id: &mut Sha256) -> Copy {
     if let Some(more) = length.div_ceil(size).checked_sub(1).filter(|more| *more > 0) {
         match disk.read(first + 1, more) {
             Ok(rest) => bytes.extend_from_slice(&rest),
-            Err(why) => return Copy::Damaged(why),
+            Err(why) => return Copy::Failed(why),
         }
     }
     if checksum(&bytes[..CHECKSUM], &bytes[HEAD..length as usize])[..] != bytes[CHECKSUM..HEAD] {

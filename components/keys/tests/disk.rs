@@ -96,7 +96,7 @@ fn either_copy_does() {
         let disk = FakeDisk::with(all.clone());
         disk.0.borrow_mut().broken.push(copy / SECTOR);
         let mut found = open(&[], &disk, 3).unwrap();
-        assert!(found.take_told()[0].contains("cannot be put right"));
+        assert!(found.take_told()[0].contains("copy cannot be read (the disk has failed to do it)"));
         assert_eq!(public(&found), public(&keys));
         let changed = found.make("next", &mut random(4));
         assert!(changed.is_err() && found.public_key("next").is_err());
@@ -191,6 +191,95 @@ fn what_cannot_be_read_is_left_as_it_is_until_the_operator_gives_it_up() {
     assert_eq!(public(&again), public(&anew));
     let broken = damaged(&damaged(&broken, 100), SECOND + 100);
     assert!(open(&[("discard", id)], &broken, 4).is_err());
+}
+
+/// A disk that fails says nothing of what is on it: the operator's word for something else does not hold for that.
+#[test]
+fn what_the_disk_fails_to_read_is_not_given_up() {
+    let disk = FakeDisk::new();
+    // of more than one sector
+    let mut keys = open(&[], &disk, 1).unwrap();
+    (0..20).for_each(|number| keys.make(&format!("key {number}"), &mut random(number)).unwrap());
+    let before = disk.bytes();
+    // also in the middle of the copies, whose heads are those of good ones
+    for sectors in [[0, SECOND / SECTOR], [1, SECOND / SECTOR + 1], [0, SECOND / SECTOR + 1]] {
+        disk.0.borrow_mut().unreadable = sectors.into();
+        let why = open(&[], &disk, 2).unwrap_err();
+        assert!(why.contains("the disk has failed to do it") && !why.contains("discard"), "{why}");
+        let head =
+            |copy: usize| &before[copy..][..if sectors[usize::from(copy > 0)] == copy / SECTOR { 0 } else { SECTOR }];
+        let heads = <sha2::Sha256 as sha2::Digest>::digest([head(0), head(SECOND)].concat());
+        let id: String = heads[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(open(&[("discard", &id)], &disk, 2).is_err(), "{sectors:?}");
+    }
+    disk.0.borrow_mut().unreadable.clear();
+    assert_eq!(disk.bytes(), before);
+    assert_eq!(public(&open(&[], &disk, 3).unwrap()), public(&keys));
+}
+
+/// What is given up with one secret is not with another, nor when it cannot be read for another reason.
+#[test]
+fn the_word_to_give_up_is_for_one_secret_and_one_reason() {
+    let disk = FakeDisk::new();
+    open(&[], &disk, 1).unwrap();
+    let with = |disk: &FakeDisk, secret: u8, discard: Option<&str>| {
+        let config = Config::read(discard.map(|id| ("discard", id))).unwrap();
+        Keys::open(config, disk.clone(), &[secret; 32], &mut random(2))
+    };
+    let id = |why: &str| why.split_once("discard = \"").unwrap().1.split_once('"').unwrap().0.to_string();
+    let one = id(&with(&disk, 4, None).unwrap_err());
+    assert_ne!(id(&with(&disk, 5, None).unwrap_err()), one);
+    assert!(with(&disk, 5, Some(&one)).is_err());
+    // behind the heads
+    let mut bytes = disk.bytes();
+    assert!(u32::from_le_bytes(bytes[12..16].try_into().unwrap()) < 4_096);
+    bytes[70] ^= 1;
+    bytes[SECOND + 70] ^= 1;
+    assert!(with(&FakeDisk::with(bytes), 4, Some(&one)).is_err());
+    assert!(with(&disk, 4, Some(&one)).is_ok());
+}
+
+/// Anybody can write a head with a checksum that fits: the number of changes is that of what opens.
+#[test]
+fn a_generation_that_is_made_up_counts_for_nothing() {
+    for generation in [u64::MAX, 1_000] {
+        let disk = FakeDisk::new();
+        let keys = open(&[], &disk, 1).unwrap();
+        let mut bytes = disk.bytes();
+        let good = bytes[16..24].to_vec();
+        bytes[16..24].copy_from_slice(&generation.to_le_bytes());
+        let length = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+        let sum = <sha2::Sha256 as sha2::Digest>::new_with_prefix(&bytes[..48]);
+        let sum = sha2::Digest::chain_update(sum, &bytes[80..80 + length]);
+        bytes[48..80].copy_from_slice(&sha2::Digest::finalize(sum));
+        let forged = FakeDisk::with(bytes);
+        let mut found = open(&[], &forged, 2).unwrap();
+        assert_eq!(public(&found), public(&keys));
+        assert_eq!(forged.bytes()[16..24], good);
+        found.make("more", &mut random(3)).unwrap();
+        let next = u64::from_le_bytes(good.try_into().unwrap()) + 1;
+        for copy in [0, SECOND] {
+            assert_eq!(forged.bytes()[copy + 16..copy + 24], next.to_le_bytes());
+        }
+    }
+}
+
+/// A copy that the disk fails to read may be the good one.
+#[test]
+fn a_copy_that_cannot_be_read_for_a_while_is_left_as_it_is() {
+    let disk = FakeDisk::new();
+    let mut keys = open(&[], &disk, 1).unwrap();
+    // the second copy is older then
+    disk.0.borrow_mut().broken.push(SECOND / SECTOR);
+    keys.make("more", &mut random(2)).unwrap();
+    disk.0.borrow_mut().broken.clear();
+    let before = disk.bytes();
+    disk.0.borrow_mut().unreadable.push(0);
+    let mut found = open(&[], &disk, 3).unwrap();
+    assert!(found.public_key("more").is_err() && found.take_told()[0].contains("is left as it is"));
+    assert_eq!(disk.bytes(), before);
+    disk.0.borrow_mut().unreadable.clear();
+    assert_eq!(open(&[], &disk, 4).unwrap().public_key("more"), keys.public_key("more"));
 }
 
 #[test]

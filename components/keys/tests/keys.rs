@@ -101,6 +101,16 @@ fn an_account_asks_authorities_and_nobody_else() {
         (own.clone(), "no JSON"),
         // RFC 8555, section 7.3.5
         (known.into(), change),
+        // ... in other words, and those that are not understood
+        (known.into(), r#"{"protected":"e30","payload":"","signature":"","signature":""}"#),
+        (known.into(), r#"{"protected":"e30","payload":"","\u0073ignature":""}"#),
+        (known.into(), r#"{"payload":"","signatures":[{"protected":"e30","signature":""}]}"#),
+        (known.into(), r#"{"protected":"e30"}"#),
+        (known.into(), r#"{"payload":"","Signature":""}"#),
+        (known.into(), r#"{"csr":"AAAA","csr":"BBBB"}"#),
+        (known.into(), r#"["e30","","signature"]"#),
+        (known.into(), "7"),
+        (known.into(), "{} {}"),
     ] {
         let why = keys.sign_request(request(&bad, payload).as_bytes()).unwrap_err();
         assert!(why.starts_with("this is not what an account"), "{bad}: {why}");
@@ -200,6 +210,11 @@ fn what_an_authority_has_signed_takes_the_place_of_what_was_made_here() {
     assert!(keys.stored("default").unwrap().is_empty());
     let chain = common::signed_elsewhere(&keys, "default", "a.example");
     let mut random = random(3);
+    // an authority's own certificate may be of a form that is not understood here
+    keys.store("default", vec![chain[0].clone(), vec![0x30, 0]], &mut random).unwrap();
+    for bad in [vec![0x30, 1], vec![0x30, 0, 0], vec![5, 0], b"no DER".to_vec()] {
+        assert!(keys.store("default", vec![chain[0].clone(), bad], &mut random).unwrap_err().contains("DER"));
+    }
     // of another key, none, too many, too long
     assert!(keys.store("other", chain.clone(), &mut random).unwrap_err().contains("not of the key `other`"));
     for bad in [vec![], vec![b"no certificate".to_vec()], vec![chain[0].clone(), vec![]], vec![chain[0].clone(); 9]] {

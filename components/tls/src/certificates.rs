@@ -32,18 +32,14 @@ pub trait Keys: Send + Sync {
 pub struct Certificates {
     configured: Vec<Certificate>,
     keys: Arc<dyn Keys>,
-    all: Mutex<All>,
+    /// as many, in the same order
+    made: Mutex<Vec<Made>>,
     asked: Mutex<String>,
 }
 
-struct All {
-    /// that of the keys when these were made
-    version: u64,
-    made: Vec<Made>,
-}
-
 struct Made {
-    names: Vec<String>,
+    /// that of the keys when this was made
+    version: u64,
     certified: Arc<CertifiedKey>,
 }
 
@@ -60,12 +56,15 @@ impl Certificates {
     /// A key is not there, or is not that of its certificate.
     pub fn new(configured: &[Certificate], keys: &Arc<dyn Keys>) -> Result<Self, String> {
         let version = keys.version();
-        let made = configured.iter().map(|one| Self::make(one, keys)).collect::<Result<_, _>>()?;
-        let all = Mutex::new(All { version, made });
-        Ok(Certificates { configured: configured.to_vec(), keys: keys.clone(), all, asked: Mutex::default() })
+        let made = configured.iter().map(|one| Ok(Made { version, certified: Self::make(one, keys)? }));
+        let made = Mutex::new(made.collect::<Result<_, String>>()?);
+        Ok(Certificates { configured: configured.to_vec(), keys: keys.clone(), made, asked: Mutex::default() })
     }
 
-    fn make(Certificate { names, key, chain }: &Certificate, keys: &Arc<dyn Keys>) -> Result<Made, String> {
+    fn make(
+        Certificate { names, key, chain }: &Certificate,
+        keys: &Arc<dyn Keys>,
+    ) -> Result<Arc<CertifiedKey>, String> {
         let wrong = |why: String| format!("certificate of {}, key `{key}`: {why}", names.join(", "));
         let chain = match chain {
             Some(pem) => read_chain(pem).map_err(wrong)?,
@@ -77,7 +76,7 @@ impl Certificates {
         let certified = Self::certified(key, chain, keys).map_err(wrong)?;
         let matches = certified.keys_match();
         matches.map_err(|error| wrong(format!("the certificate is not of this key ({error})")))?;
-        Ok(Made { names: names.clone(), certified: Arc::new(certified) })
+        Ok(Arc::new(certified))
     }
 
     fn certified(key: &str, chain: Vec<CertificateDer<'static>>, keys: &Arc<dyn Keys>) -> Result<CertifiedKey, String> {
@@ -85,19 +84,19 @@ impl Certificates {
         Ok(CertifiedKey::new(chain, Arc::new(Remote { keys: keys.clone(), key: key.into(), public })))
     }
 
-    /// The certificate for a name. When those of the keys may have changed, they are made anew; where that fails, the one of before stays.
+    /// The certificate for a name. When it may have changed, it is made anew; where that fails, the one of before stays until the next
+    /// client asks.
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.place(name);
+        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = all.get_mut(place)?;
         let version = self.keys.version();
-        if all.version != version {
-            all.version = version;
-            for (made, configured) in all.made.iter_mut().zip(&self.configured) {
-                if let Ok(anew) = Self::make(configured, &self.keys) {
-                    *made = anew;
-                }
-            }
+        if made.version != version
+            && let Ok(certified) = Self::make(self.configured.get(place)?, &self.keys)
+        {
+            *made = Made { version, certified };
         }
-        Some(Self::of(&all.made, name)?.certified.clone())
+        Some(made.certified.clone())
     }
 
     /// What proves to a certificate authority that this server has the name, if a proof is asked for now.
@@ -113,14 +112,14 @@ impl Certificates {
     }
 
     /// That of the name itself, that of a `*` in place of the name's first label, or else the first.
-    fn of<'a>(all: &'a [Made], name: &str) -> Option<&'a Made> {
+    fn place(&self, name: &str) -> usize {
         let is_it = |known: &String| known == name;
         let covers = |known: &String| {
             let rest = known.strip_prefix("*.");
             rest.is_some_and(|rest| name.split_once('.').is_some_and(|(_, parent)| parent == rest))
         };
-        let find = |fits: &dyn Fn(&String) -> bool| all.iter().find(|made| made.names.iter().any(fits));
-        find(&is_it).or_else(|| find(&covers)).or(all.first())
+        let find = |fits: &dyn Fn(&String) -> bool| self.configured.iter().position(|one| one.names.iter().any(fits));
+        find(&is_it).or_else(|| find(&covers)).unwrap_or(0)
     }
 }
 

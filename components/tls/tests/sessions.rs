@@ -216,6 +216,53 @@ fn where_there_is_no_other_certificate_the_one_of_before_stays() {
     }
 }
 
+/// A change that could not be taken over is taken over later, and only that of the certificate that a client asks for.
+#[test]
+fn a_certificate_that_was_missed_is_taken_at_the_next_handshake() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    struct Failing(Arc<common::KeysBox>, AtomicBool, std::sync::Mutex<Vec<String>>);
+    impl pearwood_tls::Keys for Failing {
+        fn public_key(&self, key: &str) -> Result<Vec<u8>, String> {
+            self.0.public_key(key)
+        }
+        fn version(&self) -> u64 {
+            self.0.version()
+        }
+        fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String> {
+            self.2.lock().unwrap().push(names.concat());
+            if self.1.load(Relaxed) { Err("the box is started again".into()) } else { self.0.certificate(key, names) }
+        }
+        fn prove(&self, name: &str) -> Option<(String, Vec<u8>)> {
+            self.0.prove(name)
+        }
+        fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+            self.0.sign(key, message)
+        }
+    }
+    let held = common::keys_box(&[]);
+    let failing = Arc::new(Failing(held.clone(), false.into(), Vec::new().into()));
+    let settings = [("certificates.0.names", "a.example"), ("certificates.1.names", "b.example")];
+    let mut world = World::with(&settings, 14 << 20, failing.clone());
+    let names = ["a.example".to_string(), "more.example".into()];
+    let chain = held.0.lock().unwrap().certificate("default", &names, None).unwrap();
+    let configs = [&["a.example"][..], &["a.example", "more.example"]].map(|names| client_config(&world, names, BOTH));
+    held.0.lock().unwrap().store("default", chain.clone(), &mut common::random).unwrap();
+    failing.2.lock().unwrap().clear();
+    for (number, (fails, config)) in
+        [true, false, false].into_iter().zip([&configs[0], &configs[1], &configs[1]]).enumerate()
+    {
+        failing.1.store(fails, Relaxed);
+        let mut config = (**config).clone();
+        config.resumption = rustls::client::Resumption::disabled();
+        let mut client = Client::new(&mut world, number as u32 + 1, &Arc::new(config), "a.example");
+        client.go(&mut world);
+        assert!(client.error.is_none() && !client.tls.is_handshaking(), "{number}: {:?}", client.error);
+        let shown = client.tls.peer_certificates().map(|shown| shown[0].to_vec());
+        assert_eq!(shown == Some(chain[0].clone()), !fails, "{number}");
+    }
+    assert_eq!(*failing.2.lock().unwrap(), ["a.example", "a.example"]);
+}
+
 /// A certificate authority that asks for a proof (RFC 8737) gets that, and nothing behind this box hears of it.
 #[test]
 fn an_authority_gets_its_proof_and_nothing_else() {

@@ -3,8 +3,8 @@
 use crate::setup::Lock;
 use crate::workspace;
 use anyhow::{Context, Result, anyhow, bail};
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -31,9 +31,24 @@ fn at(directory: &Path, system: &str) -> Result<String> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow!("{error}"))?;
     let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    file.and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all())).with_context(shown)?;
+    write(&path, &secret).with_context(shown)?;
     Ok(secret)
+}
+
+/// Whenever this machine stops, the whole secret is there or none: half of one could not be told from one that opens nothing.
+fn write(path: &Path, secret: &str) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    // nobody else writes it, since the lock is held; what is there is left from a start that was cut short
+    let new = path.with_extension("secret.new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
@@ -56,5 +71,16 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "0123").unwrap();
         assert!(at(directory.path(), "home").unwrap_err().to_string().contains("64 hexadecimal digits"));
+    }
+
+    #[test]
+    fn a_start_that_was_cut_short_leaves_nothing_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let new = directory.path().join("home.secret.new");
+        fs::write(&new, "0123").unwrap();
+        let secret = at(directory.path(), "home").unwrap();
+        assert_eq!(at(directory.path(), "home").unwrap(), secret);
+        assert!(!new.exists());
+        assert_eq!(directory.path().join("home.secret").metadata().unwrap().mode() & 0o777, 0o600);
     }
 }

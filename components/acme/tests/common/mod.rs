@@ -28,13 +28,13 @@ fn random(buffer: &mut [u8]) -> Result<(), String> {
     getrandom::fill(buffer).map_err(|error| error.to_string())
 }
 
-/// The box with the keys.
-pub struct Box(pub keys::Keys<Memory>);
+/// The box with the keys, and how often it does not store what it is given.
+pub struct Box(pub keys::Keys<Memory>, pub u32);
 
 impl Box {
     pub fn new() -> Self {
         let config = keys::Config::read([]).unwrap();
-        Box(keys::Keys::open(config, Memory(vec![0; 2 << 20]), &[1; 32], &mut random).unwrap())
+        Box(keys::Keys::open(config, Memory(vec![0; 2 << 20]), &[1; 32], &mut random).unwrap(), 0)
     }
 }
 
@@ -52,6 +52,10 @@ impl Keys for Box {
         self.0.request(key, names)
     }
     fn store(&mut self, key: &str, chain: Vec<Vec<u8>>) -> Result<(), String> {
+        if let Some(left) = self.1.checked_sub(1) {
+            self.1 = left;
+            return Err("the disk has failed to do it".into());
+        }
         self.0.store(key, chain, &mut random)
     }
     fn stored(&mut self, key: &str) -> Result<Vec<Vec<u8>>, String> {

@@ -35,6 +35,8 @@ pub struct Inner {
     pub power: Option<usize>,
     /// sectors that can neither be read nor written
     pub broken: Vec<usize>,
+    /// sectors that cannot be read, and can be written
+    pub unreadable: Vec<usize>,
     /// how often it was written to
     pub writes: usize,
 }
@@ -97,6 +99,9 @@ impl Disk for FakeDisk {
     fn read(&mut self, first: u64, count: u64) -> Result<Vec<u8>, String> {
         let first = self.check(first, count as usize)?;
         let inner = self.0.borrow();
+        if inner.unreadable.iter().any(|sector| (first..first + count as usize).contains(sector)) {
+            return Err("the disk has failed to do it".into());
+        }
         let mut data = inner.durable[first * SECTOR..][..count as usize * SECTOR].to_vec();
         for (sector, written) in &inner.pending {
             if let Some(place) = sector.checked_sub(first).filter(|place| *place < count as usize) {
