@@ -5,14 +5,18 @@
 
 use super::Fetch;
 use crate::exchange::{Answer, Exchange};
+use crate::request::Framing;
 use crate::response::Head;
-use message::chunked::Step;
+use message::chunked::{Step, size_line};
 use message::{Limits, status::is_interim, trailers};
 use wit::http::Event;
 use wit::tcp::{Cause, Command};
 
 /// Credit is given back in steps of this many bytes at least.
 const CREDIT_STEP: u32 = 16 << 10;
+
+/// Bytes that a chunk takes beside its data, at most: a length of eight digits, and two ends of lines.
+const CHUNK: u32 = 12;
 
 /// What reading on has come to.
 enum Read {
@@ -43,15 +47,27 @@ impl Fetch {
 
     fn write(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let Exchange { link: Some(link), out, .. } = exchange else { return };
-        let length = out.len().min(link.credit as usize);
-        if length > 0
-            && !link.is_gone
-            && let Some(to) = self.tcp.room(link.peer)
-        {
-            to.stream(Command::SEND, link.number, [&out.as_slice()[..length]]);
-            out.consume(length);
-            link.credit -= length as u32;
+        loop {
+            exchange.close();
+            let Exchange { link: Some(link), out, held, request, is_begun: true, .. } = exchange else { return };
+            if link.is_gone {
+                return;
+            }
+            let Some(to) = self.tcp.room(link.peer) else { return };
+            let is_chunk = out.is_empty() && request.framing == Framing::Chunked;
+            let from = if out.is_empty() { held } else { out };
+            let most = if is_chunk { link.credit.saturating_sub(CHUNK) } else { link.credit };
+            let data = &from.as_slice()[..from.len().min(most as usize)];
+            let count = data.len();
+            if count == 0 {
+                return;
+            }
+            let mut line = [0; 18];
+            let (line, end): (&[u8], &[u8]) =
+                if is_chunk { (size_line(count, &mut line), b"\r\n") } else { (b"", b"") };
+            to.stream(Command::SEND, link.number, [line, data, end]);
+            link.credit -= (line.len() + count + end.len()) as u32;
+            from.consume(count);
         }
     }
 
@@ -157,8 +173,7 @@ impl Fetch {
     /// Gives credit back, and sees whether the other side has broken off.
     fn settle(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let waiting = exchange.out.len() + exchange.held.len();
-        let bytes = exchange.owed.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX));
+        let bytes = exchange.owed.saturating_sub(u32::try_from(exchange.held.len()).unwrap_or(u32::MAX));
         if bytes >= CREDIT_STEP
             && let Some(out) = self.clients.out_unless_full(exchange.client)
         {
