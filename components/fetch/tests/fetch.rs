@@ -633,6 +633,35 @@ fn one_box_cannot_have_all_places() {
     assert_eq!(world.sides.dials.len(), 1, "another has its own");
 }
 
+/// What is cancelled is still under way with those that were asked for its connection.
+#[test]
+fn a_box_that_cancels_has_no_more_places() {
+    for scheme in [Scheme::Https, Scheme::Http] {
+        let mut world = World::new(&[]);
+        for request in 0..200 {
+            world.asks(request, asks("GET", scheme, "192.0.2.1", b""));
+            world.says(&Command::Cancel { request });
+            world.turn();
+        }
+        let asked = world.sides.dials.len() + world.sides.connects.len();
+        assert!((10..50).contains(&asked), "{asked} connections are asked for");
+        assert_eq!(world.failed(199).0, Some(Cause::Busy));
+        world.says_as(1, &Command::Request { request: 1, head: get("a.example") });
+        world.turn();
+        assert_eq!(world.sides.dials.pop().unwrap().2, "a.example", "another has its own");
+        // answered, they are free again
+        for (peer, ticket, ..) in core::mem::take(&mut world.sides.dials) {
+            world.tcp_says(peer, &tcp::Event::Failed { ticket, cause: Cause::Timeout, alert: 0, why: "late" });
+        }
+        for (peer, ticket, _) in core::mem::take(&mut world.sides.connects) {
+            world.tcp_says(peer, &tcp::Event::Refused { id: ticket, why: "late" });
+        }
+        world.turn();
+        world.asks(200, asks("GET", scheme, "192.0.2.1", b""));
+        assert_eq!(world.answer(200), Answer::default());
+    }
+}
+
 #[test]
 fn small_parts_of_a_body_take_no_more_memory_than_large_ones() {
     let mut world = World::new(&[]);

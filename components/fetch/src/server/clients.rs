@@ -94,7 +94,9 @@ impl Fetch {
             Ok(request) => request,
             Err(why) => return self.answer_failed((peer, number), None, why),
         };
-        let owners = self.exchanges.iter().map(|(_, exchange)| exchange.client);
+        // A cancelled request has its place until whoever was asked for its connection has answered: or else a box that asks and
+        // cancels would have more connections under way than there are places.
+        let owners = self.exchanges.iter().map(|(_, exchange)| exchange.client).chain(self.unwanted());
         if !self.clients.may_have(peer, self.places, owners) {
             let why = "too many requests to other hosts are under way";
             return self.answer_failed((peer, number), Some((Cause::Busy, 0)), why);
