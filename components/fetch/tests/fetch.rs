@@ -3,7 +3,7 @@
 use pearwood_fetch::{Config, Fetch, Level, Outside, To, Wake};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
-use wit::http::{Command, Event, Head, Scheme};
+use wit::http::{Attach, Command, Event, Head, Scheme};
 use wit::tcp::{self, Cause};
 use wit::{Batch, INITIAL_CREDIT, Peer, names};
 
@@ -152,7 +152,7 @@ impl World {
             next: 100,
         };
         for peer in 0..2 {
-            Peer::Attach(peer, &[]).encode(&mut world.clients);
+            Peer::Attach(peer, &Attach::default().encode()).encode(&mut world.clients);
             Peer::Attach(peer, &[]).encode(&mut world.tcp);
         }
         Peer::Attach(0, &[]).encode(&mut world.names);
@@ -660,6 +660,29 @@ fn a_box_that_cancels_has_no_more_places() {
         world.asks(200, asks("GET", scheme, "192.0.2.1", b""));
         assert_eq!(world.answer(200), Answer::default());
     }
+}
+
+#[test]
+fn a_box_asks_only_for_what_its_arrow_names() {
+    let mut world = World::new(&[]);
+    Peer::Attach(2, &Attach { host: "api.example.org", path: "/x" }.encode()).encode(&mut world.clients);
+    for (request, authority, target, is_granted) in [
+        (1, "api.example.org", "/x", true),
+        (2, "API.example.org.:8443", "/x/y?z", true),
+        (3, "example.org", "/x", false),
+        (4, "api.example.org", "/xy", false),
+        (5, "api.example.org", "/", false),
+        (6, "api.example.org@evil.example", "/x", false),
+        (7, "api.example.org", "/x/../y", false),
+        (8, "api.example.org", "/x/%2E%2e/y", false),
+    ] {
+        let head = Head { target, ..get(authority) };
+        world.says_as(2, &Command::Request { request, head });
+        world.turn();
+        assert_eq!(world.sides.dials.pop().is_some(), is_granted, "{authority} {target}");
+        assert!(is_granted || matches!(world.failed(request).0, Some(Cause::Denied) | None), "{authority} {target}");
+    }
+    assert!(world.failed(3).0 == Some(Cause::Denied) && world.failed(3).1.contains("arrow"), "{:?}", world.failed(3));
 }
 
 #[test]
