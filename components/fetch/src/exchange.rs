@@ -85,6 +85,8 @@ pub struct Exchange {
     /// A host that secures itself: the last of those that were asked to connect to it, and the ticket.
     pub asked: Option<(u32, u32)>,
     pub input: Buffer,
+    /// So much of `input` has been looked at, and does not end the head or the trailers.
+    pub scanned: usize,
     pub answer: Answer,
     /// bytes of the answer's body that the client takes
     pub credit: u32,
@@ -117,6 +119,7 @@ impl Exchange {
             link: None,
             asked: None,
             input: Buffer::new(),
+            scanned: 0,
             answer: Answer::Awaited,
             credit: INITIAL_CREDIT,
             keeps: false,
@@ -202,6 +205,7 @@ impl Exchange {
         (self.is_begun, self.is_closed) = (false, false);
         self.out.clear();
         self.input.clear();
+        self.scanned = 0;
         self.link = None;
         if self.request.framing == Framing::None {
             self.request.framing = Framing::Open;

@@ -713,6 +713,26 @@ fn small_parts_of_a_body_take_no_more_memory_than_large_ones() {
     assert!(body.ends_with("\r\n0\r\n\r\n") && body.matches('x').count() == most);
 }
 
+/// However a head and trailers are cut, they are the same.
+#[test]
+fn heads_and_trailers_may_come_byte_by_byte() {
+    let mut world = World::new(&[]);
+    let link = world.reached(1, get("a.example"));
+    let said = "HTTP/1.1 103 Early\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2\r\nab\r\n0\r\nZ: 1\r\nY: 2\r\n\r\n";
+    for byte in said.split_inclusive(|_: char| true) {
+        assert!(!world.answer(1).is_over);
+        world.host_says(link, byte);
+    }
+    let answer = world.answer(1);
+    assert_eq!((&answer.body[..], answer.trailers.as_str(), answer.is_over), (&b"ab"[..], "Z: 1\r\nY: 2\r\n", true));
+    assert_eq!(answer.heads, [(103, "Link: a\r\n".into()), (200, "X: y\r\n".into())]);
+    world.asks(2, get("a.example"));
+    assert!(world.got(link).starts_with("GET"), "the connection is kept");
+    world.host_says(link, "HTTP/1.1 204 None\r\n\r\n");
+    assert!(world.answer(2).is_over);
+}
+
 #[test]
 fn at_a_swap_what_is_open_goes_on() {
     let mut world = World::new(&[]);

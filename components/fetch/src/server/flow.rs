@@ -6,8 +6,9 @@
 use super::Fetch;
 use crate::exchange::{Answer, Exchange};
 use crate::request::Framing;
-use crate::response::Head;
+use crate::response::{self, Head};
 use message::chunked::{Step, size_line};
+use message::fields::ends_head;
 use message::{Limits, status::is_interim, trailers};
 use wit::http::Event;
 use wit::tcp::{Cause, Command};
@@ -73,16 +74,20 @@ impl Fetch {
 
     fn read(&mut self, key: usize) -> Result<Read, &'static str> {
         let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
-        let Exchange { client, number, input, answer, credit, .. } = exchange;
+        let Exchange { client, number, input, scanned, answer, credit, .. } = exchange;
         let (client, request) = (*client, *number);
         let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
         // One that does not take what it was sent gets no more.
         let Some(out) = self.clients.room(client) else { return Ok(Read::Waits) };
         let (used, read) = match answer {
             Answer::Awaited => {
-                let Some(head) = Head::read(input.as_slice(), exchange.request.is_head)? else {
+                let is_cut = *scanned > 0 && input.len() < response::MOST && !ends_head(input.as_slice(), *scanned);
+                let head = if is_cut { None } else { Head::read(input.as_slice(), exchange.request.is_head)? };
+                let Some(head) = head else {
+                    *scanned = input.len();
                     return Ok(Read::Waits);
                 };
+                *scanned = 0;
                 let used = head.length;
                 match head.status {
                     101 => return Err("the host has changed to a protocol that nobody has asked for"),
@@ -139,8 +144,13 @@ impl Fetch {
                 (used, read)
             }
             Answer::Trailers => {
-                let mut lines = Vec::new();
                 let limits = Limits::default();
+                let ends = input.as_slice().starts_with(b"\r\n") || ends_head(input.as_slice(), *scanned);
+                if !ends && input.len() <= limits.head_bytes {
+                    *scanned = input.len();
+                    return Ok(Read::Waits);
+                }
+                let mut lines = Vec::new();
                 let found = trailers::parse(input.as_slice(), &mut lines, &limits).map_err(|refusal| refusal.why)?;
                 let Some(used) = found else { return Ok(Read::Waits) };
                 if !lines.is_empty() {
