@@ -88,6 +88,8 @@ pub struct Exchange {
     /// So much of `input` has been looked at, and does not end the head or the trailers.
     pub scanned: usize,
     pub answer: Answer,
+    /// interim answers so far
+    pub interim: usize,
     /// bytes of the answer's body that the client takes
     pub credit: u32,
     /// The connection may be used again.
@@ -121,6 +123,7 @@ impl Exchange {
             input: Buffer::new(),
             scanned: 0,
             answer: Answer::Awaited,
+            interim: 0,
             credit: INITIAL_CREDIT,
             keeps: false,
             is_heard: false,

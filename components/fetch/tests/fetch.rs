@@ -713,6 +713,43 @@ fn small_parts_of_a_body_take_no_more_memory_than_large_ones() {
     assert!(body.ends_with("\r\n0\r\n\r\n") && body.matches('x').count() == most);
 }
 
+#[test]
+fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
+    for begin in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"] {
+        let mut world = World::new(&[("answer-timeout", "7 s")]);
+        let link = world.reached(1, get("a.example"));
+        world.host_says(link, begin);
+        for byte in "HTTP/1.1: 200".split_inclusive(|_: char| true) {
+            if world.answer(1).failed.is_none() {
+                world.now += SECOND;
+                world.host_says(link, byte);
+            }
+        }
+        assert_eq!(world.failed(1).0, Some(Cause::Timeout), "{begin}");
+    }
+    // the body has its time from when the head is there, and so has what follows an interim answer
+    let mut world = World::new(&[("answer-timeout", "7 s")]);
+    let link = world.reached(1, get("a.example"));
+    for part in ["HTTP/1.1 103 Early\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "a", "b"] {
+        world.now += 6 * SECOND;
+        world.host_says(link, part);
+    }
+    assert!(world.answer(1).is_over);
+}
+
+#[test]
+fn interim_answers_have_an_end() {
+    let mut world = World::new(&[]);
+    let link = world.reached(1, get("a.example"));
+    for _ in 0..16 {
+        world.host_says(link, "HTTP/1.1 100 Go on\r\n\r\n");
+    }
+    assert_eq!(world.answer(1), Answer::default());
+    world.host_says(link, "HTTP/1.1 103 Early\r\n\r\n");
+    let (cause, why) = world.failed(1);
+    assert!(cause == Some(Cause::Answer) && why.contains("interim"), "{why}");
+}
+
 /// However a head and trailers are cut, they are the same.
 #[test]
 fn heads_and_trailers_may_come_byte_by_byte() {

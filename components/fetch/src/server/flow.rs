@@ -19,6 +19,9 @@ const CREDIT_STEP: u32 = 16 << 10;
 /// Bytes that a chunk takes beside its data, at most: a length of eight digits, and two ends of lines.
 const CHUNK: u32 = 12;
 
+/// Interim answers of one request.
+const INTERIM: usize = 16;
+
 /// What reading on has come to.
 enum Read {
     /// There may be more to be read.
@@ -74,7 +77,7 @@ impl Fetch {
 
     fn read(&mut self, key: usize) -> Result<Read, &'static str> {
         let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
-        let Exchange { client, number, input, scanned, answer, credit, .. } = exchange;
+        let Exchange { client, number, input, interim, deadline, scanned, answer, credit, .. } = exchange;
         let (client, request) = (*client, *number);
         let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
         // One that does not take what it was sent gets no more.
@@ -88,7 +91,15 @@ impl Fetch {
                     return Ok(Read::Waits);
                 };
                 *scanned = 0;
+                // what follows a head has its own time
+                *deadline = self.now.saturating_add(self.config.answer_timeout);
                 let used = head.length;
+                if head.status < 200 {
+                    *interim += 1;
+                    if *interim > INTERIM {
+                        return Err("the host sends more interim answers than anybody needs");
+                    }
+                }
                 match head.status {
                     101 => return Err("the host has changed to a protocol that nobody has asked for"),
                     status if is_interim(status) => {
