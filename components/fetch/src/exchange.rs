@@ -84,6 +84,8 @@ pub struct Exchange {
     pub link: Option<Link>,
     /// A host that secures itself: the last of those that were asked to connect to it, and the ticket.
     pub asked: Option<(u32, u32)>,
+    /// A connection that was idle was given up for this one's.
+    pub has_made_room: bool,
     pub input: Buffer,
     /// So much of `input` has been looked at, and does not end the head or the trailers.
     pub scanned: usize,
@@ -120,6 +122,7 @@ impl Exchange {
             trailers: Vec::new(),
             link: None,
             asked: None,
+            has_made_room: false,
             input: Buffer::new(),
             scanned: 0,
             answer: Answer::Awaited,

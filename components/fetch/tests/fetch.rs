@@ -771,6 +771,24 @@ fn heads_and_trailers_may_come_byte_by_byte() {
 }
 
 #[test]
+fn a_connection_that_is_kept_makes_room_for_another() {
+    let mut world = World::new(&[]);
+    let links = [1, 2].map(|request| world.reached(request, get("a.example")));
+    for link in links {
+        world.host_says(link, "HTTP/1.1 204 None\r\n\r\n");
+    }
+    world.asks(3, get("b.example"));
+    for aborted in [[true, false], [true, false]] {
+        assert_eq!(world.answer(3), Answer::default());
+        let (_, ticket, ..) = world.sides.dials.pop().expect("it is asked for");
+        world.tcp_says(TLS, &tcp::Event::Failed { ticket, cause: Cause::Busy, alert: 0, why: "no room" });
+        world.turn();
+        assert_eq!(links.map(|link| world.sides.hosts[&link].is_aborted), aborted);
+    }
+    assert_eq!(world.failed(3).0, Some(Cause::Busy), "once");
+}
+
+#[test]
 fn at_a_swap_what_is_open_goes_on() {
     let mut world = World::new(&[]);
     let idle = world.reached(1, get("a.example"));

@@ -72,9 +72,14 @@ impl Fetch {
         }
     }
 
-    /// Asks for a secured connection. False: nobody is left who makes them, or nobody has said so yet.
+    /// Asks for a secured connection, if there is somebody who makes them.
     pub(super) fn dial(&mut self, key: usize, before: Option<u32>) {
-        let Some(peer) = self.carrier(before, true) else { return };
+        if let Some(peer) = self.carrier(before, true) {
+            self.dial_at(key, peer);
+        }
+    }
+
+    fn dial_at(&mut self, key: usize, peer: u32) {
         let ticket = self.ticket();
         let exchange = &mut self.exchanges[key];
         exchange.asked = Some((peer, ticket));
@@ -105,6 +110,16 @@ impl Fetch {
         }
         if cause == Cause::Denied && self.carrier(Some(peer), true).is_some() {
             return self.dial(key, Some(peer));
+        }
+        // it has no room: what is kept there for later requests is less than this one
+        if cause == Cause::Busy
+            && !self.exchanges[key].has_made_room
+            && let Some(place) = self.idle.iter().position(|idle| idle.link.peer == peer)
+            && let Some(idle) = self.idle.remove(place)
+        {
+            self.exchanges[key].has_made_room = true;
+            self.abort(&idle.link);
+            return self.dial_at(key, peer);
         }
         self.fail(key, cause, alert, why);
     }
