@@ -675,6 +675,22 @@ fn a_box_that_has_many_connections_loses_none_by_asking_for_another() {
 }
 
 #[test]
+fn connections_that_are_being_made_have_places_too() {
+    let mut world = World::with(&[("connections", "64")], 14 << 20);
+    Peer::Attach(1, &[]).encode(&mut world.batches[CLIENTS]);
+    for ticket in 0..64 {
+        Peer::Is(ticket % 2).encode(&mut world.batches[CLIENTS]);
+        Command::Dial { ticket, port: 443, name: "192.0.2.1" }.encode(&mut world.batches[CLIENTS]);
+        world.turn();
+    }
+    assert_eq!((world.sides.failed.take(), world.sides.connects.len()), (None, 64));
+    let remote = Endpoint { address: "::ffff:192.0.2.9".parse().unwrap(), port: 50_000 };
+    world.net_says(&Event::Accepted { connection: NUMBER, remote, port: 443, secured: None });
+    world.turn();
+    assert_eq!(world.sides.aborted, [NUMBER]);
+}
+
+#[test]
 fn at_a_swap_what_is_open_goes_on() {
     let ca = Ca::new();
     let mut world = World::new(&ca.pem());
