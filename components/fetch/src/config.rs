@@ -14,8 +14,12 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("256"),
     Setting::new("connect-timeout", Value::Time, "For a host's name, the connection, and TLS.").default("\"30 s\""),
-    Setting::new("answer-timeout", Value::Time, "How long nothing of a request or its answer may come or go.")
-        .default("\"60 s\""),
+    Setting::new(
+        "answer-timeout",
+        Value::Time,
+        "How long nothing of a request or its answer may come or go, and how long the answer's head may take.",
+    )
+    .default("\"60 s\""),
     Setting::new("keep", Value::Time, "How long a connection is kept for another request to the same host.")
         .default("\"20 s\""),
 ];

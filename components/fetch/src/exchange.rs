@@ -2,7 +2,7 @@
 
 use crate::request::{Framing, Origin, Request};
 use crate::response;
-use message::chunked::{Decoder, LAST_CHUNK, size_line};
+use message::chunked::{Decoder, LAST_CHUNK};
 use support::Buffer;
 use wit::INITIAL_CREDIT;
 
@@ -63,11 +63,14 @@ pub struct Exchange {
     pub total: Option<u64>,
     /// The client has said that the request ends.
     pub is_ended: bool,
-    /// The request is written to `out`, but for what of its body is to come.
+    /// The head is written to `out`.
     pub is_begun: bool,
-    /// for the wire
+    /// What ends the body is written to `out`.
+    is_closed: bool,
+    /// for the wire: the head, and what ends the body
     pub out: Buffer,
-    /// of the body, before the connection is there
+    /// The part of the body that is not sent, unframed: framing each record that a client sends would let small ones take many times
+    /// the memory that the client has credit for.
     pub held: Buffer,
     /// bytes that the client may send
     pub allowance: u32,
@@ -81,8 +84,14 @@ pub struct Exchange {
     pub link: Option<Link>,
     /// A host that secures itself: the last of those that were asked to connect to it, and the ticket.
     pub asked: Option<(u32, u32)>,
+    /// A connection that was idle was given up for this one's.
+    pub has_made_room: bool,
     pub input: Buffer,
+    /// So much of `input` has been looked at, and does not end the head or the trailers.
+    pub scanned: usize,
     pub answer: Answer,
+    /// interim answers so far
+    pub interim: usize,
     /// bytes of the answer's body that the client takes
     pub credit: u32,
     /// The connection may be used again.
@@ -104,6 +113,7 @@ impl Exchange {
             total,
             is_ended: false,
             is_begun: false,
+            is_closed: false,
             out: Buffer::new(),
             held: Buffer::new(),
             allowance: INITIAL_CREDIT,
@@ -112,8 +122,11 @@ impl Exchange {
             trailers: Vec::new(),
             link: None,
             asked: None,
+            has_made_room: false,
             input: Buffer::new(),
+            scanned: 0,
             answer: Answer::Awaited,
+            interim: 0,
             credit: INITIAL_CREDIT,
             keeps: false,
             is_heard: false,
@@ -142,10 +155,18 @@ impl Exchange {
         let mut head = Vec::new();
         request.write(self.total, &mut head);
         self.out.push(&head);
-        let held = core::mem::take(&mut self.held);
-        self.frame(held.as_slice());
-        if self.is_ended {
-            self.frame_end();
+    }
+
+    /// Writes what ends the body once all of the body is sent.
+    pub fn close(&mut self) {
+        if self.is_closed || !self.is_begun || !self.is_ended || !self.held.is_empty() {
+            return;
+        }
+        self.is_closed = true;
+        if self.request.framing == Framing::Chunked {
+            self.out.push(LAST_CHUNK);
+            self.out.push(&self.trailers);
+            self.out.push(b"\r\n");
         }
     }
 
@@ -160,11 +181,7 @@ impl Exchange {
         }
         self.has_body = true;
         self.owed += data.len() as u32;
-        if self.is_begun {
-            self.frame(data);
-        } else {
-            self.held.push(data);
-        }
+        self.held.push(data);
         Ok(())
     }
 
@@ -175,36 +192,12 @@ impl Exchange {
             return Err("the request's body is shorter than its content-length");
         }
         self.is_ended = true;
-        if self.is_begun {
-            self.frame_end();
-        }
         Ok(())
-    }
-
-    fn frame(&mut self, data: &[u8]) {
-        if data.is_empty() {
-            return;
-        }
-        if self.request.framing == Framing::Chunked {
-            self.out.push(size_line(data.len(), &mut [0; 18]));
-            self.out.push(data);
-            self.out.push(b"\r\n");
-        } else {
-            self.out.push(data);
-        }
-    }
-
-    fn frame_end(&mut self) {
-        if self.request.framing == Framing::Chunked {
-            self.out.push(LAST_CHUNK);
-            self.out.push(&self.trailers);
-            self.out.push(b"\r\n");
-        }
     }
 
     /// All of the request is on its way.
     pub fn is_sent(&self) -> bool {
-        self.is_begun && self.is_ended && self.out.is_empty()
+        self.is_closed && self.out.is_empty()
     }
 
     /// The connection has failed before anything came, as one that was kept may: another will do.
@@ -215,9 +208,10 @@ impl Exchange {
 
     /// As before the connection was there.
     pub fn repeat(&mut self) {
-        self.is_begun = false;
+        (self.is_begun, self.is_closed) = (false, false);
         self.out.clear();
         self.input.clear();
+        self.scanned = 0;
         self.link = None;
         if self.request.framing == Framing::None {
             self.request.framing = Framing::Open;

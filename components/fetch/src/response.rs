@@ -36,6 +36,10 @@ impl Head {
     /// # Errors
     /// It is none.
     pub fn read(input: &[u8], to_head: bool) -> Result<Option<Self>, &'static str> {
+        // httparse skips empty lines, and would skip all of them again each time that more has come
+        if input.starts_with(b"\r") || input.starts_with(b"\n") {
+            return Err("the answer begins with an empty line");
+        }
         let mut fields = [EMPTY_HEADER; FIELDS];
         let mut response = httparse::Response::new(&mut fields);
         let length = match ParserConfig::default().parse_response(&mut response, input) {
@@ -146,6 +150,8 @@ mod tests {
         let long = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "b".repeat(MOST));
         for text in [
             "HTTP/2 200 OK\r\n\r\n",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "\n",
             "SSH-2.0-x\r\n\r\n",
             "HTTP/1.1 099 no\r\n\r\n",
             "HTTP/1.1 600 no\r\n\r\n",

@@ -128,6 +128,11 @@ impl<T> Dials<T> {
         self.dials.remove(&dial).map(|dial| dial.what)
     }
 
+    /// What an attempt is for, if its connection is still wanted.
+    pub fn of(&self, ticket: u32) -> Option<&T> {
+        self.attempts.get(&ticket).and_then(|dial| self.dials.get(dial)).map(|dial| &dial.what)
+    }
+
     pub fn refused(&mut self, now: u64, ticket: u32, why: &str) -> Option<Step<T>> {
         let key = self.attempts.remove(&ticket)?;
         let dial = self.dials.get_mut(&key)?;

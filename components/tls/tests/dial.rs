@@ -657,6 +657,39 @@ fn one_box_cannot_have_all_connections() {
     assert_eq!((world.sides.failed.take(), world.sides.connects.len()), (None, 33), "another box has its own");
 }
 
+/// A connection that waits for its answer looks idle: only the box that asked knows which it can do without.
+#[test]
+fn a_box_that_has_many_connections_loses_none_by_asking_for_another() {
+    let mut world = World::with(&[("connections", "64")], 14 << 20);
+    for number in 1..=32 {
+        world.client_says(&Command::Dial { ticket: number, port: 443, name: "192.0.2.1" });
+        world.turn();
+        let (ticket, _) = world.sides.connects.pop().expect("a connection is asked for");
+        world.net_says(&Event::Connected { connection: number, ticket });
+        world.turn();
+    }
+    world.client_says(&Command::Dial { ticket: 33, port: 443, name: "192.0.2.1" });
+    world.turn();
+    assert_eq!(world.sides.aborted, []);
+    assert!(world.sides.failed.take().is_some_and(|(ticket, cause, ..)| (ticket, cause) == (33, Cause::Busy)));
+}
+
+#[test]
+fn connections_that_are_being_made_have_places_too() {
+    let mut world = World::with(&[("connections", "64")], 14 << 20);
+    Peer::Attach(1, &[]).encode(&mut world.batches[CLIENTS]);
+    for ticket in 0..64 {
+        Peer::Is(ticket % 2).encode(&mut world.batches[CLIENTS]);
+        Command::Dial { ticket, port: 443, name: "192.0.2.1" }.encode(&mut world.batches[CLIENTS]);
+        world.turn();
+    }
+    assert_eq!((world.sides.failed.take(), world.sides.connects.len()), (None, 64));
+    let remote = Endpoint { address: "::ffff:192.0.2.9".parse().unwrap(), port: 50_000 };
+    world.net_says(&Event::Accepted { connection: NUMBER, remote, port: 443, secured: None });
+    world.turn();
+    assert_eq!(world.sides.aborted, [NUMBER]);
+}
+
 #[test]
 fn at_a_swap_what_is_open_goes_on() {
     let ca = Ca::new();

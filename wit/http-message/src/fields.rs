@@ -178,6 +178,11 @@ pub fn content_length(value: &[u8]) -> Option<u64> {
     value.iter().try_fold(0, |sum: u64, &byte| byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0')))
 }
 
+/// Whether an empty line ends in `input` at or after `from`: a head or a trailer section that comes in parts is read when it is whole.
+pub fn ends_head(input: &[u8], from: usize) -> bool {
+    (from..input.len()).any(|at| input[at] == b'\n' && (input[..at].ends_with(b"\n") || input[..at].ends_with(b"\n\r")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

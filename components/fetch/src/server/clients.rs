@@ -3,9 +3,11 @@
 use super::{Fetch, Level, SECOND};
 use crate::exchange::Exchange;
 use crate::request::{Origin, Request};
+use message::Routes;
+use message::rules::is_ambiguous;
 use message::trailers;
 use wit::Incoming;
-use wit::http::{Command, Event, Head};
+use wit::http::{Attach, Command, Event, Head};
 use wit::tcp::Cause;
 
 /// The most bytes of trailers that are passed on.
@@ -17,9 +19,17 @@ const QUIET: u64 = 10 * SECOND;
 impl Fetch {
     pub(super) fn of_client(&mut self, incoming: Incoming<'_>) {
         match incoming {
-            Incoming::Attach(peer, _) => {
+            Incoming::Attach(peer, grant) => {
+                self.clients.detach(peer);
                 self.forget(peer);
-                self.clients.attach(peer, ());
+                match Attach::decode(grant) {
+                    Ok(Attach { host, path }) => {
+                        let mut route = Routes::default();
+                        route.set(peer, host, path);
+                        self.clients.attach(peer, route);
+                    }
+                    Err(_) => self.say(Level::Error, format!("client {peer}: what its arrow is for is malformed")),
+                }
             }
             Incoming::Detach(peer, _) => {
                 self.clients.detach(peer);
@@ -94,7 +104,15 @@ impl Fetch {
             Ok(request) => request,
             Err(why) => return self.answer_failed((peer, number), None, why),
         };
-        let owners = self.exchanges.iter().map(|(_, exchange)| exchange.client);
+        if !self.is_granted(peer, head) {
+            let Origin { host, port, .. } = &request.origin;
+            let path = head.target.split('?').next().unwrap_or_default();
+            let why = format!("the arrow of the box that asks is not for {host}:{port}{path}");
+            return self.answer_failed((peer, number), Some((Cause::Denied, 0)), &why);
+        }
+        // A cancelled request has its place until whoever was asked for its connection has answered: or else a box that asks and
+        // cancels would have more connections under way than there are places.
+        let owners = self.exchanges.iter().map(|(_, exchange)| exchange.client).chain(self.unwanted());
         if !self.clients.may_have(peer, self.places, owners) {
             let why = "too many requests to other hosts are under way";
             return self.answer_failed((peer, number), Some((Cause::Busy, 0)), why);
@@ -103,6 +121,16 @@ impl Fetch {
         let key = self.exchanges.insert(Exchange::new(peer, number, request, deadline));
         self.requests.insert((peer, number), key);
         self.connect(key);
+    }
+
+    /// Whether the host and the path are among those that the client's arrow is for. Of a WASI box the node has seen to that; any other
+    /// may ask for what it likes.
+    fn is_granted(&self, peer: u32, head: &Head<'_>) -> bool {
+        let path = head.target.split('?').next().unwrap_or_default();
+        let authority = str::from_utf8(head.authority).unwrap_or_default();
+        let is_for = |path| self.clients.get(peer).is_some_and(|route| route.find_path(authority, path).is_some());
+        // what the host may read as another path is only for a client that may have any
+        is_for(path) && (!is_ambiguous(path) || is_for("/"))
     }
 
     /// A client knows nothing more of its requests.

@@ -5,14 +5,22 @@
 
 use super::Fetch;
 use crate::exchange::{Answer, Exchange};
-use crate::response::Head;
-use message::chunked::Step;
+use crate::request::Framing;
+use crate::response::{self, Head};
+use message::chunked::{Step, size_line};
+use message::fields::ends_head;
 use message::{Limits, status::is_interim, trailers};
 use wit::http::Event;
 use wit::tcp::{Cause, Command};
 
 /// Credit is given back in steps of this many bytes at least.
 const CREDIT_STEP: u32 = 16 << 10;
+
+/// Bytes that a chunk takes beside its data, at most: a length of eight digits, and two ends of lines.
+const CHUNK: u32 = 12;
+
+/// Interim answers of one request.
+const INTERIM: usize = 16;
 
 /// What reading on has come to.
 enum Read {
@@ -43,31 +51,55 @@ impl Fetch {
 
     fn write(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let Exchange { link: Some(link), out, .. } = exchange else { return };
-        let length = out.len().min(link.credit as usize);
-        if length > 0
-            && !link.is_gone
-            && let Some(to) = self.tcp.room(link.peer)
-        {
-            to.stream(Command::SEND, link.number, [&out.as_slice()[..length]]);
-            out.consume(length);
-            link.credit -= length as u32;
+        loop {
+            exchange.close();
+            let Exchange { link: Some(link), out, held, request, is_begun: true, .. } = exchange else { return };
+            if link.is_gone {
+                return;
+            }
+            let Some(to) = self.tcp.room(link.peer) else { return };
+            let is_chunk = out.is_empty() && request.framing == Framing::Chunked;
+            let from = if out.is_empty() { held } else { out };
+            let most = if is_chunk { link.credit.saturating_sub(CHUNK) } else { link.credit };
+            let data = &from.as_slice()[..from.len().min(most as usize)];
+            let count = data.len();
+            if count == 0 {
+                return;
+            }
+            let mut line = [0; 18];
+            let (line, end): (&[u8], &[u8]) =
+                if is_chunk { (size_line(count, &mut line), b"\r\n") } else { (b"", b"") };
+            to.stream(Command::SEND, link.number, [line, data, end]);
+            link.credit -= (line.len() + count + end.len()) as u32;
+            from.consume(count);
         }
     }
 
     fn read(&mut self, key: usize) -> Result<Read, &'static str> {
         let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
-        let Exchange { client, number, input, answer, credit, .. } = exchange;
+        let Exchange { client, number, input, interim, deadline, scanned, answer, credit, .. } = exchange;
         let (client, request) = (*client, *number);
         let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
         // One that does not take what it was sent gets no more.
         let Some(out) = self.clients.room(client) else { return Ok(Read::Waits) };
         let (used, read) = match answer {
             Answer::Awaited => {
-                let Some(head) = Head::read(input.as_slice(), exchange.request.is_head)? else {
+                let is_cut = *scanned > 0 && input.len() < response::MOST && !ends_head(input.as_slice(), *scanned);
+                let head = if is_cut { None } else { Head::read(input.as_slice(), exchange.request.is_head)? };
+                let Some(head) = head else {
+                    *scanned = input.len();
                     return Ok(Read::Waits);
                 };
+                *scanned = 0;
+                // what follows a head has its own time
+                *deadline = self.now.saturating_add(self.config.answer_timeout);
                 let used = head.length;
+                if head.status < 200 {
+                    *interim += 1;
+                    if *interim > INTERIM {
+                        return Err("the host sends more interim answers than anybody needs");
+                    }
+                }
                 match head.status {
                     101 => return Err("the host has changed to a protocol that nobody has asked for"),
                     status if is_interim(status) => {
@@ -123,8 +155,13 @@ impl Fetch {
                 (used, read)
             }
             Answer::Trailers => {
-                let mut lines = Vec::new();
                 let limits = Limits::default();
+                let ends = input.as_slice().starts_with(b"\r\n") || ends_head(input.as_slice(), *scanned);
+                if !ends && input.len() <= limits.head_bytes {
+                    *scanned = input.len();
+                    return Ok(Read::Waits);
+                }
+                let mut lines = Vec::new();
                 let found = trailers::parse(input.as_slice(), &mut lines, &limits).map_err(|refusal| refusal.why)?;
                 let Some(used) = found else { return Ok(Read::Waits) };
                 if !lines.is_empty() {
@@ -157,8 +194,7 @@ impl Fetch {
     /// Gives credit back, and sees whether the other side has broken off.
     fn settle(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let waiting = exchange.out.len() + exchange.held.len();
-        let bytes = exchange.owed.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX));
+        let bytes = exchange.owed.saturating_sub(u32::try_from(exchange.held.len()).unwrap_or(u32::MAX));
         if bytes >= CREDIT_STEP
             && let Some(out) = self.clients.out_unless_full(exchange.client)
         {

@@ -10,6 +10,8 @@ use wit::{Incoming, names};
 #[derive(Debug)]
 pub(super) struct Asked {
     pub peer: u32,
+    /// for whom
+    pub client: u32,
     pub what: What,
 }
 
@@ -70,13 +72,19 @@ impl Fetch {
         }
     }
 
-    /// Asks for a secured connection. False: nobody is left who makes them, or nobody has said so yet.
+    /// Asks for a secured connection, if there is somebody who makes them.
     pub(super) fn dial(&mut self, key: usize, before: Option<u32>) {
-        let Some(peer) = self.carrier(before, true) else { return };
+        if let Some(peer) = self.carrier(before, true) {
+            self.dial_at(key, peer);
+        }
+    }
+
+    fn dial_at(&mut self, key: usize, peer: u32) {
         let ticket = self.ticket();
         let exchange = &mut self.exchanges[key];
         exchange.asked = Some((peer, ticket));
-        self.asked.insert(ticket, Asked { peer, what: What::Dial(key) });
+        let client = exchange.client;
+        self.asked.insert(ticket, Asked { peer, client, what: What::Dial(key) });
         let origin = exchange.origin();
         if let Some(out) = self.tcp.out(peer) {
             Command::Dial { ticket, port: origin.port, name: &origin.host }.encode(out.batch());
@@ -95,7 +103,7 @@ impl Fetch {
 
     /// A secured connection was not made. Where the arrow does not grant it, another may.
     pub(super) fn dial_failed(&mut self, ticket: u32, cause: Cause, alert: u8, why: &str) {
-        let Some(Asked { peer, what: What::Dial(key) }) = self.asked.remove(&ticket) else { return };
+        let Some(Asked { peer, what: What::Dial(key), .. }) = self.asked.remove(&ticket) else { return };
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         if exchange.asked.take_if(|asked| *asked == (peer, ticket)).is_none() {
             return;
@@ -103,33 +111,59 @@ impl Fetch {
         if cause == Cause::Denied && self.carrier(Some(peer), true).is_some() {
             return self.dial(key, Some(peer));
         }
+        // it has no room: what is kept there for later requests is less than this one
+        if cause == Cause::Busy
+            && !self.exchanges[key].has_made_room
+            && let Some(place) = self.idle.iter().position(|idle| idle.link.peer == peer)
+            && let Some(idle) = self.idle.remove(place)
+        {
+            self.exchanges[key].has_made_room = true;
+            self.abort(&idle.link);
+            return self.dial_at(key, peer);
+        }
         self.fail(key, cause, alert, why);
     }
 
     pub(super) fn dial_step(&mut self, step: Step<usize>) {
         match step {
             Step::Lookup { .. } => {}
-            Step::Connect { ticket, to } => self.ask(ticket, to, None, "no box makes connections that are not secured"),
+            Step::Connect { ticket, to } => {
+                let Some(exchange) = self.dials.of(ticket).and_then(|key| self.exchanges.get(*key)) else { return };
+                self.ask((exchange.client, ticket), to, None, "no box makes connections that are not secured");
+            }
             Step::Failed { what, cause, why } => self.fail(what, cause, 0, &why),
         }
     }
 
     /// Asks the next one after `before` for a connection. If there is none, it is `why`.
-    fn ask(&mut self, attempt: u32, to: Endpoint, before: Option<u32>, why: &str) {
-        let Some(peer) = self.carrier(before, false) else {
+    fn ask(&mut self, (client, attempt): (u32, u32), to: Endpoint, before: Option<u32>, why: &str) {
+        let wanted = self.dials.of(attempt).and_then(|_| self.carrier(before, false));
+        let Some(peer) = wanted else {
             let step = self.dials.refused(self.now, attempt, why);
             return step.into_iter().for_each(|step| self.dial_step(step));
         };
         let ticket = self.ticket();
-        self.asked.insert(ticket, Asked { peer, what: What::Connect(attempt, to) });
+        self.asked.insert(ticket, Asked { peer, client, what: What::Connect(attempt, to) });
         if let Some(out) = self.tcp.out(peer) {
             Command::Connect { ticket, to }.encode(out.batch());
         }
     }
 
+    /// Whose the connections are that were asked for and are not wanted any more: those who make them still try.
+    pub(super) fn unwanted(&self) -> impl Iterator<Item = u32> {
+        let is_wanted = |ticket: u32, asked: &Asked| match asked.what {
+            What::Dial(key) => self.exchanges.get(key).is_some_and(|it| it.asked == Some((asked.peer, ticket))),
+            What::Connect(attempt, _) => self.dials.of(attempt).is_some(),
+        };
+        let unwanted = self.asked.iter().filter(move |(ticket, asked)| !is_wanted(**ticket, asked));
+        unwanted.map(|(_, asked)| asked.client)
+    }
+
     pub(super) fn refused(&mut self, ticket: u32, why: &str) {
         match self.asked.remove(&ticket) {
-            Some(Asked { peer, what: What::Connect(attempt, to) }) => self.ask(attempt, to, Some(peer), why),
+            Some(Asked { peer, client, what: What::Connect(attempt, to) }) => {
+                self.ask((client, attempt), to, Some(peer), why);
+            }
             Some(asked) => drop(self.asked.insert(ticket, asked)),
             None => {}
         }

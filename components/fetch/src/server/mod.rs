@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::exchange::{Exchange, Link};
 use crate::request::Origin;
 use hashbrown::HashMap;
+use message::Routes;
 use slab::Slab;
 use std::collections::VecDeque;
 use support::dial::Dials;
@@ -18,8 +19,8 @@ use wit::{INITIAL_CREDIT, Incoming, MAX_BATCH, Peers};
 pub struct Fetch {
     config: Config,
     now: u64,
-    /// who asks
-    clients: Peers,
+    /// who asks, and what its arrow is for
+    clients: Peers<Routes>,
     /// who makes connections
     tcp: Peers<Carrier>,
     names: Peers,

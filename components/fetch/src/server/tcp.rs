@@ -2,6 +2,7 @@
 
 use super::hosts::What;
 use super::{Carrier, Fetch, Idle, Level};
+use crate::exchange::Answer;
 use std::collections::VecDeque;
 use wit::tcp::{Cause, Event};
 use wit::{INITIAL_CREDIT, Incoming};
@@ -74,7 +75,10 @@ impl Fetch {
             }
             _ => {}
         }
-        exchange.deadline = deadline;
+        // A head and trailers are to be whole in time, however many of their bytes come.
+        if !(matches!(event, Event::Data { .. }) && matches!(exchange.answer, Answer::Awaited | Answer::Trailers)) {
+            exchange.deadline = deadline;
+        }
         self.advance(key);
     }
 

@@ -1,9 +1,9 @@
 //! Bodies of requests, on their way to the handlers that have the requests.
 
-use super::input::ends_head;
 use super::{Http, input::Next};
 use crate::connection::{PATIENCE, Reading};
 use message::chunked::{Decoder, Step};
+use message::fields::ends_head;
 use message::{Refusal, trailers};
 use wit::http::Command;
 

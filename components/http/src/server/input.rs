@@ -3,6 +3,7 @@
 use super::{Http, Level};
 use crate::connection::{Reading, paced};
 use core::mem;
+use message::fields::ends_head;
 use message::request;
 use wit::INITIAL_CREDIT;
 
@@ -130,9 +131,4 @@ impl Http {
         self.reader = Some(reader);
         next
     }
-}
-
-/// Whether an empty line ends in `input` at or after `from`.
-pub(super) fn ends_head(input: &[u8], from: usize) -> bool {
-    (from..input.len()).any(|at| input[at] == b'\n' && (input[..at].ends_with(b"\n") || input[..at].ends_with(b"\n\r")))
 }

@@ -245,7 +245,10 @@ impl Bench {
             FromHandler::Credit { bytes, .. } => r.credit += bytes,
             FromHandler::Body { data, .. } => r.response_credit = r.response_credit.saturating_sub(data.len() as u32),
             FromHandler::Response { status: 101, .. } => r.is_stream = true,
-            FromHandler::Response { .. } | FromHandler::Trailers { .. } | FromHandler::Unknown { .. } => {}
+            FromHandler::Response { .. }
+            | FromHandler::Trailers { .. }
+            | FromHandler::Fault { .. }
+            | FromHandler::Unknown { .. } => {}
         }
         Peer::Is(r.peer).encode(&mut self.handler);
         event.encode(&mut self.handler);

@@ -81,7 +81,8 @@ impl Tls {
         let own = self.dials.iter().filter(|dialed| dialed.client == client).count();
         let has_many = self.connections.of_source(source) + own >= self.limits.of_source;
         let is_full = self.connections.len() + self.dials.len() >= self.limits.connections;
-        !(has_many || is_full) || self.make_room(source, has_many)
+        // Its own are not reset: one that waits for an answer looks idle, and the box knows which it can do without.
+        !has_many && (!is_full || (!self.has_part(source) && self.make_room(source, false)))
     }
 
     pub(super) fn dial_step(&mut self, step: Step<Dialed>) {

@@ -60,7 +60,7 @@ impl Tls {
         if self.displaced > 1 + self.limits.connections / PART {
             return false;
         }
-        let own_only = alone || self.connections.of_source(source) > self.limits.connections / PART;
+        let own_only = alone || self.has_part(source);
         let may_go = |connection: &Connection| {
             (!own_only || connection.source == source) && (!connection.is_open() || connection.is_idle())
         };
@@ -69,6 +69,11 @@ impl Tls {
         let Some(key) = first.map(|(key, _)| key) else { return false };
         self.abort(key, "there are too many connections");
         true
+    }
+
+    /// Whether a source has so many connections that it makes room for another one itself.
+    pub(super) fn has_part(&self, source: u128) -> bool {
+        self.connections.of_source(source) > self.limits.connections / PART
     }
 
     /// Resets those that make the box hold most, until all is within its limit.

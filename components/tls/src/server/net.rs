@@ -94,7 +94,7 @@ impl Tls {
         }
         let source = source_of(remote.address);
         let has_many = self.connections.of_source(source) >= self.limits.of_source;
-        let is_full = self.connections.len() >= self.limits.connections;
+        let is_full = self.connections.len() + self.dials.len() >= self.limits.connections;
         let has_room = !(has_many || is_full) || self.make_room(source, has_many);
         let session = has_room.then(|| Session::server(self.rustls.clone()));
         let Some(Ok(session)) = session else {
