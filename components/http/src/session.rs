@@ -47,8 +47,8 @@ pub struct Session {
     pub is_touched: bool,
     /// The library has been given something that it has not been polled for.
     pub is_stirred: bool,
-    /// how often its streams have been looked at
-    pub round: usize,
+    /// the key of the stream that is the next to send, if it is there
+    pub next: usize,
     /// bytes that it has read, and that TCP had credit for before
     credited: usize,
 }
@@ -107,7 +107,7 @@ impl Session {
             streams: Vec::new(),
             is_touched: false,
             is_stirred: true,
-            round: 0,
+            next: usize::MAX,
             credited: 0,
         }
     }

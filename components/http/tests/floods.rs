@@ -31,8 +31,12 @@ struct Attack {
 
 impl Attack {
     fn begin(settings: &[(&str, &str)]) -> Self {
+        Self::within(MEMORY, settings)
+    }
+
+    fn within(memory: usize, settings: &[(&str, &str)]) -> Self {
         memory::reset();
-        let mut bench = Bench::within(MEMORY, settings);
+        let mut bench = Bench::within(memory, settings);
         bench.attach_handler(0, "", "");
         let client = two::begin(&mut bench);
         let got = frames(&mut bench, client);
@@ -362,7 +366,7 @@ fn idle_sessions_are_within_the_memory() {
 /// What is charged for a connection of HTTP/2 and for a stream is not less than what they take.
 #[test]
 fn what_is_charged_is_what_it_takes() {
-    let mut attack = Attack::begin(&[("client-connections", "2048")]);
+    let mut attack = Attack::within(256 << 20, &[("client-connections", "2048")]);
     let of = |attack: &mut Attack, count: u32| {
         let before = memory::live();
         for _ in 0..count {
