@@ -47,6 +47,9 @@ pub struct Session {
     pub is_touched: bool,
     /// The library has been given something that it has not been polled for.
     pub is_stirred: bool,
+    pub began_at: u64,
+    /// It has refused a request since it is to end, and ends when its streams have.
+    pub refuses: bool,
     /// the key of the stream that is the next to send, if it is there
     pub next: usize,
     /// bytes that it has read, and that TCP had credit for before
@@ -107,6 +110,8 @@ impl Session {
             streams: Vec::new(),
             is_touched: false,
             is_stirred: true,
+            began_at: now,
+            refuses: false,
             next: usize::MAX,
             credited: 0,
         }

@@ -647,3 +647,48 @@ fn many_large_downloads_at_once() {
         assert!(!bench.logged("given up"), "{:?}", bench.outside.log);
     }
 }
+
+/// A client that does not answer the PING which comes with GOAWAY would be served for as long as it asks.
+#[test]
+fn who_asks_on_after_goaway_is_refused_in_time() {
+    for by_tcp in [false, true] {
+        let mut bench = Bench::new();
+        let client = two::begin(&mut bench);
+        bench.send(client, two::request(1));
+        if by_tcp {
+            bench.tcp_peer(wit::Peer::Retire(0));
+        } else {
+            bench.http.retire(bench.now);
+        }
+        bench.turn();
+        assert_eq!(two::goaway(&two::frames(&mut bench, client)), Some(0));
+        bench.wait(2 * SECOND);
+        bench.send(client, two::request(3));
+        assert_eq!(bench.outside.order.len(), 2, "it may have been on its way");
+        bench.wait(2 * SECOND);
+        bench.send(client, two::request(5));
+        assert_eq!(two::reset(&two::frames(&mut bench, client), 5), Some(7), "REFUSED_STREAM");
+        assert_eq!(bench.outside.order.len(), 2);
+        for (id, stream) in bench.outside.order.clone().into_iter().zip([1, 3]) {
+            assert!(!bench.client(client).finished);
+            bench.respond_text(id, "x");
+            let frames = two::frames(&mut bench, client);
+            assert!(frames.iter().any(|frame| (frame.kind, frame.stream) == (0, stream)), "{stream}: {frames:?}");
+        }
+        assert!(bench.client(client).finished && !bench.client(client).aborted);
+        // one that TCP had accepted before is served once more; what it asks for later is not, though nothing is open
+        let late = two::begin(&mut bench);
+        bench.send(late, two::request(1));
+        bench.respond_text(bench.last().id, "late");
+        two::frames(&mut bench, late);
+        bench.wait(2 * SECOND);
+        bench.send(late, two::request(3));
+        bench.respond_text(bench.last().id, "later");
+        assert_eq!(bench.outside.order.len(), 4);
+        bench.wait(2 * SECOND);
+        bench.send(late, two::request(5));
+        let frames = two::frames(&mut bench, late);
+        assert_eq!((two::reset(&frames, 5), two::goaway(&frames)), (Some(7), Some(0)), "{frames:?}");
+        assert!(bench.outside.order.len() == 4 && bench.client(late).finished);
+    }
+}

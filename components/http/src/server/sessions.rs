@@ -4,7 +4,7 @@
 //! bodies, slow clients and memory is the same; only the last step, from a response to bytes, goes through the library. That is done for
 //! each connection once at the end of a turn.
 
-use super::{Http, Level, input::Next};
+use super::{Http, Level, input::Next, retire};
 use crate::connection::{CREDIT_STEP, Connection, PATIENCE, Reading, paced};
 use crate::exchange::Response;
 use crate::session::{self, Bounds, PREFACE, Polled, Request, Session};
@@ -194,7 +194,16 @@ impl Http {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) else {
             return false;
         };
-        (goes_on || session.is_stirred) && !session.is_blocked()
+        if session.is_blocked() {
+            return false;
+        }
+        // A reset that is still to be said goes before the end.
+        let is_over = !goes_on && !session.is_stirred && session.streams.is_empty();
+        if is_over && core::mem::take(&mut session.refuses) {
+            self.close_session(key, Reason::NO_ERROR);
+            return true;
+        }
+        goes_on || session.is_stirred
     }
 
     /// A client that has finished gets the responses to what it has asked for, and asks for nothing more.
@@ -294,12 +303,19 @@ impl Http {
 
     /// A request has come.
     fn open_stream(&mut self, key: usize, request: Request) {
-        let Request { parts, body, respond } = request;
+        let Request { parts, body, mut respond } = request;
+        let Some(peer) = self.connections.get(key).map(|connection| connection.peer) else { return };
+        let leaves = self.leaves_since(peer);
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session) = &mut connection.session else { return };
         session.is_stirred = true;
-        if self.retired_at.is_some() || self.tcp.get(connection.peer).is_some_and(Option::is_some) {
+        if let Some(since) = leaves {
             session.retire();
+            // The library takes requests until the client has answered a PING, which it may never do.
+            if session.refuses || since.max(session.began_at).saturating_add(retire::IDLE) <= self.now {
+                session.refuses = true;
+                return respond.send_reset(Reason::REFUSED_STREAM);
+            }
         }
         let has_body = !body.is_end_stream();
         let (head, refusal) = match write_head(&parts, has_body) {
