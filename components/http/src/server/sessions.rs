@@ -245,7 +245,7 @@ impl Http {
         let Some(session) = &mut connection.session else { return };
         connection.used += session.take_read();
         let mut sent = 0;
-        session.take_output(|bytes| {
+        let counted = session.take_output(self.now, |bytes| {
             if let Some(out) = self.tcp.room(connection.peer) {
                 out.stream(Command::SEND, connection.number, [bytes]);
                 sent = bytes.len();
@@ -258,6 +258,9 @@ impl Http {
         } else {
             self.now
         };
+        if counted.is_err() {
+            self.close_session(key, Reason::ENHANCE_YOUR_CALM);
+        }
     }
 
     /// The library has no more to say.
