@@ -58,7 +58,7 @@ impl Site {
         let system = system.replace("component = \"keys\"", &keys);
         let system = system.replace("\"127.0.0.1\"] }]", &format!("\"127.0.0.1\"] }}, {own}"));
         let http = "component = \"http\"\n";
-        let system = system.replace(http, &format!("{http}memory = \"32 MiB\"\nconfig.access-log = \"common\"\n"));
+        let system = system.replace(http, &format!("{http}config.access-log = \"common\"\n"));
         assert!(system.contains("own.example") && system.contains("access-log"), "{system}");
         fs::write(path("system.toml"), system).expect("a file");
         let (node, port) = Self::start_node(folder.path(), on);

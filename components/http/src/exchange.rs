@@ -88,6 +88,8 @@ pub struct Exchanges {
     places: Vec<Exchange>,
     free: Vec<u16>,
     most: usize,
+    /// how many are streams'
+    streams: usize,
 }
 
 /// Places are added by so many, and not doubled: there are many of them, and while they move they are there twice.
@@ -96,7 +98,7 @@ const STEP: usize = 256;
 impl Exchanges {
     /// No more than `most`.
     pub fn new(most: usize) -> Self {
-        Exchanges { places: Vec::new(), free: Vec::new(), most }
+        Exchanges { places: Vec::new(), free: Vec::new(), most, streams: 0 }
     }
 
     /// Those that are under way.
@@ -104,8 +106,13 @@ impl Exchanges {
         self.places.len() - self.free.len()
     }
 
+    /// Those of them that are streams of HTTP/2.
+    pub fn streams(&self) -> usize {
+        self.streams
+    }
+
     /// `None` if there are as many as can be.
-    pub fn insert(&mut self) -> Option<&mut Exchange> {
+    pub fn insert(&mut self, is_stream_of_2: bool) -> Option<&mut Exchange> {
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -119,12 +126,13 @@ impl Exchanges {
         };
         let exchange = &mut self.places[usize::from(place)];
         exchange.live = true;
+        self.streams += usize::from(is_stream_of_2);
         exchange.response = Response::Awaited;
         exchange.request_credit = INITIAL_CREDIT;
         exchange.allowance = INITIAL_CREDIT;
         exchange.uncredited = 0;
         exchange.takes_trailers = false;
-        exchange.is_stream_of_2 = false;
+        exchange.is_stream_of_2 = is_stream_of_2;
         exchange.wants_upgrade = false;
         exchange.continue_at = None;
         exchange.close = false;
@@ -147,6 +155,7 @@ impl Exchanges {
             exchange.held = Buffer::new();
             exchange.record.line = String::new();
             exchange.headers = String::new();
+            self.streams -= usize::from(exchange.is_stream_of_2);
             self.free.push(id as u16);
         }
     }
@@ -164,12 +173,12 @@ mod tests {
     #[test]
     fn a_place_used_again_has_another_number() {
         let mut exchanges = Exchanges::new(usize::MAX);
-        let first = exchanges.insert().unwrap().id();
-        let second = exchanges.insert().unwrap().id();
+        let first = exchanges.insert(false).unwrap().id();
+        let second = exchanges.insert(false).unwrap().id();
         assert_ne!(first, second);
         exchanges.remove(first);
         assert!(exchanges.get(first).is_none());
-        let third = exchanges.insert().unwrap().id();
+        let third = exchanges.insert(false).unwrap().id();
         assert_eq!(third as u16, first as u16);
         assert_ne!(third, first);
         assert!(exchanges.get(first).is_none() && exchanges.get(third).is_some());
@@ -182,9 +191,9 @@ mod tests {
         for (most, number) in [(usize::MAX, 1 << 16), (1000, 1000)] {
             let mut exchanges = Exchanges::new(most);
             for _ in 0..number {
-                assert!(exchanges.insert().is_some());
+                assert!(exchanges.insert(false).is_some());
             }
-            assert!(exchanges.insert().is_none());
+            assert!(exchanges.insert(false).is_none());
             assert_eq!(exchanges.len(), number);
         }
     }

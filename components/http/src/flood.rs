@@ -1,9 +1,10 @@
 //! What a client of HTTP/2 may say without asking for anything.
 //!
 //! Every frame costs whoever receives it, and most of them ask for nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM of a
-//! request that was just made (CVE-2023-44487), CONTINUATION (CVE-2024-27316), frames of unknown types. So each of them takes something from
-//! a client's allowance, which comes back with time, with responses that the client lets end, and with the data that it takes.
-//! [`Frames`] counts them as they come, before anything else sees them.
+//! request that was just made (CVE-2023-44487), CONTINUATION (CVE-2024-27316), frames of unknown types. Others make the server say
+//! something: the library answers what comes late, or is wrong, with RST_STREAM (CVE-2025-8671). So each of them takes something from a
+//! client's allowance, which comes back with time, with responses that the client lets end, and with the data that it takes.
+//! [`Frames`] counts them as they come, before anything else sees them, and the answers as they go.
 
 /// Bytes of a frame's head (RFC 9113, section 4.1).
 const HEAD: usize = 9;
@@ -24,13 +25,40 @@ const TAKEN: u64 = 1 << 10;
 /// The whole allowance comes back in this time.
 const WHOLE: u64 = 60_000_000_000;
 
-#[derive(Debug)]
-pub struct Frames {
+/// Finds the heads of frames in a stream of bytes.
+#[derive(Debug, Default)]
+struct Heads {
     /// the start of the next frame's head
     head: [u8; HEAD],
     has: usize,
     /// bytes left of the frame
     left: u32,
+}
+
+impl Heads {
+    /// The next head, which is taken from `data` with all that comes before it.
+    fn next(&mut self, data: &mut &[u8]) -> Option<[u8; HEAD]> {
+        let length = data.len().min(self.left as usize);
+        self.left -= length as u32;
+        *data = &data[length..];
+        let length = data.len().min(HEAD - self.has);
+        self.head[self.has..][..length].copy_from_slice(&data[..length]);
+        self.has += length;
+        *data = &data[length..];
+        if self.has < HEAD {
+            return None;
+        }
+        self.has = 0;
+        let [a, b, c, ..] = self.head;
+        self.left = u32::from_be_bytes([0, a, b, c]);
+        Some(self.head)
+    }
+}
+
+#[derive(Debug)]
+pub struct Frames {
+    came: Heads,
+    went: Heads,
     /// The frame is one of a field block, or another that has to be whole before anything else can come.
     holds_up: bool,
     /// A field block has begun, and not ended.
@@ -54,9 +82,8 @@ impl Frames {
     pub fn new(streams: usize, now: u64) -> Self {
         let most = u32::try_from(streams).unwrap_or(u32::MAX / 64).saturating_mul(2 * RESPONSE).max(200);
         Frames {
-            head: [0; HEAD],
-            has: 0,
-            left: PREFACE,
+            came: Heads { left: PREFACE, ..Heads::default() },
+            went: Heads::default(),
             holds_up: true,
             in_block: false,
             since: Some(now),
@@ -69,30 +96,24 @@ impl Frames {
 
     /// Counts what has come.
     pub fn count(&mut self, mut data: &[u8], now: u64) -> Result<(), TooMuch> {
-        while !data.is_empty() {
-            if self.left > 0 {
-                let length = data.len().min(self.left as usize);
-                self.left -= length as u32;
-                data = &data[length..];
-                continue;
-            }
-            let length = data.len().min(HEAD - self.has);
-            self.head[self.has..][..length].copy_from_slice(&data[..length]);
-            self.has += length;
-            data = &data[length..];
-            if self.has == HEAD {
-                self.has = 0;
-                self.frame(now)?;
-            }
+        while let Some(head) = self.came.next(&mut data) {
+            self.frame(head, now)?;
         }
-        let is_partial = self.has > 0 || self.in_block || (self.left > 0 && self.holds_up);
+        let is_partial = self.came.has > 0 || self.in_block || (self.came.left > 0 && self.holds_up);
         self.since = if is_partial { self.since.or(Some(now)) } else { None };
         Ok(())
     }
 
-    fn frame(&mut self, now: u64) -> Result<(), TooMuch> {
-        let [a, b, c, kind, flags, ..] = self.head;
-        self.left = u32::from_be_bytes([0, a, b, c]);
+    /// Counts what goes to the client.
+    pub fn count_written(&mut self, mut data: &[u8], now: u64) -> Result<(), TooMuch> {
+        while let Some([_, _, _, kind, ..]) = self.went.next(&mut data) {
+            self.take(u32::from(kind == RST_STREAM), now)?;
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, head: [u8; HEAD], now: u64) -> Result<(), TooMuch> {
+        let [_, _, _, kind, flags, ..] = head;
         self.holds_up = kind != DATA;
         let cost = match kind {
             // what is too small, or empty, the library counts
@@ -168,8 +189,23 @@ mod tests {
             let mut frames = begun();
             let before = frames.allowance;
             stream.chunks(cut).for_each(|part| frames.count(part, SECOND).unwrap());
-            assert_eq!((before - frames.allowance, frames.has, frames.left), (2 + RESET, 0, 0), "cut at {cut}");
+            assert_eq!(
+                (before - frames.allowance, frames.came.has, frames.came.left),
+                (2 + RESET, 0, 0),
+                "cut at {cut}"
+            );
         }
+    }
+
+    #[test]
+    fn what_the_server_is_made_to_say_counts() {
+        let mut frames = begun();
+        let stream = [frame(4, 0, 18), frame(3, 0, 4), frame(0, 0, 5_000), frame(3, 0, 4)].concat();
+        let before = frames.allowance;
+        stream.chunks(7).for_each(|part| frames.count_written(part, SECOND).unwrap());
+        assert_eq!(before - frames.allowance, 2);
+        assert!((0..1_000).any(|_| frames.count_written(&frame(3, 0, 4), SECOND).is_err()));
+        assert_eq!(frames.is_held_up_since(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The library is polled when something has come or is to be sent, and nothing wakes it in between.
 
-use crate::flood::Frames;
+use crate::flood::{Frames, TooMuch};
 use bytes::Bytes;
 use core::{
     pin::Pin,
@@ -47,8 +47,11 @@ pub struct Session {
     pub is_touched: bool,
     /// The library has been given something that it has not been polled for.
     pub is_stirred: bool,
-    /// how often its streams have been looked at
-    pub round: usize,
+    pub began_at: u64,
+    /// It has refused a request since it is to end, and ends when its streams have.
+    pub refuses: bool,
+    /// the key of the stream that is the next to send, if it is there
+    pub next: usize,
     /// bytes that it has read, and that TCP had credit for before
     credited: usize,
 }
@@ -95,9 +98,10 @@ impl Session {
             .initial_connection_window_size(window)
             .max_send_buffer_size(HELD)
             // Streams that this side has reset are forgotten at once: the library would remember them for some time, and has no
-            // clock here. A frame that comes late is answered with another reset, of which there are so many at most.
+            // clock here. A frame that comes late is answered with another reset. The library's limit of resets would hold for all of a
+            // connection's life; `frames` counts them instead.
             .max_concurrent_reset_streams(0)
-            .max_local_error_reset_streams(Some(bounds.streams.max(128) * 4))
+            .max_local_error_reset_streams(None)
             .max_pending_accept_reset_streams(bounds.streams.clamp(1, 20));
         let handshake = Box::new(builder.handshake(End(Rc::clone(&pipe))));
         Session {
@@ -107,7 +111,9 @@ impl Session {
             streams: Vec::new(),
             is_touched: false,
             is_stirred: true,
-            round: 0,
+            began_at: now,
+            refuses: false,
+            next: usize::MAX,
             credited: 0,
         }
     }
@@ -160,13 +166,16 @@ impl Session {
     }
 
     /// What is to be sent is passed on, and forgotten.
-    pub fn take_output(&mut self, pass: impl FnOnce(&[u8])) {
+    pub fn take_output(&mut self, now: u64, pass: impl FnOnce(&[u8])) -> Result<(), TooMuch> {
         let mut pipe = self.pipe.borrow_mut();
-        if !pipe.output.is_empty() {
-            pass(&pipe.output);
-            pipe.output.clear();
-            pipe.output.shrink_to(PORTION);
+        if pipe.output.is_empty() {
+            return Ok(());
         }
+        pass(&pipe.output);
+        let counted = self.frames.count_written(&pipe.output, now);
+        pipe.output.clear();
+        pipe.output.shrink_to(PORTION);
+        counted
     }
 
     pub fn poll(&mut self) -> Polled {

@@ -31,8 +31,12 @@ struct Attack {
 
 impl Attack {
     fn begin(settings: &[(&str, &str)]) -> Self {
+        Self::within(MEMORY, settings)
+    }
+
+    fn within(memory: usize, settings: &[(&str, &str)]) -> Self {
         memory::reset();
-        let mut bench = Bench::within(MEMORY, settings);
+        let mut bench = Bench::within(memory, settings);
         bench.attach_handler(0, "", "");
         let client = two::begin(&mut bench);
         let got = frames(&mut bench, client);
@@ -206,6 +210,38 @@ fn empty_and_tiny_data() {
     }
 }
 
+/// Data of streams that have ended for the server: of many uploads over time it is nothing, and at once it is too much.
+#[test]
+fn late_data() {
+    let mut attack = Attack::begin(&[]);
+    let post = [(":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", "/")];
+    for n in 0..300 {
+        let stream = 2 * n + 1;
+        assert!(attack.send(&frame(HEADERS, 4, stream, &two::block(&post))), "{n}");
+        let request = attack.bench.last().id;
+        attack.bench.event(Event::Response { request, status: 200, headers: b"" });
+        attack.bench.event(Event::Failed { request, why: "it is a test" });
+        attack.bench.turn();
+        for _ in 0..4 {
+            assert!(attack.send(&frame(DATA, 0, stream, b"late")), "{n}: {:?}", goaway(&attack.got));
+        }
+        let resets = attack.got.iter().filter(|frame| (frame.kind, frame.stream) == (RST_STREAM, stream)).count();
+        assert!(resets >= 4, "{resets} of {n}: {:?}", attack.got);
+        attack.got.clear();
+        attack.bench.wait(SECOND);
+    }
+    let count = attack.flood(100_000, |_| frame(DATA, 0, 1, b"late"));
+    assert!(count < 2_000, "{count}");
+    attack.assert_calmed();
+    // all in one piece
+    let mut attack = Attack::begin(&[]);
+    attack.send(&two::request(1));
+    attack.bench.respond_text(attack.bench.last().id, "x");
+    let all: Vec<u8> = (0..100_000).flat_map(|_| frame(DATA, 0, 1, b"")).collect();
+    attack.send(&all);
+    attack.assert_calmed();
+}
+
 /// A small head that stands for a large one (CVE-2016-1544): a long value goes to the table once, and then is named again and again.
 #[test]
 fn hpack_bomb() {
@@ -362,7 +398,7 @@ fn idle_sessions_are_within_the_memory() {
 /// What is charged for a connection of HTTP/2 and for a stream is not less than what they take.
 #[test]
 fn what_is_charged_is_what_it_takes() {
-    let mut attack = Attack::begin(&[("client-connections", "2048")]);
+    let mut attack = Attack::within(256 << 20, &[("client-connections", "2048")]);
     let of = |attack: &mut Attack, count: u32| {
         let before = memory::live();
         for _ in 0..count {

@@ -58,7 +58,7 @@ fn request_lines_that_are_none() {
 
 #[test]
 fn versions_and_methods_not_spoken() {
-    assert_refused(505, &["GET / HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]);
+    assert_refused(505, &["GET / HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]);
     assert_refused(400, &["GET / http/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/11 \r\n\r\n"]);
     let long = format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "M".repeat(300));
     assert_refused(501, &["CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", &long]);

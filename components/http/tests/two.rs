@@ -8,6 +8,13 @@ use h2::Reason;
 use http::{HeaderMap, Request};
 use wit::http::Event;
 
+/// Enough for all requests of a connection at once.
+fn with_much_memory() -> Bench {
+    let mut bench = Bench::within(256 << 20, &[]);
+    bench.attach_handler(0, "", "");
+    bench
+}
+
 #[test]
 fn a_request_and_its_response() {
     for is_secured in [true, false] {
@@ -203,7 +210,7 @@ fn interim_answers_and_expectations() {
 
 #[test]
 fn many_streams_in_any_order() {
-    let mut bench = Bench::new();
+    let mut bench = with_much_memory();
     let mut client = Two::connect(&mut bench);
     let mut all: Vec<_> = (0..100).map(|n| client.get(&mut bench, &format!("/{n}"))).collect();
     assert_eq!(bench.outside.order.len(), 100);
@@ -485,7 +492,7 @@ fn rules_hold_for_streams_too() {
 /// TCP has room now and then, for all that it has room for at once: each time as much is sent, of all streams in turn.
 #[test]
 fn data_waits_for_tcp_and_no_longer() {
-    let mut bench = Bench::new();
+    let mut bench = with_much_memory();
     let mut windows = h2::client::Builder::new();
     windows.initial_window_size(1 << 24).initial_connection_window_size(1 << 24);
     let mut client = Two::connect_with(&mut bench, &windows);
@@ -588,4 +595,100 @@ fn under_pressure_streams_wait_for_each_other() {
         assert_eq!((asked.status(), asked.text()), (200, format!("/{n}").as_str()));
     }
     assert!(most < 10, "{most} at once");
+}
+
+/// More responses than there is memory for at once, of one connection and of several: streams wait for each other, however long that
+/// takes, and none is given up.
+#[test]
+fn many_large_downloads_at_once() {
+    const SIZE: usize = 1 << 20;
+    for connections in [1, 4] {
+        let mut bench = Bench::new();
+        bench.clients_read = false;
+        let mut windows = h2::client::Builder::new();
+        windows.initial_window_size(1 << 24).initial_connection_window_size(1 << 26);
+        let mut clients: Vec<_> = (0..connections).map(|_| Two::connect_with(&mut bench, &windows)).collect();
+        let mut ask = |client: &mut Two| (0..40 / connections).map(|_| client.get(&mut bench, "/")).collect::<Vec<_>>();
+        let mut all: Vec<_> = clients.iter_mut().map(&mut ask).collect();
+        let mut given = Vec::new();
+        for _ in 0..1_000 {
+            for (n, request) in bench.outside.order.clone().into_iter().enumerate() {
+                if n == given.len() {
+                    given.push(0);
+                    let headers = format!("content-length: {SIZE}\r\n");
+                    bench.event(Event::Response { request, status: 200, headers: headers.as_bytes() });
+                }
+                if bench.request(request).over || bench.request(request).cancelled {
+                    continue;
+                }
+                let length = (bench.request(request).response_credit as usize).min(SIZE - given[n]);
+                if length > 0 {
+                    bench.event(Event::Body { request, data: &vec![b'x'; length] });
+                    given[n] += length;
+                }
+                if given[n] == SIZE {
+                    bench.event(Event::End { request });
+                }
+            }
+            bench.wait(SECOND);
+            for (client, asked) in clients.iter_mut().zip(&mut all) {
+                client.turn(&mut bench, &mut asked.iter_mut().collect::<Vec<_>>());
+                let credit = bench.client(client.connection).credit;
+                bench.read(client.connection, (1 << 16) - credit);
+            }
+            if all.iter().flatten().all(|asked| asked.ended.is_some()) {
+                break;
+            }
+        }
+        for asked in all.iter().flatten() {
+            let seen = (asked.status(), asked.is_whole(), asked.data.len());
+            assert_eq!(seen, (200, true, SIZE), "{:?}: {:?}", asked.ended, bench.outside.log);
+        }
+        assert!(!bench.logged("given up"), "{:?}", bench.outside.log);
+    }
+}
+
+/// A client that does not answer the PING which comes with GOAWAY would be served for as long as it asks.
+#[test]
+fn who_asks_on_after_goaway_is_refused_in_time() {
+    for by_tcp in [false, true] {
+        let mut bench = Bench::new();
+        let client = two::begin(&mut bench);
+        bench.send(client, two::request(1));
+        if by_tcp {
+            bench.tcp_peer(wit::Peer::Retire(0));
+        } else {
+            bench.http.retire(bench.now);
+        }
+        bench.turn();
+        assert_eq!(two::goaway(&two::frames(&mut bench, client)), Some(0));
+        bench.wait(2 * SECOND);
+        bench.send(client, two::request(3));
+        assert_eq!(bench.outside.order.len(), 2, "it may have been on its way");
+        bench.wait(2 * SECOND);
+        bench.send(client, two::request(5));
+        assert_eq!(two::reset(&two::frames(&mut bench, client), 5), Some(7), "REFUSED_STREAM");
+        assert_eq!(bench.outside.order.len(), 2);
+        for (id, stream) in bench.outside.order.clone().into_iter().zip([1, 3]) {
+            assert!(!bench.client(client).finished);
+            bench.respond_text(id, "x");
+            let frames = two::frames(&mut bench, client);
+            assert!(frames.iter().any(|frame| (frame.kind, frame.stream) == (0, stream)), "{stream}: {frames:?}");
+        }
+        assert!(bench.client(client).finished && !bench.client(client).aborted);
+        // one that TCP had accepted before is served once more; what it asks for later is not, though nothing is open
+        let late = two::begin(&mut bench);
+        bench.send(late, two::request(1));
+        bench.respond_text(bench.last().id, "late");
+        two::frames(&mut bench, late);
+        bench.wait(2 * SECOND);
+        bench.send(late, two::request(3));
+        bench.respond_text(bench.last().id, "later");
+        assert_eq!(bench.outside.order.len(), 4);
+        bench.wait(2 * SECOND);
+        bench.send(late, two::request(5));
+        let frames = two::frames(&mut bench, late);
+        assert_eq!((two::reset(&frames, 5), two::goaway(&frames)), (Some(7), Some(0)), "{frames:?}");
+        assert!(bench.outside.order.len() == 4 && bench.client(late).finished);
+    }
 }

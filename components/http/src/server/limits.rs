@@ -44,6 +44,9 @@ pub(super) const TOLD: usize = 64;
 const CONNECTION: usize =
     size_of::<Connection>() + size_of::<Exchange>() + 2 * size_of::<(u64, usize)>() + 2 * size_of::<(u128, u32)>() + 64;
 
+/// What a stream of HTTP/2 may hold, in a buffer that may be twice as large.
+const STREAM: usize = STREAM_BYTES + 2 * INITIAL_CREDIT as usize;
+
 /// One client may have half of the places, but so many in any case.
 const CLIENT_CONNECTIONS: usize = 32;
 
@@ -118,7 +121,7 @@ impl Http {
                 Wait::Request | Wait::Head => true,
                 Wait::Close => !connection.is_surplus,
                 Wait::Body | Wait::Write | Wait::Stream => late >= WHOLE / PART,
-                Wait::Handler | Wait::Continue | Wait::Streams => false,
+                Wait::Handler | Wait::Continue | Wait::Streams | Wait::Turn => false,
             };
             let (may_go, late) = match &connection.session {
                 _ if connection.stream.is_some() => continue,
@@ -147,6 +150,9 @@ impl Http {
         let mut least = WHOLE;
         for &stream in streams {
             let Some((wait, since, time)) = self.wait_of(stream) else { continue };
+            if wait == Wait::Turn {
+                continue;
+            }
             if matches!(wait, Wait::Handler | Wait::Continue) {
                 return (false, 0);
             }
@@ -159,6 +165,14 @@ impl Http {
     #[inline]
     pub(super) fn is_pressed(&self) -> bool {
         self.held + self.buffered > self.limits.data_now / 2
+    }
+
+    /// How many requests of a connection of HTTP/2 may be under way, so that what they may hold is within the limit: no more than could be
+    /// added, so that something is left for others however many there are. One in any case, and no more under pressure.
+    pub(super) fn streams_at_once(&self) -> usize {
+        let left = self.limits.limit_now().saturating_sub(self.sessions * session::BYTES) / STREAM;
+        let left = left.saturating_sub(self.exchanges.streams());
+        if self.is_pressed() || self.exchanges.len() >= self.limits.further { 1 } else { left.max(1) }
     }
 
     /// So much that some have to be given up: what is held, and what the connections of HTTP/2 take in any case.

@@ -70,8 +70,8 @@ pub struct Http {
     touched: Vec<usize>,
     /// how many of them there are
     sessions: usize,
-    /// Some of their streams wait until less is held.
-    holds_back: bool,
+    /// Some of their streams wait until more of a connection may be under way than this, which is the least of them.
+    held_back: Option<usize>,
     /// a list kept from one to the next
     due_streams: Vec<usize>,
 }
@@ -168,7 +168,7 @@ impl Http {
             due: Vec::new(),
             touched: Vec::new(),
             sessions: 0,
-            holds_back: false,
+            held_back: None,
             due_streams: Vec::new(),
         })
     }
@@ -204,8 +204,8 @@ impl Http {
             self.handler_events(wake.handler, outside);
         }
         self.timers();
-        if self.holds_back && !self.is_pressed() {
-            self.holds_back = false;
+        if self.held_back.is_some_and(|most| self.streams_at_once() > most) {
+            self.held_back = None;
             self.carry_on();
         }
         if !self.touched.is_empty() {

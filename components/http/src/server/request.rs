@@ -63,20 +63,19 @@ impl Http {
             return Next::Wait(0);
         }
         let leaves = self.leaves_since(peer);
-        let (Some(exchange), Some(connection)) = (self.exchanges.insert(), self.connections.get(key)) else {
+        let is_stream = self.connections.get(key).is_some_and(|connection| connection.stream.is_some());
+        let (Some(exchange), Some(connection)) = (self.exchanges.insert(is_stream), self.connections.get(key)) else {
             self.abort(key);
             return Next::Wait(0);
         };
         // When this box retires, or TCP, the connection ends with this request unless the client has sent the next already.
         let keep_alive = head.says.keep_alive && (leaves.is_none() || (more && !has_body));
         let id = exchange.id();
-        let is_stream = connection.stream.is_some();
         // A stream ends with its response.
         let keep_alive = keep_alive && !is_stream;
         exchange.connection = key;
         exchange.method = method;
         exchange.is_11 = head.is_11;
-        exchange.is_stream_of_2 = is_stream;
         exchange.takes_trailers = head.says.takes_trailers;
         exchange.wants_upgrade = wants_upgrade;
         exchange.request_open = has_body;
@@ -187,15 +186,13 @@ impl Http {
     /// Answers what is no request, and reads no further.
     #[cold]
     pub(super) fn refuse(&mut self, key: usize, refusal: Refusal) {
-        let (Some(connection), Some(exchange)) = (self.connections.get(key), self.exchanges.insert()) else {
-            return self.abort(key);
-        };
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(exchange) = self.exchanges.insert(connection.stream.is_some()) else { return self.abort(key) };
         let id = exchange.id();
         exchange.connection = key;
         exchange.handler = None;
         exchange.method = Method::default();
         exchange.is_11 = true;
-        exchange.is_stream_of_2 = connection.stream.is_some();
         exchange.request_open = false;
         exchange.close = true;
         exchange.record.started_at = self.now;

@@ -4,7 +4,7 @@
 //! bodies, slow clients and memory is the same; only the last step, from a response to bytes, goes through the library. That is done for
 //! each connection once at the end of a turn.
 
-use super::{Http, Level, input::Next};
+use super::{Http, Level, input::Next, retire};
 use crate::connection::{CREDIT_STEP, Connection, PATIENCE, Reading, paced};
 use crate::exchange::Response;
 use crate::session::{self, Bounds, PREFACE, Polled, Request, Session};
@@ -153,12 +153,18 @@ impl Http {
         let mut streams = core::mem::take(&mut self.due_streams);
         self.list_streams(key, &mut streams);
         let mut left = if was_blocked { 0 } else { room };
+        let mut next = None;
         for &stream in &streams {
+            if left == 0 {
+                next = Some(stream);
+                break;
+            }
             goes_on |= self.write_stream(key, stream, &mut left);
         }
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) else {
             return false;
         };
+        session.next = next.unwrap_or(session.next);
         goes_on |= session.feed() > 0;
         session.is_stirred = false;
         loop {
@@ -176,7 +182,10 @@ impl Http {
             }
         }
         self.send_out(key);
-        self.list_streams(key, &mut streams);
+        streams.clear();
+        if let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_ref()) {
+            streams.extend_from_slice(&session.streams);
+        }
         let is_flushed = self.is_flushed(key);
         for &stream in &streams {
             self.read_stream_frames(stream, is_flushed);
@@ -185,7 +194,16 @@ impl Http {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) else {
             return false;
         };
-        (goes_on || session.is_stirred) && !session.is_blocked()
+        if session.is_blocked() {
+            return false;
+        }
+        // A reset that is still to be said goes before the end.
+        let is_over = !goes_on && !session.is_stirred && session.streams.is_empty();
+        if is_over && core::mem::take(&mut session.refuses) {
+            self.close_session(key, Reason::NO_ERROR);
+            return true;
+        }
+        goes_on || session.is_stirred
     }
 
     /// A client that has finished gets the responses to what it has asked for, and asks for nothing more.
@@ -214,9 +232,8 @@ impl Http {
     fn list_streams(&mut self, key: usize, into: &mut Vec<usize>) {
         into.clear();
         if let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) {
-            // each time another is the first
-            let at = session.round % session.streams.len().max(1);
-            session.round = session.round.wrapping_add(1);
+            // those come first that there was no room for before
+            let at = session.streams.iter().position(|&stream| stream == session.next).unwrap_or_default();
             into.extend_from_slice(&session.streams[at..]);
             into.extend_from_slice(&session.streams[..at]);
         }
@@ -228,7 +245,7 @@ impl Http {
         let Some(session) = &mut connection.session else { return };
         connection.used += session.take_read();
         let mut sent = 0;
-        session.take_output(|bytes| {
+        let counted = session.take_output(self.now, |bytes| {
             if let Some(out) = self.tcp.room(connection.peer) {
                 out.stream(Command::SEND, connection.number, [bytes]);
                 sent = bytes.len();
@@ -241,6 +258,9 @@ impl Http {
         } else {
             self.now
         };
+        if counted.is_err() {
+            self.close_session(key, Reason::ENHANCE_YOUR_CALM);
+        }
     }
 
     /// The library has no more to say.
@@ -286,12 +306,19 @@ impl Http {
 
     /// A request has come.
     fn open_stream(&mut self, key: usize, request: Request) {
-        let Request { parts, body, respond } = request;
+        let Request { parts, body, mut respond } = request;
+        let Some(peer) = self.connections.get(key).map(|connection| connection.peer) else { return };
+        let leaves = self.leaves_since(peer);
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session) = &mut connection.session else { return };
         session.is_stirred = true;
-        if self.retired_at.is_some() || self.tcp.get(connection.peer).is_some_and(Option::is_some) {
+        if let Some(since) = leaves {
             session.retire();
+            // The library takes requests until the client has answered a PING, which it may never do.
+            if session.refuses || since.max(session.began_at).saturating_add(retire::IDLE) <= self.now {
+                session.refuses = true;
+                return respond.send_reset(Reason::REFUSED_STREAM);
+            }
         }
         let has_body = !body.is_end_stream();
         let (head, refusal) = match write_head(&parts, has_body) {
@@ -339,22 +366,29 @@ impl Http {
         self.advance(stream);
     }
 
-    /// Whether a stream waits since there is room for one request of each connection only.
+    /// Whether a stream waits since as many requests of its connection are under way as there is room for.
     fn is_one_of_many(&mut self, key: usize) -> bool {
-        if !self.is_pressed() && self.exchanges.len() < self.limits.further {
+        let most = self.streams_at_once();
+        let Some(connection) = self.connections.get(key) else { return false };
+        let Some(parent) = connection.stream.as_ref().map(|stream| stream.session) else { return false };
+        let Some(session) = self.connections.get(parent).and_then(|connection| connection.session.as_mut()) else {
             return false;
+        };
+        let streams = core::mem::take(&mut session.streams);
+        let is_under_way = |&&other: &&usize| self.connections.get(other).is_some_and(|it| !it.exchanges.is_empty());
+        let is_one = streams.iter().filter(is_under_way).take(most).count() == most;
+        if let Some(session) = self.connections.get(parent).and_then(|connection| connection.session.as_mut()) {
+            session.streams = streams;
         }
-        let session =
-            self.connections.get(key).and_then(|connection| connection.stream.as_ref()).map(|stream| stream.session);
-        let mut streams = Vec::new();
-        session.into_iter().for_each(|session| self.list_streams(session, &mut streams));
-        streams.iter().any(|&other| self.connections.get(other).is_some_and(|other| !other.exchanges.is_empty()))
+        if is_one {
+            self.held_back = Some(self.held_back.map_or(most, |least| least.min(most)));
+        }
+        is_one
     }
 
     /// Reads a stream's head, unless there is no room for another request, or none at its handler.
     fn read_waiting(&mut self, key: usize) {
         if self.is_one_of_many(key) {
-            self.holds_back = true;
             return;
         }
         let Some(connection) = self.connections.get(key) else { return };

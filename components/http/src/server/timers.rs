@@ -26,6 +26,8 @@ pub(super) enum Wait {
     Stream,
     /// The client is to send the rest of a head.
     Head,
+    /// Other streams of its connection are to end first.
+    Turn,
     /// Its streams wait, each for something.
     Streams,
     /// There is nothing to do.
@@ -63,7 +65,10 @@ impl Http {
         } else {
             match connection.reading {
                 Reading::Head if connection.awaits_room => (Wait::Handler, connection.read_at, config.handler_timeout),
-                Reading::Waiting => (Wait::Handler, connection.read_at, config.handler_timeout),
+                Reading::Waiting if connection.awaits_room => {
+                    (Wait::Handler, connection.read_at, config.handler_timeout)
+                }
+                Reading::Waiting => return self.wait_for_turn(key),
                 Reading::Start | Reading::Head if connection.scanned > 0 => {
                     (Wait::Head, connection.since, config.header_timeout)
                 }
@@ -88,6 +93,15 @@ impl Http {
         } else {
             self.idle_of(key)?
         })
+    }
+
+    /// The wait of a stream for others, for as long as they go on.
+    #[cold]
+    fn wait_for_turn(&mut self, key: usize) -> Option<(Wait, u64, u64)> {
+        let connection = self.connections.get(key)?;
+        let (since, parent) = (connection.read_at, connection.stream.as_ref()?.session);
+        let wrote_at = self.connections.get(parent)?.wrote_at;
+        Some((Wait::Turn, since.max(wrote_at), self.config.handler_timeout))
     }
 
     /// The wait for a request.
@@ -150,7 +164,10 @@ impl Http {
         match (wait, front) {
             (Wait::Close | Wait::Write | Wait::Stream, _) => return self.abort(key),
             (Wait::Request, _) => return self.finish(key),
-            (Wait::Streams, _) => {}
+            (Wait::Streams, _) | (Wait::Turn, Some(_)) => {}
+            (Wait::Turn, None) => {
+                self.refuse(key, Refusal { status: 503, why: "the connection's other requests take too long" })
+            }
             (Wait::Head, _) => self.refuse(key, Refusal { status: 408, why: "the headers took too long" }),
             (Wait::Continue, Some(id)) => self.tell_to_continue(id),
             (Wait::Continue, None) => {}
