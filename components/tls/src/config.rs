@@ -2,6 +2,7 @@
 
 use crate::certificates::read_chain;
 use crate::trust::roots;
+use core::net::IpAddr;
 use message::settings::{boolean, duration, number};
 use std::collections::BTreeMap;
 use wit::setting::Fault;
@@ -304,11 +305,16 @@ fn name(text: &str) -> Result<String, String> {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     let is_name = text.len() <= MAX_NAME && labels.split('.').all(is_label);
-    if is_name || text.parse::<core::net::IpAddr>().is_ok() {
-        Ok(text.to_ascii_lowercase())
+    if is_name || text.parse::<IpAddr>().is_ok() {
+        Ok(canonical(text))
     } else {
         Err("a host's name is meant, such as example.org or *.example.org".into())
     }
+}
+
+/// A host's name in lower case, or its address in the one way that stands for all in which it may be written.
+pub fn canonical(host: &str) -> String {
+    host.parse::<IpAddr>().map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_canonical().to_string())
 }
 
 #[cfg(test)]

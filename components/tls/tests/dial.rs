@@ -410,7 +410,7 @@ fn the_very_certificate_is_believed_whatever_is_in_it() {
     let server =
         |key: &KeyPair| server_of(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap(), BOTH);
     let settings = [("trust.0.names", "192.0.2.9"), ("trust.0.roots", &certificate.pem())];
-    for (name, is_it) in [("192.0.2.9", true), ("[::ffff:192.0.2.9]", false), ("192.0.2.8", false)] {
+    for (name, is_it) in [("192.0.2.9", true), ("[::ffff:192.0.2.9]", true), ("192.0.2.8", false)] {
         let mut world = World::with(&settings, 14 << 20);
         world.reach(name, server(&key));
         assert_eq!(world.sides.connected.len(), usize::from(is_it), "{name}: {:?}", world.sides.failed);
@@ -420,6 +420,16 @@ fn the_very_certificate_is_believed_whatever_is_in_it() {
 #[test]
 fn an_address_is_believed_if_the_certificate_has_it() {
     let ca = Ca::new();
+    // however it is written
+    for (trusted, asked, has) in [
+        ("2001:DB8:0:0::1", "[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:192.0.2.9", "192.0.2.9", "192.0.2.9"),
+        ("192.0.2.9", "[::FFFF:c000:209]", "192.0.2.9"),
+    ] {
+        let mut world = World::with(&[("trust.0.names", trusted), ("trust.0.roots", &ca.pem())], 14 << 20);
+        world.reach(asked, ca.server(&[has], BOTH));
+        assert_eq!(world.sides.connected.len(), 1, "{asked}: {:?}", world.sides.failed);
+    }
     for (has, is_it) in [("192.0.2.9", true), ("192.0.2.8", false), ("a.example", false)] {
         let mut world = World::with(&[("trust.0.names", "192.0.2.9"), ("trust.0.roots", &ca.pem())], 14 << 20);
         world.reach("192.0.2.9", ca.server(&[has], BOTH));

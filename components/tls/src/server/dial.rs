@@ -1,6 +1,7 @@
 //! Connections to other hosts, for the boxes that ask for them: towards those hosts this box is TLS's client.
 
 use super::{Level, Tls};
+use crate::config::canonical;
 use crate::connection::{Connection, Dialed, source_of_box};
 use crate::session::{Failed, Session};
 use core::net::Ipv6Addr;
@@ -51,7 +52,7 @@ impl Tls {
             return;
         }
         let plain = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        let plain = plain.strip_suffix('.').unwrap_or(plain).to_ascii_lowercase();
+        let plain = canonical(plain.strip_suffix('.').unwrap_or(plain));
         let Ok(name) = ServerName::try_from(plain.clone()) else {
             let why = "it is no name of a host, and no address";
             return self.answer(client, Event::Failed { ticket, cause: Cause::Name, alert: 0, why });
