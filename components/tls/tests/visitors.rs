@@ -39,7 +39,9 @@ fn shown(issuer: &Issuer, change: impl FnOnce(&mut CertificateParams)) -> Shown 
 
 fn config(world: &World, shown: Option<Shown>, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(world.keys.certificate("default", &["localhost".into()]).unwrap().remove(0))).unwrap();
+    roots
+        .add(CertificateDer::from(world.keys.certificate("default", &["localhost".into()]).unwrap().remove(0)))
+        .unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_protocol_versions(&[version]).unwrap().with_root_certificates(roots);
     let mut config = match shown {

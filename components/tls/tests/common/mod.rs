@@ -14,8 +14,8 @@ use rustls::{
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wit::tcp::{Command, Endpoint, Event};
 use wit::{Batch, Peer};
