@@ -1,5 +1,6 @@
 //! What WASI boxes ask of other hosts, over TLS: a server of the test's, with certificates of the test's.
 
+use pearwood::node::DiskFile;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -117,6 +118,7 @@ arrows."pearwood:hardware/nic" = {{ device = "nic0" }}
 
 [box.keys]
 component = "keys"
+arrows."pearwood:hardware/block" = {{ device = "disk0" }}
 
 [box.tls]
 component = "tls"
@@ -162,7 +164,8 @@ arrows."example:numbers/arithmetic" = {{ box = "numbers" }}
          arrows.\"pearwood:http/handler\" = [{handlers}]\n"
     );
     fs::write(folder.path().join("system.toml"), system).expect("a file");
-    let node = TestNode::start_system(folder.path(), on);
+    let disk = DiskFile::new(folder.path().join("disk.img"), 4 << 20);
+    let node = TestNode::start_with_disks(folder.path(), on, &[disk]);
     for path in ["/good/", "/relay/"] {
         let answer = curl(&[], &node.url(path));
         assert_eq!((answer.status, answer.header("x-from"), &*answer.text()), (200, Some("afar"), "hello"), "{path}");
