@@ -37,7 +37,7 @@ fn nothing_that_is_passed_is_larger_than_a_small_node() {
     }
     component(folder.path(), "memory", &many("(memory 960)", 1, 1));
     let callee = "[box.callee]\ncomponent = \"./callee.wasm\"\nmemory = \"4 MiB\"\n";
-    let rogues = whenever_started(folder.path(), callee, &PASSING, "64M");
+    let rogues = whenever_started(folder.path(), callee, &PASSING, "68M");
     let callee = rogues.node.box_status("callee");
     assert_eq!(callee["restarts"], 0, "{callee}");
     rogues.end();

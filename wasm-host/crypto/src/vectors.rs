@@ -16,9 +16,11 @@ pub type Given = unsafe extern "C" fn(group: u32, private: *const [u8; SECRET], 
 /// Holds what is lent against vectors, and yields how many there were. `given` is of the same maker. Each line is one: what it is of,
 /// what is expected (`valid`, `invalid`, or `acceptable`, where both are right), and its parts in hexadecimal, `-` for an empty one:
 ///
-///     aes-gcm | chacha20-poly1305   key nonce additional data sealed tag
-///     x25519 | p256                 private public shared
-///     ecdsa                         public message signature
+/// ```text
+/// aes-gcm | chacha20-poly1305   key nonce additional data sealed tag
+/// x25519 | p256                 private public shared
+/// ecdsa                         public message signature
+/// ```
 ///
 /// # Errors
 /// The first line that does not hold, and why.
