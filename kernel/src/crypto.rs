@@ -4,6 +4,7 @@
 
 use crypto::{Crypto, Table};
 
+// SAFETY: the library has it, with this type (`crypto/src/kernel.rs`).
 unsafe extern "C" {
     /// Of the library: the table, which lasts as long as the kernel.
     fn pearwood_crypto() -> *const Table;

@@ -93,6 +93,38 @@ pub enum Reading {
 }
 
 impl Connection {
+    /// One of which nothing has come yet, and that has no credit. `name`: the TCP peer, and its number for the connection.
+    pub fn new(name: (u32, u32), remote: Endpoint, is_secured: bool, now: u64) -> Self {
+        Connection {
+            peer: name.0,
+            number: name.1,
+            remote,
+            is_secured,
+            session: None,
+            stream: None,
+            reading: Reading::Head,
+            input: Buffer::new(),
+            scanned: 0,
+            known: 0,
+            used: 0,
+            body_of: None,
+            body_bytes: 0,
+            patience: 0,
+            awaits_room: false,
+            exchanges: VecDeque::new(),
+            exclusive: false,
+            credit: 0,
+            client_finished: false,
+            closing: false,
+            finished: false,
+            since: now,
+            read_at: now,
+            wrote_at: now,
+            deadline: u64::MAX,
+            is_surplus: false,
+        }
+    }
+
     /// Whatever the client sends from now on is dropped, and the connection ends after the last response.
     pub fn stop_reading(&mut self) {
         self.reading = Reading::Nothing;

@@ -14,6 +14,24 @@ const MAX_NAME: usize = 253;
 /// The most that one connection can agree on (RFC 7301, section 3.1).
 const MAX_PROTOCOL: usize = 255;
 
+/// The certificate of an authority, for the examples: `concat!` takes no constant.
+macro_rules! authority {
+    () => {
+        "\
+-----BEGIN CERTIFICATE-----
+MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
+MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
+eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
+AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
+caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
+FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
+VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
+-----END CERTIFICATE-----
+"
+    };
+}
+
 /// What can be set.
 pub const SETTINGS: &[Setting] = &[
     Setting::new(
@@ -45,33 +63,31 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         Value::Text("PEM"),
         "The certificate, and those that lead to one that clients know. Without it: what the box of the key has. That is one from a \
          certificate authority; else one of the node's own authority, if that may sign for all of the names; else one that the key has \
-         signed for itself."
-        ,
+         signed for itself.",
     ),
-    Setting::new("protocols", Value::Some("protocol"), "What is offered to clients that ask for a protocol (ALPN), best first. Whoever listens has to speak it: the box `http` speaks both.")
+    Setting::new(
+        "protocols",
+        Value::Some("protocol"),
+        "What is offered to clients that ask for a protocol (ALPN), best first. Whoever listens has to speak it: the box `http` speaks \
+         both.",
+    )
         .default("[\"h2\", \"http/1.1\"]"),
     Setting::new("versions", Value::Some("1.2 or 1.3, as text"), "The versions of TLS.").default("[\"1.2\", \"1.3\"]"),
     Setting::new(
         "clients",
         Value::Table,
-        "Asks clients for a certificate, under all names of the box. For names that only some clients may ask for, give them a box of their own.",
+        "Asks clients for a certificate, under all names of the box. For names that only some clients may ask for, give them a box of \
+         their own.",
     )
     .example(
-        r#"{ required = false, roots = """
------BEGIN CERTIFICATE-----
-MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
-MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
-eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
-AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
-caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
-FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
-AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
-VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
------END CERTIFICATE-----
-""" }"#,
+        concat!("{ required = false, roots = \"\"\"\n", authority!(), "\"\"\" }"),
     ),
     Setting::new("clients.roots", Value::Text("PEM"), "Certificates that lead to a client's, and no others do.").required(),
-    Setting::new("clients.required", Value::Truth, "Whether clients without a certificate are refused. One that shows a wrong one always is.")
+    Setting::new(
+        "clients.required",
+        Value::Truth,
+        "Whether clients without a certificate are refused. One that shows a wrong one always is.",
+    )
         .default("true"),
     Setting::new(
         "trust",
@@ -80,18 +96,7 @@ VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
          the roots that Mozilla believes.",
     )
     .example(
-        r#"[{ names = ["api.internal", "*.example.net"], roots = """
------BEGIN CERTIFICATE-----
-MIIBaDCCAQ6gAwIBAgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdleGFtcGxl
-MCAXDTI2MTEzMDAyNTczOFoYDzIxMjYxMTA2MDI1NzM4WjASMRAwDgYDVQQDDAdl
-eGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUhU7vgB6CjKCV9LQWo7l
-AG/sJPykqpyQCJRISmFlufj/m3pzYm0m0KGjmuSoT5swGr95hzv2FCgiAAYa4h84
-caNTMFEwHQYDVR0OBBYEFDPJU29Onxn4yxmoNFIeiTXf3c+2MB8GA1UdIwQYMBaA
-FDPJU29Onxn4yxmoNFIeiTXf3c+2MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
-AwIDSAAwRQIhAJ9GOUn/eM7EHPf/wmEv6DL8u8yZpzN/SIRUo8ppJx/ZAiAxKo+f
-VWdEbbSn0Q9e3BR9qJ9n5D3WzDFoKIq+knuZxw==
------END CERTIFICATE-----
-""" }]"#,
+        concat!("[{ names = [\"api.internal\", \"*.example.net\"], roots = \"\"\"\n", authority!(), "\"\"\" }]"),
     ),
     Setting::new("trust.names", Value::Some("host name"), "Which hosts. A `*` may be in place of the first label.").required(),
     Setting::new(

@@ -142,7 +142,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Sessions with servers that can go on later: the newest.
+/// Sessions with servers that can go on later: the newest. rustls has such a thing, but only with `std`, which wants a clock of the
+/// operating system's as well.
 #[derive(Debug)]
 struct Sessions {
     most: usize,

@@ -4,6 +4,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use crypto::Table;
 
+// SAFETY: the kernel has both, with these types (`kernel/src/crypto.rs`).
 unsafe extern "C" {
     /// Fills it with strong randomness.
     fn pearwood_crypto_random(start: *mut u8, length: usize);

@@ -11,8 +11,6 @@ use crate::session::{self, Bounds, PREFACE, Polled, Request, Session};
 use crate::stream::{Came, Stream, write_head};
 use h2::Reason;
 use message::{Refusal, response::Body};
-use std::collections::VecDeque;
-use support::Buffer;
 use wit::tcp::Command;
 use wit::{INITIAL_CREDIT, http::Command as ToHandler};
 
@@ -327,34 +325,13 @@ impl Http {
         };
         drop(parts);
         self.buffered += session::STREAM_BYTES + head.capacity();
-        let stream = Connection {
-            peer: connection.peer,
-            number: connection.number,
-            remote: connection.remote,
-            is_secured: connection.is_secured,
-            session: None,
-            stream: Some(Box::new(Stream::new(key, head, body, respond))),
-            reading: Reading::Waiting,
-            input: Buffer::new(),
-            scanned: 0,
-            known: connection.known,
-            used: 0,
-            body_of: None,
-            body_bytes: 0,
-            patience: 0,
-            awaits_room: false,
-            exchanges: VecDeque::with_capacity(1),
-            exclusive: false,
-            credit: 0,
-            client_finished: !has_body,
-            closing: false,
-            finished: false,
-            since: self.now,
-            read_at: self.now,
-            wrote_at: self.now,
-            deadline: u64::MAX,
-            is_surplus: false,
-        };
+        let mut stream =
+            Connection::new((connection.peer, connection.number), connection.remote, connection.is_secured, self.now);
+        stream.stream = Some(Box::new(Stream::new(key, head, body, respond)));
+        stream.reading = Reading::Waiting;
+        stream.known = connection.known;
+        stream.exchanges.reserve_exact(1);
+        stream.client_finished = !has_body;
         let stream = self.connections.insert(stream);
         if let Some(session) = self.connections.get(key).and_then(|connection| connection.session.as_mut()) {
             session.streams.push(stream);

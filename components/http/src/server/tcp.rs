@@ -4,8 +4,6 @@ use super::limits::TOLD;
 use super::{Http, Level, in_words};
 use crate::connection::{Connection, Reading, client_of};
 use crate::response::OVERLOADED;
-use std::collections::VecDeque;
-use support::Buffer;
 use wit::tcp::{Command, Endpoint, Event};
 use wit::{INITIAL_CREDIT, Record};
 
@@ -163,35 +161,11 @@ impl Http {
         if !self.tcp.is_attached(peer) {
             return;
         }
-        let mut connection = Connection {
-            peer,
-            number,
-            remote,
-            is_secured: is_2.is_some(),
-            session: None,
-            stream: None,
-            // In the clear a client may know without being told (RFC 9113, section 3.3).
-            reading: if is_2.is_some() { Reading::Head } else { Reading::Start },
-            input: Buffer::new(),
-            scanned: 0,
-            known: self.reader.as_ref().map_or(0, |reader| reader.latest()),
-            used: 0,
-            body_of: None,
-            body_bytes: 0,
-            patience: 0,
-            awaits_room: false,
-            exchanges: VecDeque::new(),
-            exclusive: false,
-            credit: INITIAL_CREDIT,
-            client_finished: false,
-            closing: false,
-            finished: false,
-            since: self.now,
-            read_at: self.now,
-            wrote_at: self.now,
-            deadline: u64::MAX,
-            is_surplus: false,
-        };
+        let mut connection = Connection::new((peer, number), remote, is_2.is_some(), self.now);
+        // In the clear a client may know without being told (RFC 9113, section 3.3).
+        connection.reading = if is_2.is_some() { Reading::Head } else { Reading::Start };
+        connection.known = self.reader.as_ref().map_or(0, |reader| reader.latest());
+        connection.credit = INITIAL_CREDIT;
         let has_many = self.connections.of_client(client_of(remote.address)) >= self.limits.client_connections;
         let is_full = self.connections.len() - self.surplus >= self.limits.connections;
         if (is_full || has_many) && !self.make_room(remote.address, has_many) {

@@ -17,6 +17,8 @@ pub struct Service {
     ports: PortMap,
     sockets: BTreeMap<u16, Bound>,
     clients: Peers,
+    /// what a datagram is read into
+    buffer: Box<[u8]>,
 }
 
 struct Bound {
@@ -28,7 +30,7 @@ struct Bound {
 
 impl Service {
     pub fn new(port: Arc<Port>, ports: PortMap) -> Self {
-        Service { port, ports, sockets: BTreeMap::new(), clients: clients() }
+        Service { port, ports, sockets: BTreeMap::new(), clients: clients(), buffer: vec![0; 65_536].into() }
     }
 
     pub fn note(&mut self, event: &SocketEvent) {
@@ -110,15 +112,13 @@ impl Service {
     }
 
     fn receive(&mut self) {
-        let mut buffer = Vec::new();
         for (&port, bound) in self.sockets.iter_mut().filter(|(_, bound)| bound.ready) {
-            buffer.resize(65_536, 0);
             for _ in 0..AT_ONCE {
-                match bound.socket.recv_from(&mut buffer) {
+                match bound.socket.recv_from(&mut self.buffer) {
                     Ok((length, from)) => {
                         // a client that does not keep up loses datagrams
                         let Some(out) = self.clients.room(bound.peer) else { continue };
-                        let event = Event::Datagram { port, from: to_endpoint(from), data: &buffer[..length] };
+                        let event = Event::Datagram { port, from: to_endpoint(from), data: &self.buffer[..length] };
                         event.encode(out.batch());
                     }
                     Err(_) => {

@@ -12,6 +12,9 @@ use crate::{
 };
 use alloc::{sync::Weak, vec::Vec};
 
+/// Bytes. One image is some 100 KiB here.
+const LITTLE: isize = 4 << 10;
+
 /// Two versions in turns, with traffic.
 fn swap(world: &mut World, round: u8) {
     let site = Handler { version: b'a' + round % 2, ..HANDLER }.component();
@@ -30,16 +33,21 @@ fn fifty_swaps_leave_nothing_behind() {
     let mut world = World::new(SITE, &[("site", HANDLER.component())]);
     // the history has as many entries as it ever has, and all that is kept has grown
     (0..40).for_each(|round| swap(&mut world, round));
+    // What the runtime shares between threads grows and shrinks with what other tests do meanwhile; what is left behind stays each time.
+    let grown: Vec<_> = (0..3).map(|_| fifty_more(&mut world)).take_while(|grown| *grown >= LITTLE).collect();
+    assert!(grown.len() < 3, "{grown:?} bytes more");
+}
+
+/// Bytes that fifty swaps leave.
+fn fifty_more(world: &mut World) -> isize {
     let before = held();
     let mut old: Vec<Weak<BoxHandle>> = Vec::new();
     for round in 0..50 {
         old.push(alloc::sync::Arc::downgrade(&world.running.node.find("site").unwrap()));
-        swap(&mut world, round);
+        swap(world, round);
     }
     let there = old.iter().filter(|handle| handle.strong_count() > 0).count();
     drop(old);
-    let grown = held() - before;
     assert_eq!(there, 0, "boxes that are still held");
-    // one image is some 100 KiB here
-    assert!(grown < 4 << 10, "{grown} bytes more");
+    held() - before
 }
