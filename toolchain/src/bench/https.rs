@@ -4,9 +4,10 @@ use super::{
     Counted, PerRequest,
     client::{Client, Opens},
 };
-use crate::{Launch, launch, workspace::Workspace};
+use crate::{Launch, launch, node::DiskFile, workspace::Workspace};
 use anyhow::{Context, Result};
 use std::fs;
+use tempfile::TempDir;
 
 /// `LENT` is an arrow or nothing, `PUBLIC` the folder of the bench's files. Port 80 is where the node is waited for.
 const SYSTEM: &str = r#"[system]
@@ -22,6 +23,7 @@ arrows."pearwood:keys/tls" = { box = "keys" }
 LENT
 [box.keys]
 component = "keys"
+arrows."pearwood:hardware/block" = { device = "disk0" }
 LENT
 [box.http]
 component = "http"
@@ -66,6 +68,8 @@ pub const CASES: [Case; 5] = [
 pub struct Https {
     node: Counted,
     port: u16,
+    /// with the disk of its keys
+    _folder: TempDir,
 }
 
 impl Https {
@@ -79,9 +83,10 @@ impl Https {
         let launch = Launch::prepare(folder.path())?;
         let port = *launch.http_ports().first().context("the system has no HTTP port")?;
         let tls = *launch::https_ports(&launch.system).first().context("the system has no HTTPS port")?;
-        let node = Counted::start(launch.reachable(), port)?.0;
+        let disk = DiskFile::new(folder.path().join("disk.img"), 4 << 20);
+        let node = Counted::start(launch.reachable().disk(disk), port)?.0;
         let port = node.node.port(tls);
-        Ok(Https { node, port })
+        Ok(Https { node, port, _folder: folder })
     }
 
     pub fn measure(&self, case: Case) -> Result<PerRequest> {
