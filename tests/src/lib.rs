@@ -33,3 +33,24 @@ macro_rules! on_each {
         }
     )* };
 }
+
+/// Makes two tests of functions that take a [`TestNode`] of one example: `on_one_node::on_linux` and
+/// `on_one_node::on_the_bare_node`. They print the name of each function before it runs.
+#[macro_export]
+macro_rules! on_one_node {
+    ($example:literal, $($name:ident),* $(,)?) => {
+        mod on_one_node {
+            const CASES: &[$crate::node::Case] = &[$((stringify!($name), super::$name)),*];
+
+            #[test]
+            fn on_linux() {
+                $crate::node::share($example, $crate::On::Linux, CASES);
+            }
+
+            #[test]
+            fn on_the_bare_node() {
+                $crate::node::share($example, $crate::On::Qemu, CASES);
+            }
+        }
+    };
+}

@@ -5,6 +5,8 @@ use pearwood::{
     node::{DiskFile, End, Forward, Node, Protocol, Qemu},
 };
 use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -128,6 +130,14 @@ impl TestNode {
         boxes.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no box {name} in {status}")).clone()
     }
 
+    /// How often each box has started again.
+    pub fn restarts(&self) -> BTreeMap<String, u64> {
+        let status = self.status();
+        let boxes = status["boxes"].as_array().expect("boxes").iter();
+        let restarts = |one: &serde_json::Value| one["restarts"].as_u64().expect("a number");
+        boxes.map(|one| (one["name"].as_str().expect("a name").to_owned(), restarts(one))).collect()
+    }
+
     /// Waits for a console line that contains `text`, from `position` on.
     pub fn wait_for(&self, position: usize, text: &str) -> String {
         let found = self.node.console().wait_from(position, text, |line| line.contains(text), PATIENCE);
@@ -147,6 +157,32 @@ impl Drop for TestNode {
             eprintln!("the node's console ends with:\n{}", self.node.console().end());
         }
     }
+}
+
+/// A function that uses a node, and its name.
+pub type Case = (&'static str, fn(&TestNode));
+
+/// Runs cases on one node of an example, one after the other, since to boot one takes longer than most of them. Each leaves
+/// the node serving, and no box of it may have started again. After one that fails, the next get another node.
+pub fn share(example_name: &'static str, on: On, cases: &[Case]) {
+    let mut shared = None;
+    let mut failed = Vec::new();
+    for (name, case) in cases {
+        let node = shared.take().unwrap_or_else(|| TestNode::start(example_name, on));
+        println!("{name}");
+        // a node that is dropped by a panic shows its console
+        let outcome = catch_unwind(AssertUnwindSafe(move || {
+            let before = node.restarts();
+            case(&node);
+            assert_eq!(node.restarts(), before, "boxes that started again");
+            node
+        }));
+        shared = outcome.map_err(|_| failed.push(name)).ok();
+    }
+    if let Some(node) = shared {
+        node.power_off();
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
 /// Writes the component of a box that traps at its start, which only a node finds out, beside a system's file. Yields the

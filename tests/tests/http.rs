@@ -2,12 +2,13 @@
 
 use std::{io::Read, time::Duration};
 use tests::{
-    On, TestNode,
+    TestNode,
     client::{Raw, curl, status_of},
-    load, on_each,
+    load, on_one_node,
 };
 
-on_each!(
+on_one_node!(
+    "boxes",
     bodies_go_both_ways,
     another_protocol_on_a_connection,
     connections_are_kept_and_requests_pipelined,
@@ -17,8 +18,7 @@ on_each!(
     a_refused_body_ends_the_connection,
 );
 
-fn bodies_go_both_ways(on: On) {
-    let node = TestNode::start("boxes", on);
+fn bodies_go_both_ways(node: &TestNode) {
     let body = vec![b'x'; 300_000];
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &body).expect("written");
@@ -32,11 +32,9 @@ fn bodies_go_both_ways(on: On) {
     assert_eq!(generated.body.len(), 1_000_000);
     let old = curl(&["--http1.0"], &node.url("/echo/bytes?n=1000"));
     assert_eq!(old.body.len(), 1_000);
-    node.power_off();
 }
 
-fn another_protocol_on_a_connection(on: On) {
-    let node = TestNode::start("boxes", on);
+fn another_protocol_on_a_connection(node: &TestNode) {
     let mut raw = Raw::connect(&node.authority());
     let ask = b"GET /echo/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
     let head = raw.say(ask).say(b"early").hear_until(b"\r\n\r\nearly");
@@ -53,11 +51,9 @@ fn another_protocol_on_a_connection(on: On) {
     assert_eq!(curl.status, 200);
     raw.0.shutdown(std::net::Shutdown::Write).expect("it is open");
     assert!(raw.hear_all().is_empty(), "the end comes back as well");
-    node.power_off();
 }
 
-fn connections_are_kept_and_requests_pipelined(on: On) {
-    let node = TestNode::start("boxes", on);
+fn connections_are_kept_and_requests_pipelined(node: &TestNode) {
     let mut raw = Raw::connect(&node.authority());
     for _ in 0..3 {
         raw.say(b"GET /echo/status/204 HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -70,10 +66,9 @@ fn connections_are_kept_and_requests_pipelined(on: On) {
     let text = String::from_utf8_lossy(&heard);
     let statuses: Vec<&str> = text.lines().filter(|line| line.starts_with("HTTP/1.1 ")).map(|l| &l[9..12]).collect();
     assert_eq!(statuses, ["200", "200", "404"], "{text}");
-    node.power_off();
 }
 
-fn bad_requests_are_answered_as_such(on: On) {
+fn bad_requests_are_answered_as_such(node: &TestNode) {
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9_000));
     let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(40_000));
     let cases: &[(&str, &[u8], u16)] = &[
@@ -100,35 +95,28 @@ fn bad_requests_are_answered_as_such(on: On) {
         ("too large a body", b"POST /echo/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
         ("another version", b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
     ];
-    let node = TestNode::start("boxes", on);
     for (what, request, status) in cases {
         assert_eq!(status_of(&node.authority(), request), *status, "{what}");
     }
     assert_eq!(curl(&[], &node.url("/")).status, 200, "and it still serves");
-    node.power_off();
 }
 
 /// H7: a body that is too long to be read for nothing, of a request that is refused.
-fn a_refused_body_ends_the_connection(on: On) {
-    let node = TestNode::start("boxes", on);
+fn a_refused_body_ends_the_connection(node: &TestNode) {
     let mut raw = Raw::connect(&node.authority());
     let heard = raw.say(b"POST /index.html HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n").hear_all();
     let text = String::from_utf8_lossy(&heard);
     assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nConnection: close\r\n"), "{text}");
-    node.power_off();
 }
 
-fn sixty_four_connections(on: On) {
-    let node = TestNode::start("boxes", on);
+fn sixty_four_connections(node: &TestNode) {
     let load = load::wrk(&node.url("/"), 64, Duration::from_secs(5));
     assert!(load.requests > 64, "{load:?}");
     assert_eq!((load.errors, load.refused), (0, 0), "{load:?}");
-    node.power_off();
 }
 
 /// More connections than there may be, each sending its header for ever: an honest client is served all the same.
-fn slow_headers_keep_nobody_out(on: On) {
-    let node = TestNode::start("boxes", on);
+fn slow_headers_keep_nobody_out(node: &TestNode) {
     let slow: Vec<Raw> = (0..1_200)
         .map(|_| {
             let mut raw = Raw::connect(&node.authority());
@@ -141,5 +129,4 @@ fn slow_headers_keep_nobody_out(on: On) {
         .collect();
     assert_eq!(curl(&["--retry", "5", "--retry-all-errors"], &node.url("/")).status, 200);
     drop(slow);
-    node.power_off();
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Changes when what this file makes does.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
@@ -115,7 +115,9 @@ fn write_programs(bin: &Path, sysroot: &Path) -> Result<()> {
     for program in ["rustc", "rustdoc"] {
         write_script(&bin.join(program), &format!("exec /usr/bin/{program} --sysroot {root} \"$@\""))?;
     }
-    write_script(&bin.join("cargo-clippy"), &format!("SYSROOT={root} exec /usr/bin/cargo-clippy \"$@\""))?;
+    for program in ["cargo-clippy", "clippy-driver"] {
+        write_script(&bin.join(program), &format!("SYSROOT={root} exec /usr/bin/{program} \"$@\""))?;
+    }
     symlink("/usr/bin/cargo", bin.join("cargo"))?;
     Ok(())
 }

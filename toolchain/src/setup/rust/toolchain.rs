@@ -7,8 +7,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Names what cargo starts in the place of the compiler for the workspace's own crates.
+/// Names what cargo starts in the place of the compiler for the workspace's own crates. Where that is clippy's driver, all
+/// that is built is linted while it is compiled: `.ci/run`.
 const WRAPPER: &str = "RUSTC_WORKSPACE_WRAPPER";
+const DRIVER: &str = "clippy-driver";
 
 #[derive(Debug, Clone)]
 pub struct Toolchain {
@@ -77,9 +79,13 @@ impl Toolchain {
     }
 
     fn program(&self, program: &str) -> Command {
+        let lints = env::var_os(WRAPPER).is_some_and(|wrapper| wrapper == DRIVER);
         let Origin::Sysroot(sysroot) = &self.origin else {
             let mut command = Command::new(program);
             environment::clean(&mut command);
+            if lints {
+                command.env(WRAPPER, DRIVER);
+            }
             return command;
         };
         let bin = sysroot.join("bin");
@@ -92,6 +98,9 @@ impl Toolchain {
         }
         command.env("PATH", path).env("RUSTC", bin.join("rustc")).env("RUSTDOC", bin.join("rustdoc"));
         command.env_remove("RUSTUP_TOOLCHAIN");
+        if lints {
+            command.env(WRAPPER, bin.join(DRIVER));
+        }
         command
     }
 
