@@ -62,8 +62,8 @@ pub struct Acme {
     has_news: bool,
     current: Option<Current>,
     asked: Option<Asked>,
-    /// by token
-    proofs: BTreeMap<String, String>,
+    /// While an order is to be proved by http-01: what proves it, with any token. Only this account's orders are proved by it.
+    thumbprint: Option<String>,
     log: Vec<(Level, String)>,
 }
 
@@ -201,6 +201,13 @@ impl Acme {
             }
             due.push(Due { order, question: u64::MAX, failures: 0, misses: 0, own });
         }
+        // the authority may ask for the proof of an order that is under way
+        let is_http = |order: &Remembered| {
+            let mut all = config.certificates.iter().filter(|one| one.proof == Proof::Http);
+            all.any(|one| order.is_of(&one.key, &one.names))
+        };
+        let is_proving = memory.order.as_ref().is_some_and(is_http);
+        let thumbprint = if is_proving { Some(jws::thumbprint(&keys.account()?)) } else { None };
         let (account, has_news) = (memory.account.clone(), memory.contact != config.contact);
         Ok(Acme {
             config,
@@ -214,19 +221,20 @@ impl Acme {
             account,
             current: None,
             asked: None,
-            proofs: BTreeMap::new(),
+            thumbprint,
             log: told,
         })
     }
 
     /// What is answered at `/.well-known/acme-challenge/TOKEN` (section 8.3), as `application/octet-stream`.
-    pub fn proof(&self, token: &str) -> Option<&str> {
-        self.proofs.get(token).map(String::as_str)
+    pub fn proof(&self, token: &str) -> Option<String> {
+        let thumbprint = self.thumbprint.as_ref().filter(|_| is_token(token))?;
+        Some(format!("{token}.{thumbprint}"))
     }
 
     /// Whether the authority may ask for a proof.
     pub fn has_proofs(&self) -> bool {
-        !self.proofs.is_empty()
+        self.thumbprint.is_some()
     }
 
     /// What is worth a line of the log since the last call.
@@ -589,11 +597,14 @@ impl Acme {
                         if !is_token(&challenge.token) {
                             return Err("the authority's token is none".into());
                         }
-                        let proof = jws::authorization(&challenge.token, &keys.account()?);
+                        let thumbprint = jws::thumbprint(&keys.account()?);
                         match wanted.proof {
-                            Proof::Http => drop(self.proofs.insert(challenge.token, proof)),
+                            Proof::Http => self.thumbprint = Some(thumbprint),
                             // at each look, since a start of the box with the keys forgets it
-                            Proof::Tls => keys.challenge(&wanted.key, &name, Some(&Sha256::digest(proof)))?,
+                            Proof::Tls => {
+                                let proof = Sha256::digest(format!("{}.{thumbprint}", challenge.token));
+                                keys.challenge(&wanted.key, &name, Some(&proof))?;
+                            }
                         }
                         if is_accepted || challenge.status == Some(Status::Processing) {
                             // it is looked at already
@@ -672,7 +683,8 @@ impl Acme {
             let (until, renewal) = (own.as_ref().map_or(0, |own| own.until), issued.renewal);
             let line = format!("{names}: there is a certificate until {}, renewed on {}", date(until), date(renewal));
             self.say(Level::Info, line);
-            let question = now.saturating_add(QUESTION);
+            let is_told = self.directory.as_ref().is_none_or(|directory| directory.renewal_info.is_some());
+            let question = if is_told { now.saturating_add(QUESTION) } else { u64::MAX };
             self.memory.failures.remove(&self.config.certificates[place].key);
             self.due[place] = Due { order: renewal, question, failures: 0, misses: 0, own };
             // also that the order is over
@@ -702,7 +714,7 @@ impl Acme {
 
     /// The order is over: nothing is proved any more.
     fn forget(&mut self, keys: &mut dyn Keys) {
-        self.proofs.clear();
+        self.thumbprint = None;
         let Some(current) = self.current.take() else { return };
         let Certificate { key, names, proof } = &self.config.certificates[current.place];
         if *proof == Proof::Tls {
