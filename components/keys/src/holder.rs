@@ -392,3 +392,21 @@ impl Kept {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A box of before has not written what a client has kept.
+    #[test]
+    fn a_disk_of_before_is_read() {
+        let key = || Secret([7; SECRET]);
+        let chain = vec![vec![1, 2, 3]];
+        let state = State { authority: key(), account: Some(key()), keys: vec![("a".into(), key(), chain.clone())] };
+        let mut kept = Kept::read(&postcard::to_allocvec(&state).unwrap()).unwrap();
+        assert_eq!((&kept.keys["a"].chain, kept.client.len(), kept.account.is_some()), (&chain, 0, true));
+        kept.client = b"an order".to_vec();
+        let again = Kept::read(&kept.write().unwrap()).unwrap();
+        assert_eq!((&again.keys["a"].chain, again.client), (&chain, kept.client));
+    }
+}
