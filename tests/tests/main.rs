@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+mod acme;
 mod assets;
 mod broken;
 mod browser;

@@ -1,6 +1,7 @@
 //! What certificates say.
 
-use der::{AnyRef, Decode, Encode, SliceReader, Tagged};
+use crate::jws::base64;
+use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tagged};
 use webpki::EndEntityCert;
 
 /// The most certificates of a chain.
@@ -27,25 +28,56 @@ pub fn read_chain(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     if chain.is_empty() { Err("no certificate".into()) } else { Ok(chain) }
 }
 
+/// The fields of a certificate's body from its number on (RFC 5280, section 4.1): number, algorithm, issuer, validity and so on.
+fn fields(certificate: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
+    let whole = AnyRef::from_der(certificate)?;
+    let body = AnyRef::decode(&mut SliceReader::new(whole.value())?)?;
+    let mut fields = parts(body)?;
+    // without the version, which is left out of those of version 1
+    if fields.first().is_some_and(|first| first.tag().is_context_specific()) {
+        fields.remove(0);
+    }
+    Ok(fields)
+}
+
+/// What is in a sequence, of which there is not much.
+fn parts(sequence: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
+    const MOST: usize = 64;
+    let mut reader = SliceReader::new(sequence.value())?;
+    let mut parts = Vec::new();
+    while !reader.is_finished() && parts.len() < MOST {
+        parts.push(AnyRef::decode(&mut reader)?);
+    }
+    Ok(parts)
+}
+
 /// From when until when a certificate is good, in seconds since 1970 (RFC 5280, section 4.1).
 pub fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
-    let read = || -> der::Result<(u64, u64)> {
-        let whole = AnyRef::from_der(certificate)?;
-        let body = AnyRef::decode(&mut SliceReader::new(whole.value())?)?;
-        let mut body = SliceReader::new(body.value())?;
-        // version, number, algorithm, issuer
-        for _ in 0..4 {
-            AnyRef::decode(&mut body)?;
-        }
-        let mut validity = SliceReader::new(AnyRef::decode(&mut body)?.value())?;
-        let (from, until) = (AnyRef::decode(&mut validity)?, AnyRef::decode(&mut validity)?);
-        let seconds = |time: AnyRef<'_>| match time.tag() {
-            der::Tag::UtcTime => time.decode_as::<der::asn1::UtcTime>().map(|time| time.to_unix_duration().as_secs()),
-            _ => time.decode_as::<der::asn1::GeneralizedTime>().map(|time| time.to_unix_duration().as_secs()),
-        };
-        Ok((seconds(from)?, seconds(until)?))
+    let fields = fields(certificate).ok()?;
+    let [from, until] = parts(*fields.get(3)?).ok()?[..] else { return None };
+    let seconds = |time: AnyRef<'_>| match time.tag() {
+        der::Tag::UtcTime => time.decode_as::<der::asn1::UtcTime>().map(|time| time.to_unix_duration().as_secs()),
+        _ => time.decode_as::<der::asn1::GeneralizedTime>().map(|time| time.to_unix_duration().as_secs()),
     };
-    read().ok().filter(|(from, until)| from < until)
+    let times = (seconds(from).ok()?, seconds(until).ok()?);
+    Some(times).filter(|(from, until)| from < until)
+}
+
+/// What an authority knows a certificate by (RFC 9773, section 4.1): the identifier of the authority's key and the number.
+pub fn renewal_id(certificate: &[u8]) -> Option<String> {
+    // RFC 5280, section 4.2.1.1
+    const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
+    let fields = fields(certificate).ok()?;
+    let extensions =
+        fields.iter().skip(6).find(|field| field.tag().is_context_specific() && field.tag().number().value() == 3)?;
+    let extensions = parts(AnyRef::from_der(extensions.value()).ok()?).ok()?;
+    let extension = extensions.into_iter().filter_map(|one| parts(one).ok()).find(|one| {
+        one.first().is_some_and(|id| id.tag() == der::Tag::ObjectIdentifier && id.value() == AUTHORITY_KEY_IDENTIFIER)
+    })?;
+    let value = parts(AnyRef::from_der(extension.last()?.value()).ok()?).ok()?;
+    let identifier =
+        value.first().filter(|first| first.tag().is_context_specific() && first.tag().number().value() == 0)?;
+    Some(format!("{}.{}", base64(identifier.value()), base64(fields.first()?.value())))
 }
 
 /// Whether a certificate is of the key that a request (RFC 2986) is of.

@@ -20,9 +20,9 @@ pub fn jwk(account: &[u8; 64]) -> Value {
     json!({ "crv": "P-256", "kty": "EC", "x": base64(x), "y": base64(y) })
 }
 
-/// What proves to the authority that a token was given to this account (section 8.1).
-pub fn authorization(token: &str, account: &[u8; 64]) -> String {
-    format!("{token}.{}", base64(&Sha256::digest(jwk(account).to_string())))
+/// With a token before it and a dot between, it proves to the authority that the token was given to this account (section 8.1).
+pub fn thumbprint(account: &[u8; 64]) -> String {
+    base64(&Sha256::digest(jwk(account).to_string()))
 }
 
 fn flattened(protected: &str, payload: &str, signature: &[u8]) -> Value {

@@ -1,7 +1,9 @@
 //! What is asked, and what is answered.
 
+use crate::time::read_time;
 use serde::Deserialize;
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 /// The most bytes of an answer.
 pub const MOST: usize = 256 << 10;
@@ -33,6 +35,15 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Response {
+    /// For how many seconds the authority wants to be left alone (RFC 9110, section 10.2.3). `now`: seconds since 1970.
+    pub(crate) fn wait(&self, now: u64) -> Option<u64> {
+        let text = self.retry_after.as_deref()?.trim();
+        let date = || httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok();
+        text.parse().ok().or_else(|| date().map(|date| date.as_secs().saturating_sub(now)))
+    }
+}
+
 /// Section 7.1.1
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,6 +51,41 @@ pub struct Directory {
     pub new_nonce: String,
     pub new_account: String,
     pub new_order: String,
+    /// RFC 9773, section 4
+    pub renewal_info: Option<String>,
+    #[serde(default)]
+    pub meta: Meta,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta {
+    pub terms_of_service: Option<String>,
+    #[serde(default)]
+    pub external_account_required: bool,
+}
+
+/// RFC 9773, section 4.2
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RenewalInfo {
+    pub suggested_window: Window,
+    #[serde(rename = "explanationURL")]
+    pub explanation_url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Window {
+    start: String,
+    end: String,
+}
+
+impl Window {
+    /// From when until when, in seconds since 1970.
+    pub fn times(&self) -> Option<(u64, u64)> {
+        let (start, end) = (read_time(&self.start)?, read_time(&self.end)?);
+        (start < end).then_some((start, end))
+    }
 }
 
 /// Section 7.1.3
@@ -51,6 +97,16 @@ pub struct Order {
     pub finalize: String,
     pub certificate: Option<String>,
     pub error: Option<Problem>,
+}
+
+impl Order {
+    /// That an order is for no more than what was asked for, and its URLs are some.
+    pub fn check(&self, names: usize, url: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+        if self.authorizations.len() > names {
+            return Err("the authority wants more authorizations than there are names".into());
+        }
+        self.authorizations.iter().chain([&self.finalize]).try_for_each(|one| url(one))
+    }
 }
 
 /// Section 7.1.4
@@ -75,6 +131,7 @@ pub struct Challenge {
     pub url: String,
     #[serde(default)]
     pub token: String,
+    pub status: Option<Status>,
     pub error: Option<Problem>,
 }
 

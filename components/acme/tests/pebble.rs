@@ -41,7 +41,7 @@ fn serve(listener: TcpListener, acme: Arc<Mutex<Acme>>) {
         BufReader::new(&stream).read_line(&mut line).unwrap();
         let path = line.split(' ').nth(1).unwrap_or_default();
         let token = path.strip_prefix("/.well-known/acme-challenge/").unwrap_or_default();
-        let proof = acme.lock().unwrap().proof(token).unwrap_or("none").to_string();
+        let proof = acme.lock().unwrap().proof(token).unwrap_or_else(|| "none".into());
         let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", proof.len());
         let _ = stream.write_all(format!("{head}{proof}").as_bytes());
     }

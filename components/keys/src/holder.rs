@@ -22,6 +22,8 @@ const MAX_KEYS: usize = 1_024;
 const MAX_CHAIN: usize = 8;
 const MAX_CHAIN_BYTES: usize = 32 << 10;
 const MAX_CHALLENGES: usize = 100;
+/// The most bytes that a client of certificate authorities has kept.
+const MAX_CLIENT: usize = 64 << 10;
 
 /// Private keys by name, and their certificates. None leaves it.
 pub struct Keys<D> {
@@ -43,6 +45,8 @@ struct Kept {
     authority: Key,
     account: Option<Key>,
     keys: BTreeMap<String, Made>,
+    /// what a client of certificate authorities has to know again
+    client: Vec<u8>,
 }
 
 /// A key that was made here, and what a certificate authority has signed for it (DER, its own first).
@@ -73,7 +77,10 @@ impl<D: Disk> Keys<D> {
         let is_new = state.is_none();
         let kept = match state {
             Some(state) => Kept::read(&state)?,
-            None => Kept { authority: Key::make(random)?, account: None, keys: BTreeMap::new() },
+            None => {
+                let authority = Key::make(random)?;
+                Kept { authority, account: None, keys: BTreeMap::new(), client: Vec::new() }
+            }
         };
         let mut own = BTreeMap::new();
         for (name, origin) in &config.keys {
@@ -258,6 +265,25 @@ impl<D: Disk> Keys<D> {
         Ok(self.kept.keys.get(name).map(|made| made.chain.clone()).unwrap_or_default())
     }
 
+    /// See `remember` of `pearwood:keys/acme`.
+    pub fn remember(&mut self, state: Vec<u8>, random: Random<'_>) -> Result<(), String> {
+        if state.len() > MAX_CLIENT {
+            return Err(format!("a client has at most {MAX_CLIENT} bytes kept"));
+        }
+        // nothing that a certificate depends on: the version stays
+        let before = core::mem::replace(&mut self.kept.client, state);
+        let kept = self.kept.write().and_then(|state| self.store.keep(&state, random, &mut self.told));
+        if kept.is_err() {
+            self.kept.client = before;
+        }
+        kept
+    }
+
+    /// See `remembered` of `pearwood:keys/acme`.
+    pub fn remembered(&self) -> &[u8] {
+        &self.kept.client
+    }
+
     /// See `challenge` of `pearwood:keys/acme`.
     pub fn challenge(&mut self, name: &str, host: &str, digest: Option<&[u8]>) -> Result<(), String> {
         let host = host.to_ascii_lowercase();
@@ -331,7 +357,7 @@ impl Drop for Secret {
     }
 }
 
-/// What is on the disk, as it is encoded.
+/// What is on the disk, as it is encoded; what the client has kept follows.
 #[derive(Serialize, Deserialize)]
 struct State {
     authority: Secret,
@@ -344,6 +370,7 @@ impl Kept {
         let keys = self.keys.iter().map(|(name, made)| (name.clone(), made.key.secret(), made.chain.clone()));
         let account = self.account.as_ref().map(Key::secret);
         let state = State { authority: self.authority.secret(), account, keys: keys.collect() };
+        let state = (state, &self.client);
         let size = postcard::experimental::serialized_size(&state).map_err(|error| error.to_string())?;
         // it does not grow: what grows leaves what it had where nobody wipes it
         let mut bytes = Zeroizing::new(vec![0; size]);
@@ -352,13 +379,34 @@ impl Kept {
     }
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
-        let state: State = postcard::from_bytes(bytes)
-            .map_err(|error| format!("the keys on the disk are of another form: {error}"))?;
+        let wrong = |error: postcard::Error| format!("the keys on the disk are of another form: {error}");
+        let (state, rest): (State, _) = postcard::take_from_bytes(bytes).map_err(wrong)?;
+        // a box of before has not written it
+        let client = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest).map_err(wrong)? };
         let made = |(name, secret, chain): (String, Secret, _)| Ok((name, Made { key: Key::read(&secret)?, chain }));
         Ok(Kept {
             authority: Key::read(&state.authority)?,
             account: state.account.as_ref().map(Key::read).transpose()?,
             keys: state.keys.into_iter().map(made).collect::<Result<_, String>>()?,
+            client,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A box of before has not written what a client has kept.
+    #[test]
+    fn a_disk_of_before_is_read() {
+        let key = || Secret([7; SECRET]);
+        let chain = vec![vec![1, 2, 3]];
+        let state = State { authority: key(), account: Some(key()), keys: vec![("a".into(), key(), chain.clone())] };
+        let mut kept = Kept::read(&postcard::to_allocvec(&state).unwrap()).unwrap();
+        assert_eq!((&kept.keys["a"].chain, kept.client.len(), kept.account.is_some()), (&chain, 0, true));
+        kept.client = b"an order".to_vec();
+        let again = Kept::read(&kept.write().unwrap()).unwrap();
+        assert_eq!((&again.keys["a"].chain, again.client), (&chain, kept.client));
     }
 }

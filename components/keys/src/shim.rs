@@ -196,6 +196,14 @@ impl acme::Guest for Shim {
         with(|keys| keys.stored(&key))
     }
 
+    fn remember(state: Vec<u8>) -> Result<(), String> {
+        with(|keys| keys.remember(state, &mut random))
+    }
+
+    fn remembered() -> Result<Vec<u8>, String> {
+        with(|keys| Ok(keys.remembered().to_vec()))
+    }
+
     fn challenge(key: String, name: String, digest: Option<Vec<u8>>) -> Result<(), String> {
         with(|keys| keys.challenge(&key, &name, digest.as_deref()))
     }

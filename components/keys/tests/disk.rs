@@ -26,10 +26,16 @@ fn keys_outlive_the_box() {
     let mut keys = open(&[], &disk, 1).unwrap();
     let account = keys.account(&mut random(2)).unwrap();
     keys.make("another", &mut random(3)).unwrap();
+    assert!(keys.remembered().is_empty());
+    let version = keys.version(None);
+    keys.remember(b"an order".to_vec(), &mut random(7)).unwrap();
+    assert!(keys.remember(vec![0; (64 << 10) + 1], &mut random(7)).is_err());
+    assert_eq!(keys.version(None), version);
     let writes = disk.0.borrow().writes;
     let mut again = open(&[], &disk, 4).unwrap();
     assert_eq!((public(&again), again.public_key("another")), (public(&keys), keys.public_key("another")));
     assert_eq!(again.account(&mut random(5)).unwrap(), account);
+    assert_eq!(again.remembered(), b"an order");
     assert_eq!(again.authority_certificate(), keys.authority_certificate());
     assert!(again.take_told().is_empty());
     // what is as it was is not written

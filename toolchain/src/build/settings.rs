@@ -40,6 +40,7 @@ fn read(component: &str, spec: &BoxSpec) -> Option<Read> {
         "tls" => tls::Config::read(pairs()).map(drop),
         "fetch" => fetch::Config::read(pairs()).map(drop),
         "keys" => keys::Config::read(pairs()).map(drop),
+        "acme" => acme::Config::read(pairs()).map(drop),
         _ => return None,
     };
     let known = reference::of_component(component)?;

@@ -49,6 +49,7 @@ pub const COMPONENTS: &[(&[&str], &[Setting])] = &[
     (&["tls"], tls::SETTINGS),
     (&["keys"], keys::SETTINGS),
     (&["fetch"], fetch::SETTINGS),
+    (&["acme"], acme::SETTINGS),
 ];
 
 /// All that can be said, in the order of the reference.

@@ -61,6 +61,7 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
         "control" => control::Config::read(pairs()).map(|read| format!("{read:?}")),
         "tls" => tls::Config::read(pairs()).map(|read| format!("{read:?}")),
         "fetch" => fetch::Config::read(pairs()).map(|read| format!("{read:?}")),
+        "acme" => acme::Config::read(pairs()).map(|read| format!("{read:?}")),
         "keys" => ::keys::Config::read(pairs()).map(|read| format!("{read:?}")),
         _ => return Err(format!("the test does not know how `{name}` reads its settings")),
     };

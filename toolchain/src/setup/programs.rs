@@ -25,6 +25,7 @@ pub fn all() -> Vec<Program> {
         program("curl", &["curl"], "--version", "curl", Group::Test),
         program("wrk", &["wrk"], "--version", "wrk", Group::Test),
         program("nghttp2", &["h2load"], "--version", "nghttp2-client", Group::Test),
+        program("Pebble", &["pebble"], "-help", "pebble", Group::Test),
         program("OpenSSL", &["openssl"], "version", "openssl", Group::Test),
         program("Chromium", &["chromium", "chromium-browser", "google-chrome"], "--version", "chromium", Group::Test),
     ]

@@ -61,6 +61,12 @@ impl Keys for Box {
     fn stored(&mut self, key: &str) -> Result<Vec<Vec<u8>>, String> {
         self.0.stored(key)
     }
+    fn remember(&mut self, state: Vec<u8>) -> Result<(), String> {
+        self.0.remember(state, &mut random)
+    }
+    fn remembered(&mut self) -> Result<Vec<u8>, String> {
+        Ok(self.0.remembered().to_vec())
+    }
     fn challenge(&mut self, key: &str, name: &str, digest: Option<&[u8]>) -> Result<(), String> {
         self.0.challenge(key, name, digest)
     }
