@@ -38,13 +38,18 @@ fn tcp_and_udp() {
         tcp::Command::Abort { connection: u32::MAX } => record(7, u32::MAX, &[]),
         tcp::Command::Dial { ticket: 9, port: 443, name: "a" } => record(8, 9, &[&[0xbb, 1, 1, 0, 0, 0], b"a"]),
     );
-    let secured = tcp::Secured { name: "a", protocol: "", client: b"xy" };
+    let names = ["a", "*.b"];
+    let secured = tcp::Secured { name: "a", protocol: "", client: b"xy", covers: None };
+    let covering = tcp::Secured { covers: Some(List::from(&names)), ..secured };
     same!(tcp::Event:
         tcp::Event::Refused { id: 80, why: "no" } => record(2, 80, &[&[2, 0, 0, 0], b"no"]),
         tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: None }
             => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 0]]),
         tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: Some(secured) }
-            => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy"]),
+            => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy", &[0]]),
+        tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: Some(covering) }
+            => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy",
+                &[1, 2, 0, 0, 0, 1, 0, 0, 0], b"a", &[3, 0, 0, 0], b"*.b"]),
         tcp::Event::Closed { connection: 3, why: "" } => record(8, 3, &[&[0; 4]]),
         tcp::Event::Secures => record(9, 0, &[]),
         tcp::Event::Failed { ticket: 9, cause: tcp::Cause::Alert, alert: 40, why: "no" }

@@ -327,6 +327,7 @@ impl Http {
         self.buffered += session::STREAM_BYTES + head.capacity();
         let mut stream =
             Connection::new((connection.peer, connection.number), connection.remote, connection.is_secured, self.now);
+        stream.origin = connection.origin.clone();
         stream.stream = Some(Box::new(Stream::new(key, head, body, respond)));
         stream.reading = Reading::Waiting;
         stream.known = connection.known;

@@ -140,7 +140,7 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: self.address, port: 50_000 };
-        let secured = self.is_secured.then_some(Secured { name: "", protocol: self.protocol, client: b"" });
+        let secured = self.is_secured.then_some(Secured { name: "", protocol: self.protocol, client: b"", covers: None });
         self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured });
     }
 

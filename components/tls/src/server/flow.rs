@@ -7,7 +7,7 @@ use super::{Tls, timers::LINGER};
 use crate::certificates::PROOF;
 use crate::connection::{Connection, Dialed};
 use crate::session::{Failed, MAX_PAYLOAD, OVERHEAD, Progress};
-use wit::Peers;
+use wit::{List, Peers};
 use wit::tcp::{Cause, Command, Event, Secured};
 
 /// Credit is given back in steps of this many bytes at least.
@@ -158,9 +158,8 @@ impl Tls {
             connection.used += used as u32;
             put(&mut self.net, connection, &sealed);
             if !connection.session.is_established() || progress == Ok(Progress::Established) {
-                let asked = self.certificates.take_asked();
-                if !asked.is_empty() {
-                    connection.name = asked;
+                if let Some(asked) = self.certificates.take_asked() {
+                    connection.asked = asked;
                 }
             }
             match progress {
@@ -207,7 +206,11 @@ impl Tls {
         connection.deadline = u64::MAX;
         let (remote, port) = (connection.remote, connection.port);
         let shown = connection.session.certificates().first().map(|own| &own[..]).unwrap_or_default();
-        let secured = Secured { name: &connection.name, protocol: connection.session.protocol(), client: shown };
+        let names = self.certificates.names(connection.asked.place).iter().map(String::as_str);
+        let mut packed = Vec::new();
+        let covers = Some(List::pack(names, &mut packed));
+        let (name, protocol) = (connection.asked.name.as_str(), connection.session.protocol());
+        let secured = Secured { name, protocol, client: shown, covers };
         let accepted = Event::Accepted { connection: connection.own, remote, port, secured: Some(secured) };
         accepted.encode(out.batch());
         self.leave_if_idle(key);
