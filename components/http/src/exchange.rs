@@ -34,7 +34,7 @@ pub struct Exchange {
     /// How the response's body may be sent.
     pub offer: Offer,
     /// Packs the response's body, if it is packed here.
-    pub packer: Option<Packer>,
+    pub packer: Option<Box<Packer>>,
     /// bytes of the response's body that the handler may send
     pub allowance: u32,
     /// bytes of the response's body that came, and that the handler has no credit for yet

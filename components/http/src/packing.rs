@@ -215,7 +215,7 @@ impl Packers {
     }
 
     /// One for a body of `length`, if that is known.
-    pub fn take(&mut self, length: Option<u64>) -> Packer {
+    pub fn take(&mut self, length: Option<u64>) -> Box<Packer> {
         let machine = self.spare.take().unwrap_or_else(|| {
             self.count.set(self.count.get() + 1);
             let config = DeflateConfig {
@@ -226,7 +226,7 @@ impl Packers {
             };
             Machine { deflate: Deflate::new_with_config(config), count: Rc::clone(&self.count) }
         });
-        Packer { machine, left: length, is_behind: false }
+        Box::new(Packer { machine, left: length, is_behind: false })
     }
 
     /// One whose body is at its end.
@@ -301,7 +301,7 @@ mod tests {
                 packer.finish(&mut out);
                 assert!(unpacked(&out) == body, "{} bytes by {step}", body.len());
                 assert!(out.len() < body.len() + body.len() / 500 + 40, "{} of {}", out.len(), body.len());
-                packers.give_back(packer);
+                packers.give_back(*packer);
             }
         }
         drop(packers.take(None));

@@ -78,7 +78,7 @@ impl Http {
         }
         self.with_packer(id, Packer::finish);
         if let Some(packer) = self.exchanges.get(id).and_then(|exchange| exchange.packer.take()) {
-            self.packers.give_back(packer);
+            self.packers.give_back(*packer);
         }
         true
     }

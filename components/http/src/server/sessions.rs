@@ -19,7 +19,10 @@ impl Http {
     #[cold]
     pub(super) fn read_start(&mut self, key: usize, input: &[u8]) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
-        if input.len() < PREFACE.len() && PREFACE.starts_with(input) && !input.is_empty() {
+        if input.is_empty() {
+            return Next::Wait(0);
+        }
+        if input.len() < PREFACE.len() && PREFACE.starts_with(input) {
             if connection.scanned == 0 {
                 connection.since = self.now;
             }

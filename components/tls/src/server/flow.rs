@@ -157,10 +157,9 @@ impl Tls {
             let (progress, used) = connection.session.advance(room, &mut sealed, &mut opened);
             connection.used += used as u32;
             put(&mut self.net, connection, &sealed);
-            if !connection.session.is_established() || progress == Ok(Progress::Established) {
-                if let Some(asked) = self.certificates.take_asked() {
-                    connection.asked = asked;
-                }
+            let is_handshake = !connection.session.is_established() || progress == Ok(Progress::Established);
+            if is_handshake && let Some(asked) = self.certificates.take_asked() {
+                connection.asked = asked;
             }
             match progress {
                 Ok(Progress::Waits) => break,
