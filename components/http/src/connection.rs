@@ -1,7 +1,7 @@
 //! A client's connection, or a stream of one of HTTP/2, which is like a connection with a single request.
 
-use crate::{session::Session, stream::Stream};
 use crate::server::Origin;
+use crate::{session::Session, stream::Stream};
 use core::net::Ipv6Addr;
 use hashbrown::HashMap;
 use message::chunked;

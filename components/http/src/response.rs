@@ -45,13 +45,7 @@ impl Head {
 
 impl Heads {
     /// The head for a handler's response to the request of `exchange`, whose body may be sent as `offer` says.
-    pub fn head(
-        &mut self,
-        exchange: &Exchange,
-        status: u16,
-        headers: &[u8],
-        offer: Offer,
-    ) -> Result<&Head, Invalid> {
+    pub fn head(&mut self, exchange: &Exchange, status: u16, headers: &[u8], offer: Offer) -> Result<&Head, Invalid> {
         if self.known.is_empty() {
             self.known.resize_with(MAX_KNOWN + 1, || None);
         }
@@ -66,7 +60,7 @@ impl Heads {
         let is_same = |head: &Head| head.given == given && head.offer == offer && same(&head.headers, headers);
         if !self.known[self.last].as_ref().is_some_and(is_same) {
             // The place past the others is for what is too large to keep.
-            self.last = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers) } else { MAX_KNOWN };
+            self.last = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers, offer) } else { MAX_KNOWN };
             if !self.known[self.last].as_ref().is_some_and(is_same) {
                 self.known[self.last] = Some(write(given, headers, offer)?);
             }
@@ -77,12 +71,13 @@ impl Heads {
 
 /// Where headers are kept. Others may belong at the same place.
 #[inline]
-fn place_of(headers: &[u8]) -> usize {
+fn place_of(headers: &[u8], offer: Offer) -> usize {
     let (words, rest) = headers.as_chunks::<8>();
     let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let hash = words.iter().fold(rest.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
     let hash = rest.iter().fold(hash, |hash, &byte| mix(hash, byte.into()));
-    (hash >> 32) as usize % MAX_KNOWN
+    // what differs in this only is next to each other
+    ((hash >> 32) as usize + offer as usize) % MAX_KNOWN
 }
 
 fn write(given: Given, headers: &[u8], offer: Offer) -> Result<Head, Invalid> {

@@ -253,7 +253,16 @@ mod tests {
         for name in ["Connection", "host", "TE", "upgrade", "Keep-Alive", "transfer-encoding", "HTTP2-Settings"] {
             assert!(!is_settable(name) && !may_trail(name), "{name}");
         }
-        for name in ["Content-Length", "Trailer", "Set-Cookie", "Date", "authorization", "If-Match", "X-Forwarded-Host", "cookie"] {
+        for name in [
+            "Content-Length",
+            "Trailer",
+            "Set-Cookie",
+            "Date",
+            "authorization",
+            "If-Match",
+            "X-Forwarded-Host",
+            "cookie",
+        ] {
             assert!(is_settable(name) && !may_trail(name), "{name}");
         }
         for name in ["grpc-status", "Digest", "Server-Timing", "ETag", "x"] {

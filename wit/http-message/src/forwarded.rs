@@ -91,11 +91,7 @@ fn node(text: &[u8]) -> Option<Ipv6Addr> {
 
 fn read(scheme: &[u8]) -> Option<Scheme> {
     let is = |known: &[u8]| scheme.eq_ignore_ascii_case(known);
-    if is(b"https") {
-        Some(Scheme::Https)
-    } else {
-        is(b"http").then_some(Scheme::Http)
-    }
+    if is(b"https") { Some(Scheme::Https) } else { is(b"http").then_some(Scheme::Http) }
 }
 
 #[cfg(test)]

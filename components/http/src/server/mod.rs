@@ -16,9 +16,9 @@ mod sessions;
 mod tcp;
 mod timers;
 
+use crate::config::{Compress, Config};
 use crate::connection::Connections;
 use crate::date::Common;
-use crate::config::{Compress, Config};
 use crate::exchange::Exchanges;
 use crate::packing::Packers;
 use crate::reader::Reader;
