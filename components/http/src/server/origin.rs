@@ -79,7 +79,7 @@ impl Http {
         let Some(origin) = &connection.origin else { return false };
         let host = host_of(authority).trim_end_matches('.');
         // A proxy has connections for all its clients.
-        !origin.is_for(host) && !is_of(&self.config.trusted_proxies, connection.remote.address)
+        !origin.is_for(host) && !self.is_proxy(connection.remote.address)
     }
 
     /// Whether an address is that of a proxy, which brings what many clients ask for.
@@ -99,7 +99,7 @@ impl Http {
         if !head.says.is_forwarded || self.config.trusted_proxies.is_empty() {
             return (remote, scheme);
         }
-        let is_trusted = |address| is_of(&self.config.trusted_proxies, address);
+        let is_trusted = |address| self.is_proxy(address);
         let (client, forwarded) = forwarded::client(head.raw, self.config.proxy_header, remote, is_trusted);
         (client, forwarded.unwrap_or(scheme))
     }

@@ -1,7 +1,7 @@
 //! The header of the PROXY protocol, before anything else of a connection.
 
 use super::{Http, Level, input::Next};
-use crate::connection::Reading;
+use crate::connection::{Reading, client_of};
 use support::proxy;
 
 impl Http {
@@ -21,9 +21,9 @@ impl Http {
         connection.since = self.now;
         let Some(client) = header.client else { return Next::On(header.length) };
         self.connections.set_remote(key, client);
-        let has_many = self.connections.of_client(crate::connection::client_of(client.address));
-        if has_many > self.limits.client_connections {
-            self.make_room(client.address, true);
+        let has = self.connections.of_client(client_of(client.address));
+        if has > self.limits.client_connections && !self.make_room(client.address, true) {
+            self.abort(key);
         }
         Next::On(header.length)
     }
