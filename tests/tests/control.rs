@@ -466,6 +466,12 @@ fn metrics_are_scraped(on: On) {
     });
     managed.obeyed("anna", &strs(&managed.deploys(&["deploy"])));
     assert_eq!(curl(&[], &url).status, 200);
+    // what anybody may read is compressed, and whoever shows a token gets it as it is
+    for (arguments, coding) in [(&[][..], Some("gzip")), (&["--header", &bearer], None)] {
+        let scraped = curl(&[&["--compressed"], arguments].concat(), &url);
+        assert_eq!((scraped.status, scraped.header("content-encoding")), (200, coding));
+        assert!(scraped.text().contains("\npearwood_box_up{box=\"control\"} 1\n"));
+    }
     // a fault is known before anything is built
     people.edit(|text| text.replace("\"10.0.2.2\"", "\"10.0.2.2/40\""));
     let said = people.run(&["check"], &[&people.path().to_string_lossy()]);

@@ -138,6 +138,11 @@ fn two_versions_of_tls(on: On) {
     assert_eq!((redirect.status, redirect.header("location")), (301, Some("https://localhost/private/note.html")));
     assert_eq!(site.curl(&[], "localhost", &node, "/private/note.html").status, 200);
     assert_eq!(curl(&[], &site.node.url("/")).status, 200);
+    // the connection is for the names of its certificate
+    for (host, expected) in [("localhost", 200), ("LOCALHOST.", 200), ("own.example", 421)] {
+        let answer = site.curl(&["--header", &format!("Host: {host}")], "localhost", &node, "/");
+        assert_eq!(answer.status, expected, "{host}");
+    }
     // of another name, of an old version
     for arguments in [&["--cacert", own.as_str()][..], &["--insecure", "--tlsv1.1", "--tls-max", "1.1"]] {
         let url = format!("https://localhost:{}/", site.port);

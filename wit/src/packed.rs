@@ -225,7 +225,7 @@ impl<'a, T: Packed<'a>> Packed<'a> for Option<T> {
 
     #[inline]
     fn read_last(fields: &mut Fields<'a>) -> Result<Self, Malformed> {
-        if fields.is_empty() { Ok(None) } else { Self::read(fields) }
+        if fields.is_empty() || !bool::read(fields)? { Ok(None) } else { T::read_last(fields).map(Some) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bytes of some records, by hand: what boxes that are compiled already say and understand.
 
 use core::net::Ipv6Addr;
-use pearwood_wit::{Batch, List, Malformed, Record, batch::MAX_RECORD, block, http, names, nic, tcp, udp};
+use pearwood_wit::{Batch, List, Malformed, Record, Records, batch::MAX_RECORD, block, http, names, nic, tcp, udp};
 
 const ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x1234);
 const OCTETS: [u8; 16] = [0, 0, 0, 0, 0xb8, 0x0d, 0x01, 0x20, 0x34, 0x12, 0, 0, 0, 0, 0, 0];
@@ -38,13 +38,18 @@ fn tcp_and_udp() {
         tcp::Command::Abort { connection: u32::MAX } => record(7, u32::MAX, &[]),
         tcp::Command::Dial { ticket: 9, port: 443, name: "a" } => record(8, 9, &[&[0xbb, 1, 1, 0, 0, 0], b"a"]),
     );
-    let secured = tcp::Secured { name: "a", protocol: "", client: b"xy" };
+    let names = ["a", "*.b"];
+    let secured = tcp::Secured { name: "a", protocol: "", client: b"xy", covers: None };
+    let covering = tcp::Secured { covers: Some(List::from(&names)), ..secured };
     same!(tcp::Event:
         tcp::Event::Refused { id: 80, why: "no" } => record(2, 80, &[&[2, 0, 0, 0], b"no"]),
         tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: None }
             => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 0]]),
         tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: Some(secured) }
-            => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy"]),
+            => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy", &[0]]),
+        tcp::Event::Accepted { connection: 3, remote: ENDPOINT, port: 80, secured: Some(covering) }
+            => record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[2, 0, 0, 0], b"xy",
+                &[1, 2, 0, 0, 0, 1, 0, 0, 0], b"a", &[3, 0, 0, 0], b"*.b"]),
         tcp::Event::Closed { connection: 3, why: "" } => record(8, 3, &[&[0; 4]]),
         tcp::Event::Secures => record(9, 0, &[]),
         tcp::Event::Failed { ticket: 9, cause: tcp::Cause::Alert, alert: 40, why: "no" }
@@ -133,6 +138,15 @@ fn what_has_another_form_is_malformed() {
     for kind in [0, 11, 240, 255] {
         assert_eq!(tcp::Event::decode(&Record { kind, id: 1, bytes: b"" }), Ok(tcp::Event::Unknown { kind }));
     }
+}
+
+/// A record inside of an option at the end may have grown, too.
+#[test]
+fn what_an_earlier_service_says_of_a_secured_connection_is_understood() {
+    let bytes = record(3, 3, &[&OCTETS, &[0xbb, 1, 80, 0, 1], &[1, 0, 0, 0], b"a", &[0; 4], &[0; 4]]);
+    let event = tcp::Event::decode(&Records::new(&bytes).next().unwrap().unwrap());
+    let Ok(tcp::Event::Accepted { secured: Some(secured), .. }) = event else { panic!("{event:?}") };
+    assert_eq!((secured.name, secured.covers), ("a", None));
 }
 
 #[test]

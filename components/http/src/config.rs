@@ -3,8 +3,9 @@
 use crate::rules::Says;
 use message::{
     Limits,
+    forwarded::Field,
     rules::Rules,
-    settings::{duration, field_value, number, size},
+    settings::{Network, duration, field_value, number, size},
 };
 use std::collections::HashSet;
 use wit::setting::Fault;
@@ -38,8 +39,35 @@ pub struct Config {
     pub handler_timeout: u64,
     pub upgrade_timeout: u64,
     pub server: String,
+    pub compress: Compress,
+    /// Whose word is taken about where requests come from, in a field of their heads.
+    pub trusted_proxies: Vec<Network>,
+    pub proxy_header: Field,
+    /// Who begins its connections with a header of the PROXY protocol.
+    pub proxy_protocol_from: Vec<Network>,
     pub access_log: Option<AccessLog>,
     pub rules: Rules<Says>,
+}
+
+/// Which answers are compressed, if they are worth it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    None,
+    /// Those to requests that do not say who the client is: of others, their length could tell a secret that is in them.
+    #[default]
+    Public,
+    All,
+}
+
+impl Compress {
+    pub fn read(value: &str) -> Result<Self, String> {
+        match value {
+            "none" => Ok(Compress::None),
+            "public" => Ok(Compress::Public),
+            "all" => Ok(Compress::All),
+            _ => Err("none, public or all is meant".into()),
+        }
+    }
 }
 
 /// The form of a line of the access log. Each has what the one before it has.
@@ -73,6 +101,10 @@ impl Default for Config {
             handler_timeout: 30 * SECOND,
             upgrade_timeout: 600 * SECOND,
             server: "Pearwood".into(),
+            compress: Compress::default(),
+            trusted_proxies: Vec::new(),
+            proxy_header: Field::default(),
+            proxy_protocol_from: Vec::new(),
             access_log: None,
             rules: Rules::default(),
         }
@@ -133,6 +165,16 @@ impl Config {
             ("handler-timeout", "") => self.handler_timeout = timeout(value)?,
             ("upgrade-timeout", "") => self.upgrade_timeout = timeout(value)?,
             ("server", "") => self.server = if value.is_empty() { String::new() } else { field_value(value)? },
+            ("compress", "") => self.compress = Compress::read(value)?,
+            ("trusted-proxies", _) => self.trusted_proxies.push(Network::read(value)?),
+            ("proxy-header", "") => {
+                self.proxy_header = match value {
+                    "x-forwarded-for" => Field::XForwardedFor,
+                    "forwarded" => Field::Forwarded,
+                    _ => return Err("x-forwarded-for or forwarded is meant".into()),
+                }
+            }
+            ("proxy-protocol-from", _) => self.proxy_protocol_from.push(Network::read(value)?),
             ("access-log", "") => {
                 self.access_log = match value {
                     "common" => Some(AccessLog::Common),
@@ -180,6 +222,11 @@ mod tests {
             ("access-log", "common"),
             ("client-connections", "5"),
             ("request-timeout", "10 min"),
+            ("compress", "all"),
+            ("trusted-proxies.0", "10.0.0.0/8"),
+            ("trusted-proxies.1", "2001:db8::1"),
+            ("proxy-header", "forwarded"),
+            ("proxy-protocol-from", "192.0.2.1"),
             ("rules.0.host", "www.example.org"),
             ("rules.0.redirect", "https://example.org/*"),
             ("rules.1.path", "/a/*"),
@@ -196,6 +243,8 @@ mod tests {
         assert_eq!(config.idle_timeout, 5 * SECOND);
         assert_eq!((config.server.as_str(), config.streams), ("", 7));
         assert_eq!(config.access_log, Some(AccessLog::Common));
+        assert_eq!((config.compress, config.proxy_header), (Compress::All, Field::Forwarded));
+        assert_eq!((config.trusted_proxies.len(), config.proxy_protocol_from.len()), (2, 1));
         assert_eq!((config.client_connections, config.request_timeout), (Some(5), 600 * SECOND));
         let rates: Vec<_> = config.rules.iter().map(|(_, rule)| rule.says.rate()).collect();
         let [second, third] =
@@ -243,6 +292,12 @@ mod tests {
             ("rules.0.headers.Connection", "close"),
             ("rules.0.headers.x", "a\nb"),
             ("rules.0.scheme", "ftp"),
+            ("rules.0.compress", "gzip"),
+            ("compress", "true"),
+            ("trusted-proxies.0", "10.0.0.1/8"),
+            ("trusted-proxies", "all"),
+            ("proxy-header", "x-real-ip"),
+            ("proxy-protocol-from.0", "here"),
         ] {
             let faults = Config::read([(key, value)]).unwrap_err();
             assert!(faults.iter().all(|fault| fault.key == key), "{faults:?}");

@@ -1,11 +1,12 @@
 //! A client's connection, or a stream of one of HTTP/2, which is like a connection with a single request.
 
+use crate::server::Origin;
 use crate::{session::Session, stream::Stream};
 use core::net::Ipv6Addr;
 use hashbrown::HashMap;
 use message::chunked;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 use support::Buffer;
 use wit::tcp::Endpoint;
 
@@ -15,6 +16,8 @@ pub struct Connection {
     pub peer: u32,
     pub number: u32,
     pub remote: Endpoint,
+    /// what it is for, if that is known
+    pub origin: Option<Rc<Origin>>,
     /// TLS, or the like, is between the client and this.
     pub is_secured: bool,
     /// It speaks HTTP/2.
@@ -71,6 +74,8 @@ pub const PATIENCE: u64 = 256 << 10;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
+    /// Before anything else: the header of the PROXY protocol.
+    Proxy,
     /// Nothing has come yet that says whether it is HTTP/2.
     Start,
     /// Between requests, or in a head.
@@ -99,6 +104,7 @@ impl Connection {
             peer: name.0,
             number: name.1,
             remote,
+            origin: None,
             is_secured,
             session: None,
             stream: None,
@@ -231,6 +237,11 @@ impl Connections {
         self.slab.get_mut(key)
     }
 
+    #[inline]
+    pub fn peek(&self, key: usize) -> Option<&Connection> {
+        self.slab.get(key)
+    }
+
     pub fn remove(&mut self, key: usize) -> Option<Connection> {
         let connection = self.slab.try_remove(key)?;
         if connection.stream.is_some() {
@@ -238,14 +249,28 @@ impl Connections {
             return Some(connection);
         }
         self.keys.remove(&name_of(connection.peer, connection.number));
-        if let Some(count) = self.clients.get_mut(&connection.client()) {
-            *count -= 1;
-            if *count == 0 {
-                self.clients.remove(&connection.client());
-            }
-        }
+        self.leave(connection.client());
         self.recent[connection.number as usize % RECENT] = NOTHING;
         Some(connection)
+    }
+
+    fn leave(&mut self, client: u128) {
+        if let Some(count) = self.clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
+    }
+
+    /// A connection is from elsewhere.
+    pub fn set_remote(&mut self, key: usize, remote: Endpoint) {
+        if let Some(connection) = self.slab.get_mut(key) {
+            let before = connection.client();
+            connection.remote = remote;
+            *self.clients.entry(connection.client()).or_default() += 1;
+            self.leave(before);
+        }
     }
 
     /// Connections, without streams.

@@ -1,5 +1,6 @@
 //! Exchanges: a request that was read, and what there is of its response.
 
+use crate::packing::{Offer, Packer};
 use message::{Method, response::Body};
 use support::Buffer;
 use wit::INITIAL_CREDIT;
@@ -30,6 +31,10 @@ pub struct Exchange {
     pub response: Response,
     /// bytes of the response, as they go on the wire, that could not be sent yet
     pub held: Buffer,
+    /// How the response's body may be sent.
+    pub offer: Offer,
+    /// Packs the response's body, if it is packed here.
+    pub packer: Option<Box<Packer>>,
     /// bytes of the response's body that the handler may send
     pub allowance: u32,
     /// bytes of the response's body that came, and that the handler has no credit for yet
@@ -132,6 +137,7 @@ impl Exchanges {
         exchange.allowance = INITIAL_CREDIT;
         exchange.uncredited = 0;
         exchange.takes_trailers = false;
+        exchange.offer = Offer::None;
         exchange.is_stream_of_2 = is_stream_of_2;
         exchange.wants_upgrade = false;
         exchange.continue_at = None;
@@ -153,6 +159,7 @@ impl Exchanges {
             exchange.id = id.wrapping_add(1 << 16);
             // A free place takes no memory but its own.
             exchange.held = Buffer::new();
+            exchange.packer = None;
             exchange.record.line = String::new();
             exchange.headers = String::new();
             self.streams -= usize::from(exchange.is_stream_of_2);

@@ -9,6 +9,7 @@ mod connection;
 mod date;
 mod exchange;
 mod flood;
+mod packing;
 mod password;
 mod reader;
 mod response;

@@ -95,6 +95,7 @@ impl Known {
             authority: &self.authority,
             is_11: true,
             headers: &self.lines,
+            raw: &self.block,
             says: Says { upgrade: &self.upgrade, ..self.says },
             length: line.length + self.block.len(),
         }

@@ -2,6 +2,7 @@
 
 use crate::date::Common;
 use crate::exchange::Exchange;
+use crate::packing::{self, Offer};
 use message::fields::{first, value_of};
 use message::response::{self, Body, Given, Invalid, MOST_BYTES, connection_line};
 use message::status::{reason, status_line};
@@ -20,11 +21,14 @@ pub struct Heads {
 pub struct Head {
     given: Given,
     headers: Box<[u8]>,
+    offer: Offer,
     bytes: Box<[u8]>,
     pub body: Body,
     pub closes: bool,
     pub has_date: bool,
     pub has_server: bool,
+    /// The body is to be packed: how long it is before, if that is known.
+    pub packs: Option<Option<u64>>,
 }
 
 const MAX_KNOWN: usize = 64;
@@ -40,8 +44,8 @@ impl Head {
 }
 
 impl Heads {
-    /// The head for a handler's response to the request of `exchange`.
-    pub fn head(&mut self, exchange: &Exchange, status: u16, headers: &[u8]) -> Result<&Head, Invalid> {
+    /// The head for a handler's response to the request of `exchange`, whose body may be sent as `offer` says.
+    pub fn head(&mut self, exchange: &Exchange, status: u16, headers: &[u8], offer: Offer) -> Result<&Head, Invalid> {
         if self.known.is_empty() {
             self.known.resize_with(MAX_KNOWN + 1, || None);
         }
@@ -53,12 +57,12 @@ impl Heads {
             trailers: exchange.takes_trailers,
             upgrade: exchange.wants_upgrade,
         };
-        let is_same = |head: &Head| head.given == given && same(&head.headers, headers);
+        let is_same = |head: &Head| head.given == given && head.offer == offer && same(&head.headers, headers);
         if !self.known[self.last].as_ref().is_some_and(is_same) {
             // The place past the others is for what is too large to keep.
-            self.last = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers) } else { MAX_KNOWN };
+            self.last = if headers.len() <= MAX_KNOWN_BYTES { place_of(headers, offer) } else { MAX_KNOWN };
             if !self.known[self.last].as_ref().is_some_and(is_same) {
-                self.known[self.last] = Some(write(given, headers)?);
+                self.known[self.last] = Some(write(given, headers, offer)?);
             }
         }
         self.known[self.last].as_ref().ok_or("there is no head")
@@ -67,17 +71,21 @@ impl Heads {
 
 /// Where headers are kept. Others may belong at the same place.
 #[inline]
-fn place_of(headers: &[u8]) -> usize {
+fn place_of(headers: &[u8], offer: Offer) -> usize {
     let (words, rest) = headers.as_chunks::<8>();
     let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let hash = words.iter().fold(rest.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
     let hash = rest.iter().fold(hash, |hash, &byte| mix(hash, byte.into()));
-    (hash >> 32) as usize % MAX_KNOWN
+    // what differs in this only is next to each other
+    ((hash >> 32) as usize + offer as usize) % MAX_KNOWN
 }
 
-fn write(given: Given, headers: &[u8]) -> Result<Head, Invalid> {
-    let response::Head { bytes, body, closes, has_date, has_server } = response::write(given, headers)?;
-    Ok(Head { given, headers: headers.into(), bytes: bytes.into(), body, closes, has_date, has_server })
+fn write(given: Given, headers: &[u8], offer: Offer) -> Result<Head, Invalid> {
+    let plan = packing::plan(given.status, given.to_head, headers, offer);
+    let lines = plan.as_ref().map_or(headers, |plan| &plan.lines);
+    let response::Head { bytes, body, closes, has_date, has_server } = response::write(given, lines)?;
+    let packs = plan.filter(|plan| plan.packs).map(|plan| plan.length);
+    Ok(Head { given, headers: headers.into(), offer, bytes: bytes.into(), body, closes, has_date, has_server, packs })
 }
 
 /// A head with header lines that take the place of those with their names.
@@ -137,7 +145,7 @@ mod tests {
         let mut exchange = Exchange::default();
         exchange.is_11 = true;
         let written = |heads: &mut Heads, exchange: &Exchange| {
-            let head = heads.head(exchange, 200, b"a: b\r\ntrailer: t\r\n").unwrap();
+            let head = heads.head(exchange, 200, b"a: b\r\ntrailer: t\r\n", Offer::None).unwrap();
             (String::from_utf8(head.bytes().to_vec()).unwrap(), head.body)
         };
         let first = written(&mut heads, &exchange);

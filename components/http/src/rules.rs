@@ -1,5 +1,6 @@
 //! What the box's rules say. Which requests they are for, says [`message::rules`].
 
+use crate::config::Compress;
 use crate::password::PasswordHash;
 use message::{
     fields::{is_settable, is_token},
@@ -22,6 +23,7 @@ pub struct Says {
     pub realm: Option<String>,
     pub rate: Option<Rate>,
     pub burst: Option<u32>,
+    pub compress: Option<Compress>,
     /// by name, in lower case
     pub headers: BTreeMap<String, String>,
 }
@@ -66,6 +68,7 @@ impl Says {
             ("realm", "") => self.realm = Some(field_value(value)?),
             ("rate", "") => self.rate = Some(rate(value)?),
             ("burst", "") => self.burst = Some(number(value, 1, 1 << 20)? as u32),
+            ("compress", "") => self.compress = Some(Compress::read(value)?),
             ("headers", name) => {
                 let name = header_name(name)?;
                 self.headers.insert(name, field_value(value)?);
@@ -73,7 +76,7 @@ impl Says {
             _ => {
                 return Err(
                     "a rule has of `path`, `host` and `scheme` some, and of redirect, status, allow, users, realm, rate, \
-                     burst and headers some"
+                     burst, compress and headers some"
                         .into(),
                 );
             }
@@ -91,6 +94,7 @@ impl Says {
             ("allow", !self.allow.is_empty() && !later.allow.is_empty()),
             ("users", !self.users.is_empty() && !later.users.is_empty()),
             ("rate", self.rate.is_some() && later.rate.is_some()),
+            ("compress", self.compress.is_some() && later.compress.is_some()),
         ];
         let header = || later.headers.keys().find(|name| self.headers.contains_key(*name));
         let found = both.into_iter().find_map(|(name, has)| has.then(|| name.into()));
@@ -111,7 +115,7 @@ impl Says {
             Says { redirect: None, status: Some(_), .. } => Err((".status", "there is no redirect")),
             Says { rate: None, burst: Some(_), .. } => Err((".burst", "there is no rate")),
             Says { realm: Some(_), users, .. } if users.is_empty() => Err((".realm", "there are no users")),
-            Says { redirect: None, rate: None, users, allow, headers, .. }
+            Says { redirect: None, rate: None, compress: None, users, allow, headers, .. }
                 if users.is_empty() && allow.is_empty() && headers.is_empty() =>
             {
                 Err(("", "the rule says nothing"))

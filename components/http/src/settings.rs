@@ -63,6 +63,37 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("server", Value::Text("header value"), "The value of the header `Server`; empty for none. A handler's own `Server` and `Date` go to the client in place of the node's.")
         .default("\"Pearwood\""),
     Setting::new(
+        "compress",
+        Value::OneOf(&["none", "public", "all"]),
+        "Which answers are compressed (gzip) for clients that take it, if they are text of 1 KiB at least that is not compressed yet: \
+         `public` is those to requests without `Cookie` and `Authorization`. Who reads along sees how long an answer is: with `all`, \
+         somebody who can also have a text of his choice put into answers can find out a secret that is in them (BREACH). An answer with \
+         `Cache-Control: no-transform`, or with `Accept-Encoding` in its `Vary`, is sent as the handler gives it, and so are all while \
+         there is no memory for it.",
+    )
+    .default("\"public\""),
+    Setting::new(
+        "trusted-proxies",
+        Value::Some("IP address or network"),
+        "Proxies that say where requests come from. What they say is the client's address for rules, limits, handlers and the access log, \
+         and the scheme for rules and handlers. What anybody else says of it reaches nobody.",
+    )
+    .example("[\"10.0.0.0/8\", \"2001:db8::1\"]"),
+    Setting::new(
+        "proxy-header",
+        Value::OneOf(&["x-forwarded-for", "forwarded"]),
+        "The header in which they say it: `X-Forwarded-For` with `X-Forwarded-Proto`, or `Forwarded` (RFC 7239). They have to write it \
+         themselves, or add to it; others that a client has sent count for nothing.",
+    )
+    .default("\"x-forwarded-for\""),
+    Setting::new(
+        "proxy-protocol-from",
+        Value::Some("IP address or network"),
+        "Whose connections begin with a header of the PROXY protocol, version 1 or 2, that says where the client connects from. Others \
+         have none. With TLS, it is `proxy-protocol-from` of the box `tls` that counts.",
+    )
+    .example("[\"192.0.2.1\"]"),
+    Setting::new(
         "access-log",
         Value::OneOf(&["false", "true", "common", "combined", "vhost-combined"]),
         "A line in the log for each request: `common` is the Common Log Format; `combined`, or `true`, has the referrer and \
@@ -83,6 +114,7 @@ pub const SETTINGS: &[Setting] = &[
     { path = "/admin/*", allow = ["192.0.2.0/24", "2001:db8::/32"] },
     { path = "/private/*", users.anna = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie", realm = "The family" },
     { path = "/search", rate = "10/s", burst = 50 },
+    { path = "/assets/*", compress = "all" },
     { scheme = "https", headers.strict-transport-security = "max-age=63072000" },
 ]"#,
     ),
@@ -116,6 +148,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting::new("rules.realm", Value::Text("header value"), "What users are asked for. Without it: `Restricted`."),
     Setting::new("rules.rate", Value::Text("number/time"), "Requests of one client in some time: `10/s`, `100/5 min`."),
+    Setting::new(
+        "rules.compress",
+        Value::OneOf(&["none", "public", "all"]),
+        "`compress` for these requests.",
+    ),
     Setting::new(
         "rules.headers",
         Value::Names("header value"),

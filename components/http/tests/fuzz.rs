@@ -14,8 +14,15 @@ fn stream(random: &mut Random, client: u32) -> Vec<u8> {
     let mut stream = Vec::new();
     for number in 0..1 + random.below(8) {
         let target = format!("/{client}/{number}");
-        let extra =
-            random.pick(&["", "Accept: */*\r\n", "X:y\r\n", "Connection: x\r\nX: y\r\n", "Expect: 100-continue\r\n"]);
+        let extra = random.pick(&[
+            "",
+            "Accept: */*\r\n",
+            "Accept-Encoding: gzip\r\n",
+            "accept-encoding: gzip\r\nX-Forwarded-For: 192.0.2.1\r\nTE: trailers\r\n",
+            "X:y\r\n",
+            "Connection: x\r\nX: y\r\n",
+            "Expect: 100-continue\r\n",
+        ]);
         let most = if random.one_in(10) { 100_000 } else { 300 };
         let size = random.below(most);
         match random.below(6) {
@@ -69,7 +76,8 @@ fn mutate(random: &mut Random, stream: &mut Vec<u8>) {
 /// An honest answer says which request it is for.
 fn answer(random: &mut Random, bench: &mut Bench, id: u32) {
     let target = bench.request(id).target.clone();
-    let headers = format!("x-target: {target}\r\n");
+    let kind = random.pick(&["", "content-type: text/plain\r\n"]);
+    let headers = format!("x-target: {target}\r\n{kind}");
     match random.below(4) {
         0 => {
             let size = random.below(150_000).min(bench.request(id).response_credit as usize);
@@ -97,6 +105,8 @@ fn misbehave(random: &mut Random, bench: &mut Bench, id: u32) {
         let head: &[u8] = random.pick::<&[u8]>(&[
             b"\xc8\0content-length: 10\r\n",
             b"\xc8\0",
+            b"\xc8\0content-type: text/html\r\n",
+            b"\xc8\0content-type: a/b+xml\r\ncontent-length: 2000\r\n",
             b"\xc8\0a: b\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
             b"\xcc\0content-length: 7\r\n",
             b"\x30\x01connection: close\r\n",
@@ -125,6 +135,7 @@ fn run(seed: u64) {
         ("rules.2.path", "*3"),
         ("rules.2.users.anna", "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie"),
         ("client-connections", "3"),
+        ("trusted-proxies", "::1"),
     ];
     let with_rules = random.one_in(2);
     let mut bench = Bench::with(&[&settings[..], if with_rules { &rules } else { &[] }].concat());

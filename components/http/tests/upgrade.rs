@@ -173,7 +173,7 @@ fn a_secured_connection_is_https() {
     let mut bench = Bench::new();
     bench.accept(1);
     let remote = wit::tcp::Endpoint { address: bench.address, port: 1 };
-    let secured = Some(Secured { name: "h", protocol: "http/1.1", client: b"" });
+    let secured = Some(Secured { name: "h", protocol: "http/1.1", client: b"", covers: None });
     bench.tcp_event(FromTcp::Accepted { connection: 1, remote, port: 443, secured });
     bench.send(1, ASKS);
     assert!(bench.last().is_https);

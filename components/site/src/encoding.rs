@@ -1,6 +1,7 @@
 //! Content codings: which precompressed variant of a file a client gets (RFC 9110, section 12.5.3).
 
-use crate::fields::{Fields, Name, elements};
+use crate::fields::{Fields, Name};
+use message::coding::{Accepted, Coding};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Encoding {
@@ -37,84 +38,23 @@ impl Encoding {
 /// A client that refuses identity and takes none of the others gets identity all the same, as the RFC permits:
 /// an answer that it may refuse is of more use than none.
 pub fn negotiate(fields: &Fields<'_>, available: impl Fn(Encoding) -> bool) -> Encoding {
-    let Some(accepted) = Accepted::read(fields) else { return Encoding::Identity };
+    if !fields.has(Name::AcceptEncoding) {
+        return Encoding::Identity;
+    }
+    let mut accepted = Accepted::default();
+    fields.values(Name::AcceptEncoding).for_each(|value| accepted.add(value));
     let mut best = (accepted.identity(), Encoding::Identity);
     for coding in Encoding::COMPRESSED.into_iter().rev().filter(|coding| available(*coding)) {
-        let quality = accepted.compressed(coding);
+        let quality = match coding {
+            Encoding::Brotli => accepted.quality(Coding::Brotli),
+            Encoding::Gzip => accepted.quality(Coding::Gzip),
+            Encoding::Identity => accepted.identity(),
+        };
         if quality > 0 && quality >= best.0 {
             best = (quality, coding);
         }
     }
     best.1
-}
-
-/// Qualities in thousandths.
-#[derive(Default)]
-struct Accepted {
-    gzip: Option<u16>,
-    brotli: Option<u16>,
-    identity: Option<u16>,
-    any: Option<u16>,
-}
-
-impl Accepted {
-    fn read(fields: &Fields<'_>) -> Option<Self> {
-        if !fields.has(Name::AcceptEncoding) {
-            return None;
-        }
-        let mut accepted = Accepted::default();
-        for element in fields.values(Name::AcceptEncoding).flat_map(elements) {
-            let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let coding = parts.next().unwrap_or_default();
-            let Some(quality) = quality(parts) else { continue };
-            let is = |token: &str| coding.eq_ignore_ascii_case(token.as_bytes());
-            match () {
-                () if is("br") => accepted.brotli = Some(quality),
-                () if is("gzip") || is("x-gzip") => accepted.gzip = Some(quality),
-                () if is("identity") => accepted.identity = Some(quality),
-                () if is("*") => accepted.any = Some(quality),
-                () => {}
-            }
-        }
-        Some(accepted)
-    }
-
-    fn compressed(&self, coding: Encoding) -> u16 {
-        let named = if coding == Encoding::Brotli { self.brotli } else { self.gzip };
-        named.or(self.any).unwrap_or(0)
-    }
-
-    /// Identity is acceptable unless excluded, but whoever names a coding prefers it to an identity left unnamed.
-    fn identity(&self) -> u16 {
-        self.identity.unwrap_or(if self.any == Some(0) { 0 } else { 1 })
-    }
-}
-
-/// The `q` among parameters, 1 without one; none if it is not a weight of RFC 9110, section 12.4.2.
-fn quality<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
-    for parameter in parameters {
-        let mut halves = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
-        if halves.next().is_some_and(|name| name.eq_ignore_ascii_case(b"q")) {
-            return thousandths(halves.next()?);
-        }
-    }
-    Some(1_000)
-}
-
-fn thousandths(weight: &[u8]) -> Option<u16> {
-    let (whole, decimals) = match weight {
-        [whole] => (whole, &[][..]),
-        [whole, b'.', decimals @ ..] if decimals.len() <= 3 && decimals.iter().all(u8::is_ascii_digit) => {
-            (whole, decimals)
-        }
-        _ => return None,
-    };
-    let fraction = (0..3).fold(0, |sum, at| sum * 10 + decimals.get(at).map_or(0, |digit| u16::from(digit - b'0')));
-    match whole {
-        b'0' => Some(fraction),
-        b'1' if fraction == 0 => Some(1_000),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod allocator;
 mod buffer;
 mod compare;
 pub mod dial;
+pub mod proxy;
 
 pub use buffer::Buffer;
 pub use compare::same;

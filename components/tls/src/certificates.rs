@@ -34,7 +34,16 @@ pub struct Certificates {
     keys: Arc<dyn Keys>,
     /// as many, in the same order
     made: Mutex<Vec<Made>>,
-    asked: Mutex<String>,
+    asked: Mutex<Option<Asked>>,
+}
+
+/// What a client has asked for.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// empty: none
+    pub name: String,
+    /// the certificate that it gets, by its place among those that are configured
+    pub place: usize,
 }
 
 struct Made {
@@ -106,9 +115,14 @@ impl Certificates {
         Self::certified(&key, vec![CertificateDer::from(certificate)], &self.keys).ok().map(Arc::new)
     }
 
-    /// The name that the last `ClientHello` asked for. It is forgotten.
-    pub fn take_asked(&self) -> String {
-        core::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What the last `ClientHello` asked for. It is forgotten.
+    pub fn take_asked(&self) -> Option<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The names that a certificate is for.
+    pub fn names(&self, place: usize) -> &[String] {
+        self.configured.get(place).map_or(&[], |certificate| &certificate.names)
     }
 
     /// That of the name itself, that of a `*` in place of the name's first label, or else the first.
@@ -142,7 +156,8 @@ impl ResolvesServerCert for Certificates {
         let mut protocols = hello.alpn().into_iter().flatten();
         let is_proof = protocols.next() == Some(PROOF) && protocols.next().is_none();
         let found = if is_proof { self.prove(&name) } else { self.find(&name) };
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        let place = self.place(&name);
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Asked { name, place });
         found
     }
 }

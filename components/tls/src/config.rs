@@ -3,7 +3,7 @@
 use crate::certificates::read_chain;
 use crate::trust::roots;
 use core::net::IpAddr;
-use message::settings::{boolean, duration, number};
+use message::settings::{Network, boolean, duration, number};
 use std::collections::BTreeMap;
 use wit::setting::Fault;
 use wit::setting::{Setting, Value};
@@ -118,6 +118,13 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
         "Connections of one client, which is an IPv4 address or a /64 of IPv6. Without it: half of all, but 32 at least.",
     )
     .example("100"),
+    Setting::new(
+        "proxy-protocol-from",
+        Value::Some("IP address or network"),
+        "Whose connections begin with a header of the PROXY protocol, version 1 or 2, that says where the client connects from. Others \
+         have none.",
+    )
+    .example("[\"192.0.2.1\", \"10.0.0.0/8\"]"),
     Setting::new("handshake-timeout", Value::Time, "From the connection's start to the end of the handshake; for one to another host, to its start as well.")
         .default("\"10 s\""),
 ];
@@ -135,6 +142,8 @@ pub struct Config {
     pub connections: usize,
     /// None: half of all, but 32 at least.
     pub client_connections: Option<usize>,
+    /// Who begins its connections with a header of the PROXY protocol.
+    pub proxy_protocol_from: Vec<Network>,
     pub handshake_timeout: u64,
 }
 
@@ -188,6 +197,7 @@ impl Default for Config {
             tls13: true,
             connections: 1_024,
             client_connections: None,
+            proxy_protocol_from: Vec::new(),
             handshake_timeout: 10 * SECOND,
         }
     }
@@ -295,6 +305,7 @@ impl Config {
             },
             ("connections", "") => self.connections = number(value, 1, 16_384)? as usize,
             ("client-connections", "") => self.client_connections = Some(number(value, 1, 16_384)? as usize),
+            ("proxy-protocol-from", _) => self.proxy_protocol_from.push(Network::read(value)?),
             ("handshake-timeout", "") => self.handshake_timeout = duration(value)?,
             _ => return unknown(),
         }
@@ -334,6 +345,7 @@ mod tests {
             ("certificates.1.names.1", "192.0.2.1"),
             ("certificates.1.key", "other"),
             ("versions.0", "1.3"),
+            ("proxy-protocol-from.0", "10.0.0.0/8"),
             ("handshake-timeout", "5 s"),
         ]);
         let config = config.unwrap();
@@ -341,6 +353,7 @@ mod tests {
         for (certificate, (names, key)) in config.certificates.iter().zip(expected) {
             assert_eq!((certificate.names.join(" "), certificate.key.as_str()), (names.join(" "), key));
         }
+        assert_eq!(config.proxy_protocol_from.len(), 1);
         assert_eq!((config.tls12, config.tls13, config.handshake_timeout), (false, true, 5 * SECOND));
         assert_eq!(Config::read([]), Ok(Config::default()));
     }
@@ -355,6 +368,7 @@ mod tests {
             ("certificates.0.file", "a", "a certificate has"),
             ("versions", "1.1", "\"1.2\" or \"1.3\""),
             ("protocols", "", "1 to 255 bytes"),
+            ("proxy-protocol-from.0", "10.0.0.1/8", "an address or a network"),
             ("clients.required", "false", "it has no `roots`"),
             ("clients.roots", "a", "no certificate in PEM"),
             ("trust.0.names", "a", "it has no `roots`"),

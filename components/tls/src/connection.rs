@@ -1,5 +1,6 @@
 //! A connection between the network and the box that it is for.
 
+use crate::certificates::Asked;
 use crate::session::Session;
 use core::net::Ipv6Addr;
 use hashbrown::HashMap;
@@ -34,8 +35,9 @@ pub struct Connection {
     pub is_own: bool,
     /// Who has asked for it, if this side makes it, until that is answered.
     pub dialed: Option<Dialed>,
-    /// the name that was asked for; empty: none
-    pub name: String,
+    pub asked: Asked,
+    /// What has come of the header of the PROXY protocol, as long as that is awaited.
+    pub header: Option<Vec<u8>>,
     /// The peer that it is for, once the handshake is over, and until that has been told of the end.
     pub client: Option<u32>,
     /// its number there
@@ -90,7 +92,8 @@ impl Connection {
             source: source_of(remote.address),
             is_own: false,
             dialed: None,
-            name: String::new(),
+            asked: Asked::default(),
+            header: None,
             client: None,
             own: 0,
             out: Buffer::new(),
@@ -199,13 +202,27 @@ impl Connections {
         if self.keys.get(&place) == Some(&key) {
             self.keys.remove(&place);
         }
-        if let Some(count) = self.sources.get_mut(&connection.source) {
+        self.leave(connection.source);
+        Some(connection)
+    }
+
+    fn leave(&mut self, source: u128) {
+        if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
-                self.sources.remove(&connection.source);
+                self.sources.remove(&source);
             }
         }
-        Some(connection)
+    }
+
+    /// A connection is from elsewhere.
+    pub fn set_remote(&mut self, key: usize, remote: Endpoint) {
+        if let Some(connection) = self.slab.get_mut(key) {
+            connection.remote = remote;
+            let before = core::mem::replace(&mut connection.source, source_of(remote.address));
+            *self.sources.entry(connection.source).or_default() += 1;
+            self.leave(before);
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -16,6 +16,12 @@ pub enum Name {
     Te,
     Trailer,
     Upgrade,
+    AcceptEncoding,
+    Authorization,
+    CacheControl,
+    Cookie,
+    /// It says where a request came from before it came here.
+    Forwarding,
     /// For this connection only (RFC 9110, section 7.6.1).
     HopByHop,
     Other,
@@ -29,14 +35,19 @@ impl Name {
             2 if is("te") => Name::Te,
             4 if is("host") => Name::Host,
             4 if is("date") => Name::Date,
+            6 if is("cookie") => Name::Cookie,
             6 if is("expect") => Name::Expect,
             6 if is("server") => Name::Server,
             7 if is("trailer") => Name::Trailer,
             7 if is("upgrade") => Name::Upgrade,
+            9.. if is_forwarding(name) => Name::Forwarding,
             10 if is("connection") => Name::Connection,
             10 if is("keep-alive") => Name::HopByHop,
+            13 if is("authorization") => Name::Authorization,
+            13 if is("cache-control") => Name::CacheControl,
             14 if is("content-length") => Name::ContentLength,
             14 if is("http2-settings") => Name::HopByHop,
+            15 if is("accept-encoding") => Name::AcceptEncoding,
             16 if is("proxy-connection") => Name::HopByHop,
             17 if is("transfer-encoding") => Name::TransferEncoding,
             18 if is("proxy-authenticate") => Name::HopByHop,
@@ -49,6 +60,22 @@ impl Name {
     pub const fn is_of_connection(self) -> bool {
         matches!(self, Name::TransferEncoding | Name::Connection | Name::Te | Name::Upgrade | Name::HopByHop)
     }
+
+    /// Of a request: the line is for the service, and not only for whoever has read it.
+    pub const fn is_for_service(self) -> bool {
+        !self.is_of_connection() && !matches!(self, Name::Host | Name::Expect | Name::Forwarding)
+    }
+}
+
+/// Whether a field says where a request came from before it came here. `_` is as good as `-`: many runtimes make variables
+/// of names, in which both are the same.
+#[inline]
+fn is_forwarding(name: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b'_', b'-');
+    let begins = |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
+    let is = |known: &str| name.len() == known.len() && begins(known);
+    matches!(name.as_bytes().first(), Some(b'f' | b'F' | b'x' | b'X'))
+        && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
 }
 
 /// Whether a service or a client of `pearwood:http/handler` may write such a line: not those of the connection, nor `Host`,
@@ -61,16 +88,12 @@ pub fn is_settable(name: &str) -> bool {
 /// Whether the field may be in a trailer section. Those that say how a message is framed, routed, authenticated, processed or
 /// kept may not (RFC 9110, section 6.5.1): whoever has seen the head has acted upon it already.
 pub fn may_trail(name: &str) -> bool {
-    const FORBIDDEN: [&str; 26] = [
+    const FORBIDDEN: [&str; 20] = [
         "age",
-        "authorization",
-        "cache-control",
         "content-encoding",
         "content-range",
         "content-type",
-        "cookie",
         "expires",
-        "forwarded",
         "if-match",
         "if-modified-since",
         "if-none-match",
@@ -86,8 +109,6 @@ pub fn may_trail(name: &str) -> bool {
         "vary",
         "warning",
         "www-authenticate",
-        "x-forwarded-for",
-        "x-forwarded-proto",
     ];
     matches!(Name::of(name), Name::Other | Name::Server)
         && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
@@ -232,7 +253,16 @@ mod tests {
         for name in ["Connection", "host", "TE", "upgrade", "Keep-Alive", "transfer-encoding", "HTTP2-Settings"] {
             assert!(!is_settable(name) && !may_trail(name), "{name}");
         }
-        for name in ["Content-Length", "Trailer", "Set-Cookie", "Date", "authorization", "If-Match"] {
+        for name in [
+            "Content-Length",
+            "Trailer",
+            "Set-Cookie",
+            "Date",
+            "authorization",
+            "If-Match",
+            "X-Forwarded-Host",
+            "cookie",
+        ] {
             assert!(is_settable(name) && !may_trail(name), "{name}");
         }
         for name in ["grpc-status", "Digest", "Server-Timing", "ETag", "x"] {

@@ -9,7 +9,9 @@
 extern crate alloc;
 
 pub mod chunked;
+pub mod coding;
 pub mod fields;
+pub mod forwarded;
 mod grammar;
 pub mod line;
 mod method;

@@ -2,6 +2,7 @@
 
 use crate::{
     Limits, Method, Target,
+    coding::Accepted,
     fields::{Name, content_length, elements, lists, push},
     line::{self, Line},
     target::is_authority,
@@ -19,6 +20,8 @@ pub struct Head<'a> {
     pub is_11: bool,
     /// Lines `name: value\r\n` for the service.
     pub headers: &'a [u8],
+    /// All field lines as they came, with the empty one.
+    pub raw: &'a [u8],
     pub says: Says<'a>,
     /// Bytes of input that the head is.
     pub length: usize,
@@ -35,6 +38,14 @@ pub struct Says<'a> {
     pub takes_trailers: bool,
     /// What the client would change to (RFC 9110, section 7.8); may be empty. Never of a request with a body, or of HTTP/1.0.
     pub upgrade: &'a str,
+    /// The content codings that the client takes.
+    pub accepts: Accepted,
+    /// It says who the client is (`Cookie`, `Authorization`): what is answered may be a secret.
+    pub has_secret: bool,
+    /// Nobody on the way is to change what is answered (RFC 9111, section 5.2.1.6).
+    pub no_transform: bool,
+    /// There are lines in `raw` that say where the request came from. They are not for the service.
+    pub is_forwarded: bool,
 }
 
 /// How the end of a request's body is told.
@@ -114,7 +125,7 @@ fn whole<'a>(
     if !ends_in_crlf(head) {
         return Err(refuse(400, "a line does not end in CRLF"));
     }
-    let Line { method, target, is_11, .. } = line;
+    let Line { method, target, is_11, length } = line;
     let (host, says, headers) = read_fields(head, fields, is_11, scratch)?;
     let target = Target::parse(target, method == "OPTIONS").map_err(|why| refuse(400, why))?;
     if is_11 && host.is_none() {
@@ -124,7 +135,7 @@ fn whole<'a>(
         Target::Path { authority: Some(authority), .. } => authority,
         _ => host.unwrap_or_default(),
     };
-    Ok(Head { method, target, authority, is_11, headers, says, length: head.len() })
+    Ok(Head { method, target, authority, is_11, headers, raw: &head[length..], says, length: head.len() })
 }
 
 /// Whether every line ends in CRLF. httparse takes a bare LF for the end of a line; a CR without LF it does not take at all.
@@ -163,6 +174,10 @@ fn read_fields<'a>(
         expects_continue: found.expects_continue && is_11,
         takes_trailers: found.takes_trailers && is_11,
         upgrade: if may_change { found.upgrade } else { "" },
+        accepts: found.accepts,
+        has_secret: found.has_secret,
+        no_transform: found.no_transform,
+        is_forwarded: found.is_forwarded,
     };
     Ok((found.host, says, kept.finish()))
 }
@@ -224,6 +239,10 @@ struct Found<'a> {
     upgrade: &'a str,
     /// `Connection` names other fields, which end here then.
     names_fields: bool,
+    accepts: Accepted,
+    has_secret: bool,
+    no_transform: bool,
+    is_forwarded: bool,
 }
 
 impl<'a> Found<'a> {
@@ -232,6 +251,19 @@ impl<'a> Found<'a> {
     fn note(&mut self, line: &Place<'a>, is_11: bool) -> Result<bool, Refusal> {
         match Name::of(line.name) {
             Name::Other | Name::Date | Name::Server | Name::Trailer => return Ok(true),
+            Name::AcceptEncoding => {
+                self.accepts.add(line.value);
+                return Ok(true);
+            }
+            Name::Authorization | Name::Cookie => {
+                self.has_secret = true;
+                return Ok(true);
+            }
+            Name::CacheControl => {
+                self.no_transform |= lists(line.value, "no-transform");
+                return Ok(true);
+            }
+            Name::Forwarding => self.is_forwarded = true,
             Name::HopByHop => {}
             Name::Te => self.takes_trailers |= lists(line.value, "trailers"),
             Name::Upgrade => {
@@ -335,7 +367,7 @@ impl<'a> Kept<'a> {
         for line in places(self.head, fields) {
             match Name::of(line.name) {
                 Name::ContentLength => self.keep(&line),
-                Name::Other | Name::Date | Name::Server | Name::Trailer if !is_named(line.name) => self.keep(&line),
+                name if name.is_for_service() && !is_named(line.name) => self.keep(&line),
                 _ => {}
             }
         }

@@ -147,7 +147,14 @@ fn check(head: &[u8]) -> Result<Found, Invalid> {
     for line in places(head, response.headers) {
         let name = Name::of(line.name);
         match name {
-            Name::Other | Name::Host | Name::Expect => continue,
+            Name::Other
+            | Name::Host
+            | Name::Expect
+            | Name::AcceptEncoding
+            | Name::Authorization
+            | Name::CacheControl
+            | Name::Cookie
+            | Name::Forwarding => continue,
             Name::Date => found.date = true,
             Name::Server => found.server = true,
             Name::ContentLength => {

@@ -191,7 +191,9 @@ impl Http {
         let is_read = match connection.reading {
             Reading::Length(_) | Reading::Chunked(_) | Reading::Stream | Reading::Open => connection.input.is_empty(),
             Reading::Trailers => connection.input.is_empty() || connection.scanned > 0,
-            Reading::Start | Reading::Head | Reading::Waiting | Reading::Frames | Reading::Nothing => false,
+            Reading::Proxy | Reading::Start | Reading::Head | Reading::Waiting | Reading::Frames | Reading::Nothing => {
+                false
+            }
         };
         if !connection.client_finished || !is_read {
             return false;

@@ -115,7 +115,7 @@ impl Http {
         let host = target::host_of(head.authority).trim_end_matches('.');
         let is_lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
         let host: Cow<'_, str> = if is_lower { host.into() } else { host.to_ascii_lowercase().into() };
-        let (mut allow, mut rate, mut users, mut redirect) = (None, None, None, None);
+        let (mut allow, mut rate, mut users, mut redirect, mut compress) = (None, None, None, None, None);
         let mut headers: BTreeMap<&str, &str> = BTreeMap::new();
         for (at, says, rest) in self.config.rules.that_fit(&host, canonical) {
             if says.scheme.is_some_and(|of_rule| of_rule != scheme) {
@@ -123,12 +123,14 @@ impl Http {
             }
             allow = allow.or((!says.allow.is_empty()).then_some(&says.allow));
             rate = rate.or(says.rate().map(|rate| (at, rate)));
+            compress = compress.or(says.compress);
             users = users.or((!says.users.is_empty()).then_some((at, says)));
             for (name, value) in &says.headers {
                 headers.entry(name).or_insert(value);
             }
             redirect = redirect.or(says.redirect.as_ref().map(|to| (says.status.unwrap_or(301), to, rest)));
         }
+        self.compress = compress.unwrap_or(self.compress);
         for (name, value) in headers {
             self.headers.extend([name, ": ", value, "\r\n"]);
         }

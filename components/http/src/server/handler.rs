@@ -3,6 +3,7 @@
 use super::{Http, Level, in_words};
 use crate::connection::{CREDIT_STEP, Reading};
 use crate::exchange::Response;
+use crate::packing::Offer;
 use crate::response::{CONTINUE, with_headers};
 use crate::server::output::put;
 use message::chunked::{self, LAST_CHUNK, size_line};
@@ -101,7 +102,7 @@ impl Http {
 
     /// The handler does what no handler may: its response is not to be trusted further.
     #[cold]
-    fn misbehaves(&mut self, peer: u32, id: u32, what: &str) {
+    pub(super) fn misbehaves(&mut self, peer: u32, id: u32, what: &str) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let key = exchange.connection;
         self.say(Level::Warn, format!("handler {peer}: {what}"));
@@ -110,6 +111,8 @@ impl Http {
     }
 
     fn response_head(&mut self, peer: u32, id: u32, status: u16, headers: &[u8]) {
+        let Some(offer) = self.exchanges.get(id).map(|exchange| exchange.offer) else { return };
+        let offer = self.offer_now(offer);
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
         if exchange.response != Response::Awaited {
@@ -131,11 +134,12 @@ impl Http {
                 None => self.buffered += put(&mut self.tcp, connection, exchange, self.now, [CONTINUE]),
             }
         }
-        match self.heads.head(exchange, status, headers) {
+        match self.heads.head(exchange, status, headers, offer) {
             Ok(head) => {
                 exchange.response = Response::Body(head.body);
                 exchange.close = head.closes;
                 exchange.record.status = status;
+                exchange.packer = head.packs.map(|length| self.packers.take(length));
                 let [common, end] = self.common.end(head.has_date, head.has_server);
                 let with;
                 let bytes = if exchange.headers.is_empty() {
@@ -163,7 +167,7 @@ impl Http {
     fn interim_head(&mut self, peer: u32, id: u32, status: u16, headers: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
-        match self.heads.head(exchange, status, headers) {
+        match self.heads.head(exchange, status, headers, Offer::None) {
             // It may be left out, and is not kept for a client that does not read.
             Ok(head) if exchange.is_11 && exchange.held.is_empty() => {
                 let parts = [head.bytes(), b"\r\n"];
@@ -205,6 +209,10 @@ impl Http {
             Response::Body(Body::UntilClose) if exchange.is_stream_of_2 && exchange.takes_trailers => {}
             Response::Body(_) | Response::Done => return,
         }
+        if !self.finish_packing(peer, id) {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get(id) else { return };
         let mut out = core::mem::take(&mut self.head);
         out.clear();
         out.extend_from_slice(LAST_CHUNK);
@@ -232,6 +240,9 @@ impl Http {
         };
         exchange.allowance = allowance;
         exchange.uncredited += data.len() as u32;
+        if exchange.packer.is_some() {
+            return self.pack(peer, id, data);
+        }
         let mut size = [0; 18];
         let (taken, line, end): (&[u8], &[u8], &[u8]) = match body {
             Body::UntilClose => (data, b"", b""),
@@ -256,13 +267,16 @@ impl Http {
 
     /// The client has the body that was announced, and gets nothing of what is too much.
     #[cold]
-    fn too_much(&mut self, peer: u32, id: u32) {
+    pub(super) fn too_much(&mut self, peer: u32, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         exchange.close = true;
         self.misbehaves(peer, id, "a body longer than its content-length");
     }
 
     fn response_end(&mut self, peer: u32, id: u32) {
+        if !self.finish_packing(peer, id) {
+            return;
+        }
         let Some(exchange) = self.exchanges.get(id) else { return };
         match exchange.response {
             Response::Awaited => return self.misbehaves(peer, id, "an end without a response"),

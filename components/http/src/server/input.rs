@@ -64,6 +64,7 @@ impl Http {
             let rest = &input[used..];
             let next = match connection.reading {
                 Reading::Head => self.read_head(key, rest),
+                Reading::Proxy => self.read_proxy(key, rest),
                 Reading::Start => self.read_start(key, rest),
                 Reading::Waiting | Reading::Frames => Next::Wait(0),
                 Reading::Length(left) => self.read_length(key, rest, left),

@@ -7,7 +7,7 @@ use crate::connection::{Connection, client_of};
 use crate::exchange::Exchange;
 use crate::session::{self, STREAM_BYTES};
 use crate::stream::Stream;
-use crate::{reader, response};
+use crate::{packing, reader, response};
 use core::mem::size_of;
 use core::net::Ipv6Addr;
 use wit::INITIAL_CREDIT;
@@ -31,6 +31,8 @@ pub(super) struct Limits {
     pub batches: usize,
     /// bytes of data that waits for clients and handlers
     data: usize,
+    /// ... and of that, what bodies may take while they are packed
+    pub packers: usize,
     /// The same in this turn.
     data_now: usize,
     /// bytes that can be allocated for all this, and for the batches that are received
@@ -79,6 +81,7 @@ impl Limits {
             window: data / 16,
             batches: memory / 16,
             data,
+            packers: data / 4,
             data_now: data,
             memory,
         })
@@ -170,14 +173,20 @@ impl Http {
     /// How many requests of a connection of HTTP/2 may be under way, so that what they may hold is within the limit: no more than could be
     /// added, so that something is left for others however many there are. One in any case, and no more under pressure.
     pub(super) fn streams_at_once(&self) -> usize {
-        let left = self.limits.limit_now().saturating_sub(self.sessions * session::BYTES) / STREAM;
+        let left = self.limits.limit_now().saturating_sub(self.in_any_case()) / STREAM;
         let left = left.saturating_sub(self.exchanges.streams());
         if self.is_pressed() || self.exchanges.len() >= self.limits.further { 1 } else { left.max(1) }
     }
 
-    /// So much that some have to be given up: what is held, and what the connections of HTTP/2 take in any case.
+    /// So much that some have to be given up.
     pub(super) fn is_over_limit(&self) -> bool {
-        self.held + self.buffered + self.sessions * session::BYTES > self.limits.limit_now()
+        self.held + self.buffered + self.in_any_case() > self.limits.limit_now()
+    }
+
+    /// Bytes that the connections of HTTP/2, and the bodies that are packed, take in any case. That is no pressure: nobody has to wait for
+    /// their end.
+    fn in_any_case(&self) -> usize {
+        self.sessions * session::BYTES + self.packers.bytes()
     }
 
     /// Much has been added since what is held was summed up.
@@ -204,8 +213,11 @@ impl Http {
                 held.push((bytes, key));
             }
         }
-        let mut sum: usize = held.iter().map(|(bytes, _)| bytes).sum();
         let limit = self.limits.limit_now();
+        let mut sum = held.iter().map(|(bytes, _)| bytes).sum::<usize>() + self.packers.spare_bytes();
+        if sum > limit {
+            sum -= self.packers.drop_spare();
+        }
         if sum > limit {
             // First those who have most for the longest time.
             held.sort_by_cached_key(|&(bytes, key)| {
@@ -225,8 +237,7 @@ impl Http {
                 format!("too much waits for slow clients: {connections} with {bytes} bytes are given up"),
             );
         }
-        // What a connection of HTTP/2 takes in any case is no pressure: nobody has to wait for its end.
-        (self.held, self.buffered) = (sum.saturating_sub(self.sessions * session::BYTES), 0);
+        (self.held, self.buffered) = (sum.saturating_sub(self.in_any_case()), 0);
     }
 
     /// Peers that have been sent much, and do not take it.
@@ -254,7 +265,8 @@ impl Http {
     fn memory_of(&mut self, key: usize) -> usize {
         let Some(connection) = self.connections.get(key) else { return 0 };
         let of_exchange = |exchange: &mut Exchange| {
-            exchange.held.capacity() + exchange.record.line.capacity() + exchange.headers.capacity()
+            let packer = if exchange.packer.is_some() { packing::BYTES } else { 0 };
+            exchange.held.capacity() + exchange.record.line.capacity() + exchange.headers.capacity() + packer
         };
         let exchanges = connection.exchanges.iter().map(|&id| self.exchanges.get(id).map_or(0, of_exchange));
         let of_stream = |stream: &Stream| {
@@ -262,7 +274,8 @@ impl Http {
         };
         let of_2 = connection.session.as_ref().map_or(0, |session| session.memory())
             + connection.stream.as_ref().map_or(0, |stream| of_stream(stream));
-        exchanges.sum::<usize>() + connection.input.capacity() + of_2
+        let origin = connection.origin.as_ref().filter(|_| connection.stream.is_none()).map_or(0, |it| it.memory());
+        exchanges.sum::<usize>() + connection.input.capacity() + of_2 + origin
     }
 
     /// Bytes that wait for clients and handlers.

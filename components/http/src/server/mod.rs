@@ -6,22 +6,30 @@ mod gate;
 mod handler;
 mod input;
 mod limits;
+mod origin;
 mod output;
+mod packing;
+mod proxy;
 mod request;
 mod retire;
 mod sessions;
 mod tcp;
 mod timers;
 
-use crate::config::Config;
+use crate::config::{Compress, Config};
 use crate::connection::Connections;
 use crate::date::Common;
 use crate::exchange::Exchanges;
+use crate::packing::Packers;
 use crate::reader::Reader;
 use crate::response::Heads;
 use gate::Gate;
 use limits::Limits;
 use message::Routes;
+pub use origin::Origin;
+
+use origin::Covers;
+use std::rc::Rc;
 use wit::{MAX_BATCH, Peer, Peers, Records};
 
 /// An HTTP server between the services of TCP and the handlers.
@@ -49,6 +57,15 @@ pub struct Http {
     user: String,
     /// header lines that the gate wants on the response to it
     headers: String,
+    /// whether the response to it is to be compressed
+    compress: Compress,
+    packers: Packers,
+    /// responses of this turn whose packers may hold something back
+    behind: Vec<u32>,
+    /// a buffer kept from turn to turn
+    packed: Vec<u8>,
+    /// the names that the certificate of the last secured connection is for
+    covers: Option<Rc<Covers>>,
     /// connections beyond the limit, which are only being told so
     surplus: usize,
     /// connections of this turn for which others were to make room
@@ -143,6 +160,11 @@ impl Http {
             gate: Gate::new(of_gate),
             user: String::new(),
             headers: String::new(),
+            compress: config.compress,
+            packers: Packers::new(limits.packers),
+            behind: Vec::new(),
+            packed: Vec::new(),
+            covers: None,
             common: Common::new(&config.server),
             config,
             now: 0,
@@ -207,6 +229,9 @@ impl Http {
         if self.held_back.is_some_and(|most| self.streams_at_once() > most) {
             self.held_back = None;
             self.carry_on();
+        }
+        if !self.behind.is_empty() {
+            self.catch_up();
         }
         if !self.touched.is_empty() {
             self.drive();

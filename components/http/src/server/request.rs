@@ -3,6 +3,7 @@
 use super::{Http, access, gate::Asked, input::Next};
 use crate::connection::Reading;
 use crate::exchange::Response;
+use crate::packing::Offer;
 use core::net::Ipv6Addr;
 use message::chunked::Decoder;
 use message::rules::{canonical, is_ambiguous};
@@ -44,7 +45,7 @@ impl Http {
     /// A whole head has come; `more` came after it.
     pub(super) fn request(&mut self, key: usize, head: &Head<'_>, more: bool) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
-        let (remote, peer) = (connection.remote, connection.peer);
+        let peer = connection.peer;
         let method = Method::of(head.method);
         let has_body = head.says.framing != Framing::None;
         let waits_for_continue = has_body && head.says.expects_continue && !more;
@@ -54,9 +55,16 @@ impl Http {
         if exclusive && !connection.exchanges.is_empty() {
             return Next::Wait(0);
         }
-        let scheme = if connection.is_secured { http::Scheme::Https } else { http::Scheme::Http };
         let has_waited = core::mem::take(&mut connection.awaits_room);
-        let choice = self.choose(head, remote.address, scheme, has_waited);
+        let Some(connection) = self.connections.peek(key) else { return Next::Wait(0) };
+        let (client, scheme) = self.client_of(connection, head);
+        let is_misdirected = self.is_misdirected(connection, head.authority);
+        let choice = if is_misdirected {
+            self.forget_asked();
+            Choice::answer(421, "", "this connection is for other hosts")
+        } else {
+            self.choose(head, client, scheme, has_waited)
+        };
         if matches!(choice, Choice::Later) {
             let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
             connection.awaits_room = true;
@@ -77,6 +85,7 @@ impl Http {
         exchange.method = method;
         exchange.is_11 = head.is_11;
         exchange.takes_trailers = head.says.takes_trailers;
+        exchange.offer = Offer::of(self.compress, &head.says, head.is_11);
         exchange.wants_upgrade = wants_upgrade;
         exchange.request_open = has_body;
         exchange.close = !keep_alive;
@@ -89,7 +98,7 @@ impl Http {
         if let Some(format) = self.config.access_log {
             let time = self.common.log_time();
             let version = if is_stream { "HTTP/2.0" } else { access::version(head) };
-            access::note(&mut exchange.record, format, remote.address, &self.user, &time, Some((head, version)));
+            access::note(&mut exchange.record, format, client, &self.user, &time, Some((head, version)));
             self.buffered += exchange.record.line.capacity();
         }
         connection.exchanges.push_back(id);
@@ -116,7 +125,7 @@ impl Http {
                         method: head.method,
                         target,
                         authority: head.authority.as_bytes(),
-                        remote: remote.address,
+                        remote: client,
                         headers: head.headers,
                         scheme,
                         upgrade: if wants_upgrade { head.says.upgrade } else { "" },
@@ -143,11 +152,17 @@ impl Http {
         Next::On(head.length)
     }
 
+    /// What was found out about the last request is not about this one.
+    fn forget_asked(&mut self) {
+        self.user.clear();
+        self.headers.clear();
+        self.compress = self.config.compress;
+    }
+
     /// `has_waited`: the request comes again, since its handler had no room.
     fn choose(&mut self, head: &Head<'_>, remote: Ipv6Addr, scheme: http::Scheme, has_waited: bool) -> Choice {
         let answer = |status, extra: &'static str, text| Choice::answer(status, extra, text);
-        self.user.clear();
-        self.headers.clear();
+        self.forget_asked();
         let Target::Path { target, .. } = &head.target else {
             return answer(204, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "");
         };

@@ -19,7 +19,10 @@ impl Http {
     #[cold]
     pub(super) fn read_start(&mut self, key: usize, input: &[u8]) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
-        if input.len() < PREFACE.len() && PREFACE.starts_with(input) && !input.is_empty() {
+        if input.is_empty() {
+            return Next::Wait(0);
+        }
+        if input.len() < PREFACE.len() && PREFACE.starts_with(input) {
             if connection.scanned == 0 {
                 connection.since = self.now;
             }
@@ -327,6 +330,7 @@ impl Http {
         self.buffered += session::STREAM_BYTES + head.capacity();
         let mut stream =
             Connection::new((connection.peer, connection.number), connection.remote, connection.is_secured, self.now);
+        stream.origin = connection.origin.clone();
         stream.stream = Some(Box::new(Stream::new(key, head, body, respond)));
         stream.reading = Reading::Waiting;
         stream.known = connection.known;

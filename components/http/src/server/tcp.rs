@@ -4,7 +4,7 @@ use super::limits::TOLD;
 use super::{Http, Level, in_words};
 use crate::connection::{Connection, Reading, client_of};
 use crate::response::OVERLOADED;
-use wit::tcp::{Command, Endpoint, Event};
+use wit::tcp::{Command, Endpoint, Event, Secured};
 use wit::{INITIAL_CREDIT, Record};
 
 /// A port that TCP did not let us listen on.
@@ -126,9 +126,7 @@ impl Http {
                     self.advance(key);
                 }
             }
-            Event::Accepted { connection, remote, secured, .. } => {
-                self.accepted(peer, connection, remote, secured.map(|secured| secured.protocol == "h2"));
-            }
+            Event::Accepted { connection, remote, secured, .. } => self.accepted(peer, connection, remote, secured),
             Event::Finished { connection } => {
                 let Some(key) = self.connections.key(peer, connection) else { return };
                 let Some(connection) = self.connections.get(key) else { return };
@@ -153,8 +151,9 @@ impl Http {
         }
     }
 
-    /// `is_2`: of a secured connection, whether HTTP/2 was agreed on.
-    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, is_2: Option<bool>) {
+    fn accepted(&mut self, peer: u32, number: u32, remote: Endpoint, secured: Option<Secured<'_>>) {
+        // of a secured connection, whether HTTP/2 was agreed on
+        let is_2 = secured.map(|secured| secured.protocol == "h2");
         if let Some(key) = self.connections.key(peer, number) {
             self.remove(key);
         }
@@ -163,10 +162,17 @@ impl Http {
         }
         let mut connection = Connection::new((peer, number), remote, is_2.is_some(), self.now);
         // In the clear a client may know without being told (RFC 9113, section 3.3).
-        connection.reading = if is_2.is_some() { Reading::Head } else { Reading::Start };
+        connection.reading = match is_2 {
+            Some(_) => Reading::Head,
+            None if self.begins_with_header(remote.address) => Reading::Proxy,
+            None => Reading::Start,
+        };
+        connection.origin = secured.and_then(|secured| self.origin_of(&secured));
         connection.known = self.reader.as_ref().map_or(0, |reader| reader.latest());
         connection.credit = INITIAL_CREDIT;
-        let has_many = self.connections.of_client(client_of(remote.address)) >= self.limits.client_connections;
+        let is_proxy = self.is_proxy(remote.address) || matches!(connection.reading, Reading::Proxy);
+        let has_many =
+            !is_proxy && self.connections.of_client(client_of(remote.address)) >= self.limits.client_connections;
         let is_full = self.connections.len() - self.surplus >= self.limits.connections;
         if (is_full || has_many) && !self.make_room(remote.address, has_many) {
             let Some(out) = self.tcp.out(peer) else { return };

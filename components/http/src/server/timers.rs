@@ -69,6 +69,7 @@ impl Http {
                     (Wait::Handler, connection.read_at, config.handler_timeout)
                 }
                 Reading::Waiting => return self.wait_for_turn(key),
+                Reading::Proxy => (Wait::Head, connection.since, config.header_timeout),
                 Reading::Start | Reading::Head if connection.scanned > 0 => {
                     (Wait::Head, connection.since, config.header_timeout)
                 }
@@ -159,6 +160,9 @@ impl Http {
                 Wait::Write => self.abort(key),
                 _ => self.close_session(key, Reason::NO_ERROR),
             };
+        }
+        if matches!(connection.reading, Reading::Proxy) {
+            return self.refuse_proxy(key, "no header of the PROXY protocol has come");
         }
         let front = connection.exchanges.front().copied();
         match (wait, front) {

@@ -13,7 +13,7 @@ use pearwood_http::{Config, Http, Wake};
 use std::net::Ipv6Addr;
 use wit::http::{Attach, Event as FromHandler};
 use wit::tcp::{Endpoint, Event as FromTcp, Secured};
-use wit::{Batch, INITIAL_CREDIT, Peer};
+use wit::{Batch, INITIAL_CREDIT, List, Peer};
 
 pub const fn handler(peer: u32) -> pearwood_http::To {
     pearwood_http::To::Handler(peer)
@@ -40,6 +40,8 @@ pub struct Bench {
     pub is_secured: bool,
     /// and the protocol that is agreed on then
     pub protocol: &'static str,
+    /// The names of the certificate then. The client asks for `h`.
+    pub covers: Option<&'static [&'static str]>,
 }
 
 impl Bench {
@@ -74,6 +76,7 @@ impl Bench {
             address: Ipv6Addr::LOCALHOST,
             is_secured: false,
             protocol: "",
+            covers: None,
         };
         Peer::Attach(0, b"").encode(&mut bench.tcp);
         bench.turn();
@@ -140,7 +143,12 @@ impl Bench {
         let client = Client { credit: INITIAL_CREDIT, send_credit: INITIAL_CREDIT, ..Client::default() };
         self.outside.clients.insert(connection, client);
         let remote = Endpoint { address: self.address, port: 50_000 };
-        let secured = self.is_secured.then_some(Secured { name: "", protocol: self.protocol, client: b"" });
+        let secured = self.is_secured.then_some(Secured {
+            name: "h",
+            protocol: self.protocol,
+            client: b"",
+            covers: self.covers.map(List::from),
+        });
         self.tcp_event(FromTcp::Accepted { connection, remote, port: 80, secured });
     }
 

@@ -20,6 +20,8 @@ pub struct Request {
     pub ended: bool,
     pub trailers: String,
     pub upgrade: String,
+    /// where it comes from
+    pub remote: String,
     pub is_https: bool,
     pub cancelled: bool,
     /// bytes of the request's body that the server may still send
@@ -167,6 +169,7 @@ impl Sides {
                         authority: String::from_utf8_lossy(head.authority).into(),
                         headers: String::from_utf8_lossy(head.headers).into_owned(),
                         upgrade: head.upgrade.into(),
+                        remote: head.remote.to_canonical().to_string(),
                         is_https: head.scheme == wit::http::Scheme::Https,
                         credit: INITIAL_CREDIT,
                         response_credit: INITIAL_CREDIT,

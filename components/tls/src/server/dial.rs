@@ -148,7 +148,7 @@ impl Tls {
         let mut connection = Connection::new(peer, number, remote, dialed.port, session, self.now);
         connection.is_own = true;
         connection.source = source_of_box(dialed.client);
-        connection.name = dialed.host.clone();
+        connection.asked.name = dialed.host.clone();
         connection.deadline = self.now.saturating_add(self.config.handshake_timeout);
         connection.dialed = Some(dialed);
         connection.out.push(&hello);

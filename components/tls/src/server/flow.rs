@@ -7,11 +7,15 @@ use super::{Tls, timers::LINGER};
 use crate::certificates::PROOF;
 use crate::connection::{Connection, Dialed};
 use crate::session::{Failed, MAX_PAYLOAD, OVERHEAD, Progress};
-use wit::Peers;
+use wit::packed::Packed;
 use wit::tcp::{Cause, Command, Event, Secured};
+use wit::{List, Peers};
 
 /// Credit is given back in steps of this many bytes at least.
 const CREDIT_STEP: u32 = 16 << 10;
+
+/// Names of a certificate are told if they have no more bytes.
+const NAMES: usize = 4 << 10;
 
 /// The network has room for no more than part of what is to be encrypted: for less than this it is not worth a record.
 const WORTH: usize = 2 << 10;
@@ -157,11 +161,9 @@ impl Tls {
             let (progress, used) = connection.session.advance(room, &mut sealed, &mut opened);
             connection.used += used as u32;
             put(&mut self.net, connection, &sealed);
-            if !connection.session.is_established() || progress == Ok(Progress::Established) {
-                let asked = self.certificates.take_asked();
-                if !asked.is_empty() {
-                    connection.name = asked;
-                }
+            let is_handshake = !connection.session.is_established() || progress == Ok(Progress::Established);
+            if is_handshake && let Some(asked) = self.certificates.take_asked() {
+                connection.asked = asked;
             }
             match progress {
                 Ok(Progress::Waits) => break,
@@ -207,7 +209,12 @@ impl Tls {
         connection.deadline = u64::MAX;
         let (remote, port) = (connection.remote, connection.port);
         let shown = connection.session.certificates().first().map(|own| &own[..]).unwrap_or_default();
-        let secured = Secured { name: &connection.name, protocol: connection.session.protocol(), client: shown };
+        let names = self.certificates.names(connection.asked.place).iter().map(String::as_str);
+        let mut packed = Vec::new();
+        let covers = List::pack(names, &mut packed);
+        let covers = (covers.size() <= NAMES).then_some(covers);
+        let (name, protocol) = (connection.asked.name.as_str(), connection.session.protocol());
+        let secured = Secured { name, protocol, client: shown, covers };
         let accepted = Event::Accepted { connection: connection.own, remote, port, secured: Some(secured) };
         accepted.encode(out.batch());
         self.leave_if_idle(key);

@@ -3,6 +3,7 @@
 use super::{Level, Tls, in_words};
 use crate::connection::{Connection, source_of};
 use crate::session::Session;
+use support::proxy;
 use wit::Incoming;
 use wit::tcp::{Command, Endpoint, Event};
 
@@ -38,7 +39,9 @@ impl Tls {
                 let Some(key) = self.connections.of_net(peer, connection) else { return };
                 let Some(connection) = self.connections.get(key) else { return };
                 connection.active_at = self.now;
-                if connection.takes_input() {
+                if connection.header.is_some() {
+                    self.header(key, data);
+                } else if connection.takes_input() {
                     connection.session.push(data);
                 } else {
                     connection.used += data.len() as u32;
@@ -93,7 +96,8 @@ impl Tls {
             return;
         }
         let source = source_of(remote.address);
-        let has_many = self.connections.of_source(source) >= self.limits.of_source;
+        let is_proxy = self.config.proxy_protocol_from.iter().any(|network| network.contains(remote.address));
+        let has_many = !is_proxy && self.connections.of_source(source) >= self.limits.of_source;
         let is_full = self.connections.len() + self.dials.len() >= self.limits.connections;
         let has_room = !(has_many || is_full) || self.make_room(source, has_many);
         let session = has_room.then(|| Session::server(self.rustls.clone()));
@@ -102,9 +106,40 @@ impl Tls {
             return Command::Abort { connection: number }.encode(out.batch());
         };
         let mut connection = Connection::new(peer, number, remote, port, session, self.now);
+        connection.header = is_proxy.then(Vec::new);
         connection.deadline = self.now.saturating_add(self.config.handshake_timeout);
         self.earliest = self.earliest.min(connection.deadline);
         self.connections.insert(connection);
+    }
+
+    /// Data of a connection of which the header of the PROXY protocol is still awaited. From then on it counts as the client's.
+    fn header(&mut self, key: usize, data: &[u8]) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(mut header) = connection.header.take() else { return };
+        let before = header.len();
+        header.extend_from_slice(&data[..data.len().min(proxy::MOST.saturating_sub(before))]);
+        match proxy::read(&header) {
+            Ok(None) => {
+                connection.used += data.len() as u32;
+                connection.header = Some(header);
+            }
+            Ok(Some(found)) => {
+                let length = found.length.saturating_sub(before);
+                connection.used += length as u32;
+                connection.session.push(&data[length..]);
+                let Some(client) = found.client else { return };
+                self.connections.set_remote(key, client);
+                let source = source_of(client.address);
+                if self.connections.of_source(source) > self.limits.of_source && !self.make_room(source, true) {
+                    self.abort(key, "its client has too many connections");
+                }
+            }
+            Err(why) => {
+                let proxy = connection.remote.address.to_canonical();
+                self.say(Level::Warn, format!("{proxy}: {why}: the connection is reset"));
+                self.abort(key, why);
+            }
+        }
     }
 
     /// The network knows nothing more of a peer's connections. How many there were.

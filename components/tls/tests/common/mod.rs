@@ -114,6 +114,9 @@ pub fn keys(settings: &[(&str, &str)]) -> Arc<dyn Keys> {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Heard {
     pub name: String,
+    /// the names of the certificate
+    pub covers: String,
+    pub remote: String,
     pub protocol: String,
     /// its certificate
     pub client: Vec<u8>,
@@ -211,11 +214,14 @@ impl Sides {
 
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Accepted { connection, port, secured, .. } => {
+            Event::Accepted { connection, remote, port, secured } => {
                 assert_eq!(port, PORT);
                 let secured = secured.unwrap();
+                let covers: Vec<_> = secured.covers.expect("names").iter().collect();
                 let heard = Heard {
                     name: secured.name.into(),
+                    covers: covers.join(" "),
+                    remote: remote.address.to_canonical().to_string(),
                     protocol: secured.protocol.into(),
                     client: secured.client.into(),
                     ..Heard::default()

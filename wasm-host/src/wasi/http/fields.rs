@@ -3,7 +3,7 @@
 use crate::boxes::{Budget, Charge};
 use alloc::{format, sync::Arc, vec::Vec};
 use core::net::{IpAddr, Ipv6Addr};
-use message::fields::{content_length, first, is_settable, is_token, is_value, may_trail, push, valid};
+use message::fields::{Name, content_length, first, is_settable, is_token, is_value, may_trail, push, valid};
 use smallvec::SmallVec;
 
 /// The most that one `fields` may hold: bytes of names and values, and [`ENTRY`] more for each.
@@ -54,7 +54,7 @@ impl Fields {
         if remote.is_unspecified() {
             return Self::from_lines(budget, lines);
         }
-        let mut fields = Self::of_those(budget, lines, |name| !is_forwarding(name))?;
+        let mut fields = Self::of_those(budget, lines, |name| Name::of(name) != Name::Forwarding)?;
         let remote = IpAddr::V6(remote).to_canonical();
         let node = node(remote);
         let address = if remote.is_ipv6() { &node[2..node.len() - 2] } else { &node[..] };
@@ -168,15 +168,6 @@ impl Fields {
 
 /// `: ` and the line's end.
 const BETWEEN: usize = 4;
-
-/// Whether a field says where a request came from before it came here. `_` is as good as `-`: many runtimes make variables
-/// of names, in which both are the same.
-fn is_forwarding(name: &str) -> bool {
-    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b'_', b'-');
-    let begins = |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
-    let is = |known: &str| name.len() == known.len() && begins(known);
-    name.len() >= 9 && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
-}
 
 /// An address as a node identifier (RFC 7239, section 6).
 fn node(address: IpAddr) -> SmallVec<[u8; 64]> {
