@@ -58,6 +58,15 @@ pub fn is_settable(name: &str) -> bool {
     !name.is_of_connection() && name != Name::Host
 }
 
+/// Whether a field says where a request came from before it came here. `_` is as good as `-`: many runtimes make variables
+/// of names, in which both are the same.
+pub fn is_forwarding(name: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b'_', b'-');
+    let begins = |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
+    let is = |known: &str| name.len() == known.len() && begins(known);
+    name.len() >= 9 && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
+}
+
 /// Whether the field may be in a trailer section. Those that say how a message is framed, routed, authenticated, processed or
 /// kept may not (RFC 9110, section 6.5.1): whoever has seen the head has acted upon it already.
 pub fn may_trail(name: &str) -> bool {

@@ -3,7 +3,7 @@
 use crate::boxes::{Budget, Charge};
 use alloc::{format, sync::Arc, vec::Vec};
 use core::net::{IpAddr, Ipv6Addr};
-use message::fields::{content_length, first, is_settable, is_token, is_value, may_trail, push, valid};
+use message::fields::{content_length, first, is_forwarding, is_settable, is_token, is_value, may_trail, push, valid};
 use smallvec::SmallVec;
 
 /// The most that one `fields` may hold: bytes of names and values, and [`ENTRY`] more for each.
@@ -168,15 +168,6 @@ impl Fields {
 
 /// `: ` and the line's end.
 const BETWEEN: usize = 4;
-
-/// Whether a field says where a request came from before it came here. `_` is as good as `-`: many runtimes make variables
-/// of names, in which both are the same.
-fn is_forwarding(name: &str) -> bool {
-    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b'_', b'-');
-    let begins = |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
-    let is = |known: &str| name.len() == known.len() && begins(known);
-    name.len() >= 9 && (is("forwarded") || is("x-real-ip") || begins("x-forwarded-"))
-}
 
 /// An address as a node identifier (RFC 7239, section 6).
 fn node(address: IpAddr) -> SmallVec<[u8; 64]> {
