@@ -124,7 +124,12 @@ impl Config {
             }
         }
         let has = |wanted: &str| keys.iter().any(|key| key.split('.').next() == Some(wanted) || *key == wanted);
-        let needs = [("host", "upstreams"), ("retries", "upstreams"), ("health", "upstreams"), ("health.interval", "health.path")];
+        let needs = [
+            ("host", "upstreams"),
+            ("retries", "upstreams"),
+            ("health", "upstreams"),
+            ("health.interval", "health.path"),
+        ];
         for (key, other) in needs {
             if has(key) && !has(other) {
                 faults.push(Fault::at(key, format!("it means nothing without {other}")));
@@ -204,10 +209,10 @@ mod tests {
             ("health.interval", "3 s"),
         ])
         .unwrap();
-        assert_eq!(config.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(), [
-            "https://shop.example:8443",
-            "http://192.0.2.6:80"
-        ]);
+        assert_eq!(
+            config.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["https://shop.example:8443", "http://192.0.2.6:80"]
+        );
         assert_eq!((config.keeps_host, config.retries, config.health_interval), (false, 0, 3 * SECOND));
         assert_eq!((config.connect_timeout(), Config::default().connect_timeout()), (5 * SECOND, 30 * SECOND));
         for (key, value) in [
@@ -220,7 +225,8 @@ mod tests {
             ("health.interval", "1 ms"),
             ("health", "/"),
         ] {
-            let faults = Config::read([("upstreams.0", "http://192.0.2.6"), ("health.path", "/"), (key, value)]).unwrap_err();
+            let faults =
+                Config::read([("upstreams.0", "http://192.0.2.6"), ("health.path", "/"), (key, value)]).unwrap_err();
             assert_eq!((faults.len(), faults[0].key.as_str()), (1, key), "{faults:?}");
         }
         for (key, value) in [("host", "keep"), ("retries", "1"), ("health.path", "/")] {

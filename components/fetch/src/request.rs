@@ -312,7 +312,9 @@ mod tests {
         ] {
             assert_eq!(read(url), Ok((is_https, authority.into())), "{url}");
         }
-        for url in ["a.example", "ftp://a", "https://", "https://a/b", "https://u@a", "http://a:0", "http://a:b", "http://a b"] {
+        for url in
+            ["a.example", "ftp://a", "https://", "https://a/b", "https://u@a", "http://a:0", "http://a:b", "http://a b"]
+        {
             assert!(read(url).is_err(), "{url}");
         }
     }
@@ -338,6 +340,9 @@ mod tests {
              via: 1.1 pearwood\r\n\r\n",
         ];
         assert_eq!([0, 1].map(|at| str::from_utf8(&written[at]).unwrap()), expected);
-        assert!(str::from_utf8(&written[2]).unwrap().contains("X-Forwarded-For: 9.9.9.9"), "boxes speak for themselves");
+        assert!(
+            str::from_utf8(&written[2]).unwrap().contains("X-Forwarded-For: 9.9.9.9"),
+            "boxes speak for themselves"
+        );
     }
 }

@@ -116,8 +116,8 @@ impl Fetch {
             let path = head.target.split('?').next().unwrap_or_default();
             let host = String::from_utf8_lossy(head.authority);
             let why = format!("the arrow of the box that asks is not for {host}{path}");
-            let cause = if is_visitors { None } else { Some((Cause::Denied, 0)) };
-            return self.answer_failed(asker, cause, &why);
+            let fault = Fault::own(Cause::Denied, &why);
+            return self.answer_failed(asker, Some(&fault).filter(|_| !is_visitors), &why);
         }
         // A cancelled request has its place until whoever was asked for its connection has answered: or else a box that asks and
         // cancels would have more connections under way than there are places.
@@ -125,7 +125,7 @@ impl Fetch {
         // checks have places of their own
         if !self.clients.may_have(peer, self.places, owners.filter(|owner| *owner != OWN)) {
             let why = "too many requests to other hosts are under way";
-            return self.answer_failed(asker, Some((Cause::Busy, 0)), why);
+            return self.answer_failed(asker, Some(&Fault::own(Cause::Busy, why)), why);
         }
         let deadline = self.now.saturating_add(self.config.connect_timeout());
         let mut exchange = Exchange::new(peer, number, request, deadline);
@@ -168,7 +168,7 @@ impl Fetch {
 
     /// The request has failed on its way, unless it can take another.
     pub(super) fn fail(&mut self, key: usize, fault: &Fault<'_>) {
-        let Fault { cause, alert, why, .. } = *fault;
+        let why = fault.why;
         if self.exchanges.get(key).is_some_and(Exchange::is_own) {
             return self.checked(key, Err(why));
         }
@@ -178,7 +178,7 @@ impl Fetch {
         }
         let Some(exchange) = self.remove_as(key) else { return };
         let line = format!("{}: {why}", exchange.origin());
-        self.answer_failed((exchange.client, exchange.number, exchange.awaits_any()), Some((cause, alert)), &line);
+        self.answer_failed((exchange.client, exchange.number, exchange.awaits_any()), Some(fault), &line);
         if self.now < self.quiet_until {
             self.untold += 1;
             return;
@@ -190,12 +190,12 @@ impl Fetch {
     }
 
     /// `for_visitor`: it is to be told by an answer.
-    fn answer_failed(&mut self, (client, number, for_visitor): (u32, u32, bool), cause: Option<(Cause, u8)>, why: &str) {
+    fn answer_failed(&mut self, (client, number, for_visitor): (u32, u32, bool), fault: Option<&Fault<'_>>, why: &str) {
         if for_visitor {
-            return self.answer_visitor((client, number), cause.map(|(cause, _)| cause));
+            return self.answer_visitor((client, number), fault);
         }
         let Some(out) = self.clients.answer(client) else { return };
-        if let Some((cause, alert)) = cause {
+        if let Some(&Fault { cause, alert, .. }) = fault {
             Event::Fault { request: number, cause, alert }.encode(out.batch());
         }
         Event::Failed { request: number, why }.encode(out.batch());

@@ -173,23 +173,27 @@ impl Fetch {
         let origin = &self.upstreams.get(at).origin;
         let line = match result {
             Ok(_) if is_well => format!("upstream {origin} is well again"),
-            Ok(status) => format!("upstream {origin} gets no requests until it is well: its check was answered with {status}"),
+            Ok(status) => {
+                format!("upstream {origin} gets no requests until it is well: its check was answered with {status}")
+            }
             Err(why) => format!("upstream {origin} gets no requests until it is well: {why}"),
         };
         self.say(Level::Warn, line);
     }
 
     /// Answers a client of the gateway, that knows nothing of what is behind it.
-    pub(super) fn answer_visitor(&mut self, (client, request): (u32, u32), cause: Option<Cause>) {
-        let (status, text) = match cause {
+    pub(super) fn answer_visitor(&mut self, (client, request): (u32, u32), fault: Option<&Fault<'_>>) {
+        let (status, text) = match fault.map(|fault| (fault.cause, fault.is_hosts)) {
             None => (400, "this request cannot be passed on\n"),
-            Some(Cause::Busy) => (503, "no server is there for this\n"),
-            Some(Cause::Timeout) => (504, "the server took too long\n"),
+            Some((Cause::Busy, _)) => (503, "no server is there for this\n"),
+            Some((Cause::Timeout, false)) => (408, "the request took too long\n"),
+            Some((Cause::Timeout, true)) => (504, "the server took too long\n"),
             Some(_) => (502, "the server gave no answer\n"),
         };
         let again = if status == 503 { "retry-after: 2\r\n" } else { "" };
+        let length = text.len();
         let headers =
-            format!("content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\ncache-control: no-store\r\n{again}", text.len());
+            format!("content-type: text/plain\r\ncontent-length: {length}\r\ncache-control: no-store\r\n{again}");
         let Some(out) = self.clients.answer(client) else { return };
         Event::Response { request, status, headers: headers.as_bytes() }.encode(out.batch());
         Event::Body { request, data: text.as_bytes() }.encode(out.batch());

@@ -217,7 +217,12 @@ impl Fetch {
         self.unlink(&link);
         // a request that is on its way when the host closes the connection would be lost
         let keep = lasts.map_or(u64::MAX, |lasts| lasts.saturating_sub(1).saturating_mul(SECOND)).min(self.config.keep);
-        let keeps = keeps && keep > 0 && !link.is_finished && !link.is_gone && !self.is_retired && !self.tcp.is_retiring(link.peer);
+        let keeps = keeps
+            && keep > 0
+            && !link.is_finished
+            && !link.is_gone
+            && !self.is_retired
+            && !self.tcp.is_retiring(link.peer);
         if !keeps {
             return self.abort(&link);
         }
