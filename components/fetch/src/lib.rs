@@ -17,4 +17,5 @@ mod shim;
 mod upstreams;
 
 pub use config::{Config, SETTINGS};
+pub use request::Origin;
 pub use server::{Fetch, Level, Outside, To, Wake};
