@@ -14,6 +14,7 @@ mod disks;
 mod ethernet;
 mod faults;
 mod frames;
+mod gateway;
 mod http;
 mod https;
 mod images;

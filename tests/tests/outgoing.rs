@@ -67,14 +67,14 @@ fn echo<S: Read + Write>(mut stream: S) -> std::io::Result<()> {
 }
 
 /// Certificates by OpenSSL, for a host.
-struct Certificates<'a> {
-    folder: &'a Path,
-    host: &'a str,
+pub struct Certificates<'a> {
+    pub folder: &'a Path,
+    pub host: &'a str,
 }
 
 impl Certificates<'_> {
     /// One that is its own root, in PEM, and a server with it.
-    fn server(&self, name: &str, protocol: &str) -> (String, ServerConfig) {
+    pub fn server(&self, name: &str, protocol: &str) -> (String, ServerConfig) {
         let path = |end: &str| self.folder.join(format!("{name}.{end}")).to_string_lossy().into_owned();
         let kind = if self.host.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" };
         run(Command::new("openssl")

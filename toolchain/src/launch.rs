@@ -107,6 +107,14 @@ pub fn may_listen_of(spec: &BoxSpec, protocol: Protocol, port: u16) -> bool {
     ranges(std::slice::from_ref(spec)).any(|(of, range)| of == protocol && range.contains(&port))
 }
 
+/// Whether a box may connect to a host, by a name or an address in words.
+pub fn may_dial_of(spec: &BoxSpec, host: &str, port: u16) -> bool {
+    spec.arrows.iter().any(|arrow| match (&arrow.grant, arrow.interface.path() == TCP) {
+        (Grant::Net(net), true) => net.may_dial(host, port),
+        _ => false,
+    })
+}
+
 /// The ports that a system listens at.
 pub fn ports(system: &System) -> Vec<(Protocol, u16)> {
     let short = ranges(&system.boxes).filter(|(_, range)| range.end() - range.start() < LONGEST_RANGE);

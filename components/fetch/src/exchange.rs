@@ -1,5 +1,6 @@
 //! One request to another host, and its answer.
 
+use crate::pace::Pace;
 use crate::request::{Framing, Origin, Request};
 use crate::response;
 use message::chunked::{Decoder, LAST_CHUNK};
@@ -18,6 +19,8 @@ pub struct Link {
     pub used: u32,
     /// It was another request's before.
     pub is_reused: bool,
+    /// This side sends no more.
+    pub has_finished: bool,
     /// The other side sends no more.
     pub is_finished: bool,
     /// Whoever has made it has forgotten it, and may use its number for another.
@@ -34,11 +37,32 @@ impl Link {
             credit: INITIAL_CREDIT,
             used: 0,
             is_reused: false,
+            has_finished: false,
             is_finished: false,
             is_gone: false,
             broken: None,
         }
     }
+}
+
+/// The number of the client whose requests are this box's own: nobody's.
+pub const OWN: u32 = u32::MAX;
+
+/// Who takes too long, and until when that is borne.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    pub at: u64,
+    pub who: Who,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// The client sends its body too slowly.
+    Sender,
+    /// The host does not take it.
+    Taker,
+    /// The host sends its body too slowly.
+    Giver,
 }
 
 /// What has come of the answer.
@@ -59,6 +83,12 @@ pub struct Exchange {
     pub client: u32,
     pub number: u32,
     pub request: Request,
+    /// `http` has it from a client: that one is given an answer if there is none.
+    pub is_visitors: bool,
+    /// which of the upstreams it is for, if there are any
+    pub upstream: Option<usize>,
+    /// those that it was tried at, as bits
+    pub tried: u32,
     /// what `content-length` of the request says
     pub total: Option<u64>,
     /// The client has said that the request ends.
@@ -67,6 +97,8 @@ pub struct Exchange {
     pub is_begun: bool,
     /// What ends the body is written to `out`.
     is_closed: bool,
+    /// Something of the body has gone to the host.
+    is_body_sent: bool,
     /// for the wire: the head, and what ends the body
     pub out: Buffer,
     /// The part of the body that is not sent, unframed: framing each record that a client sends would let small ones take many times
@@ -82,6 +114,8 @@ pub struct Exchange {
     pub trailers: Vec<u8>,
 
     pub link: Option<Link>,
+    /// Only a new connection will do.
+    pub is_fresh: bool,
     /// A host that secures itself: the last of those that were asked to connect to it, and the ticket.
     pub asked: Option<(u32, u32)>,
     /// A connection that was idle was given up for this one's.
@@ -94,13 +128,19 @@ pub struct Exchange {
     pub interim: usize,
     /// bytes of the answer's body that the client takes
     pub credit: u32,
-    /// The connection may be used again.
+    /// The connection may be used again, and lasts so many seconds.
     pub keeps: bool,
+    pub lasts: Option<u64>,
     /// Something has come on this connection.
     pub is_heard: bool,
 
     /// when it is given up, unless something comes or goes
     pub deadline: u64,
+    /// the rates of its body as it comes and as it goes, and of the answer's
+    pub comes: Pace,
+    pub goes: Pace,
+    pub answers: Pace,
+    pub slow: Option<Slow>,
 }
 
 impl Exchange {
@@ -110,10 +150,14 @@ impl Exchange {
             client,
             number,
             request,
+            is_visitors: false,
+            upstream: None,
+            tried: 0,
             total,
             is_ended: false,
             is_begun: false,
             is_closed: false,
+            is_body_sent: false,
             out: Buffer::new(),
             held: Buffer::new(),
             allowance: INITIAL_CREDIT,
@@ -121,6 +165,7 @@ impl Exchange {
             has_body: false,
             trailers: Vec::new(),
             link: None,
+            is_fresh: false,
             asked: None,
             has_made_room: false,
             input: Buffer::new(),
@@ -129,8 +174,13 @@ impl Exchange {
             interim: 0,
             credit: INITIAL_CREDIT,
             keeps: false,
+            lasts: None,
             is_heard: false,
             deadline,
+            comes: Pace::default(),
+            goes: Pace::default(),
+            answers: Pace::default(),
+            slow: None,
         }
     }
 
@@ -195,15 +245,54 @@ impl Exchange {
         Ok(())
     }
 
+    /// Who is behind the rate of 16 KiB in `time`, and from when on. A body of unknown length may be one of events that come now and then;
+    /// it only has to go on.
+    pub fn pace(&mut self, now: u64, time: u64) {
+        let Some(link) = self.link.as_ref().filter(|_| self.request.framing != Framing::Raw) else {
+            self.slow = None;
+            return;
+        };
+        let waits = !self.out.is_empty() || !self.held.is_empty();
+        let lacks = matches!(self.request.framing, Framing::Length(1..)) && !self.is_ended && !waits;
+        let is_read = matches!(self.answer, Answer::Length(_)) && self.input.is_empty() && self.credit > 0;
+        let comes = Slow { at: self.comes.due(now, lacks, time), who: Who::Sender };
+        // a chunk is not begun with less credit than its size takes
+        let goes = Slow { at: self.goes.due(now, waits && !link.is_gone, time), who: Who::Taker };
+        let answers = Slow { at: self.answers.due(now, is_read, time), who: Who::Giver };
+        self.slow = [comes, goes, answers].into_iter().min_by_key(|slow| slow.at).filter(|slow| slow.at < u64::MAX);
+    }
+
+    /// When it has to be looked at.
+    pub fn due(&self) -> u64 {
+        self.slow.map_or(u64::MAX, |slow| slow.at).min(self.deadline)
+    }
+
     /// All of the request is on its way.
     pub fn is_sent(&self) -> bool {
         self.is_closed && self.out.is_empty()
     }
 
-    /// The connection has failed before anything came, as one that was kept may: another will do.
+    /// Nothing has come of an answer, and what the host has of the request may be sent once more: nothing, or what it does not matter
+    /// how often it is done (RFC 9110, section 9.2.2), if all of it is still there.
     pub fn may_be_repeated(&self) -> bool {
-        let is_reused = self.link.as_ref().is_some_and(|link| link.is_reused);
-        is_reused && !self.is_heard && self.request.is_idempotent && !self.has_body
+        let may = self.request.is_idempotent && !self.is_body_sent;
+        !self.is_heard && self.interim == 0 && (!self.is_begun || may)
+    }
+
+    /// A part of the body goes to the host.
+    pub fn sends_body(&mut self) {
+        self.is_body_sent = true;
+    }
+
+    /// Both sides change to another protocol: what either sends is its own from here on.
+    pub fn change(&mut self) {
+        self.request.framing = Framing::Raw;
+        (self.is_ended, self.is_closed) = (false, false);
+    }
+
+    /// After [`Exchange::change`], the client has sent all that it will.
+    pub fn is_finished(&self) -> bool {
+        self.request.framing == Framing::Raw && self.is_closed && self.out.is_empty()
     }
 
     /// As before the connection was there.
@@ -213,6 +302,7 @@ impl Exchange {
         self.input.clear();
         self.scanned = 0;
         self.link = None;
+        self.is_heard = false;
         if self.request.framing == Framing::None {
             self.request.framing = Framing::Open;
         }
@@ -227,5 +317,6 @@ impl Exchange {
             response::Framing::UntilClose => Answer::UntilClose,
         };
         self.keeps = head.keeps;
+        self.lasts = head.lasts;
     }
 }

@@ -26,6 +26,8 @@ pub struct Head {
     pub framing: Framing,
     /// The connection may be used for another request.
     pub keeps: bool,
+    /// How many seconds without one it lasts, if it says so (`Keep-Alive: timeout=5`).
+    pub lasts: Option<u64>,
     /// bytes of input
     pub length: usize,
 }
@@ -74,11 +76,17 @@ impl Head {
                         return Err("the answer has two lengths");
                     }
                 }
+                // to which protocol both sides change is for whoever has asked for it
+                Name::Upgrade if status == 101 => push(&mut lines, "upgrade", field.value),
                 name if name.is_of_connection() || says(field.name) => {}
                 _ => push(&mut lines, field.name, field.value),
             }
         }
-        let framing = if !has_body(status, to_head) {
+        let timeout = |element: &[u8]| content_length(element.strip_prefix(b"timeout=")?);
+        let lasts = lists("keep-alive").find_map(timeout);
+        let framing = if status == 101 {
+            Framing::UntilClose
+        } else if !has_body(status, to_head) {
             Framing::None
         } else if let Some(last) = codings.last() {
             // what says both may be meant to be read in two ways (RFC 9112, section 6.3)
@@ -97,7 +105,7 @@ impl Head {
         if let Some(own) = own.filter(|_| status >= 200 && status != 204) {
             push(&mut lines, "content-length", own.to_string().as_bytes());
         }
-        Ok(Some(Head { status, lines, framing, keeps, length }))
+        Ok(Some(Head { status, lines, framing, keeps, lasts, length }))
     }
 }
 

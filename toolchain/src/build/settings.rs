@@ -1,9 +1,10 @@
 //! What the system boxes would find wrong with their settings, found before anything runs: by their own code.
 
 use super::Component;
-use crate::launch::{Protocol, may_listen_of};
+use crate::launch::{Protocol, may_dial_of, may_listen_of};
 use crate::reference;
-use crate::system::{BoxSpec, Diagnostic, Place, System, suggestion};
+use crate::system::grant::Grant;
+use crate::system::{BoxSpec, Diagnostic, Place, System, Target, suggestion};
 use std::collections::BTreeMap;
 use wasm_host::slots::size;
 use wasmparser::{Parser, Payload};
@@ -69,6 +70,58 @@ pub fn faults(system: &System) -> Vec<Diagnostic> {
                 faults.push(fault);
             }
         }
+        faults.extend(unreached(system, spec));
+        faults.extend(open_proxies(system, spec));
+    }
+    faults
+}
+
+fn is_of(spec: &BoxSpec, component: &str) -> bool {
+    spec.component.iter().any(|name| name == component)
+}
+
+/// The upstreams of a box. What is wrong with its settings is told elsewhere.
+fn upstreams(spec: &BoxSpec) -> Vec<fetch::Origin> {
+    let pairs = spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    fetch::Config::read(pairs).map(|config| config.upstreams).unwrap_or_default()
+}
+
+/// Upstreams that none of the box's arrows grants.
+fn unreached(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
+    let all = if is_of(spec, "fetch") { upstreams(spec) } else { Vec::new() };
+    let unreached = all.iter().filter(|origin| !may_dial_of(spec, &origin.host, origin.port));
+    let fault = |origin: &fetch::Origin| {
+        let message = format!("box `{}`: no arrow of its grants a connection to the upstream {origin}", spec.name);
+        let mut fault = system.diagnostic(place(spec, "upstreams"), message).of_box(&spec.name);
+        let (box_name, host, port) = (if origin.is_https { "tls" } else { "net" }, &origin.host, origin.port);
+        fault.help = Some(format!(
+            "add \"{host}:{port}\" to the `connect` of its arrow `pearwood:net/tcp` to a box such as `{box_name}`"
+        ));
+        fault
+    };
+    unreached.map(fault).collect()
+}
+
+/// Arrows by which whoever can ask an `http` box could ask any host that `fetch` reaches, and itself would not be seen there.
+fn open_proxies(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for arrow in spec.arrows.iter().filter(|_| is_of(spec, "http")) {
+        let (Target::Box(name), Grant::Http(route)) = (&arrow.target, &arrow.grant) else { continue };
+        let Some(target) = system.boxes.iter().find(|other| other.name == *name && is_of(other, "fetch")) else {
+            continue;
+        };
+        let says = target.config.iter().any(|(key, _)| key.split('.').next() == Some("upstreams"));
+        if !route.host.is_empty() || says {
+            continue;
+        }
+        let message = format!(
+            "box `{}`: its arrow to `{name}` is for any host, so whoever asks it reaches every host that `{name}` does",
+            spec.name
+        );
+        let mut fault = system.diagnostic(arrow.target_at, message).of_box(&spec.name);
+        fault.interface = Some(arrow.interface.to_string());
+        fault.help = Some(format!("say in config.upstreams of `{name}` which servers get the requests"));
+        faults.push(fault);
     }
     faults
 }
@@ -231,6 +284,38 @@ arrows."pearwood:control/node" = { node = true }
         ] {
             assert!(told.contains(part), "{part} in {told}");
         }
+    }
+
+    /// A gateway whose clients choose where their requests go is refused, and so are upstreams that no arrow reaches.
+    #[test]
+    fn gateways_lead_where_they_say() {
+        let told = |arrow: &str, config: &str, connect: &str| {
+            let boxes = format!(
+                "[box.shop]\ncomponent = \"fetch\"\n{config}\n\
+                 arrows.\"pearwood:net/tcp\" = {{ box = \"net\", connect = [{connect}] }}\n"
+            );
+            let system = System::parse("system.toml", &web("test", arrow, &boxes)).unwrap();
+            crate::system::Report(&faults(&system)).to_string()
+        };
+        let upstreams = "config.upstreams = [\"http://192.0.2.5:8080\", \"https://shop.example\"]";
+        let all = "\"192.0.2.0/24:8000-8099\", \"shop.example:443\"";
+        let shop = "[{ box = \"shop\" }]";
+        let open = told(shop, "", all);
+        for part in
+            ["box `http`: its arrow to `shop` is for any host", "pearwood:http/handler", "config.upstreams of `shop`"]
+        {
+            assert!(open.contains(part), "{part} in {open}");
+        }
+        assert!(told("{ box = \"shop\", path = \"/a\" }", "", all).contains("is for any host"), "a path is no host");
+        assert_eq!(told("{ box = \"shop\", host = \"shop.example\" }", "", all).matches("error").count(), 0);
+        assert_eq!(told(shop, upstreams, all).matches("error").count(), 0);
+        let missing = told(shop, upstreams, "\"192.0.2.5:8081\", \"shop.example:443\"");
+        for part in
+            ["no arrow of its grants a connection to the upstream http://192.0.2.5:8080", "add \"192.0.2.5:8080\" to"]
+        {
+            assert!(missing.contains(part), "{part} in {missing}");
+        }
+        assert!(!missing.contains("upstream https://"), "{missing}");
     }
 
     /// D9: memory below what a component begins with.

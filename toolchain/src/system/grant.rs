@@ -84,6 +84,14 @@ pub struct NetGrant {
     pub connect: Vec<At<Remote>>,
 }
 
+impl NetGrant {
+    /// Whether a host may be connected to, by a name or an address in words.
+    pub fn may_dial(&self, host: &str, port: u16) -> bool {
+        let grant = wasm_host::plan::grant::NetGrant { listen: Vec::new(), connect: plain(&self.connect) };
+        grant.may_dial(host, port)
+    }
+}
+
 /// The most bytes of an image that the box may bring to the node, beside what the node has of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlGrant {

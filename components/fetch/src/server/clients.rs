@@ -1,10 +1,11 @@
 //! What the boxes say that ask.
 
+use super::gateway::Fault;
 use super::{Fetch, Level, SECOND};
-use crate::exchange::Exchange;
-use crate::request::{Origin, Request};
+use crate::exchange::{Answer, Exchange, OWN};
+use crate::request::{Behind, Request};
 use message::Routes;
-use message::rules::is_ambiguous;
+use message::rules::{canonical, is_ambiguous};
 use message::trailers;
 use wit::Incoming;
 use wit::http::{Attach, Command, Event, Head};
@@ -63,15 +64,17 @@ impl Fetch {
             return;
         }
         let Some(key) = key else { return };
+        let (now, per, deadline) = (self.now, self.config.body_timeout, self.until_answer(key));
         let exchange = &mut self.exchanges[key];
         if exchange.link.is_some() {
-            exchange.deadline = self.now.saturating_add(self.config.answer_timeout);
+            exchange.deadline = deadline;
         }
         let result = match command {
             Command::Body { data, .. } if !exchange.is_ended => {
                 match exchange.allowance.checked_sub(data.len() as u32) {
                     Some(allowance) => {
                         exchange.allowance = allowance;
+                        exchange.comes.earn(now, data.len(), per);
                         exchange.body(data)
                     }
                     None => Err("more of a body was sent than there was credit for"),
@@ -100,26 +103,39 @@ impl Fetch {
     }
 
     fn request(&mut self, peer: u32, number: u32, head: &Head<'_>) {
-        let request = match Request::new(head) {
+        let is_visitors = !head.remote.is_unspecified();
+        let asker = (peer, number, is_visitors);
+        // which of the upstreams it is, is found out below
+        let behind = self.config.upstreams.first();
+        let behind = behind.map(|origin| Behind { origin, keeps_host: self.config.keeps_host });
+        let request = match Request::new(head, behind) {
             Ok(request) => request,
-            Err(why) => return self.answer_failed((peer, number), None, why),
+            Err(why) => return self.answer_failed(asker, None, why),
         };
         if !self.is_granted(peer, head) {
-            let Origin { host, port, .. } = &request.origin;
             let path = head.target.split('?').next().unwrap_or_default();
-            let why = format!("the arrow of the box that asks is not for {host}:{port}{path}");
-            return self.answer_failed((peer, number), Some((Cause::Denied, 0)), &why);
+            let host = String::from_utf8_lossy(head.authority);
+            let why = format!("the arrow of the box that asks is not for {host}{path}");
+            let fault = Fault::own(Cause::Denied, &why);
+            return self.answer_failed(asker, Some(&fault).filter(|_| !is_visitors), &why);
         }
         // A cancelled request has its place until whoever was asked for its connection has answered: or else a box that asks and
         // cancels would have more connections under way than there are places.
         let owners = self.exchanges.iter().map(|(_, exchange)| exchange.client).chain(self.unwanted());
-        if !self.clients.may_have(peer, self.places, owners) {
+        // checks have places of their own
+        if !self.clients.may_have(peer, self.places, owners.filter(|owner| *owner != OWN)) {
             let why = "too many requests to other hosts are under way";
-            return self.answer_failed((peer, number), Some((Cause::Busy, 0)), why);
+            return self.answer_failed(asker, Some(&Fault::own(Cause::Busy, why)), why);
         }
-        let deadline = self.now.saturating_add(self.config.connect_timeout);
-        let key = self.exchanges.insert(Exchange::new(peer, number, request, deadline));
+        let deadline = self.now.saturating_add(self.config.connect_timeout());
+        let mut exchange = Exchange::new(peer, number, request, deadline);
+        exchange.is_visitors = is_visitors;
+        let key = self.exchanges.insert(exchange);
         self.requests.insert((peer, number), key);
+        self.upstreams.asked();
+        if !self.upstreams.is_empty() && !self.assign(key) {
+            return self.fail(key, &Fault::own(Cause::Busy, "no upstream is well"));
+        }
         self.connect(key);
     }
 
@@ -130,7 +146,11 @@ impl Fetch {
         let authority = str::from_utf8(head.authority).unwrap_or_default();
         let is_for = |path| self.clients.get(peer).is_some_and(|route| route.find_path(authority, path).is_some());
         // what the host may read as another path is only for a client that may have any
-        is_for(path) && (!is_ambiguous(path) || is_for("/"))
+        if is_ambiguous(path) {
+            return is_for(path) && is_for("/");
+        }
+        // `http` goes by what the path means, however it is spelt
+        is_for(path) || (!self.upstreams.is_empty() && is_for(&canonical(path)))
     }
 
     /// A client knows nothing more of its requests.
@@ -143,16 +163,22 @@ impl Fetch {
     /// The client has sent what nobody may send.
     fn refuse(&mut self, key: usize, why: &str) {
         let Some(exchange) = self.remove_as(key) else { return };
-        self.answer_failed((exchange.client, exchange.number), None, why);
+        self.answer_failed((exchange.client, exchange.number, exchange.awaits_any()), None, why);
     }
 
-    /// The request has failed on its way.
-    pub(super) fn fail(&mut self, key: usize, cause: Cause, alert: u8, why: &str) {
+    /// The request has failed on its way, unless it can take another.
+    pub(super) fn fail(&mut self, key: usize, fault: &Fault<'_>) {
+        let why = fault.why;
+        if self.exchanges.get(key).is_some_and(Exchange::is_own) {
+            return self.checked(key, Err(why));
+        }
+        self.blame(key, fault);
+        if self.retry(key, fault) {
+            return;
+        }
         let Some(exchange) = self.remove_as(key) else { return };
-        let Origin { is_https, host, port } = exchange.origin();
-        let scheme = if *is_https { "https" } else { "http" };
-        let line = format!("{scheme}://{host}:{port}: {why}");
-        self.answer_failed((exchange.client, exchange.number), Some((cause, alert)), &line);
+        let line = format!("{}: {why}", exchange.origin());
+        self.answer_failed((exchange.client, exchange.number, exchange.awaits_any()), Some(fault), &line);
         if self.now < self.quiet_until {
             self.untold += 1;
             return;
@@ -163,9 +189,13 @@ impl Fetch {
         self.say(Level::Warn, line + &before);
     }
 
-    fn answer_failed(&mut self, (client, number): (u32, u32), cause: Option<(Cause, u8)>, why: &str) {
+    /// `for_visitor`: it is to be told by an answer.
+    fn answer_failed(&mut self, (client, number, for_visitor): (u32, u32, bool), fault: Option<&Fault<'_>>, why: &str) {
+        if for_visitor {
+            return self.answer_visitor((client, number), fault);
+        }
         let Some(out) = self.clients.answer(client) else { return };
-        if let Some((cause, alert)) = cause {
+        if let Some(&Fault { cause, alert, .. }) = fault {
             Event::Fault { request: number, cause, alert }.encode(out.batch());
         }
         Event::Failed { request: number, why }.encode(out.batch());
@@ -178,6 +208,9 @@ impl Fetch {
     /// The exchange is no more, and neither is its connection.
     pub(super) fn remove_as(&mut self, key: usize) -> Option<Exchange> {
         let mut exchange = self.exchanges.try_remove(key)?;
+        if let Some(at) = exchange.upstream {
+            self.upstreams.leaves(at);
+        }
         self.requests.remove(&(exchange.client, exchange.number));
         self.dials.forget(|of| *of == key);
         if let Some(link) = exchange.link.take() {
@@ -185,5 +218,12 @@ impl Fetch {
             self.abort(&link);
         }
         Some(exchange)
+    }
+}
+
+impl Exchange {
+    /// A client of `http` waits for the head of an answer, and can be given one.
+    fn awaits_any(&self) -> bool {
+        self.is_visitors && matches!(self.answer, Answer::Awaited)
     }
 }

@@ -4,11 +4,12 @@
 //! waits, waits within the credit of whoever has sent it.
 
 use super::Fetch;
-use crate::exchange::{Answer, Exchange};
+use super::gateway::Fault;
+use crate::exchange::{Answer, Exchange, OWN, Who};
 use crate::request::Framing;
 use crate::response::{self, Head};
 use message::chunked::{Step, size_line};
-use message::fields::ends_head;
+use message::fields::{ends_head, value_of};
 use message::{Limits, status::is_interim, trailers};
 use wit::http::Event;
 use wit::tcp::{Cause, Command};
@@ -43,7 +44,7 @@ impl Fetch {
                 Ok(Read::More) => {}
                 Ok(Read::Waits) => break,
                 Ok(Read::End) => return self.ended(key),
-                Err(why) => return self.fail(key, Cause::Answer, 0, why),
+                Err(why) => return self.fail(key, &Fault::new(Cause::Answer, why)),
             }
         }
         self.settle(key);
@@ -53,13 +54,23 @@ impl Fetch {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         loop {
             exchange.close();
+            let is_finished = exchange.is_finished();
             let Exchange { link: Some(link), out, held, request, is_begun: true, .. } = exchange else { return };
             if link.is_gone {
                 return;
             }
+            if is_finished {
+                if !core::mem::replace(&mut link.has_finished, true)
+                    && let Some(to) = self.tcp.out(link.peer)
+                {
+                    Command::Finish { connection: link.number }.encode(to.batch());
+                }
+                return;
+            }
             let Some(to) = self.tcp.room(link.peer) else { return };
             let is_chunk = out.is_empty() && request.framing == Framing::Chunked;
-            let from = if out.is_empty() { held } else { out };
+            let is_body = out.is_empty();
+            let from = if is_body { held } else { out };
             let most = if is_chunk { link.credit.saturating_sub(CHUNK) } else { link.credit };
             let data = &from.as_slice()[..from.len().min(most as usize)];
             let count = data.len();
@@ -72,6 +83,9 @@ impl Fetch {
             to.stream(Command::SEND, link.number, [line, data, end]);
             link.credit -= (line.len() + count + end.len()) as u32;
             from.consume(count);
+            if is_body {
+                exchange.sends_body();
+            }
         }
     }
 
@@ -79,6 +93,9 @@ impl Fetch {
         let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
         let Exchange { client, number, input, interim, deadline, scanned, answer, credit, .. } = exchange;
         let (client, request) = (*client, *number);
+        if client == OWN {
+            return self.read_check(key);
+        }
         let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
         // One that does not take what it was sent gets no more.
         let Some(out) = self.clients.room(client) else { return Ok(Read::Waits) };
@@ -101,7 +118,16 @@ impl Fetch {
                     }
                 }
                 match head.status {
-                    101 => return Err("the host has changed to a protocol that nobody has asked for"),
+                    101 => {
+                        let chosen = value_of(&head.lines, "upgrade").unwrap_or_default();
+                        if !exchange.request.asks_for(chosen) {
+                            return Err("the host has changed to a protocol that nobody has asked for");
+                        }
+                        Event::Response { request, status: 101, headers: &head.lines }.encode(out.batch());
+                        *deadline = self.now.saturating_add(self.config.upgrade_timeout);
+                        exchange.answered(&head);
+                        exchange.change();
+                    }
                     status if is_interim(status) => {
                         Event::Response { request, status, headers: &head.lines }.encode(out.batch());
                     }
@@ -116,6 +142,7 @@ impl Fetch {
                 exchange.input.consume(used);
                 let Some(link) = exchange.link.as_mut() else { return Ok(Read::Waits) };
                 link.used += used as u32;
+                self.answered(key);
                 return Ok(if is_over { Read::End } else { Read::More });
             }
             Answer::Done => return Ok(Read::End),
@@ -175,6 +202,19 @@ impl Fetch {
         Ok(read)
     }
 
+    /// Of the answer to a check, only its status counts.
+    fn read_check(&mut self, key: usize) -> Result<Read, &'static str> {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
+        let Some(head) = Head::read(exchange.input.as_slice(), false)? else { return Ok(Read::Waits) };
+        if (100..200).contains(&head.status) && head.status != 101 && exchange.interim < INTERIM {
+            exchange.interim += 1;
+            exchange.input.consume(head.length);
+            return Ok(Read::More);
+        }
+        self.checked(key, Ok(head.status));
+        Ok(Read::Waits)
+    }
+
     /// The answer is complete: what is left of the request is not sent.
     fn ended(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
@@ -187,13 +227,14 @@ impl Fetch {
         let Some(exchange) = self.remove_as(key) else { return };
         if let Some(link) = link {
             // It is the other side's to close where it has said so; the network forgets it at once.
-            self.done(link, keeps, exchange.request.origin);
+            self.done(link, keeps, exchange.lasts, exchange.request.origin);
         }
     }
 
     /// Gives credit back, and sees whether the other side has broken off.
     fn settle(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.pace(self.now, self.config.body_timeout);
         let bytes = exchange.owed.saturating_sub(u32::try_from(exchange.held.len()).unwrap_or(u32::MAX));
         if bytes >= CREDIT_STEP
             && let Some(out) = self.clients.out_unless_full(exchange.client)
@@ -212,7 +253,8 @@ impl Fetch {
         }
         let is_over = link.is_finished || link.broken.is_some();
         // what has come and is complete is still read, as fast as its client takes it
-        if is_over && exchange.cannot_go_on() && self.clients.room(exchange.client).is_some() {
+        let mut is_heard = |client| client == OWN || self.clients.room(client).is_some();
+        if is_over && exchange.cannot_go_on() && is_heard(exchange.client) {
             let broken = exchange.link.as_ref().and_then(|link| link.broken.clone());
             let why = broken.as_deref().unwrap_or("the host broke off before its answer was complete");
             self.broke_off(key, why);
@@ -220,31 +262,30 @@ impl Fetch {
     }
 
     fn broke_off(&mut self, key: usize, why: &str) {
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        if exchange.may_be_repeated() {
-            let link = exchange.link.take();
-            exchange.repeat();
-            exchange.deadline = self.now.saturating_add(self.config.connect_timeout);
-            if let Some(link) = link {
-                self.unlink(&link);
-                self.abort(&link);
-            }
-            return self.connect(key);
+        let Some(exchange) = self.exchanges.get(key) else { return };
+        // one that was kept may have ended when the request was on its way
+        if exchange.link.as_ref().is_some_and(|link| link.is_reused) && exchange.may_be_repeated() {
+            return self.repeat(key);
         }
-        self.fail(key, Cause::Terminated, 0, why);
+        self.fail(key, &Fault::new(Cause::Terminated, why));
     }
 
-    /// Nothing has come or gone for too long.
+    /// Nothing has come or gone for too long, or too little.
     pub(super) fn late(&mut self, key: usize) {
         let Some(exchange) = self.exchanges.get(key) else { return };
-        if exchange.link.is_some() {
-            return self.fail(key, Cause::Timeout, 0, "the host does not go on with its answer");
-        }
-        if exchange.origin().is_https && exchange.asked.is_none() {
-            let why = "no box secures connections: the arrow `pearwood:net/tcp` to one such as `tls` is missing";
-            return self.fail(key, Cause::Denied, 0, why);
-        }
-        self.fail(key, Cause::Timeout, 0, "the host was not reached in time");
+        let slow = exchange.slow.filter(|slow| slow.at <= self.now).map(|slow| slow.who);
+        let fault = match slow {
+            Some(Who::Sender) => Fault::own(Cause::Timeout, "the request's body comes too slowly"),
+            Some(Who::Taker) => Fault::new(Cause::Timeout, "the host takes the request's body too slowly"),
+            Some(Who::Giver) => Fault::new(Cause::Timeout, "the host sends its answer too slowly"),
+            None if exchange.link.is_some() => Fault::new(Cause::Timeout, "the host does not go on with its answer"),
+            None if exchange.origin().is_https && exchange.asked.is_none() => {
+                let why = "no box secures connections: the arrow `pearwood:net/tcp` to one such as `tls` is missing";
+                Fault::own(Cause::Denied, why)
+            }
+            None => Fault::new(Cause::Timeout, "the host was not reached in time"),
+        };
+        self.fail(key, &fault);
     }
 }
 

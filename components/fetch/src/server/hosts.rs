@@ -1,6 +1,7 @@
 //! Connections to hosts: those that are kept, and new ones.
 
-use super::{Fetch, Idle, Level};
+use super::gateway::Fault;
+use super::{Fetch, Idle, Level, SECOND};
 use crate::exchange::Link;
 use support::dial::Step;
 use wit::tcp::{Cause, Command, Endpoint};
@@ -27,7 +28,7 @@ impl Fetch {
     /// Finds a connection for an exchange, or has one made.
     pub(super) fn connect(&mut self, key: usize) {
         let exchange = &mut self.exchanges[key];
-        if exchange.request.is_idempotent && exchange.total.is_none() {
+        if exchange.request.is_idempotent && exchange.total.is_none() && !exchange.is_fresh {
             let fits = |idle: &Idle| idle.origin == exchange.request.origin && self.tcp.is_attached(idle.link.peer);
             if let Some(place) = self.idle.iter().rposition(fits)
                 && let Some(Idle { mut link, .. }) = self.idle.remove(place)
@@ -102,7 +103,8 @@ impl Fetch {
     }
 
     /// A secured connection was not made. Where the arrow does not grant it, another may.
-    pub(super) fn dial_failed(&mut self, ticket: u32, cause: Cause, alert: u8, why: &str) {
+    pub(super) fn dial_failed(&mut self, ticket: u32, fault: &Fault<'_>) {
+        let cause = fault.cause;
         let Some(Asked { peer, what: What::Dial(key), .. }) = self.asked.remove(&ticket) else { return };
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         if exchange.asked.take_if(|asked| *asked == (peer, ticket)).is_none() {
@@ -121,7 +123,7 @@ impl Fetch {
             self.abort(&idle.link);
             return self.dial_at(key, peer);
         }
-        self.fail(key, cause, alert, why);
+        self.fail(key, fault);
     }
 
     pub(super) fn dial_step(&mut self, step: Step<usize>) {
@@ -131,7 +133,7 @@ impl Fetch {
                 let Some(exchange) = self.dials.of(ticket).and_then(|key| self.exchanges.get(*key)) else { return };
                 self.ask((exchange.client, ticket), to, None, "no box makes connections that are not secured");
             }
-            Step::Failed { what, cause, why } => self.fail(what, cause, 0, &why),
+            Step::Failed { what, cause, why } => self.fail(what, &Fault::new(cause, &why)),
         }
     }
 
@@ -187,10 +189,11 @@ impl Fetch {
     }
 
     fn linked(&mut self, key: usize, link: Link) {
-        let exchange = &mut self.exchanges[key];
         self.links.insert((link.peer, link.number), key);
+        let deadline = self.until_answer(key);
+        let exchange = &mut self.exchanges[key];
         exchange.link = Some(link);
-        exchange.deadline = self.now.saturating_add(self.config.answer_timeout);
+        exchange.deadline = deadline;
         self.advance(key);
     }
 
@@ -209,10 +212,17 @@ impl Fetch {
         }
     }
 
-    /// A connection is done with its request. It is kept for another if it can be.
-    pub(super) fn done(&mut self, link: Link, keeps: bool, origin: crate::request::Origin) {
+    /// A connection is done with its request. It is kept for another if it can be, for no longer than the host keeps it: `lasts` seconds.
+    pub(super) fn done(&mut self, link: Link, keeps: bool, lasts: Option<u64>, origin: crate::request::Origin) {
         self.unlink(&link);
-        let keeps = keeps && !link.is_finished && !link.is_gone && !self.is_retired && !self.tcp.is_retiring(link.peer);
+        // a request that is on its way when the host closes the connection would be lost
+        let keep = lasts.map_or(u64::MAX, |lasts| lasts.saturating_sub(1).saturating_mul(SECOND)).min(self.config.keep);
+        let keeps = keeps
+            && keep > 0
+            && !link.is_finished
+            && !link.is_gone
+            && !self.is_retired
+            && !self.tcp.is_retiring(link.peer);
         if !keeps {
             return self.abort(&link);
         }
@@ -222,7 +232,7 @@ impl Fetch {
         {
             self.abort(&oldest.link);
         }
-        self.idle.push_back(Idle { link, origin, until: self.now.saturating_add(self.config.keep) });
+        self.idle.push_back(Idle { link, origin, until: self.now.saturating_add(keep) });
     }
 
     /// What those say who look names up.
@@ -259,7 +269,7 @@ impl Fetch {
 
     fn lookups_lost(&mut self, why: &str) {
         for key in self.dials.lose(true) {
-            self.fail(key, Cause::Name, 0, why);
+            self.fail(key, &Fault::own(Cause::Name, why));
         }
     }
 }

@@ -2,12 +2,14 @@
 
 mod clients;
 mod flow;
+mod gateway;
 mod hosts;
 mod tcp;
 
 use crate::config::Config;
 use crate::exchange::{Exchange, Link};
 use crate::request::Origin;
+use crate::upstreams::Upstreams;
 use hashbrown::HashMap;
 use message::Routes;
 use slab::Slab;
@@ -36,6 +38,8 @@ pub struct Fetch {
     tickets: u32,
     /// connections without a request, the oldest first
     idle: VecDeque<Idle>,
+    /// where requests go, if they do not say it themselves
+    upstreams: Upstreams,
     /// requests at once
     places: usize,
     is_retired: bool,
@@ -119,7 +123,9 @@ impl Fetch {
             return Err(format!("the box's memory is too small for a request: it needs {} bytes", 2 * PLACE));
         }
         let batches = || (MAX_BATCH, memory / 16);
+        let upstreams = Upstreams::new(&config.upstreams, config.retries, places);
         Ok(Fetch {
+            upstreams,
             config,
             now: 0,
             clients: Peers::new(batches().0, batches().1),
@@ -146,6 +152,9 @@ impl Fetch {
         while let Some(idle) = self.idle.pop_front() {
             self.abort(&idle.link);
         }
+        for key in self.keys(Exchange::is_own) {
+            self.remove(key);
+        }
     }
 
     /// It retires, and nobody asks it any more.
@@ -155,11 +164,11 @@ impl Fetch {
 
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
-        let exchanges = self.exchanges.iter().map(|(_, exchange)| exchange.deadline).min().unwrap_or(u64::MAX);
+        let exchanges = self.exchanges.iter().map(|(_, exchange)| exchange.due()).min().unwrap_or(u64::MAX);
         let idle = self.idle.iter().map(|idle| idle.until).min().unwrap_or(u64::MAX);
         let retiring = self.clients.any_retiring() || self.tcp.any_retiring() || self.names.any_retiring();
         let again = if retiring { self.now.saturating_add(INTERVAL) } else { u64::MAX };
-        exchanges.min(idle).min(self.dials.deadline()).min(again)
+        exchanges.min(idle).min(self.dials.deadline()).min(again).min(self.next_check())
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -215,10 +224,13 @@ impl Fetch {
             self.dial_step(step);
         }
         let now = self.now;
-        for key in self.keys(|exchange| exchange.deadline <= now) {
+        for key in self.keys(|exchange| exchange.due() <= now) {
             self.late(key);
         }
-        while let Some(idle) = self.idle.pop_front_if(|idle| idle.until <= now) {
+        self.check();
+        while let Some(at) = self.idle.iter().position(|idle| idle.until <= now)
+            && let Some(idle) = self.idle.remove(at)
+        {
             self.abort(&idle.link);
         }
     }

@@ -1,5 +1,6 @@
 //! What those say who make connections.
 
+use super::gateway::Fault;
 use super::hosts::What;
 use super::{Carrier, Fetch, Idle, Level};
 use crate::exchange::Answer;
@@ -38,7 +39,9 @@ impl Fetch {
         match event {
             Event::Secures => self.secures(peer),
             Event::Connected { connection, ticket } => self.connected(peer, connection, ticket),
-            Event::Failed { ticket, cause, alert, why } => self.dial_failed(ticket, cause, alert, why),
+            Event::Failed { ticket, cause, alert, why } => {
+                self.dial_failed(ticket, &Fault { alert, ..Fault::new(cause, why) });
+            }
             Event::Refused { id, why } => self.refused(id, why),
             Event::Data { connection, .. }
             | Event::Sent { connection, .. }
@@ -52,19 +55,24 @@ impl Fetch {
     }
 
     fn link_event(&mut self, key: usize, event: Event<'_>) {
-        let deadline = self.now.saturating_add(self.config.answer_timeout);
+        let (now, per) = (self.now, self.config.body_timeout);
+        let deadline = self.until_answer(key);
         let exchange = &mut self.exchanges[key];
         let Some(link) = &mut exchange.link else { return };
         match event {
             Event::Data { data, .. } => {
                 let waits = exchange.input.len() + data.len() + link.used as usize;
                 if waits > INITIAL_CREDIT as usize {
-                    return self.fail(key, Cause::Terminated, 0, "more came than there was credit for");
+                    return self.fail(key, &Fault::new(Cause::Answer, "more came than there was credit for"));
                 }
                 exchange.is_heard = true;
+                exchange.answers.earn(now, data.len(), per);
                 exchange.input.push(data);
             }
-            Event::Sent { bytes, .. } => link.credit = link.credit.saturating_add(bytes),
+            Event::Sent { bytes, .. } => {
+                link.credit = link.credit.saturating_add(bytes);
+                exchange.goes.earn(now, bytes as usize, per);
+            }
             Event::Finished { .. } => link.is_finished = true,
             Event::Closed { why, .. } => {
                 (link.is_gone, link.is_finished) = (true, why.is_empty());
@@ -107,14 +115,14 @@ impl Fetch {
             self.asked.iter().filter(|(_, asked)| asked.peer == peer).map(|(ticket, _)| *ticket).collect();
         for ticket in tickets {
             match self.asked.get(&ticket).map(|asked| &asked.what) {
-                Some(What::Dial(_)) => self.dial_failed(ticket, Cause::Unreachable, 0, why),
+                Some(What::Dial(_)) => self.dial_failed(ticket, &Fault::own(Cause::Unreachable, why)),
                 _ => self.refused(ticket, why),
             }
         }
         for key in self.keys(|exchange| exchange.link.as_ref().is_some_and(|link| link.peer == peer)) {
             let Some(link) = self.exchanges[key].link.take() else { continue };
             self.unlink(&link);
-            self.fail(key, Cause::Terminated, 0, why);
+            self.fail(key, &Fault::own(Cause::Terminated, why));
         }
     }
 }

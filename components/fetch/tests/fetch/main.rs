@@ -1,0 +1,10 @@
+//! Requests of a box, and the hosts that they reach: both, and what is between them, are played by the test.
+
+mod connections;
+mod failures;
+mod gateway;
+mod limits;
+mod requests;
+mod sides;
+mod time;
+mod upgrade;
