@@ -303,6 +303,8 @@ impl Exchange {
         self.scanned = 0;
         self.link = None;
         self.is_heard = false;
+        // one that comes late would be taken for the next one's
+        self.asked = None;
         if self.request.framing == Framing::None {
             self.request.framing = Framing::Open;
         }

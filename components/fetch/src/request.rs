@@ -326,7 +326,7 @@ mod tests {
         let origin = Origin::read("https://b.example").unwrap();
         let head = Head { scheme: Scheme::Http, ..head("GET", "/", "a.example:8080", forged) };
         let mut written = [(); 3].map(|()| Vec::new());
-        let remotes = ["::ffff:192.0.2.1", "2001:db8::1", "::"].map(|text| text.parse().unwrap());
+        let remotes = ["::ffff:192.0.2.1", "2001:db8::1", "::"].map(|text| text.parse::<Ipv6Addr>().unwrap());
         for (remote, out) in remotes.into_iter().zip(&mut written) {
             let behind = Behind { origin: &origin, keeps_host: remote.to_canonical().is_ipv4() };
             Request::new(&Head { remote, ..head }, Some(behind)).unwrap().write(None, out);

@@ -266,6 +266,22 @@ fn a_server_that_takes_too_long_is_not_doubled() {
     assert_eq!(world.status(2), Some(200));
 }
 
+/// A connection to one server that comes late is not taken for one to the server that has the request by then.
+#[test]
+fn a_late_connection_is_not_for_another_server() {
+    let mut world = World::new(&[("upstreams.0", "https://a.example"), ("upstreams.1", TWO)]);
+    world.asks(1, visits("GET", b""));
+    let (peer, ticket, ..) = world.sides.dials.pop().unwrap();
+    world.passes(5 * SECOND);
+    assert_eq!(world.wanted(), [8002]);
+    world.tcp_says(peer, &tcp::Event::Connected { connection: 9, ticket });
+    world.turn();
+    assert!(world.sides.hosts[&(TLS, 9)].is_aborted);
+    let link = world.connects();
+    world.host_says(link, OK);
+    assert_eq!(world.status(1), Some(200));
+}
+
 #[test]
 fn a_connection_that_was_kept_and_is_gone_says_nothing_of_its_server() {
     let mut world = World::new(&[("upstreams", ONE)]);
