@@ -64,7 +64,8 @@ pub trait Platform: Send + Sync {
     /// must cost next to nothing when there is nothing.
     fn poll(&self);
 
-    /// Sleeps until a device needs attention, the operator types, or `until` has come. May return early.
+    /// Sleeps until a device needs attention, the operator types, or `until` has come; not at all, if one of them is so
+    /// already. May return early. `poll` is called next.
     fn idle(&self, until: Option<Nanos>);
 
     fn memory(&self) -> MemoryUse;

@@ -79,16 +79,18 @@ impl Executor {
             cpu.polled = now;
         }
         self.timers.expire(now);
-        let task = self.ready.take().or_else(|| {
-            platform.poll();
-            self.ready.take()
-        });
-        match task {
+        match self.ready.take() {
             Some(task) => {
                 let (floor, ended) = task.run(now, cpu.floor, || platform.now());
                 (cpu.floor, cpu.now) = (floor, Some(ended));
             }
-            None => platform.idle(self.timers.next()),
+            None => {
+                platform.idle(self.timers.next());
+                // what has ended the sleep
+                platform.poll();
+                let now = platform.now();
+                (cpu.polled, cpu.now) = (now, Some(now));
+            }
         }
     }
 }

@@ -44,6 +44,20 @@ fn one_that_slept_runs_before_one_that_spins_but_gets_no_arrears() {
     assert!(ran.load(Relaxed).abs_diff(50) <= 2, "ran {} times in the last 100 ms", ran.load(Relaxed));
 }
 
+/// A look at the devices may be a call of the operating system.
+#[test]
+fn devices_are_looked_at_once_for_each_sleep() {
+    let (platform, executor) = (FakePlatform::leak(), Executor::new());
+    let timer = executor.timers().timer();
+    let sleeper = executor.spawn(NORMAL_WEIGHT, async move {
+        for number in 1..=10 {
+            timer.sleep_until(number * 1_000_000).await;
+        }
+    });
+    executor.run_until(platform, || sleeper.cpu().turns() == 11);
+    assert_eq!(platform.polls(), 10);
+}
+
 #[test]
 fn timers_wake_in_order_and_cleared_ones_do_not() {
     let (platform, executor) = (FakePlatform::leak(), Executor::new());

@@ -19,6 +19,7 @@ use spin::Mutex;
 #[derive(Default)]
 pub struct FakePlatform {
     now: AtomicU64,
+    polls: AtomicU64,
     console: Mutex<String>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
@@ -34,6 +35,11 @@ impl FakePlatform {
     /// Lives as long as the tests.
     pub fn leak() -> &'static Self {
         alloc::boxed::Box::leak(alloc::boxed::Box::default())
+    }
+
+    /// How often its devices were looked at.
+    pub fn polls(&self) -> u64 {
+        self.polls.load(Relaxed)
     }
 
     pub fn pass(&self, time: Nanos) {
@@ -110,7 +116,9 @@ impl Platform for FakePlatform {
         self.slots.lock().clone()
     }
 
-    fn poll(&self) {}
+    fn poll(&self) {
+        self.polls.fetch_add(1, Relaxed);
+    }
 
     fn idle(&self, until: Option<Nanos>) {
         let until = until.expect("every task sleeps for ever");
