@@ -56,12 +56,13 @@ pub struct Case {
     requests: usize,
 }
 
+/// In the order of [`super::CASES`].
 pub const CASES: [Case; 5] = [
     Case { name: "https 1k keep-alive c1", path: "/1k.bin", connections: Connections::Kept(1), requests: 500 },
+    Case { name: "https 100k keep-alive c1", path: "/100k.bin", connections: Connections::Kept(1), requests: 100 },
     Case { name: "https 1k keep-alive c16", path: "/1k.bin", connections: Connections::Kept(16), requests: 1_000 },
     Case { name: "https 1k new connection c1", path: "/1k.bin", connections: Connections::Fresh, requests: 50 },
     Case { name: "https 1k new connection, resumed", path: "/1k.bin", connections: Connections::Resumed, requests: 50 },
-    Case { name: "https 100k keep-alive c1", path: "/100k.bin", connections: Connections::Kept(1), requests: 100 },
 ];
 
 /// A node whose instructions are counted.
