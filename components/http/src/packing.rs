@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn what_is_packed_can_be_unpacked() {
-        let text: Vec<u8> = (0..200_000_u32).flat_map(|number| format!("{} ", number * number).into_bytes()).collect();
+        let text: Vec<u8> =
+            (0..200_000_u32).flat_map(|number| format!("{} ", number.wrapping_mul(number)).into_bytes()).collect();
         let noise: Vec<u8> = (0..100_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let mut packers = Packers::new(BYTES);
         for body in [&text[..300_000], &noise, b"a", b"", &text[..PORTION]] {
