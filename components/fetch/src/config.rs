@@ -153,8 +153,8 @@ impl Config {
             "health.path" => return Err("a path is meant, such as /health".into()),
             "health.interval" => {
                 self.health_interval = duration(value)?;
-                if self.health_interval < SECOND {
-                    return Err("1 s at least is meant".into());
+                if self.health_interval < SECOND / 10 {
+                    return Err("100 ms at least are meant".into());
                 }
             }
             _ if key == "upstreams" || key.starts_with("upstreams.") => {
