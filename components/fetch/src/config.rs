@@ -74,7 +74,7 @@ pub const SETTINGS: &[Setting] = &[
     )
     .example("\"/health\"")
     .needs("upstreams"),
-    Setting::new("health.interval", Value::Time, "How often.").default("\"10 s\"").needs("health.path"),
+    Setting::new("health.interval", Value::Time, "How often.").default("\"10 s\"").needs("upstreams"),
 ];
 
 /// The settings as [`SETTINGS`] explains them. Times are in nanoseconds.
@@ -124,12 +124,7 @@ impl Config {
             }
         }
         let has = |wanted: &str| keys.iter().any(|key| key.split('.').next() == Some(wanted) || *key == wanted);
-        let needs = [
-            ("host", "upstreams"),
-            ("retries", "upstreams"),
-            ("health", "upstreams"),
-            ("health.interval", "health.path"),
-        ];
+        let needs = [("host", "upstreams"), ("retries", "upstreams"), ("health", "upstreams")];
         for (key, other) in needs {
             if has(key) && !has(other) {
                 faults.push(Fault::at(key, format!("it means nothing without {other}")));
@@ -158,8 +153,8 @@ impl Config {
             "health.path" => return Err("a path is meant, such as /health".into()),
             "health.interval" => {
                 self.health_interval = duration(value)?;
-                if self.health_interval < SECOND {
-                    return Err("1 s at least is meant".into());
+                if self.health_interval < SECOND / 10 {
+                    return Err("100 ms at least are meant".into());
                 }
             }
             _ if key == "upstreams" || key.starts_with("upstreams.") => {
