@@ -128,9 +128,7 @@ impl Node {
 }
 
 fn grant(host: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Attach { host, path: "/" }.encode(&mut bytes);
-    bytes
+    Attach { host, path: "/" }.encode()
 }
 
 #[test]
