@@ -142,6 +142,7 @@ arrows."pearwood:keys/tls" = {{ box = "keys" }}
 
 [box.shop]
 component = "fetch"
+memory = "64 MiB"                       # room for more requests at once than the test has
 arrows."pearwood:net/tcp" = [{{ box = "tls", connect = ["{https}"] }}, {{ box = "net", connect = ["{http}"] }}]
 arrows."pearwood:net/names" = {{ box = "net" }}
 config.upstreams = ["https://{https}", "http://{http}"]

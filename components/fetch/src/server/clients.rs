@@ -125,6 +125,10 @@ impl Fetch {
         // checks have places of their own
         if !self.clients.may_have(peer, self.places, owners.filter(|owner| *owner != OWN)) {
             let why = "too many requests to other hosts are under way";
+            self.tell(format!(
+                "{why}: there is room for {} at once, by the box's memory and its `requests`",
+                self.places
+            ));
             return self.answer_failed(asker, Some(&Fault::own(Cause::Busy, why)), why);
         }
         let deadline = self.now.saturating_add(self.config.connect_timeout());
@@ -179,6 +183,11 @@ impl Fetch {
         let Some(exchange) = self.remove_as(key) else { return };
         let line = format!("{}: {why}", exchange.origin());
         self.answer_failed((exchange.client, exchange.number, exchange.awaits_any()), Some(fault), &line);
+        self.tell(line);
+    }
+
+    /// Logs why a request has failed, for some of those that do.
+    fn tell(&mut self, line: String) {
         if self.now < self.quiet_until {
             self.untold += 1;
             return;
