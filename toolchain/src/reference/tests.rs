@@ -91,7 +91,11 @@ fn read_one(section: &Section, name: &str, setting: &Setting, key: &str, value: 
                 section.settings.iter().find(|other| other.key == needed).expect("what is needed is a setting");
             (needed.key, needed.example.expect("an example"))
         });
-        let lines: Vec<(&str, &str)> = value.map(|value| (key, value)).into_iter().chain(needed).collect();
+        let others = section.settings.iter().filter(|other| other.key != setting.key && !other.key.contains('.'));
+        let required = others.filter(|other| other.is_required && needed.is_none_or(|(key, _)| key != other.key));
+        let required = required.map(|other| (other.key, other.example.expect("an example")));
+        let lines: Vec<(&str, &str)> =
+            value.map(|value| (key, value)).into_iter().chain(needed).chain(required).collect();
         return read(section, name, &lines);
     };
     let [own, key] = [setting.key, key].map(|key| key.rsplit_once('.').expect("below another").1);
@@ -148,7 +152,10 @@ fn each_setting_is_read_as_the_reference_says() {
                 }
                 Value::Truth => {
                     taken("true".into());
-                    taken("false".into());
+                    // one that is required is a consent
+                    if !setting.is_required {
+                        taken("false".into());
+                    }
                     refused("\"nonsense\"".into());
                 }
                 Value::Time => {
