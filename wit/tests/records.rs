@@ -80,6 +80,19 @@ fn values_come_back_as_written_and_every_cut_is_found() {
     }
 }
 
+/// So many options are none if there is nothing from the first on. Those that are in one of these are not there at all.
+fn missing(options: &[(usize, usize)]) -> Vec<u8> {
+    let mut outermost = usize::MAX;
+    let mut missing = Vec::new();
+    for (_, depth) in options {
+        if *depth <= outermost {
+            outermost = *depth;
+            missing.push(0);
+        }
+    }
+    missing
+}
+
 fn tried(sample: &Sample, case: &str, check: Check) {
     let Sample { kind, id, bytes, .. } = sample;
     let mut batch = Batch::with_capacity(1 << 16);
@@ -102,8 +115,8 @@ fn tried(sample: &Sample, case: &str, check: Check) {
     }
     for cut in 0..bytes.len() {
         // The options behind the cut are none, if it is where one begins.
-        let expected = match sample.options.iter().position(|start| *start == cut) {
-            Some(place) => Ok([&bytes[..cut], &vec![0; sample.options.len() - place]].concat()),
+        let expected = match sample.options.iter().position(|(start, _)| *start == cut) {
+            Some(place) => Ok([&bytes[..cut], &missing(&sample.options[place..])].concat()),
             None => Err(Malformed),
         };
         assert_eq!(read(*id, &bytes[..cut]), expected, "{case}: cut at {cut}");

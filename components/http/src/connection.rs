@@ -20,6 +20,8 @@ pub struct Connection {
     pub origin: Option<Rc<Origin>>,
     /// TLS, or the like, is between the client and this.
     pub is_secured: bool,
+    /// The client has shown a certificate, so that its requests are its own without saying so.
+    pub is_known_client: bool,
     /// It speaks HTTP/2.
     pub session: Option<Box<Session>>,
     /// It is no connection but a stream of one.
@@ -106,6 +108,7 @@ impl Connection {
             remote,
             origin: None,
             is_secured,
+            is_known_client: false,
             session: None,
             stream: None,
             reading: Reading::Head,

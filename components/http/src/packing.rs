@@ -25,11 +25,11 @@ pub enum Offer {
 }
 
 impl Offer {
-    /// What may be done for a request, of HTTP/1.1 or later.
-    pub fn of(setting: Compress, says: &Says<'_>, is_11: bool) -> Self {
+    /// What may be done for a request. `is_11`: of HTTP/1.1 or later. `has_secret`: who asks is known by what comes with it.
+    pub fn of(setting: Compress, says: &Says<'_>, is_11: bool, has_secret: bool) -> Self {
         let may = match setting {
             Compress::None => return Offer::None,
-            Compress::Public => !says.has_secret,
+            Compress::Public => !has_secret,
             Compress::All => true,
         };
         // The end of a packed body is known only when it has come, and clients of HTTP/1.0 know of no chunks.

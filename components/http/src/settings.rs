@@ -66,7 +66,7 @@ pub const SETTINGS: &[Setting] = &[
         "compress",
         Value::OneOf(&["none", "public", "all"]),
         "Which answers are compressed (gzip) for clients that take it, if they are text of 1 KiB at least that is not compressed yet: \
-         `public` is those to requests without `Cookie` and `Authorization`. Who reads along sees how long an answer is: with `all`, \
+         `public` is those to requests without `Cookie` and `Authorization` from clients without a certificate. Who reads along sees how long an answer is: with `all`, \
          somebody who can also have a text of his choice put into answers can find out a secret that is in them (BREACH). An answer with \
          `Cache-Control: no-transform`, or with `Accept-Encoding` in its `Vary`, is sent as the handler gives it, and so are all while \
          there is no memory for it.",

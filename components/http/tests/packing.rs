@@ -9,6 +9,7 @@ use common::{
 use flate2::read::GzDecoder;
 use std::io::Read;
 use wit::http::Event;
+use wit::tcp::{Endpoint, Event as Tcp, Secured};
 
 #[global_allocator]
 static COUNTER: memory::Counter = memory::Counter;
@@ -107,6 +108,37 @@ fn rules_say_where() {
         let answer = answer(&mut bench, target, &format!("Accept-Encoding: gzip\r\n{asks}"), TEXT, &page);
         assert_eq!(answer.header("content-encoding"), expected, "{target} {asks}");
         assert_eq!(answer.header("vary").is_some(), target != "/", "{target} {asks}");
+    }
+}
+
+/// A rule that writes such a line means the answer as the handler gives it.
+#[test]
+fn rules_that_say_how_an_answer_is_coded_have_chosen() {
+    let page = page(5_000);
+    for line in ["vary", "content-encoding", "content-type", "cache-control", "etag", "x-frame-options"] {
+        let headers = format!("rules.0.headers.{line}");
+        let mut bench = Bench::with(&[("rules.0.path", "/*"), (headers.as_str(), "x")]);
+        let answer = answer(&mut bench, "/", "Accept-Encoding: gzip\r\n", TEXT, &page);
+        assert_eq!(answer.header(line), Some("x"), "{line}");
+        let is_packed = answer.body != page.as_bytes();
+        assert_eq!(is_packed, line == "x-frame-options", "{line}");
+    }
+}
+
+/// Browsers show a certificate without being asked by the page that has them ask.
+#[test]
+fn who_shows_a_certificate_is_known() {
+    for (certificate, is_packed) in [(&b""[..], true), (b"a certificate", false)] {
+        let mut bench = Bench::new();
+        bench.accept(7);
+        let secured = Secured { name: "h", protocol: "http/1.1", client: certificate, covers: None };
+        let remote = Endpoint { address: bench.address, port: 1 };
+        bench.tcp_event(Tcp::Accepted { connection: 7, remote, port: 443, secured: Some(secured) });
+        bench.send(7, "GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+        bench.respond(bench.last().id, 200, TEXT, &page(5_000));
+        let received = bench.outside.clients[&7].received.clone();
+        let answer = responses::read(&received, &[]).unwrap().remove(0);
+        assert_eq!(answer.header("content-encoding").is_some(), is_packed);
     }
 }
 

@@ -62,15 +62,27 @@ fn values<'a>(mut lines: &'a [u8], name: &str) -> Vec<&'a [u8]> {
     values
 }
 
-/// Their elements, the last one first. What a client has put in quotes is no reason to take what a proxy has added for part of it.
+/// Their elements, the last one first. What a proxy has put in quotes may be a client's, with commas in it. Read from the end, a quote that a
+/// client has left open is no reason to take what a proxy has added for part of it.
 fn backwards<'a>(values: &[&'a [u8]]) -> impl Iterator<Item = &'a [u8]> {
-    let elements = values.iter().rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
+    let elements = values.iter().rev().flat_map(|value| {
+        let mut is_quoted = false;
+        value.rsplit(move |&byte| {
+            is_quoted ^= byte == b'"';
+            byte == b',' && !is_quoted
+        })
+    });
     elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 /// A parameter's value, without its quotes.
 fn parameter<'a>(element: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    element.split(|&byte| byte == b';').find_map(|pair| {
+    let mut is_quoted = false;
+    let mut pairs = element.split(|&byte| {
+        is_quoted ^= byte == b'"';
+        byte == b';' && !is_quoted
+    });
+    pairs.find_map(|pair| {
         let at = pair.iter().position(|&byte| byte == b'=')?;
         let (found, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
         let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
@@ -167,6 +179,8 @@ mod tests {
             ("for=1.1.1.1;proto=https, for=192.0.2.7;proto=http", "192.0.2.7", Some(Scheme::Http)),
             ("for=1.1.1.1, for=192.0.2.7;proto=https, for=10.0.0.9;proto=http", "192.0.2.7", Some(Scheme::Https)),
             ("for=\"evil, for=192.0.2.7", "192.0.2.7", None),
+            ("for=192.0.2.7;host=\"a,for=6.6.6.6;proto=https;x=\"", "192.0.2.7", None),
+            ("host=\"a;for=6.6.6.6;proto=https\";for=192.0.2.7", "192.0.2.7", None),
             ("for=192.0.2.7, for=_hidden", PROXY, None),
             ("proto=https", PROXY, None),
             ("for", PROXY, None),

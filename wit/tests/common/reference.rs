@@ -36,8 +36,8 @@ pub struct Sample {
     /// Bits of the field that is the id; 0: there is none.
     pub id_bits: u32,
     pub bytes: Vec<u8>,
-    /// Where options begin that an earlier version may not have.
-    pub options: Vec<usize>,
+    /// Where options begin that an earlier version may not have, and in how many others each is.
+    pub options: Vec<(usize, usize)>,
     /// The bytes are one list or string, without a length.
     pub bare: bool,
 }
@@ -108,21 +108,31 @@ impl Protocol {
         if fields.is_empty() && skip == 0 {
             self.value(ty, &mut out.bytes, dice);
         }
-        self.tail(&fields[skip.min(fields.len())..], &mut out, dice);
+        self.tail(&fields[skip.min(fields.len())..], 0, &mut out, dice);
         out
     }
 
     /// The fields of a record that nothing follows.
-    fn tail(&self, fields: &[Field], out: &mut Sample, dice: &mut Dice) {
+    fn tail(&self, fields: &[Field], depth: usize, out: &mut Sample, dice: &mut Dice) {
         let option = |field: &Field| matches!(self.kind(field.ty), Ok(TypeDefKind::Option(_)));
         for (place, field) in fields.iter().enumerate() {
             let last = fields[place + 1..].iter().all(option);
             match self.kind(field.ty) {
                 Ok(TypeDefKind::Record(record)) if last => {
-                    self.tail(&record.fields, out, dice);
+                    self.tail(&record.fields, depth, out, dice);
                     continue;
                 }
-                Ok(TypeDefKind::Option(_)) if last => out.options.push(out.bytes.len()),
+                Ok(TypeDefKind::Option(some)) if last => {
+                    out.options.push((out.bytes.len(), depth));
+                    if let Ok(TypeDefKind::Record(record)) = self.kind(*some) {
+                        let is_some = dice.below(2);
+                        out.bytes.push(is_some as u8);
+                        if is_some == 1 {
+                            self.tail(&record.fields, depth + 1, out, dice);
+                        }
+                        continue;
+                    }
+                }
                 _ => {}
             }
             self.value(field.ty, &mut out.bytes, dice);

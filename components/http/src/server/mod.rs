@@ -64,8 +64,8 @@ pub struct Http {
     behind: Vec<u32>,
     /// a buffer kept from turn to turn
     packed: Vec<u8>,
-    /// the names that the certificate of the last secured connection is for
-    covers: Option<Rc<Covers>>,
+    /// the names that certificates are for, those of secured connections
+    covers: Vec<Rc<Covers>>,
     /// connections beyond the limit, which are only being told so
     surplus: usize,
     /// connections of this turn for which others were to make room
@@ -164,7 +164,7 @@ impl Http {
             packers: Packers::new(limits.packers),
             behind: Vec::new(),
             packed: Vec::new(),
-            covers: None,
+            covers: Vec::new(),
             common: Common::new(&config.server),
             config,
             now: 0,

@@ -64,11 +64,14 @@ impl Http {
         if names.iter().map(|name| name.len() + size_of::<Box<str>>()).sum::<usize>() > NAMES {
             return None;
         }
-        let covers = match &self.covers {
-            Some(last) if last.is(&names) => Rc::clone(last),
-            _ => Rc::new(Covers(names.iter().map(Into::into).collect())),
-        };
-        self.covers = Some(Rc::clone(&covers));
+        // each once, however many connections are for them
+        self.covers.retain(|covers| Rc::strong_count(covers) > 1);
+        let known = self.covers.iter().find(|covers| covers.is(&names)).cloned();
+        let covers = known.unwrap_or_else(|| {
+            let new = Rc::new(Covers(names.iter().map(Into::into).collect()));
+            self.covers.push(Rc::clone(&new));
+            new
+        });
         let name = secured.name.trim_end_matches('.');
         let name = if covers.has(name) { "" } else { name };
         Some(Rc::new(Origin { name: name.into(), covers }))

@@ -6,10 +6,14 @@ use crate::exchange::Response;
 use crate::packing::Offer;
 use core::net::Ipv6Addr;
 use message::chunked::Decoder;
+use message::fields::value_of;
 use message::rules::{canonical, is_ambiguous};
 use message::{Framing, Head, Method, Refusal, Target};
 use std::borrow::Cow;
 use wit::http::{self, Command};
+
+/// The header lines that say how a response is coded, and for whom it is.
+const CODING: [&str; 5] = ["cache-control", "content-encoding", "content-type", "etag", "vary"];
 
 /// What is to be done about a request.
 pub(super) enum Choice {
@@ -85,7 +89,8 @@ impl Http {
         exchange.method = method;
         exchange.is_11 = head.is_11;
         exchange.takes_trailers = head.says.takes_trailers;
-        exchange.offer = Offer::of(self.compress, &head.says, head.is_11);
+        let has_secret = head.says.has_secret || connection.is_known_client;
+        exchange.offer = Offer::of(self.compress, &head.says, head.is_11, has_secret);
         exchange.wants_upgrade = wants_upgrade;
         exchange.request_open = has_body;
         exchange.close = !keep_alive;
@@ -94,6 +99,10 @@ impl Http {
         exchange.record.started_at = self.now;
         if !self.headers.is_empty() {
             exchange.headers = core::mem::take(&mut self.headers);
+            // a rule that says how the response is coded, or for whom, has chosen already
+            if CODING.iter().any(|name| value_of(exchange.headers.as_bytes(), name).is_some()) {
+                exchange.offer = Offer::None;
+            }
         }
         if let Some(format) = self.config.access_log {
             let time = self.common.log_time();

@@ -331,6 +331,7 @@ impl Http {
         let mut stream =
             Connection::new((connection.peer, connection.number), connection.remote, connection.is_secured, self.now);
         stream.origin = connection.origin.clone();
+        stream.is_known_client = connection.is_known_client;
         stream.stream = Some(Box::new(Stream::new(key, head, body, respond)));
         stream.reading = Reading::Waiting;
         stream.known = connection.known;

@@ -167,6 +167,7 @@ impl Http {
             None if self.begins_with_header(remote.address) => Reading::Proxy,
             None => Reading::Start,
         };
+        connection.is_known_client = secured.is_some_and(|secured| !secured.client.is_empty());
         connection.origin = secured.and_then(|secured| self.origin_of(&secured));
         connection.known = self.reader.as_ref().map_or(0, |reader| reader.latest());
         connection.credit = INITIAL_CREDIT;
