@@ -29,8 +29,8 @@ pub const SETTINGS: &[Setting] = &[
     .required()
     .example(
         r#"[
-    { names = ["example.org", "www.example.org"] },
-    { names = "example.net", key = "other", challenge = "tls-alpn-01" },
+    { names = ["example.org", "www.example.org"], key = "www", challenge = "tls-alpn-01" },
+    { names = "example.net", key = "other" },
 ]"#,
     ),
     Setting::new(

@@ -85,17 +85,20 @@ fn table_with<'t>(value: &'t mut Toml, key: &str) -> Option<&'t mut Table> {
 
 /// Reads a setting with some value, or without any; one that is below another is in the example of that.
 fn read_one(section: &Section, name: &str, setting: &Setting, key: &str, value: Option<&str>) -> Result<Read, String> {
+    // what the box cannot do without, beside the setting
+    let required = |beside: &[&str]| {
+        let others = section.settings.iter().filter(|other| other.is_required && !other.key.contains('.'));
+        let others = others.filter(|other| !beside.contains(&other.key));
+        others.map(|other| (other.key, other.example.expect("an example"))).collect::<Vec<_>>()
+    };
     let Some(parent) = parent(section, setting) else {
         let needed = setting.needs.map(|needed| {
             let needed =
                 section.settings.iter().find(|other| other.key == needed).expect("what is needed is a setting");
             (needed.key, needed.example.expect("an example"))
         });
-        let others = section.settings.iter().filter(|other| other.key != setting.key && !other.key.contains('.'));
-        let required = others.filter(|other| other.is_required && needed.is_none_or(|(key, _)| key != other.key));
-        let required = required.map(|other| (other.key, other.example.expect("an example")));
-        let lines: Vec<(&str, &str)> =
-            value.map(|value| (key, value)).into_iter().chain(needed).chain(required).collect();
+        let mut lines: Vec<(&str, &str)> = value.map(|value| (key, value)).into_iter().chain(needed).collect();
+        lines.extend(required(&[setting.key, needed.map_or("", |(key, _)| key)]));
         return read(section, name, &lines);
     };
     let [own, key] = [setting.key, key].map(|key| key.rsplit_once('.').expect("below another").1);
@@ -112,7 +115,10 @@ fn read_one(section: &Section, name: &str, setting: &Setting, key: &str, value: 
         }
         None => {}
     }
-    read(section, name, &[(parent.key, &example["it"].to_string())])
+    let example = example["it"].to_string();
+    let mut lines = required(&[parent.key]);
+    lines.push((parent.key, &example));
+    read(section, name, &lines)
 }
 
 #[test]
