@@ -221,7 +221,8 @@ impl Request {
     }
 }
 
-/// Adds what whoever answers is to know of where a request came from (RFC 7239, and the names from before it).
+/// Adds what whoever answers is to know of where a request came from (RFC 7239, and the names from before it). A host of other characters
+/// than names, addresses and ports have is left out: to a receiver that does not honour quotes, `a,for=192.0.2.1` would be two elements.
 fn forwarded(lines: &mut Vec<u8>, remote: Ipv6Addr, scheme: Scheme, authority: &[u8]) {
     let address = IpAddr::V6(remote).to_canonical();
     let scheme = if scheme == Scheme::Https { "https" } else { "http" };
@@ -229,7 +230,8 @@ fn forwarded(lines: &mut Vec<u8>, remote: Ipv6Addr, scheme: Scheme, authority: &
     let mut all = format!("for={node};proto={scheme}").into_bytes();
     push(lines, "x-forwarded-for", address.to_string().as_bytes());
     push(lines, "x-forwarded-proto", scheme.as_bytes());
-    if !authority.is_empty() {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte);
+    if !authority.is_empty() && authority.iter().all(is_plain) {
         push(lines, "x-forwarded-host", authority);
         all.extend_from_slice(b";host=\"");
         all.extend_from_slice(authority);

@@ -278,6 +278,9 @@ impl Fetch {
             Some(Who::Sender) => Fault::own(Cause::Timeout, "the request's body comes too slowly"),
             Some(Who::Taker) => Fault::new(Cause::Timeout, "the host takes the request's body too slowly"),
             Some(Who::Giver) => Fault::new(Cause::Timeout, "the host sends its answer too slowly"),
+            None if exchange.link.is_some() && !exchange.is_begun => {
+                Fault::own(Cause::Timeout, "the request does not go on")
+            }
             None if exchange.link.is_some() => Fault::new(Cause::Timeout, "the host does not go on with its answer"),
             None if exchange.origin().is_https && exchange.asked.is_none() => {
                 let why = "no box secures connections: the arrow `pearwood:net/tcp` to one such as `tls` is missing";

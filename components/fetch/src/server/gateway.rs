@@ -53,8 +53,9 @@ impl Fetch {
         let Some(exchange) = self.exchanges.get(key) else { return };
         let Some(at) = exchange.upstream.filter(|_| fault.is_hosts && fault.cause != Cause::Busy) else { return };
         let failure = if exchange.is_begun { Failure::Broken } else { Failure::Unreachable };
-        // an answer that breaks off may be the client's wish
-        if !matches!(exchange.answer, Answer::Awaited) {
+        // an answer that breaks off may be the client's wish, and so may be what was reached and got nothing to answer
+        let is_asked = exchange.is_begun || exchange.link.is_none();
+        if !is_asked || !matches!(exchange.answer, Answer::Awaited) {
             return;
         }
         if let Some(time) = self.upstreams.failed(self.now, at, failure) {
@@ -68,8 +69,9 @@ impl Fetch {
     pub(super) fn retry(&mut self, key: usize, fault: &Fault<'_>) -> bool {
         let Some(exchange) = self.exchanges.get(key) else { return false };
         let Some(at) = exchange.upstream else { return false };
-        // what waits for its answer for too long may have been done; what finds no room here finds none for another either
-        let is_late = exchange.is_begun && fault.cause == Cause::Timeout;
+        // what waits for its answer for too long may have been done, and what is not begun by then does not go on elsewhere either; what
+        // finds no room here finds none for another
+        let is_late = exchange.link.is_some() && fault.cause == Cause::Timeout;
         let may = exchange.may_be_repeated() && matches!(exchange.answer, Answer::Awaited) && !is_late;
         if !may || fault.cause == Cause::Busy || self.is_only(exchange.tried) || !self.upstreams.may_retry() {
             return false;

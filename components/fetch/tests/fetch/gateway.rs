@@ -7,28 +7,28 @@ use wit::http::{Attach, Command, Head, Scheme};
 use wit::tcp;
 use wit::{Peer, names};
 
-const ONE: &str = "http://192.0.2.1:8001";
-const TWO: &str = "http://192.0.2.2:8002";
+pub const ONE: &str = "http://192.0.2.1:8001";
+pub const TWO: &str = "http://192.0.2.2:8002";
 const UPSTREAMS: [(&str, &str); 2] = [("upstreams.0", ONE), ("upstreams.1", TWO)];
 
 /// As `http` passes on what a client asks.
-fn visits<'a>(method: &'a str, headers: &'a [u8]) -> Head<'a> {
+pub fn visits<'a>(method: &'a str, headers: &'a [u8]) -> Head<'a> {
     let remote: Ipv6Addr = "::ffff:203.0.113.7".parse().unwrap();
     Head { remote, ..asks(method, Scheme::Https, "shop.example", headers) }
 }
 
-fn world(more: &[(&str, &str)]) -> World {
+pub fn world(more: &[(&str, &str)]) -> World {
     World::new(&[&UPSTREAMS[..], more].concat())
 }
 
 impl World {
     /// The ports of the upstreams that are asked for a connection, the last one first.
-    fn wanted(&self) -> Vec<u16> {
+    pub fn wanted(&self) -> Vec<u16> {
         self.sides.connects.iter().rev().map(|(.., to)| to.port).collect()
     }
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn requests_go_to_upstreams_whatever_they_ask_for() {
@@ -542,4 +542,25 @@ fn a_box_with_upstreams_needs_no_more_memory_than_one_without() {
     let mut sides = Sides::default();
     fetch.turn(Wake { now: 1, ..Wake::default() }, &mut sides);
     assert!(fetch.deadline() > 1);
+}
+
+/// A host that looks like elements of `forwarded` is none that a receiver is told of there: some do not honour quotes.
+#[test]
+fn a_host_forges_no_element() {
+    let mut world = world(&[]);
+    for (request, host) in [(1, "a,for=6.6.6.6;proto=https;x="), (2, "a;b"), (3, "%22")] {
+        let link = world.reached(request, Head { authority: host.as_bytes(), ..visits("POST", b"") });
+        assert_eq!(
+            world.got(link),
+            format!(
+                "POST /x?y HTTP/1.1\r\nHost: {host}\r\nx-forwarded-for: 203.0.113.7\r\nx-forwarded-proto: https\r\n\
+                 forwarded: for=203.0.113.7;proto=https\r\nvia: 1.1 pearwood\r\nContent-Length: 0\r\n\r\n"
+            )
+        );
+    }
+    for (request, host) in [(4, "a-b.example:8443"), (5, "[2001:db8::1]:8443"), (6, "a_b")] {
+        let link = world.reached(request, Head { authority: host.as_bytes(), ..visits("POST", b"") });
+        let got = world.got(link);
+        assert!(got.contains(&format!("x-forwarded-host: {host}\r\n")) && got.contains(&format!(";host=\"{host}\"")));
+    }
 }
