@@ -73,7 +73,11 @@ impl Fetch {
         // finds no room here finds none for another
         let is_late = exchange.link.is_some() && fault.cause == Cause::Timeout;
         let may = exchange.may_be_repeated() && matches!(exchange.answer, Answer::Awaited) && !is_late;
-        if !may || fault.cause == Cause::Busy || self.is_only(exchange.tried) || !self.upstreams.may_retry() {
+        if !may || fault.cause == Cause::Busy || !self.upstreams.has_other(exchange.tried) {
+            return false;
+        }
+        // what no server has got may go on until one gets it
+        if exchange.is_begun && !self.upstreams.may_retry() {
             return false;
         }
         self.give_back(key);
@@ -85,11 +89,6 @@ impl Fetch {
         self.exchanges[key].is_fresh = false;
         self.connect(key);
         true
-    }
-
-    /// There is no upstream that a request was not tried at.
-    fn is_only(&self, tried: u32) -> bool {
-        tried.count_ones() as usize >= self.config.upstreams.len()
     }
 
     /// Sends the same request to the same host again, over a new connection.

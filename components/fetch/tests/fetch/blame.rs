@@ -2,6 +2,7 @@
 
 use crate::gateway::*;
 use crate::sides::*;
+use wit::Peer;
 use wit::http::Command;
 
 fn nobody_is_left_out(world: &World) {
@@ -29,4 +30,34 @@ fn a_request_that_does_not_go_on_is_no_servers_fault() {
         assert_eq!((world.status(request), world.wanted().len()), (Some(502), 0));
     }
     nobody_is_left_out(&world);
+}
+
+/// While the node's own network or names are away, no server is blamed for it, and requests that can go elsewhere find that none can.
+#[test]
+fn what_the_node_lacks_is_no_servers_fault() {
+    let mut net = world(&[]);
+    net.reached(1, visits("GET", b""));
+    net.asks(2, visits("GET", b""));
+    Peer::Detach(NET, b"crashed").encode(&mut net.tcp);
+    net.turn();
+    net.sides.connects.clear();
+    net.asks(3, visits("POST", b""));
+    assert_eq!([1, 2, 3].map(|request| net.status(request)), [Some(502); 3]);
+    nobody_is_left_out(&net);
+    Peer::Attach(NET, &[]).encode(&mut net.tcp);
+    net.turn();
+    let link = net.reached(4, visits("POST", b""));
+    net.host_says(link, OK);
+    assert_eq!(net.status(4), Some(200));
+}
+
+#[test]
+fn names_that_are_away_are_no_servers_fault() {
+    let mut names = World::new(&[("upstreams.0", "http://a.example"), ("upstreams.1", "http://b.example")]);
+    names.asks(1, visits("GET", b""));
+    Peer::Detach(0, b"crashed").encode(&mut names.names);
+    names.turn();
+    names.asks(2, visits("GET", b""));
+    assert_eq!([1, 2].map(|request| names.status(request)), [Some(502); 2]);
+    nobody_is_left_out(&names);
 }

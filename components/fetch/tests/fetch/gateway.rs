@@ -228,20 +228,28 @@ fn tries_are_not_without_end() {
     let mut world = World::new(&[&UPSTREAMS[..], &[("requests", "4")]].concat());
     let mut tried = Vec::new();
     for request in 0..14 {
-        world.asks(request, visits("GET", b""));
-        world.is_refused();
+        let link = world.reached(request, visits("GET", b""));
+        world.closes(link, "reset");
         tried.push(world.wanted().len());
         while !world.wanted().is_empty() {
-            world.is_refused();
+            let link = world.connects();
+            world.closes(link, "reset");
         }
         world.sides.answers.clear();
     }
     assert_eq!(tried.iter().sum::<usize>(), 6, "{tried:?}");
-    // none at all
+    // none at all: but what no server has got goes on to another
     let mut world = World::new(&[&UPSTREAMS[..], &[("retries", "0")]].concat());
-    world.asks(1, visits("GET", b""));
-    world.is_refused();
+    let link = world.reached(1, visits("GET", b""));
+    world.closes(link, "reset");
     assert_eq!((world.status(1), world.wanted().len()), (Some(502), 0));
+    for request in 2..20 {
+        world.asks(request, visits("POST", b""));
+        world.is_refused();
+        let link = world.connects();
+        world.host_says(link, OK);
+        assert_eq!(world.status(request), Some(200));
+    }
 }
 
 #[test]
@@ -563,4 +571,30 @@ fn a_host_forges_no_element() {
         let got = world.got(link);
         assert!(got.contains(&format!("x-forwarded-host: {host}\r\n")) && got.contains(&format!(";host=\"{host}\"")));
     }
+}
+
+/// A try is paid for only when there is another server to have it.
+#[test]
+fn a_try_that_there_is_no_server_for_costs_nothing() {
+    let mut world = world(&[("requests", "1"), ("retries", "1"), ("health.path", "/")]);
+    for _ in 0..2 {
+        world.is_refused();
+        let link = world.connects();
+        world.host_says(link, OK);
+        world.passes(10 * SECOND);
+    }
+    world.sides.connects.clear();
+    let link = world.reached(1, visits("GET", b""));
+    world.closes(link, "reset");
+    assert_eq!((world.status(1), world.wanted().len()), (Some(502), 0));
+    world.passes(10 * SECOND);
+    for _ in 0..2 {
+        let link = world.connects();
+        world.host_says(link, OK);
+    }
+    let link = world.reached(2, visits("GET", b""));
+    world.closes(link, "reset");
+    let link = world.connects();
+    world.host_says(link, OK);
+    assert_eq!(world.status(2), Some(200));
 }
