@@ -3,7 +3,7 @@
 //! Nothing is read of an answer that its client does not take, and nothing of a request's body is sent that its host does not take: what
 //! waits, waits within the credit of whoever has sent it.
 
-use super::Fetch;
+use super::{CHECK_HEAD, Fetch};
 use super::gateway::Fault;
 use crate::exchange::{Answer, Exchange, OWN, Who};
 use crate::request::Framing;
@@ -205,7 +205,10 @@ impl Fetch {
     /// Of the answer to a check, only its status counts.
     fn read_check(&mut self, key: usize) -> Result<Read, &'static str> {
         let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
-        let Some(head) = Head::read(exchange.input.as_slice(), false)? else { return Ok(Read::Waits) };
+        let Some(head) = Head::read(exchange.input.as_slice(), false)? else {
+            let is_small = exchange.input.len() <= CHECK_HEAD;
+            return if is_small { Ok(Read::Waits) } else { Err("the answer to a check has too large a head") };
+        };
         if (100..200).contains(&head.status) && head.status != 101 && exchange.interim < INTERIM {
             exchange.interim += 1;
             exchange.input.consume(head.length);

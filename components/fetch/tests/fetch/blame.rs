@@ -61,3 +61,19 @@ fn names_that_are_away_are_no_servers_fault() {
     assert_eq!([1, 2].map(|request| names.status(request)), [Some(502); 2]);
     nobody_is_left_out(&names);
 }
+
+/// Who makes connections was replaced, and nobody has said that the one before is gone.
+#[test]
+fn what_was_asked_of_one_that_was_replaced_is_not_waited_for() {
+    let mut world = world(&[]);
+    world.reached(1, visits("GET", b""));
+    world.asks(2, visits("GET", b""));
+    Peer::Attach(NET, &[]).encode(&mut world.tcp);
+    world.turn();
+    assert_eq!([1, 2].map(|request| world.status(request)), [Some(502); 2]);
+    nobody_is_left_out(&world);
+    world.sides.connects.clear();
+    let link = world.reached(3, visits("GET", b""));
+    world.host_says(link, OK);
+    assert_eq!(world.status(3), Some(200));
+}

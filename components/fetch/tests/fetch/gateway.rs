@@ -598,3 +598,27 @@ fn a_try_that_there_is_no_server_for_costs_nothing() {
     world.host_says(link, OK);
     assert_eq!(world.status(2), Some(200));
 }
+
+/// Checks have no places, so they hold little: and that is seen to be there.
+#[test]
+fn a_check_holds_no_more_than_a_small_head() {
+    let mut world = World::new(&[("upstreams", ONE), ("health.path", "/health"), ("health.interval", "10 s")]);
+    for _ in 0..2 {
+        let link = world.connects();
+        world.host_says(link, &format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(8_000)));
+        assert!(!world.sides.hosts[&link].is_aborted);
+        world.host_says(link, &"b".repeat(400));
+        assert!(world.sides.hosts[&link].is_aborted);
+        world.passes(10 * SECOND);
+    }
+    let told = format!("upstream {ONE} gets no requests until it is well: the answer to a check has too large a head");
+    assert_eq!(world.sides.log, [told]);
+
+    let many: Vec<_> = (1..33).map(|port| ("upstreams".into(), format!("http://a.example:{port}"))).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(key, value): &(String, String)| (&key[..], &value[..])).collect();
+    let fits = |settings: &[(&str, &str)]| {
+        Fetch::new(Config::read(settings.iter().copied()).unwrap(), 800 << 10).map(drop)
+    };
+    assert_eq!(fits(&many), Ok(()));
+    assert!(fits(&[&many[..], &[("health.path", "/")]].concat()).unwrap_err().contains("memory is too small"));
+}
