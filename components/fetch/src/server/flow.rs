@@ -3,8 +3,8 @@
 //! Nothing is read of an answer that its client does not take, and nothing of a request's body is sent that its host does not take: what
 //! waits, waits within the credit of whoever has sent it.
 
-use super::{CHECK_HEAD, Fetch};
 use super::gateway::Fault;
+use super::{CHECK_HEAD, Fetch};
 use crate::exchange::{Answer, Exchange, OWN, Who};
 use crate::request::Framing;
 use crate::response::{self, Head};

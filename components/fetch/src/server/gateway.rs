@@ -155,7 +155,8 @@ impl Fetch {
         }
         for (at, origin) in due {
             let deadline = now.saturating_add(self.config.connect_timeout());
-            let mut exchange = Exchange::new(OWN, at as u32, Request::check(origin, &path), deadline);
+            let request = Request::check(origin, &path, self.config.health_host.as_deref());
+            let mut exchange = Exchange::new(OWN, at as u32, request, deadline);
             (exchange.is_ended, exchange.is_fresh) = (true, true);
             let key = self.exchanges.insert(exchange);
             self.requests.insert((OWN, at as u32), key);

@@ -616,9 +616,31 @@ fn a_check_holds_no_more_than_a_small_head() {
 
     let many: Vec<_> = (1..33).map(|port| ("upstreams".into(), format!("http://a.example:{port}"))).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(key, value): &(String, String)| (&key[..], &value[..])).collect();
-    let fits = |settings: &[(&str, &str)]| {
-        Fetch::new(Config::read(settings.iter().copied()).unwrap(), 800 << 10).map(drop)
-    };
+    let fits =
+        |settings: &[(&str, &str)]| Fetch::new(Config::read(settings.iter().copied()).unwrap(), 800 << 10).map(drop);
     assert_eq!(fits(&many), Ok(()));
     assert!(fits(&[&many[..], &[("health.path", "/")]].concat()).unwrap_err().contains("memory is too small"));
+}
+
+/// An upstream believes what a gateway says of where a request came from: so no box says it for the gateway.
+#[test]
+fn boxes_forge_nothing_at_a_gateway_either() {
+    let forged = b"X-Forwarded-For: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\nX_Real_IP: 9.9.9.9\r\na: b\r\n";
+    let mut gateway = world(&[]);
+    let link = gateway.reached(1, asks("GET", Scheme::Http, "a.example", forged));
+    assert_eq!(gateway.got(link), "GET /x?y HTTP/1.1\r\nHost: a.example\r\na: b\r\n\r\n");
+    let mut other = World::new(&[]);
+    let link = other.reached(1, asks("GET", Scheme::Https, "a.example", forged));
+    assert!(other.got(link).contains("X-Forwarded-For: 9.9.9.9"), "elsewhere they speak for themselves");
+}
+
+#[test]
+fn checks_ask_for_the_host_that_is_set() {
+    for (settings, said) in
+        [(&[][..], "192.0.2.1:8001"), (&[("host", "keep")], "192.0.2.1:8001"), (&[("health.host", "a.b:1")], "a.b:1")]
+    {
+        let mut world = World::new(&[&[("upstreams", ONE), ("health.path", "/")], settings].concat());
+        let link = world.connects();
+        assert!(world.got(link).starts_with(&format!("GET / HTTP/1.1\r\nHost: {said}\r\n")));
+    }
 }
