@@ -3,7 +3,7 @@
 use crate::request::Origin;
 use crate::upstreams;
 use message::settings::{duration, number};
-use message::target::is_path;
+use message::target::{host_of, is_authority, is_path};
 use wit::setting::{Fault, Setting, Value};
 
 const SECOND: u64 = 1_000_000_000;
@@ -74,6 +74,13 @@ pub const SETTINGS: &[Setting] = &[
     )
     .example("\"/health\"")
     .needs("upstreams"),
+    Setting::new(
+        "health.host",
+        Value::Text("host"),
+        "What `Host` says when an upstream is asked for that, whatever `host` is: the upstream's own name unless told.",
+    )
+    .example("\"shop.example\"")
+    .needs("upstreams"),
     Setting::new("health.interval", Value::Time, "How often.").default("\"10 s\"").needs("upstreams"),
 ];
 
@@ -92,6 +99,8 @@ pub struct Config {
     pub keeps_host: bool,
     pub retries: u64,
     pub health_path: Option<String>,
+    /// None: the upstream's own.
+    pub health_host: Option<String>,
     pub health_interval: u64,
 }
 
@@ -108,6 +117,7 @@ impl Default for Config {
             keeps_host: true,
             retries: 20,
             health_path: None,
+            health_host: None,
             health_interval: 10 * SECOND,
         }
     }
@@ -151,6 +161,10 @@ impl Config {
             "retries" => self.retries = number(value, 0, 100)?,
             "health.path" if is_path(value) => self.health_path = Some(value.into()),
             "health.path" => return Err("a path is meant, such as /health".into()),
+            "health.host" if is_authority(value.as_bytes()) && !host_of(value).is_empty() => {
+                self.health_host = Some(value.into());
+            }
+            "health.host" => return Err("a host is meant, such as shop.example or shop.example:8443".into()),
             "health.interval" => {
                 self.health_interval = duration(value)?;
                 if self.health_interval < SECOND / 10 {
@@ -201,6 +215,7 @@ mod tests {
             ("host", "upstream"),
             ("retries", "0"),
             ("health.path", "/health?x"),
+            ("health.host", "shop.example:1"),
             ("health.interval", "3 s"),
         ])
         .unwrap();
@@ -208,6 +223,7 @@ mod tests {
             config.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["https://shop.example:8443", "http://192.0.2.6:80"]
         );
+        assert_eq!(config.health_host.as_deref(), Some("shop.example:1"));
         assert_eq!((config.keeps_host, config.retries, config.health_interval), (false, 0, 3 * SECOND));
         assert_eq!((config.connect_timeout(), Config::default().connect_timeout()), (5 * SECOND, 30 * SECOND));
         for (key, value) in [
@@ -217,6 +233,9 @@ mod tests {
             ("host", "both"),
             ("retries", "101"),
             ("health.path", "health"),
+            ("health.host", "a/b"),
+            ("health.host", ":80"),
+            ("health.host", "a\r\nb: c"),
             ("health.interval", "1 ms"),
             ("health", "/"),
         ] {

@@ -105,18 +105,26 @@ impl Upstreams {
         left.is_some()
     }
 
+    fn may_have(&self, at: usize, tried: u32) -> bool {
+        tried & (1 << at) == 0 && !self.list[at].is_down()
+    }
+
+    /// Whether there is one that is not among the `tried`, and may be chosen.
+    pub fn has_other(&self, tried: u32) -> bool {
+        (0..self.list.len()).any(|at| self.may_have(at, tried))
+    }
+
     /// One that is not among the `tried`: of those that are well, the one that has the fewest requests; if none is well, the one that
     /// would be let in first. One that does not pass its checks gets nothing.
     pub fn choose(&mut self, now: u64, tried: u32) -> Option<usize> {
         let count = self.list.len();
         let all = (0..count).map(|step| (self.turn + step) % count);
-        let may = |at: &usize| tried & (1 << at) == 0 && !self.list[*at].is_down();
         let rank = |at: &usize| {
             let upstream = &self.list[*at];
             let out_until = if upstream.out_until <= now { 0 } else { upstream.out_until };
             (out_until, upstream.busy)
         };
-        let at = all.filter(may).min_by_key(rank)?;
+        let at = all.filter(|at| self.may_have(*at, tried)).min_by_key(rank)?;
         self.turn = (at + 1) % count;
         self.list[at].busy += 1;
         Some(at)

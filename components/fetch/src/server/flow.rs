@@ -3,8 +3,8 @@
 //! Nothing is read of an answer that its client does not take, and nothing of a request's body is sent that its host does not take: what
 //! waits, waits within the credit of whoever has sent it.
 
-use super::Fetch;
 use super::gateway::Fault;
+use super::{CHECK_HEAD, Fetch};
 use crate::exchange::{Answer, Exchange, OWN, Who};
 use crate::request::Framing;
 use crate::response::{self, Head};
@@ -205,7 +205,10 @@ impl Fetch {
     /// Of the answer to a check, only its status counts.
     fn read_check(&mut self, key: usize) -> Result<Read, &'static str> {
         let Some(exchange) = self.exchanges.get_mut(key) else { return Ok(Read::Waits) };
-        let Some(head) = Head::read(exchange.input.as_slice(), false)? else { return Ok(Read::Waits) };
+        let Some(head) = Head::read(exchange.input.as_slice(), false)? else {
+            let is_small = exchange.input.len() <= CHECK_HEAD;
+            return if is_small { Ok(Read::Waits) } else { Err("the answer to a check has too large a head") };
+        };
         if (100..200).contains(&head.status) && head.status != 101 && exchange.interim < INTERIM {
             exchange.interim += 1;
             exchange.input.consume(head.length);
@@ -278,6 +281,9 @@ impl Fetch {
             Some(Who::Sender) => Fault::own(Cause::Timeout, "the request's body comes too slowly"),
             Some(Who::Taker) => Fault::new(Cause::Timeout, "the host takes the request's body too slowly"),
             Some(Who::Giver) => Fault::new(Cause::Timeout, "the host sends its answer too slowly"),
+            None if exchange.link.is_some() && !exchange.is_begun => {
+                Fault::own(Cause::Timeout, "the request does not go on")
+            }
             None if exchange.link.is_some() => Fault::new(Cause::Timeout, "the host does not go on with its answer"),
             None if exchange.origin().is_https && exchange.asked.is_none() => {
                 let why = "no box secures connections: the arrow `pearwood:net/tcp` to one such as `tls` is missing";

@@ -53,8 +53,9 @@ impl Fetch {
         let Some(exchange) = self.exchanges.get(key) else { return };
         let Some(at) = exchange.upstream.filter(|_| fault.is_hosts && fault.cause != Cause::Busy) else { return };
         let failure = if exchange.is_begun { Failure::Broken } else { Failure::Unreachable };
-        // an answer that breaks off may be the client's wish
-        if !matches!(exchange.answer, Answer::Awaited) {
+        // an answer that breaks off may be the client's wish, and so may be what was reached and got nothing to answer
+        let is_asked = exchange.is_begun || exchange.link.is_none();
+        if !is_asked || !matches!(exchange.answer, Answer::Awaited) {
             return;
         }
         if let Some(time) = self.upstreams.failed(self.now, at, failure) {
@@ -68,10 +69,15 @@ impl Fetch {
     pub(super) fn retry(&mut self, key: usize, fault: &Fault<'_>) -> bool {
         let Some(exchange) = self.exchanges.get(key) else { return false };
         let Some(at) = exchange.upstream else { return false };
-        // what waits for its answer for too long may have been done; what finds no room here finds none for another either
-        let is_late = exchange.is_begun && fault.cause == Cause::Timeout;
+        // what waits for its answer for too long may have been done, and what is not begun by then does not go on elsewhere either; what
+        // finds no room here finds none for another
+        let is_late = exchange.link.is_some() && fault.cause == Cause::Timeout;
         let may = exchange.may_be_repeated() && matches!(exchange.answer, Answer::Awaited) && !is_late;
-        if !may || fault.cause == Cause::Busy || self.is_only(exchange.tried) || !self.upstreams.may_retry() {
+        if !may || fault.cause == Cause::Busy || !self.upstreams.has_other(exchange.tried) {
+            return false;
+        }
+        // what no server has got may go on until one gets it
+        if exchange.is_begun && !self.upstreams.may_retry() {
             return false;
         }
         self.give_back(key);
@@ -83,11 +89,6 @@ impl Fetch {
         self.exchanges[key].is_fresh = false;
         self.connect(key);
         true
-    }
-
-    /// There is no upstream that a request was not tried at.
-    fn is_only(&self, tried: u32) -> bool {
-        tried.count_ones() as usize >= self.config.upstreams.len()
     }
 
     /// Sends the same request to the same host again, over a new connection.
@@ -154,7 +155,8 @@ impl Fetch {
         }
         for (at, origin) in due {
             let deadline = now.saturating_add(self.config.connect_timeout());
-            let mut exchange = Exchange::new(OWN, at as u32, Request::check(origin, &path), deadline);
+            let request = Request::check(origin, &path, self.config.health_host.as_deref());
+            let mut exchange = Exchange::new(OWN, at as u32, request, deadline);
             (exchange.is_ended, exchange.is_fresh) = (true, true);
             let key = self.exchanges.insert(exchange);
             self.requests.insert((OWN, at as u32), key);

@@ -44,9 +44,7 @@ impl Fetch {
         let (host, port, deadline) = (origin.host.clone(), origin.port, exchange.deadline);
         let step = self.dials.begin(self.now, deadline, (&host, port), key);
         let Step::Lookup { ticket } = step else { return self.dial_step(step) };
-        let names = &mut self.names;
-        let peer = names.numbers().find(|peer| names.is_attached(*peer) && !names.is_retiring(*peer));
-        match peer.and_then(|peer| names.out(peer)) {
+        match self.resolver().and_then(|peer| self.names.out(peer)) {
             Some(out) => names::Command::Lookup { ticket, name: &host }.encode(out.batch()),
             None => {
                 let why = "nobody looks names up: the box has no arrow `pearwood:net/names`";
@@ -54,6 +52,12 @@ impl Fetch {
                 step.into_iter().for_each(|step| self.dial_step(step));
             }
         }
+    }
+
+    /// Who looks names up.
+    fn resolver(&self) -> Option<u32> {
+        let names = &self.names;
+        names.numbers().find(|peer| names.is_attached(*peer) && !names.is_retiring(*peer))
     }
 
     /// The next one after `before` that makes such connections.
@@ -133,7 +137,12 @@ impl Fetch {
                 let Some(exchange) = self.dials.of(ticket).and_then(|key| self.exchanges.get(*key)) else { return };
                 self.ask((exchange.client, ticket), to, None, "no box makes connections that are not secured");
             }
-            Step::Failed { what, cause, why } => self.fail(what, &Fault::new(cause, &why)),
+            Step::Failed { what, cause, why } => {
+                // a host has no part in it where this node lacks what reaches hosts
+                let is_hosts =
+                    self.carrier(None, false).is_some() && (cause != Cause::Name || self.resolver().is_some());
+                self.fail(what, &Fault { is_hosts, ..Fault::new(cause, &why) });
+            }
         }
     }
 

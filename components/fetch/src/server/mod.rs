@@ -106,6 +106,10 @@ const SECOND: u64 = 1_000_000_000;
 /// grows.
 const PLACE: usize = 6 * INITIAL_CREDIT as usize;
 
+/// What is kept of the answer to a check, at most. Checks have no places of their own, but as much memory as all can take, each of them
+/// this twice while it grows.
+const CHECK_HEAD: usize = 8 << 10;
+
 /// Lines of log of one turn; more are dropped.
 const MAX_LOG: usize = 16;
 
@@ -118,9 +122,11 @@ impl Fetch {
     /// # Errors
     /// There is too little memory.
     pub fn new(config: Config, memory: usize) -> Result<Self, String> {
-        let places = config.requests.min(memory / 2 / PLACE);
+        let checks = if config.health_path.is_some() { config.upstreams.len() * 2 * CHECK_HEAD } else { 0 };
+        let places = config.requests.min(memory.saturating_sub(checks) / 2 / PLACE);
         if places == 0 {
-            return Err(format!("the box's memory is too small for a request: it needs {} bytes", 2 * PLACE));
+            let least = 2 * PLACE + checks;
+            return Err(format!("the box's memory is too small for a request: it needs {least} bytes"));
         }
         let batches = || (MAX_BATCH, memory / 16);
         let upstreams = Upstreams::new(&config.upstreams, config.retries, places);

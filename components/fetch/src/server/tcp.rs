@@ -12,6 +12,8 @@ impl Fetch {
     pub(super) fn of_tcp(&mut self, incoming: Incoming<'_>) {
         match incoming {
             Incoming::Attach(peer, _) => {
+                // nothing is asked of the one before any more, and nothing of the new one before it is there
+                self.tcp.detach(peer);
                 self.lost(peer, "the box that made the connection was replaced");
                 self.tcp.attach(peer, Carrier::default());
             }

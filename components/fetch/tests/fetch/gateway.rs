@@ -7,28 +7,28 @@ use wit::http::{Attach, Command, Head, Scheme};
 use wit::tcp;
 use wit::{Peer, names};
 
-const ONE: &str = "http://192.0.2.1:8001";
-const TWO: &str = "http://192.0.2.2:8002";
+pub const ONE: &str = "http://192.0.2.1:8001";
+pub const TWO: &str = "http://192.0.2.2:8002";
 const UPSTREAMS: [(&str, &str); 2] = [("upstreams.0", ONE), ("upstreams.1", TWO)];
 
 /// As `http` passes on what a client asks.
-fn visits<'a>(method: &'a str, headers: &'a [u8]) -> Head<'a> {
+pub fn visits<'a>(method: &'a str, headers: &'a [u8]) -> Head<'a> {
     let remote: Ipv6Addr = "::ffff:203.0.113.7".parse().unwrap();
     Head { remote, ..asks(method, Scheme::Https, "shop.example", headers) }
 }
 
-fn world(more: &[(&str, &str)]) -> World {
+pub fn world(more: &[(&str, &str)]) -> World {
     World::new(&[&UPSTREAMS[..], more].concat())
 }
 
 impl World {
     /// The ports of the upstreams that are asked for a connection, the last one first.
-    fn wanted(&self) -> Vec<u16> {
+    pub fn wanted(&self) -> Vec<u16> {
         self.sides.connects.iter().rev().map(|(.., to)| to.port).collect()
     }
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn requests_go_to_upstreams_whatever_they_ask_for() {
@@ -228,20 +228,28 @@ fn tries_are_not_without_end() {
     let mut world = World::new(&[&UPSTREAMS[..], &[("requests", "4")]].concat());
     let mut tried = Vec::new();
     for request in 0..14 {
-        world.asks(request, visits("GET", b""));
-        world.is_refused();
+        let link = world.reached(request, visits("GET", b""));
+        world.closes(link, "reset");
         tried.push(world.wanted().len());
         while !world.wanted().is_empty() {
-            world.is_refused();
+            let link = world.connects();
+            world.closes(link, "reset");
         }
         world.sides.answers.clear();
     }
     assert_eq!(tried.iter().sum::<usize>(), 6, "{tried:?}");
-    // none at all
+    // none at all: but what no server has got goes on to another
     let mut world = World::new(&[&UPSTREAMS[..], &[("retries", "0")]].concat());
-    world.asks(1, visits("GET", b""));
-    world.is_refused();
+    let link = world.reached(1, visits("GET", b""));
+    world.closes(link, "reset");
     assert_eq!((world.status(1), world.wanted().len()), (Some(502), 0));
+    for request in 2..20 {
+        world.asks(request, visits("POST", b""));
+        world.is_refused();
+        let link = world.connects();
+        world.host_says(link, OK);
+        assert_eq!(world.status(request), Some(200));
+    }
 }
 
 #[test]
@@ -542,4 +550,97 @@ fn a_box_with_upstreams_needs_no_more_memory_than_one_without() {
     let mut sides = Sides::default();
     fetch.turn(Wake { now: 1, ..Wake::default() }, &mut sides);
     assert!(fetch.deadline() > 1);
+}
+
+/// A host that looks like elements of `forwarded` is none that a receiver is told of there: some do not honour quotes.
+#[test]
+fn a_host_forges_no_element() {
+    let mut world = world(&[]);
+    for (request, host) in [(1, "a,for=6.6.6.6;proto=https;x="), (2, "a;b"), (3, "%22")] {
+        let link = world.reached(request, Head { authority: host.as_bytes(), ..visits("POST", b"") });
+        assert_eq!(
+            world.got(link),
+            format!(
+                "POST /x?y HTTP/1.1\r\nHost: {host}\r\nx-forwarded-for: 203.0.113.7\r\nx-forwarded-proto: https\r\n\
+                 forwarded: for=203.0.113.7;proto=https\r\nvia: 1.1 pearwood\r\nContent-Length: 0\r\n\r\n"
+            )
+        );
+    }
+    for (request, host) in [(4, "a-b.example:8443"), (5, "[2001:db8::1]:8443"), (6, "a_b")] {
+        let link = world.reached(request, Head { authority: host.as_bytes(), ..visits("POST", b"") });
+        let got = world.got(link);
+        assert!(got.contains(&format!("x-forwarded-host: {host}\r\n")) && got.contains(&format!(";host=\"{host}\"")));
+    }
+}
+
+/// A try is paid for only when there is another server to have it.
+#[test]
+fn a_try_that_there_is_no_server_for_costs_nothing() {
+    let mut world = world(&[("requests", "1"), ("retries", "1"), ("health.path", "/")]);
+    for _ in 0..2 {
+        world.is_refused();
+        let link = world.connects();
+        world.host_says(link, OK);
+        world.passes(10 * SECOND);
+    }
+    world.sides.connects.clear();
+    let link = world.reached(1, visits("GET", b""));
+    world.closes(link, "reset");
+    assert_eq!((world.status(1), world.wanted().len()), (Some(502), 0));
+    world.passes(10 * SECOND);
+    for _ in 0..2 {
+        let link = world.connects();
+        world.host_says(link, OK);
+    }
+    let link = world.reached(2, visits("GET", b""));
+    world.closes(link, "reset");
+    let link = world.connects();
+    world.host_says(link, OK);
+    assert_eq!(world.status(2), Some(200));
+}
+
+/// Checks have no places, so they hold little: and that is seen to be there.
+#[test]
+fn a_check_holds_no_more_than_a_small_head() {
+    let mut world = World::new(&[("upstreams", ONE), ("health.path", "/health"), ("health.interval", "10 s")]);
+    for _ in 0..2 {
+        let link = world.connects();
+        world.host_says(link, &format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(8_000)));
+        assert!(!world.sides.hosts[&link].is_aborted);
+        world.host_says(link, &"b".repeat(400));
+        assert!(world.sides.hosts[&link].is_aborted);
+        world.passes(10 * SECOND);
+    }
+    let told = format!("upstream {ONE} gets no requests until it is well: the answer to a check has too large a head");
+    assert_eq!(world.sides.log, [told]);
+
+    let many: Vec<_> = (1..33).map(|port| ("upstreams".into(), format!("http://a.example:{port}"))).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(key, value): &(String, String)| (&key[..], &value[..])).collect();
+    let fits =
+        |settings: &[(&str, &str)]| Fetch::new(Config::read(settings.iter().copied()).unwrap(), 800 << 10).map(drop);
+    assert_eq!(fits(&many), Ok(()));
+    assert!(fits(&[&many[..], &[("health.path", "/")]].concat()).unwrap_err().contains("memory is too small"));
+}
+
+/// An upstream believes what a gateway says of where a request came from: so no box says it for the gateway.
+#[test]
+fn boxes_forge_nothing_at_a_gateway_either() {
+    let forged = b"X-Forwarded-For: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\nX_Real_IP: 9.9.9.9\r\na: b\r\n";
+    let mut gateway = world(&[]);
+    let link = gateway.reached(1, asks("GET", Scheme::Http, "a.example", forged));
+    assert_eq!(gateway.got(link), "GET /x?y HTTP/1.1\r\nHost: a.example\r\na: b\r\n\r\n");
+    let mut other = World::new(&[]);
+    let link = other.reached(1, asks("GET", Scheme::Https, "a.example", forged));
+    assert!(other.got(link).contains("X-Forwarded-For: 9.9.9.9"), "elsewhere they speak for themselves");
+}
+
+#[test]
+fn checks_ask_for_the_host_that_is_set() {
+    for (settings, said) in
+        [(&[][..], "192.0.2.1:8001"), (&[("host", "keep")], "192.0.2.1:8001"), (&[("health.host", "a.b:1")], "a.b:1")]
+    {
+        let mut world = World::new(&[&[("upstreams", ONE), ("health.path", "/")], settings].concat());
+        let link = world.connects();
+        assert!(world.got(link).starts_with(&format!("GET / HTTP/1.1\r\nHost: {said}\r\n")));
+    }
 }

@@ -1,5 +1,6 @@
 //! Requests of a box, and the hosts that they reach: both, and what is between them, are played by the test.
 
+mod blame;
 mod connections;
 mod failures;
 mod gateway;
