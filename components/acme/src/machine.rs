@@ -1,7 +1,7 @@
 //! From names to certificates, one order after the other.
 
 use crate::jws::{self, base64};
-use crate::memory::{Failures, Memory, Remembered};
+use crate::memory::{self, Failures, Memory};
 use crate::messages::{Authorization, Directory, MOST, Method, Order, Problem, RenewalInfo, Request, Response, Status};
 use crate::time::{date, span};
 use crate::{Certificate, Config, Keys, Level, Proof, certificate};
@@ -9,18 +9,24 @@ use message::target::{host_of, is_authority, is_path};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Seconds until an order that has failed is tried again: the first time, and at most. It doubles each time.
 const PAUSE: u64 = 300;
 const LONGEST_PAUSE: u64 = 24 * 3_600;
+/// The longest while there is no certificate and the names are not proved: it may be the network that is put right, of which nobody tells.
+const LONGEST_UNPROVED: u64 = 3_600;
 /// The same where the authority was not reached, so that it has not counted anything: a node that starts has no network yet.
 const QUICK_PAUSE: u64 = 5;
-const LONGEST_QUICK_PAUSE: u64 = 3_600;
+const LONGEST_QUICK_PAUSE: u64 = 60;
+/// So often in a row an order that the authority has not refused goes on after a failure, before another one takes its place.
+const RESUMPTIONS: u32 = 10;
 /// The longest that an authority may have the client wait.
 const LONGEST_WAIT: u64 = 7 * LONGEST_PAUSE;
-/// The least seconds from one certificate to the next, whatever the authority says of them.
+/// The least seconds from one certificate to the next, whatever the authority says of them: they double where each is renewed early, up
+/// to the longest.
 const LEAST_LIFE: u64 = 20;
+const LONGEST_LEAST_LIFE: u64 = 3_600;
 /// Seconds from a start, and from a certificate, until the authority is asked when to renew it; and those between two such questions: at
 /// least, unless it says otherwise, and at most (RFC 9773, section 4.3.2).
 const FIRST_QUESTION: u64 = 3_600;
@@ -32,6 +38,8 @@ const STORINGS: u32 = 10;
 /// Seconds between two looks at what the authority works on, and the most looks. An authority may say otherwise, within bounds.
 const LOOK: u64 = 3;
 const LOOKS: u32 = 100;
+/// So many seconds a clock may go back without a word.
+const CLOCK: u64 = 60;
 /// So often a nonce is refused in a row before that is an error.
 const NONCES: u32 = 5;
 const MAX_URL: usize = 2_048;
@@ -60,9 +68,13 @@ pub struct Acme {
     account: Option<String>,
     /// The authority has yet to hear the contact.
     has_news: bool,
+    /// the latest time so far
+    seen: u64,
     current: Option<Current>,
     asked: Option<Asked>,
-    /// While an order is to be proved by http-01: what proves it, with any token. Only this account's orders are proved by it.
+    /// the certificates of which an order is to be proved by http-01
+    proving: BTreeSet<usize>,
+    /// While there are some: what proves them, with any token. Only this account's orders are proved by it.
     thumbprint: Option<String>,
     log: Vec<(Level, String)>,
 }
@@ -78,6 +90,8 @@ struct Due {
     failures: u32,
     /// how often the authority was not reached in a row
     misses: u32,
+    /// how many certificates in a row took the place of one that was new
+    hurried: u32,
     /// the certificate that there is
     own: Option<Own>,
 }
@@ -149,8 +163,21 @@ enum Asked {
 enum Failed {
     /// The authority was not reached.
     Network(String),
+    /// It works for longer than it is waited for.
+    Late(String),
     Words(String),
     Problem(Problem, Option<u64>),
+}
+
+impl Failed {
+    /// Whether the same may be had later: the authority has not refused it.
+    fn is_passing(&self) -> bool {
+        match self {
+            Failed::Network(_) | Failed::Late(_) => true,
+            Failed::Words(_) => false,
+            Failed::Problem(problem, wait) => wait.is_some() || problem.is_passing(),
+        }
+    }
 }
 
 impl From<String> for Failed {
@@ -179,7 +206,10 @@ impl Acme {
         let is_elsewhere = before.as_ref().is_some_and(|memory| memory.directory != config.directory);
         let mut memory = before.filter(|_| !is_elsewhere).unwrap_or_default();
         memory.directory = config.directory.clone();
-        memory.keep_to(&config.certificates);
+        memory.keep_to(&config);
+        if is_elsewhere {
+            memory.elsewhere = config.certificates.iter().map(|one| one.key.clone()).collect();
+        }
         let mut due = Vec::with_capacity(config.certificates.len());
         for Certificate { key, names, proof } in &config.certificates {
             if names.is_empty() {
@@ -193,21 +223,22 @@ impl Acme {
             keys.make(key)?;
             let stored = keys.stored(key)?;
             let own = stored.first().filter(|own| certificate::covers(own, names)).and_then(|own| Own::of(own));
-            // those of another authority, which may be one for tests, are not what is wanted
-            let order = own.as_ref().filter(|_| !is_elsewhere).map_or(0, Own::renewal);
+            let is_other = memory.elsewhere.contains(key);
             if let Some(own) = &own {
-                let end = date(own.until);
-                told.push((Level::Info, format!("{}: there is a certificate until {end}", names.join(", "))));
+                let (whose, end) = (if is_other { " of another authority" } else { "" }, date(own.until));
+                told.push((Level::Info, format!("{}: there is a certificate{whose} until {end}", names.join(", "))));
             }
-            due.push(Due { order, question: u64::MAX, failures: 0, misses: 0, own });
+            // that of another authority, which may be one for tests, is not what is wanted
+            let own = own.filter(|_| !is_other);
+            let order = own.as_ref().map_or(0, Own::renewal);
+            due.push(Due { order, question: u64::MAX, failures: 0, misses: 0, hurried: 0, own });
         }
         // the authority may ask for the proof of an order that is under way
-        let is_http = |order: &Remembered| {
-            let mut all = config.certificates.iter().filter(|one| one.proof == Proof::Http);
-            all.any(|one| order.is_of(&one.key, &one.names))
-        };
-        let is_proving = memory.order.as_ref().is_some_and(is_http);
-        let thumbprint = if is_proving { Some(jws::thumbprint(&keys.account()?)) } else { None };
+        let is_proving =
+            |(_, one): &(usize, &Certificate)| one.proof == Proof::Http && memory.order(&one.key, &one.names).is_some();
+        let proving: BTreeSet<usize> =
+            config.certificates.iter().enumerate().filter(is_proving).map(|(place, _)| place).collect();
+        let thumbprint = if proving.is_empty() { None } else { Some(jws::thumbprint(&keys.account()?)) };
         let (account, has_news) = (memory.account.clone(), memory.contact != config.contact);
         Ok(Acme {
             config,
@@ -219,8 +250,10 @@ impl Acme {
             nonce: None,
             has_news: has_news && account.is_some(),
             account,
+            seen: 0,
             current: None,
             asked: None,
+            proving,
             thumbprint,
             log: told,
         })
@@ -277,11 +310,34 @@ impl Acme {
         }
     }
 
+    /// The clock was put back: pauses end as much sooner by it, and certificates end when they say.
+    fn put_back(&mut self, by: u64) {
+        for due in &mut self.due {
+            if due.failures > 0 || due.misses > 0 {
+                due.order = due.order.saturating_sub(by).max(due.own.as_ref().map_or(0, Own::renewal));
+            }
+            if due.question < u64::MAX {
+                due.question = due.question.saturating_sub(by);
+            }
+        }
+        if let Some(current) = &mut self.current {
+            current.not_before = current.not_before.saturating_sub(by);
+        }
+        for failed in self.memory.failures.values_mut() {
+            failed.until = failed.until.saturating_sub(by);
+        }
+    }
+
     /// What to do now. After `Ask` comes [`answer`](Acme::answer).
     pub fn next(&mut self, now: u64, keys: &mut dyn Keys) -> Next {
         if !core::mem::replace(&mut self.is_started, true) {
             self.start(now);
         }
+        if now.saturating_add(CLOCK) < self.seen {
+            self.put_back(self.seen - now);
+            self.seen = now;
+        }
+        self.seen = self.seen.max(now);
         if self.current.is_none() {
             let first = self.due.iter().enumerate().min_by_key(|(_, due)| due.order.min(due.question));
             let Some((place, due)) = first else { return Next::Wait(u64::MAX) };
@@ -306,7 +362,8 @@ impl Acme {
                 Next::Ask(request)
             }
             Err(why) => {
-                self.fail(now, keys, why);
+                // the authority has refused nothing
+                self.fail(now, keys, why, true);
                 self.next(now, keys)
             }
         }
@@ -316,12 +373,11 @@ impl Acme {
     /// limits.
     fn begin(&self, place: usize, may_resume: bool) -> Current {
         let Certificate { key, names, .. } = &self.config.certificates[place];
-        let before =
-            self.memory.order.as_ref().filter(|order| may_resume && self.account.is_some() && order.is_of(key, names));
+        let before = self.memory.order(key, names).filter(|_| may_resume && self.account.is_some());
         Current {
             place,
             step: if before.is_some() { Step::Await } else { Step::Order },
-            url: before.map(|order| order.url.clone()).unwrap_or_default(),
+            url: before.unwrap_or_default().into(),
             finalize: String::new(),
             authorizations: Vec::new(),
             is_resumed: before.is_some(),
@@ -361,6 +417,8 @@ impl Acme {
         // Each certificate at a time of its own within the window, and the same whenever it is asked. A certificate is renewed before it
         // ends, whatever the authority says.
         let time = start + own.number % (end - start).max(1);
+        // ... and one after the other is not
+        let time = time.max(own.from.saturating_add(pause(QUESTION, LONGEST_WAIT, due.hurried)));
         let time = time.min(own.until - (own.until - own.from) / 10);
         if time == due.order || due.failures > 0 {
             return;
@@ -409,9 +467,8 @@ impl Acme {
             Some(external) => {
                 payload["externalAccountBinding"] = jws::bind(external, &directory.new_account, &keys.account()?)?;
             }
-            None if directory.meta.external_account_required => {
-                return Err("the authority knows its clients from elsewhere, and `config.external` does not say who this one is".into());
-            }
+            // there may be one of before (section 7.3.1)
+            None if directory.meta.external_account_required => payload["onlyReturnExisting"] = true.into(),
             None => {}
         }
         Ok(payload)
@@ -449,15 +506,16 @@ impl Acme {
             };
         }
         let Err(why) = self.take(asked, now, keys, response) else { return };
-        // An order of before is one that there may be no more. Where the authority was not reached, it may.
+        let is_passing = why.is_passing();
+        // An order of before is one that there may be no more.
         let resumed = self.current.as_ref().filter(|current| current.is_resumed && current.finalize.is_empty());
-        let resumed = resumed.map(|current| current.place).filter(|_| asked == Asked::Step);
-        if let Some(place) = resumed.filter(|_| !matches!(why, Failed::Network(_))) {
-            self.memory.order = None;
+        let resumed = resumed.map(|current| current.place).filter(|_| asked == Asked::Step && !is_passing);
+        if let Some(place) = resumed {
+            self.memory.orders.remove(&self.config.certificates[place].key);
             self.current = Some(self.begin(place, false));
             return;
         }
-        self.fail(now, keys, why);
+        self.fail(now, keys, why, is_passing || asked != Asked::Step);
     }
 
     fn take(
@@ -474,8 +532,10 @@ impl Acme {
         self.nonce = response.nonce.clone().filter(|nonce| is_token(nonce)).or(self.nonce.take());
         let wait = response.wait(now);
         if !(200..300).contains(&response.status) {
+            let status = response.status;
             let problem = serde_json::from_slice(&response.body)
-                .unwrap_or_else(|_| Problem { kind: format!("status {}", response.status), ..Problem::default() });
+                .unwrap_or_else(|_| Problem { kind: format!("status {status}"), ..Problem::default() });
+            let problem = Problem { status, ..problem };
             return self.refused(asked, now, problem, wait);
         }
         match asked {
@@ -530,7 +590,13 @@ impl Acme {
         }
         if problem.is("accountDoesNotExist") && self.account.take().is_some() {
             self.memory.account = None;
-            return Err(Failed::Problem(problem, Some(PAUSE)));
+            return Err(Failed::Problem(problem, None));
+        }
+        if problem.is("accountDoesNotExist") && asked == Asked::Account {
+            return Err(
+                "the authority knows its clients from elsewhere, and `config.external` does not say who this one is"
+                    .into(),
+            );
         }
         // a certificate can be had without, and whom it would go to is no reason against it
         if asked == Asked::Contact {
@@ -541,7 +607,8 @@ impl Acme {
         // RFC 9773, section 5: it is only said where it helps
         if asked == Asked::Step
             && current.step == Step::Order
-            && !problem.is("rateLimited")
+            && wait.is_none()
+            && !problem.is_passing()
             && current.replaces.take().is_some()
         {
             return Ok(());
@@ -565,7 +632,7 @@ impl Acme {
                 (current.url, current.finalize) = (url, order.finalize);
                 current.authorizations = order.authorizations;
                 current.step = after_authorizations(&current.authorizations);
-                self.memory.order = Some(Remembered::new(&wanted.key, &wanted.names, &current.url));
+                self.memory.set_order(&wanted.key, &wanted.names, &current.url);
                 self.remember(keys);
                 let line = format!("{}: a certificate is ordered from {authority}", self.names(place));
                 self.say(Level::Info, line);
@@ -599,7 +666,10 @@ impl Acme {
                         }
                         let thumbprint = jws::thumbprint(&keys.account()?);
                         match wanted.proof {
-                            Proof::Http => self.thumbprint = Some(thumbprint),
+                            Proof::Http => {
+                                self.proving.insert(place);
+                                self.thumbprint = Some(thumbprint);
+                            }
                             // at each look, since a start of the box with the keys forgets it
                             Proof::Tls => {
                                 let proof = Sha256::digest(format!("{}.{thumbprint}", challenge.token));
@@ -648,7 +718,7 @@ impl Acme {
                     (Status::Ready, _) if current.step == Step::Await => current.step = Step::Finalize,
                     (Status::Ready | Status::Processing | Status::Pending, _) => {
                         (current.step, current.not_before) = (Step::Await, later);
-                        current.looked(|| "the authority does not make the certificate".into())?;
+                        current.looked(|| "the authority has not made the certificate yet".into())?;
                     }
                     _ => {
                         let why = order.error.map(|problem| format!(": {problem}")).unwrap_or_default();
@@ -665,7 +735,8 @@ impl Acme {
                     return Err(format!("the certificate is not of the key `{}`", wanted.key).into());
                 }
                 let renewal = Own::of(&chain[0]).map(|own| own.renewal()).filter(|due| *due > now);
-                let renewal = renewal.ok_or("the certificate is good for no time")?.max(now.saturating_add(LEAST_LIFE));
+                let least = pause(LEAST_LIFE, LONGEST_LEAST_LIFE, self.due[place].hurried(now));
+                let renewal = renewal.ok_or("the certificate is good for no time")?.max(now.saturating_add(least));
                 self.forget(keys);
                 self.due[place].failures = 0;
                 self.store(now, keys, place, Issued { chain, renewal, failures: 0 });
@@ -685,48 +756,53 @@ impl Acme {
             self.say(Level::Info, line);
             let is_told = self.directory.as_ref().is_none_or(|directory| directory.renewal_info.is_some());
             let question = if is_told { now.saturating_add(QUESTION) } else { u64::MAX };
-            self.memory.failures.remove(&self.config.certificates[place].key);
-            self.due[place] = Due { order: renewal, question, failures: 0, misses: 0, own };
-            // also that the order is over
-            self.memory.order = None;
+            let hurried = self.due[place].hurried(now);
+            self.due[place] = Due { order: renewal, question, failures: 0, misses: 0, hurried, own };
+            let key = &self.config.certificates[place].key;
+            self.memory.failures.remove(key);
+            self.memory.elsewhere.remove(key);
+            self.memory.orders.remove(key);
             self.remember(keys);
             return;
         };
         issued.failures += 1;
-        let pause = self.postpone(now, place, 0);
+        let pause = self.postpone(now, place, LONGEST_PAUSE, 0);
         let next = if issued.failures < STORINGS { "it is tried again" } else { "another one is ordered" };
         let line = format!("the certificate for {names} cannot be stored: {why}; {next} in {}", span(pause));
         self.say(Level::Error, line);
         if issued.failures < STORINGS {
             self.issued.insert(place, issued);
         } else {
-            self.memory.order = None;
+            self.memory.orders.remove(&self.config.certificates[place].key);
         }
     }
 
     /// After a failure there is nothing to do for a certificate for so many seconds, and at least for `least`.
-    fn postpone(&mut self, now: u64, place: usize, least: u64) -> u64 {
+    fn postpone(&mut self, now: u64, place: usize, longest: u64, least: u64) -> u64 {
         let Due { order, failures, .. } = &mut self.due[place];
-        let pause = pause(PAUSE, LONGEST_PAUSE, *failures).max(least);
+        let pause = pause(PAUSE, longest, *failures).max(least);
         (*order, *failures) = (now.saturating_add(pause), failures.saturating_add(1));
         pause
     }
 
-    /// The order is over: nothing is proved any more.
+    /// The order is over: it is not proved any more.
     fn forget(&mut self, keys: &mut dyn Keys) {
-        self.thumbprint = None;
         let Some(current) = self.current.take() else { return };
-        let Certificate { key, names, proof } = &self.config.certificates[current.place];
-        if *proof == Proof::Tls {
-            for name in names {
-                // what is not there need not be taken back
-                let _ = keys.challenge(key, name, None);
-            }
+        self.proving.remove(&current.place);
+        if self.proving.is_empty() {
+            self.thumbprint = None;
+        }
+        // whatever it is proved by now: an instance of before may have had other settings
+        let Certificate { key, names, .. } = &self.config.certificates[current.place];
+        for name in names {
+            // what is not there need not be taken back
+            let _ = keys.challenge(key, name, None);
         }
     }
 
-    /// The order has failed, and begins anew after a pause. Where the authority was not reached, it goes on then.
-    fn fail(&mut self, now: u64, keys: &mut dyn Keys, why: Failed) {
+    /// There is a pause. `keeps`: the order goes on then, and is proved until then, since the authority may be looking; else another one
+    /// takes its place.
+    fn fail(&mut self, now: u64, keys: &mut dyn Keys, why: Failed, keeps: bool) {
         // its URLs may have changed
         self.directory = None;
         let Some(current) = &self.current else {
@@ -734,6 +810,10 @@ impl Acme {
             return asked.for_each(|due| due.question = now.saturating_add(QUESTION));
         };
         let place = current.place;
+        let keeps = keeps && (matches!(why, Failed::Network(_)) || self.due[place].failures < RESUMPTIONS);
+        if !keeps {
+            self.memory.orders.remove(&self.config.certificates[place].key);
+        }
         let (why, pause) = match why {
             Failed::Network(why) => {
                 let Due { order, misses, .. } = &mut self.due[place];
@@ -741,7 +821,7 @@ impl Acme {
                 (*order, *misses) = (now.saturating_add(pause), misses.saturating_add(1));
                 (format!("the authority is not reached: {why}"), pause)
             }
-            Failed::Words(why) => (why, self.put_off(now, keys, place, 0)),
+            Failed::Late(why) | Failed::Words(why) => (why, self.put_off(now, keys, place, 0)),
             // an authority that has had too much says until when, and others of its answers may
             Failed::Problem(problem, wait) => {
                 (problem.to_string(), self.put_off(now, keys, place, wait.unwrap_or(0).min(LONGEST_WAIT)))
@@ -749,19 +829,41 @@ impl Acme {
         };
         let line = format!("no certificate for {} yet: {why}; it is tried again in {}", self.names(place), span(pause));
         self.say(Level::Warn, line);
-        self.forget(keys);
+        if keeps {
+            self.current = None;
+        } else {
+            self.forget(keys);
+        }
     }
 
-    /// The order has come to nothing.
+    /// The order has come to nothing so far.
     fn put_off(&mut self, now: u64, keys: &mut dyn Keys, place: usize, least: u64) -> u64 {
-        let pause = self.postpone(now, place, least);
+        let is_unproved = self.current.as_ref().is_some_and(|current| current.step.is_unproved());
+        let has_none = self.due[place].own.as_ref().is_none_or(|own| own.until <= now);
+        let longest = if is_unproved && has_none { LONGEST_UNPROVED } else { LONGEST_PAUSE };
+        let pause = self.postpone(now, place, longest, least);
         let Due { order: until, failures: count, misses, .. } = &mut self.due[place];
         *misses = 0;
-        let failed = Failures { until: *until, count: *count };
-        self.memory.failures.insert(self.config.certificates[place].key.clone(), failed);
-        self.memory.order = None;
+        let certificate = &self.config.certificates[place];
+        let failed = Failures { of: memory::settings(&self.config, certificate), until: *until, count: *count };
+        self.memory.failures.insert(certificate.key.clone(), failed);
         self.remember(keys);
         pause
+    }
+}
+
+impl Step {
+    /// Before all names are proved.
+    fn is_unproved(&self) -> bool {
+        matches!(self, Step::Order | Step::Authorization(_) | Step::Accept(_))
+    }
+}
+
+impl Due {
+    /// How many certificates in a row took the place of one that was new, with one that is there now.
+    fn hurried(&self, now: u64) -> u32 {
+        let young = |own: &Own| now < own.from.saturating_add(((own.until - own.from) / 3).max(LONGEST_LEAST_LIFE));
+        if self.own.as_ref().is_some_and(young) { self.hurried.saturating_add(1) } else { 0 }
     }
 }
 
@@ -769,7 +871,7 @@ impl Current {
     /// Counts how often the authority is asked the same.
     fn looked(&mut self, why: impl FnOnce() -> String) -> Result<(), Failed> {
         self.looks += 1;
-        if self.looks > LOOKS { Err(why().into()) } else { Ok(()) }
+        if self.looks > LOOKS { Err(Failed::Late(why())) } else { Ok(()) }
     }
 }
 

@@ -155,9 +155,18 @@ pub struct Problem {
     pub kind: String,
     #[serde(default)]
     pub detail: String,
+    /// that of the answer; 0 where it is part of one
+    #[serde(skip)]
+    pub status: u16,
 }
 
 impl Problem {
+    /// Whether it is one of the authority's own, or of its moment, and none of what was asked.
+    pub fn is_passing(&self) -> bool {
+        let kinds = ["rateLimited", "serverInternal", "badNonce"];
+        self.status >= 500 || self.status == 429 || kinds.iter().any(|kind| self.is(kind))
+    }
+
     /// Whether it is this error of the RFC's.
     pub fn is(&self, name: &str) -> bool {
         self.kind.strip_prefix("urn:ietf:params:acme:error:") == Some(name)

@@ -127,10 +127,16 @@ impl<D: Disk> Keys<D> {
         })
     }
 
-    fn made(&mut self, name: &str) -> Result<&mut Made, String> {
+    /// That a key is none of the settings.
+    fn check_made(&self, name: &str) -> Result<(), String> {
         if self.own.contains_key(name) {
             return Err(format!("the key `{name}` is one of the settings, with certificates of its own"));
         }
+        Ok(())
+    }
+
+    fn made(&mut self, name: &str) -> Result<&mut Made, String> {
+        self.check_made(name)?;
         self.kept.keys.get_mut(name).ok_or_else(|| format!("there is no key `{name}` on the disk"))
     }
 
@@ -251,6 +257,9 @@ impl<D: Disk> Keys<D> {
         if !chain[1..].iter().all(|other| certificate::is_der(other)) {
             return Err("a certificate of the chain is no DER".into());
         }
+        if made.chain == chain {
+            return Ok(());
+        }
         let before = core::mem::replace(&mut made.chain, chain);
         let kept = self.keep(random);
         if kept.is_err() {
@@ -262,6 +271,8 @@ impl<D: Disk> Keys<D> {
     /// See `stored` of `pearwood:keys/acme`.
     pub fn stored(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
         self.key(name)?;
+        // whoever asks would store another one
+        self.check_made(name)?;
         Ok(self.kept.keys.get(name).map(|made| made.chain.clone()).unwrap_or_default())
     }
 
@@ -269,6 +280,9 @@ impl<D: Disk> Keys<D> {
     pub fn remember(&mut self, state: Vec<u8>, random: Random<'_>) -> Result<(), String> {
         if state.len() > MAX_CLIENT {
             return Err(format!("a client has at most {MAX_CLIENT} bytes kept"));
+        }
+        if self.kept.client == state {
+            return Ok(());
         }
         // nothing that a certificate depends on: the version stays
         let before = core::mem::replace(&mut self.kept.client, state);

@@ -109,6 +109,24 @@ fn either_copy_does() {
     }
 }
 
+/// A client that says the same again and again does not wear the disk out.
+#[test]
+fn what_is_kept_already_is_not_written() {
+    let disk = FakeDisk::new();
+    let mut keys = open(&[], &disk, 1).unwrap();
+    keys.make("a", &mut random(2)).unwrap();
+    let chain = common::signed_elsewhere(&keys, "a", "a.example");
+    let mut keep = || {
+        keys.store("a", chain.clone(), &mut random(3)).unwrap();
+        keys.remember(b"an order".to_vec(), &mut random(4)).unwrap();
+        (disk.0.borrow().writes, keys.version(None))
+    };
+    let once = keep();
+    assert_eq!(keep(), once);
+    let again = open(&[], &disk, 5).unwrap();
+    assert_eq!((again.stored("a").unwrap(), again.remembered()), (chain, &b"an order"[..]));
+}
+
 /// The disk fails in one place while the box runs.
 #[test]
 fn what_cannot_be_kept_is_not_there() {

@@ -283,6 +283,8 @@ fn a_key_of_ones_own_is_read_and_not_told() {
     own.make("own", &mut random(2)).unwrap();
     let chain = common::signed_elsewhere(&own, "own", "a.example");
     assert!(own.store("own", chain, &mut random(2)).unwrap_err().contains("one of the settings"));
+    // before anything is ordered for it
+    assert!(own.stored("own").unwrap_err().contains("one of the settings"));
     assert_eq!(
         open(NEW, &disk, 2).unwrap().public_key("own").unwrap_err(),
         "there is no such key: there are default, other"

@@ -33,7 +33,11 @@ pub struct Box(pub keys::Keys<Memory>, pub u32);
 
 impl Box {
     pub fn new() -> Self {
-        let config = keys::Config::read([]).unwrap();
+        Box::with(&[])
+    }
+
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let config = keys::Config::read(settings.iter().copied()).unwrap();
         Box(keys::Keys::open(config, Memory(vec![0; 2 << 20]), &[1; 32], &mut random).unwrap(), 0)
     }
 }
