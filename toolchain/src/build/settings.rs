@@ -6,6 +6,7 @@ use crate::reference;
 use crate::system::grant::Grant;
 use crate::system::{BoxSpec, Diagnostic, Place, System, Target, suggestion};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use wasm_host::slots::size;
 use wasmparser::{Parser, Payload};
 use wit::setting::{Fault, Setting};
@@ -72,6 +73,7 @@ pub fn faults(system: &System) -> Vec<Diagnostic> {
         }
         faults.extend(unreached(system, spec));
         faults.extend(open_proxies(system, spec));
+        faults.extend(unshown(system, spec));
     }
     faults
 }
@@ -124,6 +126,57 @@ fn open_proxies(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
         faults.push(fault);
     }
     faults
+}
+
+/// Certificates that a box is to get from an authority, and that no `tls` with the same keys would ever show.
+fn unshown(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
+    // what is wrong with settings is told elsewhere
+    let Some((keys, Ok(config))) = keys_of(spec, "acme").zip(Some(acme::Config::read(pairs(spec)))) else {
+        return Vec::new();
+    };
+    let servers = system.boxes.iter().filter(|other| keys_of(other, "tls") == Some(keys));
+    let servers: Vec<_> = servers.filter_map(|other| Some((other, tls::Config::read(pairs(other)).ok()?))).collect();
+    let Some((server, _)) = servers.first() else { return Vec::new() };
+    // as `keys` looks at them: without the addresses
+    let is_host = |name: &&String| name.parse::<IpAddr>().is_err();
+    let is_shown = |wanted: &acme::Certificate| {
+        let mut entries = servers.iter().flat_map(|(_, config)| &config.certificates);
+        entries.any(|entry| {
+            let mut hosts = entry.names.iter().filter(is_host).peekable();
+            let is_its = entry.key == wanted.key && entry.chain.is_none() && hosts.peek().is_some();
+            is_its && hosts.all(|host| wanted.names.contains(host))
+        })
+    };
+    let fault = |wanted: &acme::Certificate| {
+        let (names, key) = (wanted.names.join(", "), &wanted.key);
+        let message = format!(
+            "box `{}`: the certificate for {names} would never be shown: no entry of config.certificates of `{}` has the key `{key}` and \
+             only names of these",
+            spec.name, server.name
+        );
+        let mut fault = system.diagnostic(place(spec, "certificates"), message).of_box(&spec.name);
+        let quoted: Vec<String> = wanted.names.iter().map(|name| format!("{name:?}")).collect();
+        let quoted = quoted.join(", ");
+        fault.help = Some(format!(
+            "add {{ names = [{quoted}], key = {key:?} }} to config.certificates of `{}`, with other names in entries of their own",
+            server.name
+        ));
+        fault
+    };
+    config.certificates.iter().filter(|wanted| !is_shown(wanted)).map(fault).collect()
+}
+
+/// The box with the keys of a system box, if that has such a component.
+fn keys_of<'a>(spec: &'a BoxSpec, component: &str) -> Option<&'a str> {
+    let interface = format!("pearwood:keys/{component}");
+    let mut arrows =
+        spec.arrows.iter().filter(|arrow| arrow.interface.to_string().split('@').next() == Some(&*interface));
+    let target = arrows.next().filter(|_| is_of(spec, component)).map(|arrow| &arrow.target);
+    if let Some(Target::Box(name)) = target { Some(name) } else { None }
+}
+
+fn pairs(spec: &BoxSpec) -> impl Iterator<Item = (&str, &str)> {
+    spec.config.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
 fn diagnostic(system: &System, spec: &BoxSpec, fault: &Fault, known: &[Setting]) -> Diagnostic {
@@ -316,6 +369,51 @@ arrows."pearwood:control/node" = { node = true }
             assert!(missing.contains(part), "{part} in {missing}");
         }
         assert!(!missing.contains("upstream https://"), "{missing}");
+    }
+
+    /// A certificate that `tls` would never show is refused: the operator would look for it in vain.
+    #[test]
+    fn certificates_of_authorities_are_shown() {
+        let told = |wanted: &str, entries: &str| {
+            let text = format!(
+                "[system]\nname = \"s\"\n[box.acme]\ncomponent = \"acme\"\nconfig.terms-agreed = true\n\
+                 config.certificates = [{wanted}]\narrows.\"pearwood:keys/acme\" = {{ box = \"keys\" }}\n\
+                 [box.tls]\ncomponent = \"tls\"\n{entries}\narrows.\"pearwood:keys/tls\" = {{ box = \"keys\" }}\n\
+                 [box.keys]\ncomponent = \"keys\"\n"
+            );
+            let system = System::parse("system.toml", &text)
+                .unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)));
+            crate::system::Report(&faults(&system)).to_string()
+        };
+        let one = "{ names = [\"a.example\", \"b.example\"] }";
+        for entries in [
+            "config.certificates = [{ names = [\"a.example\", \"B.example\"] }]",
+            "config.certificates = [{ names = [\"a.example\", \"192.0.2.1\"] }, { names = \"localhost\", key = \"own\" }]",
+        ] {
+            assert_eq!(told(one, entries).matches("error").count(), 0, "{entries}");
+        }
+        for entries in [
+            "",
+            "config.certificates = [{ names = [\"localhost\", \"127.0.0.1\"] }]",
+            "config.certificates = [{ names = [\"a.example\", \"b.example\", \"localhost\"] }]",
+            "config.certificates = [{ names = [\"a.example\", \"b.example\"], key = \"own\" }]",
+            "config.certificates = [{ names = \"192.0.2.1\" }]",
+        ] {
+            let told = told(one, entries);
+            for part in [
+                "box `acme`: the certificate for a.example, b.example would never be shown",
+                "of `tls` has the key `default`",
+                "add { names = [\"a.example\", \"b.example\"], key = \"default\" } to config.certificates of `tls`",
+                " --> system.toml:6:",
+            ] {
+                assert!(told.contains(part), "{entries}: {part} in {told}");
+            }
+        }
+        // one of them
+        let two = format!("{one}, {{ names = \"c.example\", key = \"c\" }}");
+        let one = "config.certificates = [{ names = [\"a.example\", \"b.example\"] }]";
+        let told = told(&two, one);
+        assert!(told.contains("the certificate for c.example") && told.contains("1 error"), "{told}");
     }
 
     /// D9: memory below what a component begins with.
