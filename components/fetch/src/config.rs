@@ -80,8 +80,8 @@ pub const SETTINGS: &[Setting] = &[
         "What `Host` says when an upstream is asked for that, whatever `host` is: the upstream's own name unless told.",
     )
     .example("\"shop.example\"")
-    .needs("upstreams"),
-    Setting::new("health.interval", Value::Time, "How often.").default("\"10 s\"").needs("upstreams"),
+    .needs("health.path"),
+    Setting::new("health.interval", Value::Time, "How often.").default("\"10 s\"").needs("health.path"),
 ];
 
 /// The settings as [`SETTINGS`] explains them. Times are in nanoseconds.
@@ -133,11 +133,12 @@ impl Config {
                 faults.push(Fault::new(key, value, why));
             }
         }
-        let has = |wanted: &str| keys.iter().any(|key| key.split('.').next() == Some(wanted) || *key == wanted);
-        let needs = [("host", "upstreams"), ("retries", "upstreams"), ("health", "upstreams")];
-        for (key, other) in needs {
-            if has(key) && !has(other) {
-                faults.push(Fault::at(key, format!("it means nothing without {other}")));
+        let has = |wanted: &Setting| keys.iter().any(|key| wanted.is_of(key));
+        for setting in SETTINGS.iter().filter(|setting| has(setting)) {
+            let lacked =
+                setting.needs.filter(|needed| !SETTINGS.iter().any(|other| other.key == *needed && has(other)));
+            if let Some(lacked) = lacked {
+                faults.push(Fault::at(setting.key, format!("it means nothing without {lacked}")));
             }
         }
         if faults.is_empty() { Ok(config) } else { Err(faults) }
@@ -245,6 +246,10 @@ mod tests {
         }
         for (key, value) in [("host", "keep"), ("retries", "1"), ("health.path", "/")] {
             assert_eq!(Config::read([(key, value)]).unwrap_err().len(), 1, "{key}");
+        }
+        for (key, value) in [("health.interval", "3 s"), ("health.host", "a")] {
+            let faults = Config::read([("upstreams", "http://192.0.2.6"), (key, value)]).unwrap_err();
+            assert_eq!(faults, [Fault::at(key, "it means nothing without health.path")]);
         }
     }
 }

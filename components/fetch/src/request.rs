@@ -1,5 +1,6 @@
 //! A request's head, as it goes over the wire.
 
+use crate::response::MOST;
 use message::fields::{self, Name, is_settable, is_value, push, valid};
 use message::target::{host_of, is_authority, is_path};
 use std::fmt;
@@ -114,6 +115,9 @@ impl Request {
     /// It is not valid, or not for this box.
     pub fn new(head: &Head<'_>, behind: Option<Behind<'_>>) -> Result<Self, &'static str> {
         let Head { method, target, authority, headers, scheme, remote, upgrade } = *head;
+        if method.len() + target.len() + authority.len() + headers.len() + upgrade.len() > MOST {
+            return Err("its head is too large");
+        }
         let authority = str::from_utf8(authority).ok().filter(|text| is_authority(text.as_bytes()));
         let authority = authority.ok_or("its authority is not that of a host")?;
         let (origin, authority) = match behind {

@@ -92,13 +92,14 @@ fn read_one(section: &Section, name: &str, setting: &Setting, key: &str, value: 
         others.map(|other| (other.key, other.example.expect("an example"))).collect::<Vec<_>>()
     };
     let Some(parent) = parent(section, setting) else {
-        let needed = setting.needs.map(|needed| {
-            let needed =
-                section.settings.iter().find(|other| other.key == needed).expect("what is needed is a setting");
-            (needed.key, needed.example.expect("an example"))
-        });
-        let mut lines: Vec<(&str, &str)> = value.map(|value| (key, value)).into_iter().chain(needed).collect();
-        lines.extend(required(&[setting.key, needed.map_or("", |(key, _)| key)]));
+        let find =
+            |key: &str| section.settings.iter().find(|other| other.key == key).expect("what is needed is a setting");
+        // what is needed may need something as well
+        let needed = std::iter::successors(setting.needs.map(find), |needed| needed.needs.map(find));
+        let mut lines: Vec<(&str, &str)> = value.map(|value| (key, value)).into_iter().collect();
+        lines.extend(needed.map(|needed| (needed.key, needed.example.expect("an example"))));
+        let beside: Vec<&str> = lines.iter().map(|(key, _)| *key).chain([setting.key]).collect();
+        lines.extend(required(&beside));
         return read(section, name, &lines);
     };
     let [own, key] = [setting.key, key].map(|key| key.rsplit_once('.').expect("below another").1);

@@ -281,7 +281,10 @@ impl Fetch {
             Some(Who::Sender) => Fault::own(Cause::Timeout, "the request's body comes too slowly"),
             Some(Who::Taker) => Fault::new(Cause::Timeout, "the host takes the request's body too slowly"),
             Some(Who::Giver) => Fault::new(Cause::Timeout, "the host sends its answer too slowly"),
-            None if exchange.link.is_some() && !exchange.is_begun => {
+            // a body that is left open is waited for by the host as well
+            None if exchange.link.is_some()
+                && (!exchange.is_begun || (!exchange.is_ended && matches!(exchange.answer, Answer::Awaited))) =>
+            {
                 Fault::own(Cause::Timeout, "the request does not go on")
             }
             None if exchange.link.is_some() => Fault::new(Cause::Timeout, "the host does not go on with its answer"),

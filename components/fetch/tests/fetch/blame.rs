@@ -32,6 +32,21 @@ fn a_request_that_does_not_go_on_is_no_servers_fault() {
     nobody_is_left_out(&world);
 }
 
+/// The same for bodies that are begun and left open: the server waits for their end.
+#[test]
+fn a_body_that_is_left_open_is_no_servers_fault() {
+    let mut world = world(&[]);
+    for request in 1..=4 {
+        world.says(&Command::Request { request, head: visits("POST", b"") });
+        world.says(&Command::Body { request, data: b"so far" });
+        world.turn();
+        world.connects();
+        world.passes(120 * SECOND);
+        assert_eq!(world.status(request), Some(408));
+    }
+    nobody_is_left_out(&world);
+}
+
 /// While the node's own network or names are away, no server is blamed for it, and requests that can go elsewhere find that none can.
 #[test]
 fn what_the_node_lacks_is_no_servers_fault() {

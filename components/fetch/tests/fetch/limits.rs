@@ -133,3 +133,17 @@ fn small_parts_of_a_body_take_no_more_memory_than_large_ones() {
     let (_, body) = got.split_once("\r\n\r\n").unwrap();
     assert!(body.ends_with("\r\n0\r\n\r\n") && body.matches('x').count() == most);
 }
+
+/// What is held of a request is reckoned with, so its head has a most.
+#[test]
+fn large_heads_of_requests_are_refused() {
+    let mut world = World::new(&[]);
+    let line = |length: usize| format!("a: {}\r\n", "x".repeat(length));
+    let large = line(61 << 10);
+    world.asks(1, asks("GET", Scheme::Https, "a.example", large.as_bytes()));
+    assert!(world.failed(1).1.contains("its head is too large"), "{:?}", world.failed(1));
+    assert!(world.sides.dials.is_empty() && world.sides.connects.is_empty());
+    let taken = line(58 << 10);
+    world.asks(2, asks("GET", Scheme::Https, "a.example", taken.as_bytes()));
+    assert_eq!(world.sides.dials.len(), 1);
+}
