@@ -25,9 +25,17 @@ const ADDRESSES: usize = 8;
 pub struct Dials<T> {
     /// by the ticket of the lookup
     dials: BTreeMap<u32, Dial<T>>,
-    /// the dial that a connection was asked for, by that ticket
-    attempts: BTreeMap<u32, u32>,
+    /// by the ticket of the connection that was asked for
+    attempts: BTreeMap<u32, Attempt>,
     next: u32,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    dial: u32,
+    address: Ipv6Addr,
+    /// who was asked
+    peer: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -35,6 +43,8 @@ struct Dial<T> {
     what: T,
     port: u16,
     is_looked_up: bool,
+    /// who looks its name up
+    resolver: Option<u32>,
     /// not tried
     addresses: VecDeque<Ipv6Addr>,
     /// tried, and not answered
@@ -83,6 +93,7 @@ impl<T> Dials<T> {
             what,
             port,
             is_looked_up: address.is_some(),
+            resolver: None,
             addresses: addresses.collect(),
             open: 0,
             next_at: now,
@@ -124,17 +135,22 @@ impl<T> Dials<T> {
 
     /// What a connection is for, unless it is not wanted any more.
     pub fn connected(&mut self, ticket: u32) -> Option<T> {
-        let dial = self.attempts.remove(&ticket)?;
-        self.dials.remove(&dial).map(|dial| dial.what)
+        let attempt = self.attempts.remove(&ticket)?;
+        self.dials.remove(&attempt.dial).map(|dial| dial.what)
+    }
+
+    /// What a lookup is for.
+    pub fn sought(&self, ticket: u32) -> Option<&T> {
+        self.dials.get(&ticket).map(|dial| &dial.what)
     }
 
     /// What an attempt is for, if its connection is still wanted.
     pub fn of(&self, ticket: u32) -> Option<&T> {
-        self.attempts.get(&ticket).and_then(|dial| self.dials.get(dial)).map(|dial| &dial.what)
+        self.attempts.get(&ticket).and_then(|attempt| self.dials.get(&attempt.dial)).map(|dial| &dial.what)
     }
 
     pub fn refused(&mut self, now: u64, ticket: u32, why: &str) -> Option<Step<T>> {
-        let key = self.attempts.remove(&ticket)?;
+        let key = self.attempts.remove(&ticket)?.dial;
         let dial = self.dials.get_mut(&key)?;
         dial.open -= 1;
         dial.why = why.into();
@@ -164,7 +180,7 @@ impl<T> Dials<T> {
         dial.next_at = now.saturating_add(STAGGER);
         let to = Endpoint { address, port: dial.port };
         let ticket = self.ticket();
-        self.attempts.insert(ticket, key);
+        self.attempts.insert(ticket, Attempt { dial: key, address, peer: None });
         Some(Step::Connect { ticket, to })
     }
 
@@ -190,14 +206,54 @@ impl<T> Dials<T> {
         self.dials.retain(|_, dial| !is_it(&dial.what));
     }
 
-    /// Whoever makes connections, or looks names up, has forgotten what it was asked: all that fails. What they were for.
-    pub fn lose(&mut self, lookups: bool) -> Vec<T> {
-        let lost = |dial: &Dial<T>| dial.is_looked_up != lookups;
-        let keys: Vec<u32> = self.dials.iter().filter(|(_, dial)| lost(dial)).map(|(key, _)| *key).collect();
-        if !lookups {
-            self.attempts.clear();
+    /// A peer was asked for what [`Step::Lookup`] wants.
+    pub fn looks_up(&mut self, ticket: u32, peer: u32) {
+        if let Some(dial) = self.dials.get_mut(&ticket) {
+            dial.resolver = Some(peer);
         }
-        keys.into_iter().filter_map(|key| self.dials.remove(&key)).map(|dial| dial.what).collect()
+    }
+
+    /// ... for what [`Step::Connect`] wants.
+    pub fn connects(&mut self, ticket: u32, peer: u32) {
+        if let Some(attempt) = self.attempts.get_mut(&ticket) {
+            attempt.peer = Some(peer);
+        }
+    }
+
+    /// Whether a peer that looks names up was asked, and has not answered.
+    pub fn any_lookup_of(&self, peer: u32) -> bool {
+        self.dials.values().any(|dial| !dial.is_looked_up && dial.resolver == Some(peer))
+    }
+
+    /// The same for a peer that makes connections.
+    pub fn any_attempt_of(&self, peer: u32) -> bool {
+        self.attempts.values().any(|attempt| attempt.peer == Some(peer) && self.dials.contains_key(&attempt.dial))
+    }
+
+    /// A peer that looks names up has forgotten what it was asked: that is to be asked of another.
+    pub fn lost_lookups(&mut self, peer: u32) -> Vec<Step<T>> {
+        let lost = self.dials.iter_mut().filter(|(_, dial)| !dial.is_looked_up && dial.resolver == Some(peer));
+        let steps = lost.map(|(ticket, dial)| {
+            dial.resolver = None;
+            Step::Lookup { ticket: *ticket }
+        });
+        steps.collect()
+    }
+
+    /// The same for a peer that makes connections.
+    pub fn lost_attempts(&mut self, now: u64, peer: u32) -> Vec<Step<T>> {
+        let lost = |attempt: &Attempt| attempt.peer == Some(peer);
+        let tickets: Vec<u32> =
+            self.attempts.iter().filter(|(_, attempt)| lost(attempt)).map(|(ticket, _)| *ticket).collect();
+        let attempts: Vec<Attempt> = tickets.iter().filter_map(|ticket| self.attempts.remove(ticket)).collect();
+        let again = attempts.into_iter().filter_map(|Attempt { dial: key, address, .. }| {
+            let dial = self.dials.get_mut(&key)?;
+            dial.open -= 1;
+            dial.addresses.push_front(address);
+            dial.next_at = now;
+            self.step(now, key)
+        });
+        again.collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &T> {
@@ -282,9 +338,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_told() {
-        let (mut dials, _) = looked_up(&["::1"]);
-        dials.begin(0, LATE, ("b.example", 443), "b");
-        assert_eq!((dials.lose(true), dials.lose(false), dials.len()), (["b"].into(), ["a"].into(), 0));
+    fn what_is_lost_is_asked_of_another() {
+        let (mut dials, (first, _)) = looked_up(&["::1"]);
+        let Step::Lookup { ticket } = dials.begin(0, LATE, ("b.example", 443), "b") else { panic!("no lookup") };
+        dials.looks_up(ticket, 7);
+        dials.connects(first, 8);
+        assert!(dials.any_lookup_of(7) && dials.any_attempt_of(8) && !dials.any_attempt_of(7));
+        assert_eq!((dials.lost_lookups(8), dials.lost_attempts(0, 7)), (Vec::new(), Vec::new()), "others were asked");
+        assert_eq!(dials.lost_lookups(7), [Step::Lookup { ticket }]);
+        let (again, address) = connect(dials.lost_attempts(5, 8).pop());
+        assert_eq!(address, "::1");
+        assert_eq!((dials.connected(first), dials.connected(again), dials.len()), (None, Some("a"), 1));
+        // it is asked again until its time is over
+        let (mut dials, (first, _)) = looked_up(&["::1"]);
+        dials.connects(first, 8);
+        let late = Step::Failed { what: "a", cause: Cause::Timeout, why: "it does not answer".into() };
+        assert_eq!((dials.lost_attempts(LATE, 8), dials.is_empty()), ([late].into(), true));
     }
 }

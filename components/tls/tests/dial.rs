@@ -554,13 +554,13 @@ fn names_that_lead_nowhere_and_networks_that_fail_are_told() {
     world.net_says(&Event::Refused { id: ticket, why: "nobody listens" });
     world.turn();
     assert_eq!(world.failed(), (Cause::Unreachable, "nobody listens".into()));
-    // what was to be looked up, or to be connected, is lost with whoever was to do it
+    // what was to be looked up, or to be connected, is lost with whoever was to do it, if there is no other
     for (place, name) in [(NAMES, "a.example"), (NET, "192.0.2.1")] {
         world.client_says(&Command::Dial { ticket: TICKET, port: 443, name });
         world.turn();
         Peer::Detach(0, b"crashed").encode(&mut world.batches[place]);
         world.turn();
-        assert_eq!(world.failed().0, Cause::Unreachable);
+        assert!(matches!(world.failed().0, Cause::Name | Cause::Unreachable));
         world.client_says(&Command::Dial { ticket: TICKET, port: 443, name });
         world.turn();
         assert!(matches!(world.failed().0, Cause::Name | Cause::Unreachable));
@@ -698,6 +698,30 @@ fn connections_that_are_being_made_have_places_too() {
     world.net_says(&Event::Accepted { connection: NUMBER, remote, port: 443, secured: None });
     world.turn();
     assert_eq!(world.sides.aborted, [NUMBER]);
+}
+
+/// Another version of the network takes the place of one that was asked: that one still answers, or the other is asked.
+#[test]
+fn at_a_swap_of_the_network_no_dial_fails() {
+    let ca = Ca::new();
+    for (place, name) in [(NAMES, "a.example"), (NET, "192.0.2.1")] {
+        let mut world = World::new(&ca.pem());
+        world.client_says(&Command::Dial { ticket: TICKET, port: 443, name });
+        world.turn();
+        let asked = |world: &mut World| {
+            let sides = &mut world.sides;
+            (sides.lookups.drain(..).count() + sides.connects.drain(..).count(), sides.failed.take())
+        };
+        assert_eq!(asked(&mut world), (1, None));
+        Peer::Attach(1, &[]).encode(&mut world.batches[place]);
+        Peer::Retire(0).encode(&mut world.batches[place]);
+        world.turn();
+        assert_eq!(asked(&mut world), (0, None), "{name}: it is waited for");
+        assert!(!world.sides.events.iter().any(|event| event.contains("let go")), "{:?}", world.sides.events);
+        Peer::Detach(0, b"it has ended").encode(&mut world.batches[place]);
+        world.turn();
+        assert_eq!(asked(&mut world), (1, None), "{name}: the other is asked");
+    }
 }
 
 #[test]

@@ -43,15 +43,20 @@ impl Fetch {
         }
         let (host, port, deadline) = (origin.host.clone(), origin.port, exchange.deadline);
         let step = self.dials.begin(self.now, deadline, (&host, port), key);
-        let Step::Lookup { ticket } = step else { return self.dial_step(step) };
-        match self.resolver().and_then(|peer| self.names.out(peer)) {
-            Some(out) => names::Command::Lookup { ticket, name: &host }.encode(out.batch()),
-            None => {
-                let why = "nobody looks names up: the box has no arrow `pearwood:net/names`";
-                let step = self.dials.not_found(ticket, why);
-                step.into_iter().for_each(|step| self.dial_step(step));
-            }
-        }
+        self.dial_step(step);
+    }
+
+    /// Has a name looked up.
+    fn look_up(&mut self, ticket: u32) {
+        let asked = self.resolver().and_then(|peer| Some((peer, self.names.out(peer)?)));
+        let Some((peer, out)) = asked else {
+            let why = "nobody looks names up: the box at its arrow `pearwood:net/names` is not there, or there is no such arrow";
+            let step = self.dials.not_found(ticket, why);
+            return step.into_iter().for_each(|step| self.dial_step(step));
+        };
+        self.dials.looks_up(ticket, peer);
+        let Some(exchange) = self.dials.sought(ticket).and_then(|key| self.exchanges.get(*key)) else { return };
+        names::Command::Lookup { ticket, name: &exchange.origin().host }.encode(out.batch());
     }
 
     /// Who looks names up.
@@ -132,7 +137,7 @@ impl Fetch {
 
     pub(super) fn dial_step(&mut self, step: Step<usize>) {
         match step {
-            Step::Lookup { .. } => {}
+            Step::Lookup { ticket } => self.look_up(ticket),
             Step::Connect { ticket, to } => {
                 let Some(exchange) = self.dials.of(ticket).and_then(|key| self.exchanges.get(*key)) else { return };
                 self.ask((exchange.client, ticket), to, None, "no box makes connections that are not secured");
@@ -248,13 +253,13 @@ impl Fetch {
     pub(super) fn of_names(&mut self, incoming: Incoming<'_>) {
         let step = match incoming {
             Incoming::Attach(peer, _) => {
-                self.lookups_lost("who looks names up was replaced");
+                self.lookups_lost(peer);
                 self.names.attach(peer, ());
                 None
             }
             Incoming::Detach(peer, _) => {
                 self.names.detach(peer);
-                self.lookups_lost("who looks names up is gone");
+                self.lookups_lost(peer);
                 None
             }
             Incoming::Retire(peer) => {
@@ -276,9 +281,10 @@ impl Fetch {
         step.into_iter().for_each(|step| self.dial_step(step));
     }
 
-    fn lookups_lost(&mut self, why: &str) {
-        for key in self.dials.lose(true) {
-            self.fail(key, &Fault::own(Cause::Name, why));
+    /// One who looks names up does not answer any more.
+    fn lookups_lost(&mut self, peer: u32) {
+        for step in self.dials.lost_lookups(peer) {
+            self.dial_step(step);
         }
     }
 }

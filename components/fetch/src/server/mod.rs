@@ -253,7 +253,7 @@ impl Fetch {
             });
         }
         if names.any_retiring() {
-            names.release(|_| !dials.is_empty());
+            names.release(|peer| dials.any_lookup_of(peer));
         }
     }
 

@@ -20,12 +20,12 @@ impl Tls {
     pub(super) fn of_names(&mut self, incoming: Incoming<'_>) {
         match incoming {
             Incoming::Attach(peer, _) => {
-                self.dials_lost(true, "who looks names up was replaced");
+                self.lookups_lost(peer);
                 self.names.attach(peer, ());
             }
             Incoming::Detach(peer, _) => {
                 self.names.detach(peer);
-                self.dials_lost(true, "who looks names up is gone");
+                self.lookups_lost(peer);
             }
             Incoming::Retire(peer) => self.names.retire(peer),
             Incoming::Record(peer, record) => {
@@ -63,17 +63,22 @@ impl Tls {
         }
         let deadline = self.now.saturating_add(self.config.handshake_timeout);
         let step = self.dials.begin(self.now, deadline, (&plain, port), dialed);
-        if let Step::Lookup { ticket } = step {
-            let peer =
-                self.names.numbers().find(|peer| self.names.is_attached(*peer) && !self.names.is_retiring(*peer));
-            if let Some(out) = peer.and_then(|peer| self.names.out(peer)) {
-                return names::Command::Lookup { ticket, name: &plain }.encode(out.batch());
-            }
-            let why = "nobody looks names up: the box has no arrow `pearwood:net/names`";
-            let step = self.dials.not_found(ticket, why);
-            return step.into_iter().for_each(|step| self.dial_step(step));
-        }
         self.dial_step(step);
+    }
+
+    /// Has a name looked up. What comes of it, if nobody does that.
+    fn look_up(&mut self, ticket: u32) -> Option<Step<Dialed>> {
+        let names = &mut self.names;
+        let peer = names.numbers().find(|peer| names.is_attached(*peer) && !names.is_retiring(*peer));
+        let asked = peer.and_then(|peer| Some((peer, names.out(peer)?)));
+        let Some((peer, out)) = asked else {
+            let why = "nobody looks names up: the box at its arrow `pearwood:net/names` is not there, or there is no such arrow";
+            return self.dials.not_found(ticket, why);
+        };
+        self.dials.looks_up(ticket, peer);
+        let name = &self.dials.sought(ticket)?.host;
+        names::Command::Lookup { ticket, name }.encode(out.batch());
+        None
     }
 
     /// Whether there is room for another connection of a box. Those that are not made yet count as made.
@@ -90,12 +95,15 @@ impl Tls {
         let mut next = Some(step);
         while let Some(step) = next.take() {
             match step {
-                Step::Lookup { .. } => {}
+                Step::Lookup { ticket } => next = self.look_up(ticket),
                 Step::Connect { ticket, to } => {
                     let net = &mut self.net;
                     let peer = net.numbers().find(|peer| net.is_attached(*peer) && !net.is_retiring(*peer));
-                    match peer.and_then(|peer| net.out(peer)) {
-                        Some(out) => Command::Connect { ticket, to }.encode(out.batch()),
+                    match peer.and_then(|peer| Some((peer, net.out(peer)?))) {
+                        Some((peer, out)) => {
+                            Command::Connect { ticket, to }.encode(out.batch());
+                            self.dials.connects(ticket, peer);
+                        }
                         None => next = self.dials.refused(self.now, ticket, "the network is not there"),
                     }
                 }
@@ -104,10 +112,10 @@ impl Tls {
         }
     }
 
-    /// What was asked for is not answered any more.
-    pub(super) fn dials_lost(&mut self, lookups: bool, why: &str) {
-        for dialed in self.dials.lose(lookups) {
-            self.dial_failed(&dialed, &failed(Cause::Unreachable, why));
+    /// One who looks names up does not answer any more.
+    fn lookups_lost(&mut self, peer: u32) {
+        for step in self.dials.lost_lookups(peer) {
+            self.dial_step(step);
         }
     }
 

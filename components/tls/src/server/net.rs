@@ -148,7 +148,9 @@ impl Tls {
         for &key in &keys {
             self.end(key, why);
         }
-        self.dials_lost(false, why);
+        for step in self.dials.lost_attempts(self.now, peer) {
+            self.dial_step(step);
+        }
         keys.len()
     }
 }

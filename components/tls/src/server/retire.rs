@@ -72,9 +72,10 @@ impl Tls {
     /// Lets go of peers that retire and that nothing is left of.
     pub(super) fn let_go(&mut self) {
         let Tls { net, names, clients, connections, dials, is_retired, .. } = self;
-        // connections that were asked for come from those who are there
-        names.release(|_| !dials.is_empty());
-        net.release(|peer| !dials.is_empty() || connections.iter().any(|(_, connection)| connection.net == peer));
+        names.release(|peer| dials.any_lookup_of(peer));
+        net.release(|peer| {
+            dials.any_attempt_of(peer) || connections.iter().any(|(_, connection)| connection.net == peer)
+        });
         // those whose handshake is not over are still for whoever listens
         let any = *is_retired && !connections.is_empty();
         clients.release(|peer| {
