@@ -56,16 +56,14 @@ pub fn plan(status: u16, to_head: bool, lines: &[u8], offer: Offer) -> Option<Pl
     if offer == Offer::None || !is_final(status) || matches!(status, 204..=206 | 304) {
         return None;
     }
-    let packs = offer == Offer::Packed && has_body(status, to_head);
-    let (mut is_text, mut length) = (false, None);
-    let mut out = Vec::with_capacity(lines.len() + 64);
-    let mut rest = lines;
+    // Most responses are none to pack: that is found out before anything is written.
+    let (mut is_text, mut length, mut rest) = (false, None, lines);
     while let Some((name, value, after)) = first(rest) {
-        let line = &rest[..rest.len() - after.len()];
         rest = after;
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name.len() {
-            12 if is("content-type") => is_text = is_worth_it(value),
+            12 if is("content-type") && !is_worth_it(value) => return None,
+            12 if is("content-type") => is_text = true,
             16 if is("content-encoding") => return None,
             13 if is("content-range") => return None,
             13 if is("cache-control") && lists(value, "no-transform") => return None,
@@ -76,10 +74,23 @@ pub fn plan(status: u16, to_head: bool, lines: &[u8], offer: Offer) -> Option<Pl
                 if length.is_none_or(|length| length < LEAST) {
                     return None;
                 }
-                if packs {
-                    continue;
-                }
             }
+            _ => {}
+        }
+    }
+    // lines that are none are not for this to judge
+    if !is_text || !rest.is_empty() {
+        return None;
+    }
+    let packs = offer == Offer::Packed && has_body(status, to_head);
+    let mut out = Vec::with_capacity(lines.len() + 64);
+    let mut rest = lines;
+    while let Some((name, value, after)) = first(rest) {
+        let line = &rest[..rest.len() - after.len()];
+        rest = after;
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            14 if packs && is("content-length") => continue,
             // It is another representation, of which parts cannot be asked for, and whose bytes differ each time
             // (RFC 9110, section 8.8.3).
             4 if packs && is("etag") && value.starts_with(b"\"") => {
@@ -93,10 +104,6 @@ pub fn plan(status: u16, to_head: bool, lines: &[u8], offer: Offer) -> Option<Pl
             _ => {}
         }
         out.extend_from_slice(line);
-    }
-    // lines that are none are not for this to judge
-    if !is_text || !rest.is_empty() {
-        return None;
     }
     if packs {
         out.extend_from_slice(b"content-encoding: gzip\r\n");

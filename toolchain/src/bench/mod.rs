@@ -37,8 +37,8 @@ pub struct Case<'a> {
     pub requests: usize,
 }
 
-/// Those of one connection are first. `net` gives smaller buffers to a connection that is opened while many are there, and
-/// those of a case are still being closed when the next begins: 100 KiB then costs two thirds more.
+/// Those of one connection are first: a connection that is opened while the many of the case before are still being closed sends in
+/// more and smaller batches, so that 100 KiB costs two thirds more.
 pub const CASES: [Case<'static>; 4] = [
     Case { name: "http 1k keep-alive c1", path: "/1k.bin", connections: 1, requests: 1_000 },
     Case { name: "http 100k keep-alive c1", path: "/100k.bin", connections: 1, requests: 200 },
