@@ -10,6 +10,7 @@ use core::{
     task::Waker,
 };
 
+use wasm_host::stamp::Stamp;
 use x86_64::instructions::port::Port;
 
 use crate::{
@@ -194,9 +195,9 @@ impl log::Log for Log {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            let micros = clock::now() / 1000;
-            let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
-            let _ = fmt::write(&mut Writer, format_args!("[{seconds:5}.{micros:06}] {}\n", record.args()));
+            let at = clock::now();
+            let stamp = Stamp { at, time: clock::wall::at(at) };
+            let _ = fmt::write(&mut Writer, format_args!("[{stamp}] {}\n", record.args()));
         }
     }
 

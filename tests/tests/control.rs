@@ -209,10 +209,21 @@ fn what_needs_no_node() {
     let (_, said) = in_folder(&people, folder.path(), &["logs"]);
     assert!(!said.contains("--node"), "{said}");
     // D3
-    for arguments in [&["check"][..], &["graph"], &["deploy", "--node", "localhost:1"], &["build"]] {
+    let deploy = &["deploy", "--node", "localhost:1"][..];
+    let swap = &["swap", "site", "site.wasm", "--node", "localhost:1"];
+    for arguments in [&["check"][..], &["graph"], deploy, swap, &["build"]] {
         let (success, said) = in_folder(&people, folder.path(), arguments);
-        let is_right = said.contains("has no system.toml") || said.contains("cannot be reached");
-        assert!(!success && is_right && !said.contains("website"), "{arguments:?}: {said}");
+        assert!(!success && said.contains("has no system.toml"), "{arguments:?}: {said}");
+        assert!(!said.contains("website"), "{arguments:?}: {said}");
+    }
+    for arguments in [&[][..], &["up"]] {
+        let mut up = Command::new(pearwood_command());
+        let mut up = up.args(arguments).current_dir(folder.path()).stderr(Stdio::piped()).spawn().expect("up");
+        let mut said = String::new();
+        BufReader::new(up.stderr.take().expect("its output")).read_line(&mut said).expect("text");
+        up.kill().expect("killed");
+        up.wait().expect("its end");
+        assert!(said.contains("has no system.toml; the example ") && said.contains("website"), "{arguments:?}: {said}");
     }
     // D8
     let shown = people.run(&["key", "show"], &[]).out;

@@ -18,7 +18,8 @@ fn said(answer: Answer) -> (u16, String) {
 
 fn new_boxes_answer(on: On) {
     let others = std::env::var("PEARWOOD_LANGUAGES").unwrap_or_default();
-    let mut kinds = vec![vec!["--template", "packed"], vec![]];
+    // what it makes unless told otherwise: readme.rs
+    let mut kinds = vec![vec!["--template", "packed"]];
     kinds.extend(others.split_whitespace().map(|lang| vec!["--lang", lang]));
     let folder = tempfile::tempdir().expect("a folder");
     for (number, kind) in kinds.iter().enumerate() {

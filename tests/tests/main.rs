@@ -24,6 +24,7 @@ mod lossy;
 mod outgoing;
 mod power;
 mod protocol;
+mod readme;
 mod rogue;
 mod selftest;
 mod slots;

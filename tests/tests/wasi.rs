@@ -23,6 +23,7 @@ on_one_node!(
     an_instance_that_holds_too_much_is_replaced,
     a_handler_that_says_it_is_done_has_not_failed,
     a_status_that_is_none_is_refused,
+    a_client_has_the_address_that_it_comes_from,
     a_body_of_any_size_is_read_by_who_drops_nothing,
     who_may_ask_nobody_is_told_so,
     a_body_ends_where_its_length_says,
@@ -269,7 +270,22 @@ fn a_handler_that_says_it_is_done_has_not_failed(node: &TestNode) {
 
 /// W4
 fn a_status_that_is_none_is_refused(node: &TestNode) {
-    assert_eq!(curl(&[], &node.url("/trials/status")).text(), "refused");
+    for path in ["/trials/status", "/relay/status"] {
+        assert_eq!(curl(&[], &node.url(path)).text(), "refused", "{path}");
+    }
+}
+
+/// W3: what a client says of itself reaches nobody.
+fn a_client_has_the_address_that_it_comes_from(node: &TestNode) {
+    // on Linux, and through QEMU's network
+    let own = ["127.0.0.1", "10.0.2.2"].map(|it| format!("[[\"for={it};proto=http\"], [\"{it}\"], []]"));
+    let lies = ["-H", "forwarded: for=192.0.2.1", "-H", "x-forwarded-for: 192.0.2.1", "-H", "x-real-ip: 192.0.2.1"];
+    for path in ["/trials/client", "/relay/client"] {
+        for told in [&[][..], &lies] {
+            let said = curl(told, &node.url(path)).text();
+            assert!(own.contains(&said), "{path} {told:?}: {said}");
+        }
+    }
 }
 
 /// W6

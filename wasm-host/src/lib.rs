@@ -30,6 +30,7 @@ pub mod node;
 pub mod plan;
 pub mod platform;
 pub mod slots;
+pub mod stamp;
 mod sync;
 #[cfg(feature = "wasi")]
 mod wasi;

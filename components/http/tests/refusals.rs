@@ -212,16 +212,19 @@ fn refusals_wait_for_earlier_responses() {
 
 #[test]
 fn without_a_handler() {
-    let mut bench = Bench::without_handler(&[]);
+    let mut bench = Bench::without_handler(&[("access-log", "common")]);
     let client = bench.connect();
     bench.send(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     let responses = responses::read(bench.take(client).as_bytes(), &[]).unwrap();
     assert_eq!(responses[0].status, 503);
+    let length = responses[0].body.len();
     assert!(responses[0].header("retry-after").is_some());
     assert!(!bench.client(client).finished, "the connection is kept");
     bench.attach_handler(0, "", "/only");
     bench.send(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(bench.take(client).starts_with("HTTP/1.1 404 "));
+    let responses = responses::read(bench.take(client).as_bytes(), &[]).unwrap();
+    assert_eq!(responses[0].status, 404);
+    let absent = responses[0].body.len();
     bench.detach_handler(0);
     bench.send(client, "HEAD /only HTTP/1.1\r\nHost: h\r\n\r\n");
     let responses = responses::read(bench.take(client).as_bytes(), &["HEAD"]).unwrap();
@@ -229,4 +232,8 @@ fn without_a_handler() {
     bench.send(client, "POST /only HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
     assert!(bench.take(client).starts_with("HTTP/1.1 503 "));
     assert!(bench.client(client).finished, "the body was not read");
+    // D13: with the bytes that went out
+    let logged = |what: &str| bench.outside.log.iter().any(|(_, line)| line.contains(what));
+    assert!(length > 0 && logged(&format!("\"GET /\" 503 {length}")), "{:?}", bench.outside.log);
+    assert!(logged(&format!("\"GET /\" 404 {absent}")) && logged("\"HEAD /only\" 503 0"), "{:?}", bench.outside.log);
 }

@@ -76,9 +76,10 @@ impl How {
 
 impl Deploy {
     pub fn run(self) -> Result<ExitCode> {
+        let path = system_path(self.system)?;
         let mut remote = self.at.connect()?;
         remote.may(&Request::Lacks)?;
-        let system = build::components(&system_path(self.system)?)?;
+        let system = build::components(&path)?;
         if !self.how.allow_lockout
             && let Some(why) = remote.lockout(&system.system)
         {

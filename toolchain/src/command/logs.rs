@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
+use wasm_host::stamp::Stamp;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -94,8 +95,8 @@ fn write_lines(boxes: &[LogLines], output: &mut impl Write) -> Result<()> {
             "info" => String::new(),
             level => format!("{level}: "),
         };
-        let micros = at / 1_000;
-        writeln!(output, "[{:5}.{:06}] {name}: {level}{}", micros / 1_000_000, micros % 1_000_000, line.text)?;
+        let stamp = Stamp { at, time: line.time };
+        writeln!(output, "[{stamp}] {name}: {level}{}", line.text)?;
     }
     output.flush()?;
     Ok(())
@@ -141,7 +142,7 @@ fn print(path: &Path, name: Option<&str>, follow: bool, output: &mut impl Write)
     }
 }
 
-/// Whether a line is the box's: `[   1.234567] name: message`.
+/// Whether a line is the box's: `[2026-11-30 10:32:01.123456] name: message`, or `[    1.234567] name: message`.
 fn says(line: &str, name: &str) -> bool {
     let Some((_, said)) = line.strip_prefix('[').and_then(|line| line.split_once("] ")) else { return false };
     said.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'))
@@ -169,6 +170,7 @@ mod tests {
     #[test]
     fn whose_line_it_is() {
         assert!(says("[    1.234567] http: GET /", "http"));
+        assert!(says("[2026-11-30 10:32:01.123456] http: GET /", "http"));
         for other in ["[    1.234567] https: x", "[    1.2] net: http: x", "http: x", "[ 1.2] http", ""] {
             assert!(!says(other, "http"), "{other}");
         }

@@ -372,7 +372,7 @@ fn tell_authority(system: &str, boxes: &[String], port: u16) {
 fn authority(console: &str, boxes: &[String]) -> Option<String> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
-    // a line is `[   12.345678] box: text`
+    // a line is `[2026-11-30 10:32:01.123456] box: text`
     let of_keys = |line: &'_ str| {
         let (name, text) = line.split_once("] ")?.1.split_once(": ")?;
         boxes.iter().any(|own| own == name).then(|| text.trim_end().to_string())

@@ -1,6 +1,6 @@
 //! The log of a box: its last lines, and how fast it may write.
 
-use crate::platform::Nanos;
+use crate::{platform::Nanos, stamp::Stamp};
 use alloc::{collections::VecDeque, string::String};
 use core::{
     fmt,
@@ -45,6 +45,8 @@ pub struct Line {
     #[serde(skip)]
     pub order: u64,
     pub at: Nanos,
+    /// nanoseconds since 1970, if the node knew it then
+    pub time: Option<u64>,
     pub level: Level,
     pub text: String,
 }
@@ -65,19 +67,21 @@ impl Log {
     }
 
     /// Keeps a line that the node writes. What it returns goes to the console.
-    pub fn note(&mut self, at: Nanos, level: Level, text: &str) -> Line {
+    pub fn note(&mut self, stamp: Stamp, level: Level, text: &str) -> Line {
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
         let order = WRITTEN.fetch_add(1, Relaxed) + 1;
-        let line = Line { number: self.next, order, at, level, text: one_line(text) };
+        let Stamp { at, time } = stamp;
+        let line = Line { number: self.next, order, at, time, level, text: one_line(text) };
         self.next += 1;
         self.lines.push_back(line.clone());
         line
     }
 
     /// Keeps a line that the box writes, if it has not written too many.
-    pub fn write(&mut self, at: Nanos, level: Level, text: &str) -> Option<Line> {
+    pub fn write(&mut self, stamp: Stamp, level: Level, text: &str) -> Option<Line> {
+        let at = stamp.at;
         let text = &text[..text.floor_char_boundary(MAX_LINE)];
         let paid = self.paid.max(at) + REFILL;
         if paid > at + BURST * REFILL {
@@ -87,9 +91,9 @@ impl Log {
         self.paid = paid;
         let suppressed = core::mem::take(&mut self.suppressed);
         Some(if suppressed == 0 {
-            self.note(at, level, text)
+            self.note(stamp, level, text)
         } else {
-            self.note(at, level, &alloc::format!("{text} ({suppressed} lines before this one left out)"))
+            self.note(stamp, level, &alloc::format!("{text} ({suppressed} lines before this one left out)"))
         })
     }
 }
@@ -111,10 +115,16 @@ impl fmt::Display for Level {
     }
 }
 
-/// `[    1.234567] http: text`
-pub fn console_line(at: Nanos, who: &str, level: Level, text: &str) -> String {
-    let micros = at / 1_000;
-    alloc::format!("[{:5}.{:06}] {who}: {level}{text}\n", micros / 1_000_000, micros % 1_000_000)
+impl Line {
+    /// As the console shows it.
+    pub fn of(&self, who: &str) -> String {
+        console_line(Stamp { at: self.at, time: self.time }, who, self.level, &self.text)
+    }
+}
+
+/// `[2026-11-30 10:32:01.123456] http: text`
+pub fn console_line(stamp: Stamp, who: &str, level: Level, text: &str) -> String {
+    alloc::format!("[{stamp}] {who}: {level}{text}\n")
 }
 
 #[cfg(test)]
@@ -123,13 +133,17 @@ mod tests {
 
     const SECOND: Nanos = 1_000_000_000;
 
+    fn since_boot(at: Nanos) -> Stamp {
+        Stamp { at, time: None }
+    }
+
     #[test]
     fn a_flood_is_throttled_and_counted() {
         let mut log = Log::default();
         let at = 100 * SECOND;
-        let written = (0..1_000).filter(|_| log.write(at, Level::Info, "x").is_some()).count();
+        let written = (0..1_000).filter(|_| log.write(since_boot(at), Level::Info, "x").is_some()).count();
         assert_eq!(written as u64, BURST);
-        let next = log.write(at + SECOND, Level::Info, "y").expect("refilled");
+        let next = log.write(since_boot(at + SECOND), Level::Info, "y").expect("refilled");
         assert_eq!(next.text, "y (800 lines before this one left out)");
         assert_eq!(log.lines().count(), KEPT);
     }
@@ -137,19 +151,22 @@ mod tests {
     #[test]
     fn the_node_has_just_booted_and_a_box_speaks() {
         let mut log = Log::default();
-        let written = (0..1_000).filter(|_| log.write(5, Level::Info, "x").is_some()).count();
+        let written = (0..1_000).filter(|_| log.write(since_boot(5), Level::Info, "x").is_some()).count();
         assert_eq!(written as u64, BURST);
     }
 
     #[test]
     fn a_line_is_one_line() {
         let mut log = Log::default();
-        assert_eq!(log.note(0, Level::Info, "a\n[0.0] net: b\r").text, "a [0.0] net: b ");
-        assert_eq!(log.note(0, Level::Info, &"é".repeat(1_000)).text.len(), MAX_LINE);
+        assert_eq!(log.note(since_boot(0), Level::Info, "a\n[0.0] net: b\r").text, "a [0.0] net: b ");
+        assert_eq!(log.note(since_boot(0), Level::Info, &"é".repeat(1_000)).text.len(), MAX_LINE);
     }
 
     #[test]
     fn console_form() {
-        assert_eq!(console_line(1_234_567_890, "http", Level::Warn, "slow"), "[    1.234567] http: warning: slow\n");
+        assert_eq!(
+            console_line(since_boot(1_234_567_890), "http", Level::Warn, "slow"),
+            "[    1.234567] http: warning: slow\n"
+        );
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     image::Image,
     node::{Node, Running},
     platform::Nanos,
+    stamp::Stamp,
 };
 use alloc::{
     format,
@@ -40,7 +41,7 @@ pub async fn run(node: Arc<Node>, source: Source, options: Options, deployment: 
 
 fn say(node: &Node, level: log::Level, text: &str) {
     for line in text.lines() {
-        node.platform.write_console(&log::console_line(node.platform.now(), "node", level, line));
+        node.platform.write_console(&log::console_line(Stamp::now(node.platform), "node", level, line));
     }
 }
 

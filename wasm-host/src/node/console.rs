@@ -5,10 +5,7 @@ use super::{
     history::{self, Deployed},
     status,
 };
-use crate::{
-    boxes::{BoxHandle, log},
-    platform::Power,
-};
+use crate::{boxes::BoxHandle, platform::Power};
 use alloc::{
     format,
     string::{String, ToString},
@@ -114,6 +111,6 @@ fn logs(node: &Node, name: &str) -> String {
         Ok(handle) => handle.log(),
         Err(why) => return why,
     };
-    let lines = lines.iter().map(|line| log::console_line(line.at, name, line.level, &line.text));
+    let lines = lines.iter().map(|line| line.of(name));
     lines.collect::<String>().trim_end().to_string()
 }

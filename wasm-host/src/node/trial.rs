@@ -5,6 +5,7 @@ use crate::{
     boxes::{Phase, log},
     executor::Timer,
     platform::Nanos,
+    stamp::Stamp,
 };
 use alloc::{format, string::String, sync::Arc};
 
@@ -30,7 +31,7 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
             Ok(_) => (log::Level::Info, String::from("the system has stood its trial")),
             Err(error) => (log::Level::Error, format!("that the system is good cannot be written down: {error}")),
         };
-        platform.write_console(&log::console_line(platform.now(), "node", level, &text));
+        platform.write_console(&log::console_line(Stamp::now(platform), "node", level, &text));
     }
 }
 

@@ -190,6 +190,9 @@ pub struct LogLine {
     pub number: u64,
     /// nanoseconds since the node's boot
     pub at: u64,
+    /// nanoseconds since 1970, if the node knew the time
+    #[serde(default)]
+    pub time: Option<u64>,
     pub level: String,
     pub text: String,
 }

@@ -3,7 +3,13 @@ const LEVELS = { error: 0, warn: 1, info: 2, debug: 3, trace: 3 }, MOST_LINES = 
 let kept = [], paused = false, missed = 0;
 const isShown = one => (!$("which").value || one.box === $("which").value) && (LEVELS[one.level] ?? 3) <= +$("level").value
   && (!$("find").value || (one.box + ": " + one.text).toLowerCase().includes($("find").value.toLowerCase()));
-const lineOf = one => make("div", { className: one.level }, make("time", {}, (one.at / 1e9).toFixed(3)),
+// the time of day here, if the node knew it; else seconds since its boot
+const timeOf = ({ at, time }) => {
+  if (!time) return make("time", {}, (at / 1e9).toFixed(3));
+  const date = new Date(time / 1e6);
+  return make("time", { title: date.toISOString() }, date.toLocaleTimeString(undefined, { hour12: false }) + "." + String(date.getMilliseconds()).padStart(3, "0"));
+};
+const lineOf = one => make("div", { className: one.level }, timeOf(one),
   make("span", { className: "who" }, one.box), make("span", { className: "what" }, (one.level === "info" ? "" : one.level + ": ") + one.text));
 const toEnd = () => { $("log").scrollTop = $("log").scrollHeight };
 const showLog = () => {

@@ -81,6 +81,19 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
             core::mem::forget(wit_stream::new::<u8>());
             Ok(say("leaked"))
         }
+        "/relay/client" => {
+            let names = ["forwarded", "x-forwarded-for", "x-real-ip"];
+            let headers = request.get_headers();
+            let values = names.map(|name| {
+                headers.get(name).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>()
+            });
+            Ok(say(&format!("{values:?}")))
+        }
+        "/relay/status" => {
+            let response = say("refused");
+            assert!(response.set_status_code(600).is_err() && response.set_status_code(99).is_err());
+            Ok(response)
+        }
         "/relay/error" => Err(ErrorCode::LoopDetected),
         "/relay/trap" => core::arch::wasm32::unreachable(),
         "/relay/spin" => loop {

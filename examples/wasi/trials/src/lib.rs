@@ -166,6 +166,7 @@ impl Guest for Trials {
             }
             "count" => answer(response, &(REQUESTS.fetch_add(1, Relaxed) + 1).to_string()),
             "given" => answer(response, &given()),
+            "client" => answer(response, &client(&request)),
             _ => {
                 let refusal = OutgoingResponse::new(Fields::new());
                 refusal.set_status_code(404).expect("a status");
@@ -189,6 +190,15 @@ fn answer(response: ResponseOutparam, text: &str) {
     stream.blocking_write_and_flush(text.as_bytes()).expect("the client is there");
     drop(stream);
     OutgoingBody::finish(body, None).expect("all is written");
+}
+
+/// What the request says of who asks.
+fn client(request: &IncomingRequest) -> String {
+    let names = ["forwarded", "x-forwarded-for", "x-real-ip"];
+    let values = names.map(|name| {
+        request.headers().get(name).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>()
+    });
+    format!("{values:?}")
 }
 
 /// A body that is not as long as it says.

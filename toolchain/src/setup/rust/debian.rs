@@ -100,4 +100,20 @@ mod tests {
         assert!(recent("1.95.0+dfsg1-1~deb12u1") && recent("1.95.0") && recent("1.101.0-nightly") && recent("2.0.0"));
         assert!(!recent("1.85.0+dfsg3-1~deb12u1") && !recent("1.63.0") && !recent("") && !recent("x"));
     }
+
+    /// D16, D17: what has to be there before the first command is what the README says.
+    #[test]
+    fn the_readme_names_what_is_needed_first() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+        let (readme, oldest) = (read("README.md"), format!("{}.{}", OLDEST.0, OLDEST.1));
+        assert!(readme.contains(&format!("They need Rust {oldest} or newer and a C compiler")), "{oldest}");
+        assert!(read("Cargo.toml").contains(&format!("rust-version = \"{oldest}\"")), "{oldest}");
+        let install = |line: &&str| line.contains("apt-get install gcc libc6-dev rustc-web");
+        let line = readme.lines().find(install).expect("Debian's packages in one line");
+        // clippy is for those who change Pearwood
+        for package in PACKAGES.iter().filter(|package| **package != "rust-web-clippy") {
+            assert!(line.split_whitespace().any(|word| word == *package), "{package}: {line}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ pub use life::{Life, Phase};
 
 use super::{
     Birth, Footprint,
-    log::{Level, Line, Log, console_line},
+    log::{Level, Line, Log},
 };
 use crate::{
     arrows::{
@@ -20,6 +20,7 @@ use crate::{
     node::Node,
     plan::BoxPlan,
     platform::Platform,
+    stamp::Stamp,
 };
 use alloc::{
     string::String,
@@ -244,20 +245,20 @@ impl BoxHandle {
 
     /// What the node says of the box.
     pub fn note(&self, level: Level, text: &str) {
-        let line = self.log.lock().note(self.platform.now(), level, text);
+        let line = self.log.lock().note(Stamp::now(self.platform), level, text);
         self.said(&line);
     }
 
     /// What the box says.
     pub fn write(&self, level: Level, text: &str) {
-        let line = self.log.lock().write(self.platform.now(), level, text);
+        let line = self.log.lock().write(Stamp::now(self.platform), level, text);
         if let Some(line) = line {
             self.said(&line);
         }
     }
 
     fn said(&self, line: &Line) {
-        self.platform.write_console(&console_line(line.at, &self.name, line.level, &line.text));
+        self.platform.write_console(&line.of(&self.name));
         if let Some(node) = self.node() {
             node.said.ring();
         }

@@ -13,3 +13,10 @@ async function answer(request) {
   const name = new URL(request.url).pathname.replaceAll("/", "");
   return new Response(name ? `${greeting}, ${name}!\n` : `${greeting}!\n`);
 }
+
+// The body of a request: `await request.text()` has all of it; it can be long, and the box has the `memory` that system.toml says.
+// An answer that streams: `new Response(stream)` takes a `ReadableStream`. What comes in goes out again, piece by piece, with
+// `new Response(request.body)`.
+//
+// State: `reuse = true` in system.toml has an instance go on to the next request, with its variables; there may be several
+// instances. What must last belongs into another box: see Pearwood's `examples/counter`, which keeps it on a disk.

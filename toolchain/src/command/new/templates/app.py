@@ -24,3 +24,11 @@ class IncomingHandler(exports.IncomingHandler):
             # at most 4096 bytes at a time
             stream.blocking_write_and_flush(text.encode())
         OutgoingBody.finish(body, None)
+
+# The body of a request: `request.consume()`, `body.stream()`, then `stream.blocking_read(n)` until it raises `Err` with
+# `StreamError_Closed`: a piece at a time, so that a long one does not have to fit in the `memory` that system.toml says.
+#
+# An answer that streams: `stream.blocking_write_and_flush(piece)` for each piece; it waits while the client is slow.
+#
+# State: `reuse = true` in system.toml has an instance go on to the next request, with its variables; there may be several
+# instances. What must last belongs into another box: see Pearwood's `examples/counter`, which keeps it on a disk.

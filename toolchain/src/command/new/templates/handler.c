@@ -45,3 +45,11 @@ void exports_wasi_http_incoming_handler_handle(wasi_http_types_own_incoming_requ
     wasi_http_types_error_code_t failed;
     wasi_http_types_static_outgoing_body_finish(body, NULL, &failed);
 }
+
+// The body of a request: ..._incoming_request_consume, ..._incoming_body_stream, then ..._input_stream_blocking_read until it fails: a
+// piece at a time, so that a long one does not have to fit in the `memory` that system.toml says.
+//
+// An answer that streams: blocking_write_and_flush for each piece; it waits while the client is slow.
+//
+// State: with `reuse = true`, static variables stay; there may be several instances. What must last belongs into another box: see
+// Pearwood's examples/counter, which keeps it on a disk.

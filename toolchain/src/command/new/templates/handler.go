@@ -33,3 +33,11 @@ func Handle(request *http.IncomingRequest, out *http.ResponseOutparam) {
 	stream.Drop()
 	http.OutgoingBodyFinish(body, wit.None[*http.Fields]())
 }
+
+// The body of a request: request.Consume(), its Stream(), then BlockingRead(n) until it is an error: a piece at a time, so that a long one
+// does not have to fit in the memory that system.toml says.
+//
+// An answer that streams: BlockingWriteAndFlush for each piece; it waits while the client is slow.
+//
+// State: with `reuse = true`, variables of the package stay; there may be several instances. What must last belongs into another
+// box: see Pearwood's examples/counter, which keeps it on a disk.
