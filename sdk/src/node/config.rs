@@ -1,5 +1,6 @@
 //! The box's `config` of `system.toml`.
 
+use super::ports;
 use crate::bindings::pearwood::box0_2_0::config;
 use std::collections::BTreeMap;
 
@@ -10,10 +11,10 @@ pub fn all() -> BTreeMap<String, String> {
     config::get().into_iter().collect()
 }
 
-/// Bytes by which the box's memory may grow.
+/// Bytes by which the box's memory may grow, but for what [`ports`] keep of it.
 pub fn memory_left() -> usize {
     let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
-    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
+    memory.saturating_sub((core::arch::wasm32::memory_size(0) << 16) + ports::KEPT)
 }
 
 /// One setting.
