@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn every_byte_counts() {
-        let text = *b"The quick brown fox jumps over the lazy dog, who sleeps on, and dreams of another quick brown fox";
+        let text =
+            *b"The quick brown fox jumps over the lazy dog, who sleeps on, and dreams of another quick brown fox";
         for length in 0..text.len() {
             assert!(same(&text[..length], &text[..length]));
             assert!(!same(&text[..length], &text[..length + 1]));

@@ -6,8 +6,8 @@ use crate::exchange::{Exchange, Response};
 use crate::response;
 use h2::Reason;
 use message::response::Body;
-use wit::{Outbox, Peers};
 use wit::tcp::Command;
+use wit::{Outbox, Peers};
 
 /// The kind of `wit::tcp::Command::Send`.
 const SEND: u8 = Command::SEND;

@@ -179,7 +179,7 @@ impl Http {
         if matches!(head.says.framing, Framing::Length(length) if length > self.config.body_bytes) {
             return answer(413, "", "the body is too large");
         }
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let (path, query) = target.split_at(target.bytes().position(|byte| byte == b'?').unwrap_or(target.len()));
         if self.config.rules.is_empty() {
             return self.route(head.authority, path);
         }

@@ -11,11 +11,12 @@ use crate::{
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 use wasmtime::{
-    Result, bail, format_err,
+    Result, bail,
     component::{
         __internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext},
         ComponentType, Lower, flags,
     },
+    format_err,
 };
 
 pub struct Wake {
