@@ -1,6 +1,5 @@
 //! The box's `config` of `system.toml`.
 
-use super::ports;
 use crate::bindings::pearwood::box0_2_0::config;
 use std::collections::BTreeMap;
 
@@ -11,10 +10,10 @@ pub fn all() -> BTreeMap<String, String> {
     config::get().into_iter().collect()
 }
 
-/// Bytes by which the box's memory may grow, but for what [`ports`] keep of it.
+/// Bytes by which the box's memory may grow.
 pub fn memory_left() -> usize {
     let memory = usize::try_from(config::memory()).unwrap_or(usize::MAX);
-    memory.saturating_sub((core::arch::wasm32::memory_size(0) << 16) + ports::KEPT)
+    memory.saturating_sub(core::arch::wasm32::memory_size(0) << 16)
 }
 
 /// One setting.

@@ -10,11 +10,9 @@ use std::{
 
 pub use ports::{Notices, Wake, receive, send};
 
-/// Batches of no more than this are received without asking the allocator.
+/// Batches of no more than this are received without asking the allocator. A box has two such buffers at most: of what was
+/// received last, and for what comes next.
 const SPACE: usize = 16 << 10;
-
-/// What [`wait_and_receive`] and [`send_and_wait`] keep of the box's memory: what was received last, and what is next.
-pub const KEPT: usize = 2 * SPACE;
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
