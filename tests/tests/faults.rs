@@ -18,6 +18,7 @@ const MISDEEDS: &[(&str, &str)] = &[
     ("broken", "sent a malformed batch"),
     ("forged", "which only the node may"),
     ("nobody", "sent to peer"),
+    ("outside", "has a space of 64 bytes at 4294967287, which is not within its memory"),
 ];
 
 /// Answers that are none: the client is told, and the box goes on.

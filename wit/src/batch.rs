@@ -210,6 +210,7 @@ impl Batch {
     }
 
     #[cold]
+    #[inline(never)]
     fn flush_long(&mut self, send: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let mut sent = 0;
         while sent < self.0.len() {

@@ -3,13 +3,10 @@
 use crate::{Config, Keys, Level, Outside, Service, To, Wake};
 use bindings::pearwood::keys::acme as arrow;
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        config, entropy, log,
-        ports::{self, Notices},
-    },
+    box0_2_0::{config, entropy, log},
     http::handler,
 };
-use sdk::ports::Received;
+use sdk::ports::{self, Notices, Received};
 
 // for its allocator
 use support as _;

@@ -2,15 +2,13 @@
 
 use crate::{Config, Control, Identity, Level, Outside, Wake, hex};
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        config, entropy, log,
-        ports::{self, Notices},
-    },
+    box0_2_0::{config, entropy, log},
     control::node,
     http::handler,
     net::tcp,
 };
 
+use sdk::ports::{self, Notices};
 use wit::{Peer, Records, control::Attach};
 
 sdk::service!(run);

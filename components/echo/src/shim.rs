@@ -2,10 +2,8 @@
 
 use crate::{Echo, Misdeed, Outside, Wake};
 use core::hint::black_box;
-use sdk::bindings::pearwood::{
-    box0_2_0::ports::{self, Notices},
-    http::handler,
-};
+use sdk::bindings::pearwood::http::handler;
+use sdk::ports::{self, Notices};
 
 sdk::service!(run);
 

@@ -2,15 +2,12 @@
 
 use crate::{Config, Fetch, Level, Outside, To, Wake};
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        config, log,
-        ports::{self, Notices},
-    },
+    box0_2_0::{config, log},
     http::handler,
     net::{names, tcp},
 };
 use sdk::config::memory_left;
-use sdk::ports::Received;
+use sdk::ports::{self, Notices, Received};
 
 sdk::service!(run);
 

@@ -53,6 +53,8 @@ impl Reader {
         self.parse(input, hint, limits)
     }
 
+    #[cold]
+    #[inline(never)]
     fn parse<'a>(&'a mut self, input: &'a [u8], hint: &mut u8, limits: &Limits) -> Result<Option<Head<'a>>, Refusal> {
         let Some((head, headers_start)) = request::parse(input, &mut self.scratch, limits)? else { return Ok(None) };
         let has_own_authority = matches!(head.target, Target::Path { authority: Some(_), .. });

@@ -80,6 +80,9 @@ fn place_of(headers: &[u8], offer: Offer) -> usize {
     ((hash >> 32) as usize + offer as usize) % MAX_KNOWN
 }
 
+// Apart from what is done for each response, in which it would keep every value on the stack.
+#[cold]
+#[inline(never)]
 fn write(given: Given, headers: &[u8], offer: Offer) -> Result<Head, Invalid> {
     let plan = packing::plan(given.status, given.to_head, headers, offer);
     let lines = plan.as_ref().map_or(headers, |plan| &plan.lines);
@@ -90,6 +93,7 @@ fn write(given: Given, headers: &[u8], offer: Offer) -> Result<Head, Invalid> {
 
 /// A head with header lines that take the place of those with their names.
 #[cold]
+#[inline(never)]
 pub fn with_headers(head: &[u8], headers: &str) -> Vec<u8> {
     let mut with = Vec::with_capacity(head.len() + headers.len());
     let status_line = head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |end| end + 1);

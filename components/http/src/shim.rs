@@ -2,15 +2,12 @@
 
 use crate::{Config, Http, Level, Outside, To, Wake};
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        config, entropy, log,
-        ports::{self, Notices, Turn},
-    },
+    box0_2_0::{config, entropy, log},
     http::handler,
     net::tcp,
 };
 use sdk::config::memory_left;
-use sdk::ports::Received;
+use sdk::ports::{self, Notices, Received, Turn};
 
 sdk::service!(run);
 
@@ -20,10 +17,15 @@ fn run() {
         Ok(config) => Http::new(config, memory_left()).map_err(|error| vec![error]),
         Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
     };
-    let mut http = match http {
-        Ok(http) => http,
-        Err(errors) => return errors.iter().for_each(|error| log::write(log::Level::Error, error)),
-    };
+    match http {
+        Ok(mut http) => serve(&mut http),
+        Err(errors) => errors.iter().for_each(|error| log::write(log::Level::Error, error)),
+    }
+}
+
+// Apart from what begins and ends the box: in one function with that, every value is kept on the stack.
+#[inline(never)]
+fn serve(http: &mut Http) {
     let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
     loop {
         let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));

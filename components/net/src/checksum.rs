@@ -63,22 +63,20 @@ fn sum_lanes(registers: &[[u8; LANES]]) -> u64 {
 fn sum_lanes(registers: &[[u8; LANES]]) -> u64 {
     use core::arch::wasm32::*;
     #[inline(always)]
-    fn add(lanes: v128, register: &[u8; LANES]) -> v128 {
-        // SAFETY: the load is of the register's 16 bytes, and may be unaligned.
-        let words = unsafe { v128_load(register.as_ptr().cast()) };
-        i32x4_add(lanes, i32x4_dot_i16x8(v128_xor(words, u16x8_splat(0x8000)), i16x8_splat(1)))
+    fn add<const REGISTERS: usize>(lanes: v128, registers: &[[u8; LANES]; REGISTERS]) -> v128 {
+        registers.iter().fold(lanes, |lanes, register| {
+            // SAFETY: the load is of the register's 16 bytes, and may be unaligned.
+            let words = unsafe { v128_load(register.as_ptr().cast()) };
+            i32x4_add(lanes, i32x4_dot_i16x8(v128_xor(words, u16x8_splat(0x8000)), i16x8_splat(1)))
+        })
     }
     // A lane changes by at most 65,536 per register: with less than half a megabyte it cannot overflow.
-    // Enough at a time that the loop itself costs little.
-    let (blocks, rest) = registers.as_chunks::<8>();
-    let mut lanes = i32x4_splat(0);
-    for [a, b, c, d, e, f, g, h] in blocks {
-        lanes = add(add(add(add(lanes, a), b), c), d);
-        lanes = add(add(add(add(lanes, e), f), g), h);
-    }
-    for register in rest {
-        lanes = add(lanes, register);
-    }
+    // Enough at a time that the loop itself costs little: each turn is a look at the time slice, which spills registers.
+    let (blocks, rest) = registers.as_chunks::<16>();
+    let mut lanes = blocks.iter().fold(i32x4_splat(0), add);
+    let (blocks, rest) = rest.as_chunks::<4>();
+    lanes = blocks.iter().fold(lanes, add);
+    lanes = rest.as_chunks::<1>().0.iter().fold(lanes, add);
     let pairs = i64x2_add(i64x2_extend_low_i32x4(lanes), i64x2_extend_high_i32x4(lanes));
     let lowered = i64x2_extract_lane::<0>(pairs) + i64x2_extract_lane::<1>(pairs);
     (lowered + (registers.len() * (LANES / 2)) as i64 * 0x8000) as u64

@@ -97,6 +97,7 @@ impl Fragments {
     /// Looks at the last frame, which is a datagram of smoltcp's and `length` bytes long. How many frames there are in its
     /// place.
     #[cold]
+    #[inline(never)]
     pub fn complete(&mut self, length: usize, outgoing: &mut Outgoing) -> u64 {
         let frame = outgoing.last(length);
         let Some(sent) = Sent::read(frame) else { return 1 };

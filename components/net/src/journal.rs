@@ -25,6 +25,10 @@ impl Journal {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     pub fn take(&mut self) -> impl Iterator<Item = (Level, String)> + '_ {
         self.lines.drain(..)
     }

@@ -374,6 +374,7 @@ impl phy::TxToken for Transmit<'_> {
 
 /// Whether a frame is a Neighbor Solicitation from one of these addresses.
 #[cold]
+#[inline(never)]
 fn is_question_from(frame: &[u8], addresses: &[Ipv6Addr]) -> bool {
     let source = frame.get(22..38).and_then(|octets| <[u8; 16]>::try_from(octets).ok()).map(Ipv6Addr::from);
     frame.get(12..ETHERNET_HEADER) == Some(&[0x86, 0xdd])
@@ -383,6 +384,7 @@ fn is_question_from(frame: &[u8], addresses: &[Ipv6Addr]) -> bool {
 }
 
 impl Transmit<'_> {
+    #[inline(never)]
     fn consume_long<R>(self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
         let size = self.split.map_or(usize::MAX, |size| size.get().into());
         if self.long.len() < length {

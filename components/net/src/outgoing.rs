@@ -8,6 +8,21 @@ use wit::batch::{HEADER, head};
 /// Bytes of the largest batch that the node passes on.
 pub const LARGEST: usize = 131_072;
 
+/// How long the first frames are together that make the largest batch.
+#[cold]
+#[inline(never)]
+fn largest(packed: &[u8]) -> usize {
+    let lengths = Records::new(packed).flatten().map(|record| HEADER + record.bytes.len());
+    let mut length = 0;
+    for more in lengths {
+        if length + more > LARGEST {
+            break;
+        }
+        length += more;
+    }
+    length
+}
+
 #[derive(Debug, Default)]
 pub struct Outgoing {
     bytes: Vec<u8>,
@@ -29,6 +44,7 @@ impl Outgoing {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&mut self, length: usize) {
         self.bytes.resize(length.next_power_of_two(), 0);
     }
@@ -39,14 +55,7 @@ impl Outgoing {
         core::iter::from_fn(move || {
             let mut length = rest.len();
             if length > LARGEST {
-                length = 0;
-                let lengths = Records::new(rest).flatten().map(|record| HEADER + record.bytes.len());
-                for more in lengths {
-                    if length + more > LARGEST {
-                        break;
-                    }
-                    length += more;
-                }
+                length = largest(rest);
             }
             let (batch, after) = rest.split_at(length);
             rest = after;

@@ -2,13 +2,11 @@
 
 use crate::{Card, Heritage, Level, Seed, Settings, Stack};
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        config, entropy, heir, log,
-        ports::{self, Notices, Turn},
-    },
+    box0_2_0::{config, entropy, heir, log},
     hardware::nic,
     net::{names, tcp, udp},
 };
+use sdk::ports::{self, Arrived, Notices, Turn};
 use std::cell::RefCell;
 
 // for its allocator
@@ -17,8 +15,8 @@ use support as _;
 sdk::service!(run);
 
 fn run() -> Result<(), String> {
-    let (stack, numbers, turn) = start()?;
-    serve(stack, &numbers, turn);
+    let (mut stack, numbers, turn) = start()?;
+    serve(&mut stack, &numbers, turn);
     Ok(())
 }
 
@@ -71,7 +69,7 @@ fn start() -> Result<(Stack, Numbers, Turn), String> {
         wake = ports::Wake { ready: wake.ready | next.ready, notices: wake.notices | next.notices, now: next.now };
     };
     wake.ready |= 1 << numbers.nic;
-    let turn = Turn { wake, received, sent: true };
+    let turn = Turn { wake, received: received.into(), sent: true };
     let mut stack = Stack::new(&settings, card, seed, turn.wake.now);
     if let Some(heritage) = HERITAGE.take() {
         stack.inherit(turn.wake.now, &heritage);
@@ -94,7 +92,9 @@ fn card(batch: &[u8]) -> Result<Option<Card>, String> {
     Ok(Some(Card { address, mtu }))
 }
 
-fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
+// Apart from what begins and ends the box: in one function with that, every value is kept on the stack.
+#[inline(never)]
+fn serve(stack: &mut Stack, numbers: &Numbers, mut turn: Turn) {
     loop {
         let (now, ready, notices) = (turn.wake.now, turn.wake.ready, turn.wake.notices);
         // the batch of the first port that is ready is there already
@@ -102,7 +102,7 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
         let mut take = |port: u32| {
             let is_first = ready.trailing_zeros() == port;
             let there = ready >> port & 1 != 0;
-            there.then(|| received.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port)))
+            there.then(|| received.take_if(|_| is_first).unwrap_or_else(|| ports::receive(port).into()))
         };
         if let Some(frames) = take(numbers.nic) {
             stack.frames(now, &frames);
@@ -111,18 +111,18 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
             stack.tcp_commands(&commands);
         }
         if ready & (1 << numbers.udp | 1 << numbers.names) != 0 {
-            take_others(&mut stack, numbers, now, take);
+            take_others(stack, numbers, now, take);
         }
         if notices.contains(Notices::ROOM) {
             stack.room();
         }
         // What has come before is this instance's, and what comes after the state is given the other gets too.
         if notices.contains(Notices::RETIRE) {
-            heir::give(&stack.leave(now).write());
+            leave(stack, now);
         }
         stack.step(now);
-        for (level, line) in stack.log() {
-            log::write(level.into(), &line);
+        if stack.has_log() {
+            write_log(stack);
         }
         let done = stack.is_done();
         let rests = !done && stack.is_last_batch();
@@ -132,7 +132,7 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
         });
         stack.deliver_tcp(|peer, events| out.send(numbers.tcp, peer, events));
         if stack.has_more_to_deliver() {
-            deliver_others(&mut stack, numbers, &mut out);
+            deliver_others(stack, numbers, &mut out);
         }
         if done {
             return;
@@ -145,7 +145,21 @@ fn serve(mut stack: Stack, numbers: &Numbers, mut turn: Turn) {
 
 #[cold]
 #[inline(never)]
-fn take_others(stack: &mut Stack, numbers: &Numbers, now: u64, mut take: impl FnMut(u32) -> Option<Vec<u8>>) {
+fn write_log(stack: &mut Stack) {
+    for (level, line) in stack.log() {
+        log::write(level.into(), &line);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn leave(stack: &mut Stack, now: u64) {
+    heir::give(&stack.leave(now).write());
+}
+
+#[cold]
+#[inline(never)]
+fn take_others(stack: &mut Stack, numbers: &Numbers, now: u64, mut take: impl FnMut(u32) -> Option<Arrived>) {
     if let Some(commands) = take(numbers.udp) {
         stack.udp_commands(now, &commands);
     }
@@ -168,6 +182,7 @@ struct Departure {
 }
 
 impl Departure {
+    #[inline(never)]
     fn send(&mut self, port: u32, peer: u32, batch: &[u8]) -> bool {
         let Some(deadline) = self.rest_until else { return ports::send(port, peer, batch) };
         let turn = ports::send_and_wait(port, peer, batch, deadline);

@@ -253,6 +253,8 @@ impl Stack {
     }
 
     /// A peer that had no room for its events has some.
+    #[cold]
+    #[inline(never)]
     pub fn room(&mut self) {
         if self.tcp.peers.retry() {
             self.tcp.room_found();
@@ -309,6 +311,7 @@ impl Stack {
 
     /// Whether `transmit` and the `deliver` functions have one batch to send, and nothing is to be done after it before
     /// the deadline.
+    #[inline(never)]
     pub fn is_last_batch(&self) -> bool {
         let frames = self.link.outgoing.len().div_ceil(LARGEST);
         let peers = [&self.tcp.peers, &self.udp.peers, &self.names.peers];
@@ -373,6 +376,10 @@ impl Stack {
     /// Bytes of TCP buffers in use.
     pub fn memory(&self) -> usize {
         self.tcp.memory()
+    }
+
+    pub fn has_log(&self) -> bool {
+        !self.journal.is_empty()
     }
 
     /// Lines for the log.

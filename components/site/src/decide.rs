@@ -63,6 +63,8 @@ pub fn decide<'a>(head: &Head<'a>, catalogue: &Catalogue, settings: &Settings) -
     select(resource, &fields, get, catalogue)
 }
 
+#[cold]
+#[inline(never)]
 fn other_method<'a>(head: &Head<'a>) -> Decision<'a> {
     match head.method {
         "OPTIONS" if head.target == "*" || head.target.starts_with('/') => Decision::Options,
@@ -91,6 +93,7 @@ fn find<'a>(target: &'a str, catalogue: &Catalogue, settings: &Settings) -> Resu
 }
 
 #[cold]
+#[inline(never)]
 fn missing<'a>(
     target: Target<'a>,
     path: Option<Cow<'a, str>>,
@@ -109,6 +112,7 @@ fn missing<'a>(
 }
 
 /// The representation that a client wants of a resource that exists, and how much of it.
+#[inline(never)]
 fn select<'a>(resource: u32, fields: &Fields<'_>, get: bool, catalogue: &Catalogue) -> Decision<'a> {
     let resource = catalogue.resource(resource);
     let mut chosen = resource.identity();

@@ -2,12 +2,10 @@
 
 use crate::{Assets, Entry, Fetched, Progress, Settings, Site};
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        assets, config, log,
-        ports::{self, Notices},
-    },
+    box0_2_0::{assets, config, log},
     http::handler,
 };
+use sdk::ports::{self, Notices};
 
 // for its allocator
 use support as _;

@@ -116,6 +116,8 @@ impl<A: Assets> Site<A> {
     }
 
     /// A peer that sends requests without taking answers is not told even of the failures.
+    #[cold]
+    #[inline(never)]
     fn fail(&mut self, peer: u32, request: u32, why: &str) {
         if let Some(out) = self.peers.answer(peer) {
             Event::Failed { request, why }.encode(out.batch());
@@ -146,6 +148,7 @@ impl<A: Assets> Site<A> {
         self.start(peer, request, PendingHead::Whole, representation, body);
     }
 
+    #[inline(never)]
     fn other(&mut self, peer: u32, request: u32, decision: Decision<'_>, with_body: bool) {
         let heads = Heads { catalogue: &self.catalogue, settings: &self.settings };
         let mut lines = Vec::new();
@@ -195,6 +198,7 @@ impl<A: Assets> Site<A> {
         self.start(peer, request, PendingHead::Lines(status, lines.into()), of, body);
     }
 
+    #[inline(never)]
     fn start(&mut self, peer: u32, request: u32, head: PendingHead, representation: u32, body: Body) {
         if let Some(streams) = self.peers.get_mut(peer)
             && !streams.start(request, head, representation, body)
@@ -227,6 +231,7 @@ impl<A: Assets> Site<A> {
         }
     }
 
+    #[inline(never)]
     fn pack(&mut self, peer: u32) {
         while self.peers.room(peer).is_some() {
             let Some((request, stream)) = self.peers.get_mut(peer).and_then(Streams::next_turn) else { return };

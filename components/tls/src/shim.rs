@@ -5,14 +5,11 @@ mod processor;
 use crate::{Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, TimeProvider, Tls, To, UnixTime, Wake};
 use bindings::pearwood::keys::tls as keys;
 use sdk::bindings::pearwood::{
-    box0_2_0::{
-        config, entropy, heir, log,
-        ports::{self, Notices, Turn},
-    },
+    box0_2_0::{config, entropy, heir, log},
     net::{names, tcp},
 };
 use sdk::config::memory_left;
-use sdk::ports::Received;
+use sdk::ports::{self, Notices, Received, Turn};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;

@@ -116,6 +116,10 @@ impl Ready {
 
     fn take(&self) -> Option<Arc<Task>> {
         let mut queue = self.queue.lock();
+        // mostly it is the only one
+        if queue.len() <= 1 {
+            return queue.pop();
+        }
         let (first, _) = queue.iter().enumerate().min_by_key(|(_, task)| task.pass())?;
         // not `swap_remove`: of those with equal right, the one that waits longest is first
         Some(queue.remove(first))

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::task::Poll;
-use turn::{Turn, Wake};
+use turn::{Arrival, Space, Turn, Wake};
 use wasmtime::{
     Result, StoreContextMut,
     component::{Linker, WasmList},
@@ -21,6 +21,7 @@ use wasmtime::{
 pub const INTERFACE: &str = "pearwood:box/ports@0.2.0";
 
 type Sent = (u32, u32, WasmList<u8>, u64);
+type Exchanged = (u32, u32, WasmList<u8>, u64, u32, u32);
 
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut ports = linker.instance(INTERFACE)?;
@@ -49,6 +50,17 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
             let ready = wait(&mut cx, deadline).await;
             Ok((turn(cx.data(), ready, sent),))
         })
+    })?;
+    ports.func_wrap_async("exchange", |mut cx: StoreContextMut<'_, State>, exchanged: Exchanged| {
+        Box::new(async move {
+            let (port, peer, batch, deadline, start, length) = exchanged;
+            let batch = batch.as_le_slice(&cx);
+            let sent = batch.is_empty() || send(cx.data(), port, peer, batch)?;
+            let ready = wait(&mut cx, deadline).await;
+            let state = cx.data();
+            let wake = Wake { now: state.platform.now(), ready };
+            Ok((Arrival { wake, from: first(state, ready).cloned(), space: Space { start, length }, sent },))
+        })
     })
 }
 
@@ -62,9 +74,13 @@ fn send(state: &State, port: u32, peer: u32, batch: &[u8]) -> Result<bool> {
 }
 
 #[inline]
+fn first(state: &State, ready: Ready) -> Option<&Arc<Port>> {
+    ready.first_port().and_then(|number| state.handle.ports.get(number))
+}
+
+#[inline]
 fn turn(state: &State, ready: Ready, sent: bool) -> Turn {
-    let first = ready.first_port().and_then(|number| state.handle.ports.get(number));
-    let received = first.map_or_else(|| Bytes::from(Vec::new()), |port| port.receive());
+    let received = first(state, ready).map_or_else(|| Bytes::from(Vec::new()), |port| port.receive());
     Turn { wake: Wake { now: state.platform.now(), ready }, received, sent }
 }
 

@@ -80,6 +80,7 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Line<'a>>, R
 
 /// Whether a line that ends so is of 1.1 or later, if it is of 1.x and whole.
 #[cold]
+#[inline(never)]
 fn other_version(after: &[u8]) -> Result<Option<bool>, Refusal> {
     // a path that is cut in the middle of a percent-encoded byte
     if matches!(after, [b'%'] | [b'%', b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F']) {

@@ -357,6 +357,7 @@ impl<'a> Kept<'a> {
 
     /// Starts over, without the fields that `Connection` names. What frames the message cannot be taken away so.
     #[cold]
+    #[inline(never)]
     fn again(&mut self, fields: &[Header<'_>]) {
         self.scratch.clear();
         self.run = 0..0;

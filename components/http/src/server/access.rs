@@ -20,6 +20,7 @@ pub(super) const fn version(head: &Head<'_>) -> &'static str {
 
 /// Notes what is known of a request when it comes: its head, and the version of HTTP. Without them it is none.
 #[cold]
+#[inline(never)]
 pub(super) fn note(
     record: &mut Record,
     format: AccessLog,
@@ -60,6 +61,7 @@ pub(super) fn note(
 impl Http {
     /// The response to a request is on its way.
     #[cold]
+    #[inline(never)]
     pub(super) fn log_access(&mut self, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Record { line, split, status, body_bytes, .. } = &exchange.record;

@@ -11,6 +11,7 @@ use wit::http::Command;
 const BODY: u8 = Command::BODY;
 
 impl Http {
+    #[inline(never)]
     pub(super) fn read_length(&mut self, key: usize, input: &[u8], left: u64) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let body_of = connection.body_of;
@@ -28,6 +29,7 @@ impl Http {
         Next::On(length)
     }
 
+    #[inline(never)]
     pub(super) fn read_chunked(&mut self, key: usize, input: &[u8], mut decoder: Decoder) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let body_of = connection.body_of;
@@ -58,6 +60,7 @@ impl Http {
     }
 
     /// Reads what follows a chunked body, as a whole: until then it is kept as the start of a head is.
+    #[inline(never)]
     pub(super) fn read_trailers(&mut self, key: usize, input: &[u8]) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let ends = input.starts_with(b"\r\n") || ends_head(input, connection.scanned);
@@ -94,6 +97,7 @@ impl Http {
     }
 
     /// After an answer 101, or in the body of a stream: whatever the client sends is for the handler.
+    #[inline(never)]
     pub(super) fn read_stream(&mut self, key: usize, input: &[u8]) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let body_of = connection.body_of;
@@ -161,6 +165,7 @@ impl Http {
 
     /// The body being read cannot be used: its exchange fails, and the connection with it.
     #[cold]
+    #[inline(never)]
     pub(super) fn refuse_body(&mut self, key: usize, status: u16, why: &'static str) {
         let Some(connection) = self.connections.get(key) else { return };
         let body_of = connection.body_of;
@@ -172,6 +177,7 @@ impl Http {
 
     /// Nobody wants the rest of the body of an exchange.
     #[cold]
+    #[inline(never)]
     pub(super) fn abandon_body(&mut self, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         exchange.request_open = false;

@@ -110,6 +110,7 @@ fn credentials(lines: &[u8]) -> Option<String> {
 impl Http {
     /// What is answered to a request in place of a handler, if a rule says so.
     #[cold]
+    #[inline(never)]
     pub(super) fn at_the_gate(&mut self, head: &Head<'_>, asked: &Asked<'_>) -> Option<Choice> {
         let Asked { path, canonical, query, remote, scheme, has_waited } = *asked;
         let host = target::host_of(head.authority).trim_end_matches('.');

@@ -22,6 +22,7 @@ fn whole<const PARTS: usize>(parts: [&[u8]; PARTS]) -> Vec<u8> {
 impl Http {
     /// A handler is there, and knows of no request.
     #[cold]
+    #[inline(never)]
     pub(super) fn handler_attached(&mut self, peer: u32, grant: &[u8]) {
         self.fail_all(peer, "it was replaced");
         match Attach::decode(grant) {
@@ -36,6 +37,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn handler_detached(&mut self, peer: u32, why: &[u8]) {
         self.handlers.detach(peer);
         self.fail_all(peer, &in_words(why));
@@ -43,6 +45,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     fn fail_all(&mut self, peer: u32, why: &str) {
         let lost = self.exchanges.of_handler(peer);
         if !lost.is_empty() {
@@ -102,6 +105,7 @@ impl Http {
 
     /// The handler does what no handler may: its response is not to be trusted further.
     #[cold]
+    #[inline(never)]
     pub(super) fn misbehaves(&mut self, peer: u32, id: u32, what: &str) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let key = exchange.connection;
@@ -164,6 +168,7 @@ impl Http {
 
     /// An answer that another follows. A client of HTTP/1.0 knows of none (RFC 9110, section 15.2).
     #[cold]
+    #[inline(never)]
     fn interim_head(&mut self, peer: u32, id: u32, status: u16, headers: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };
@@ -185,6 +190,7 @@ impl Http {
     /// The head of an answer 101 is sent: what the client has sent behind its request, and sends from now on, is for the
     /// handler.
     #[cold]
+    #[inline(never)]
     fn begin_stream(&mut self, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let key = exchange.connection;
@@ -200,6 +206,7 @@ impl Http {
     /// Trailers are for clients that take them, behind a chunked body; for others they are left out, which RFC 9110, section
     /// 6.5.1, has every sender expect.
     #[cold]
+    #[inline(never)]
     fn response_trailers(&mut self, peer: u32, id: u32, lines: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         match exchange.response {
@@ -267,6 +274,7 @@ impl Http {
 
     /// The client has the body that was announced, and gets nothing of what is too much.
     #[cold]
+    #[inline(never)]
     pub(super) fn too_much(&mut self, peer: u32, id: u32) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         exchange.close = true;

@@ -205,6 +205,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     fn sum_up(&mut self) {
         let mut held = Vec::with_capacity(self.connections.len());
         for key in self.connections.keys() {

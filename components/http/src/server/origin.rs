@@ -59,6 +59,7 @@ impl Http {
     /// What a connection is for. `None`: for anything. So it is if the client has not said what it wants, or if it is not known what the
     /// certificate is for.
     #[cold]
+    #[inline(never)]
     pub(super) fn origin_of(&mut self, secured: &Secured<'_>) -> Option<Rc<Origin>> {
         let names = secured.covers.filter(|_| !secured.name.is_empty() && secured.name.len() <= NAME)?;
         if names.iter().map(|name| name.len() + size_of::<Box<str>>()).sum::<usize>() > NAMES {

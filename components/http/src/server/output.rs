@@ -6,8 +6,8 @@ use crate::exchange::{Exchange, Response};
 use crate::response;
 use h2::Reason;
 use message::response::Body;
-use wit::Peers;
 use wit::tcp::Command;
+use wit::{Outbox, Peers};
 
 /// The kind of `wit::tcp::Command::Send`.
 const SEND: u8 = Command::SEND;
@@ -35,8 +35,19 @@ pub(super) fn put<const PARTS: usize>(
         connection.credit -= length as u32;
         return 0;
     }
-    let mut later = parts;
-    for part in &mut later {
+    put_some(out, connection, exchange, now, parts)
+}
+
+/// Sends what there is credit for, and holds the rest.
+#[inline(never)]
+fn put_some<const PARTS: usize>(
+    out: &mut Outbox,
+    connection: &mut Connection,
+    exchange: &mut Exchange,
+    now: u64,
+    mut parts: [&[u8]; PARTS],
+) -> usize {
+    for part in &mut parts {
         let (sent, rest) = part.split_at(part.len().min(connection.credit as usize));
         if !sent.is_empty() {
             out.stream(SEND, connection.number, [sent]);
@@ -44,9 +55,10 @@ pub(super) fn put<const PARTS: usize>(
         }
         *part = rest;
     }
-    hold(connection, exchange, now, &later)
+    hold(connection, exchange, now, &parts)
 }
 
+#[inline(never)]
 fn hold(connection: &mut Connection, exchange: &mut Exchange, now: u64, parts: &[&[u8]]) -> usize {
     if exchange.held.is_empty() {
         connection.wrote_at = now;
@@ -77,6 +89,7 @@ impl Http {
 
     /// Answers for a handler, or without one.
     #[cold]
+    #[inline(never)]
     pub(super) fn answer(&mut self, id: u32, status: u16, extra: &str, text: &str) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let mut response = core::mem::take(&mut self.head);
@@ -90,6 +103,7 @@ impl Http {
 
     /// The exchange ends without the handler: with an answer in its place if there is none yet.
     #[cold]
+    #[inline(never)]
     pub(super) fn fail(&mut self, id: u32, status: u16, why: &str) {
         self.cancel(id);
         let Some(exchange) = self.exchanges.get(id) else { return };
@@ -221,6 +235,7 @@ impl Http {
     }
 
     /// This side sends no more.
+    #[inline(never)]
     pub(super) fn finish(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         if connection.session.is_some() {
@@ -241,6 +256,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn abort(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         if let Some(stream) = &mut connection.stream {
@@ -254,6 +270,7 @@ impl Http {
     }
 
     /// The connection is no more.
+    #[inline(never)]
     pub(super) fn remove(&mut self, key: usize) {
         let Some(connection) = self.connections.remove(key) else { return };
         self.removed(key, &connection);

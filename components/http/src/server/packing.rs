@@ -22,6 +22,7 @@ impl Http {
 
     /// Some of a body that is packed has come.
     #[cold]
+    #[inline(never)]
     pub(super) fn pack(&mut self, peer: u32, id: u32, data: &[u8]) {
         let mut taken = data.len();
         self.with_packer(id, |packer, out| {
@@ -47,6 +48,7 @@ impl Http {
 
     /// The turn ends: clients get what has come for them.
     #[cold]
+    #[inline(never)]
     pub(super) fn catch_up(&mut self) {
         let mut behind = core::mem::take(&mut self.behind);
         for id in behind.drain(..) {

@@ -7,6 +7,7 @@ use support::proxy;
 impl Http {
     /// From then on the connection counts as the client's.
     #[cold]
+    #[inline(never)]
     pub(super) fn read_proxy(&mut self, key: usize, input: &[u8]) -> Next {
         let header = match proxy::read(input) {
             Ok(Some(header)) => header,
@@ -29,6 +30,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn refuse_proxy(&mut self, key: usize, why: &str) {
         let Some(connection) = self.connections.get(key) else { return };
         let proxy = connection.remote.address.to_canonical();

@@ -41,6 +41,7 @@ impl Http {
     /// Whether a connection may change to another protocol: not when it is to end soon, nor when half of all have done so,
     /// since those may stay for as long as something comes now and then.
     #[cold]
+    #[inline(never)]
     fn may_stream(&mut self, peer: u32) -> bool {
         let streams = self.connections.iter().filter(|(_, it)| matches!(it.reading, Reading::Stream)).count();
         self.leaves_since(peer).is_none() && streams < self.limits.connections / 2
@@ -178,16 +179,30 @@ impl Http {
         if matches!(head.says.framing, Framing::Length(length) if length > self.config.body_bytes) {
             return answer(413, "", "the body is too large");
         }
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let (path, query) = target.split_at(target.bytes().position(|byte| byte == b'?').unwrap_or(target.len()));
         if self.config.rules.is_empty() {
             return self.route(head.authority, path);
         }
+        self.choose_by_rules(head, path, query, remote, scheme, has_waited)
+    }
+
+    #[inline(never)]
+    fn choose_by_rules(
+        &mut self,
+        head: &Head<'_>,
+        path: &str,
+        query: &str,
+        remote: Ipv6Addr,
+        scheme: http::Scheme,
+        has_waited: bool,
+    ) -> Choice {
+        let answer = |status, text| Choice::answer(status, "", text);
         // Rules and routes have to mean the same, and the handler too, whichever way it reads a path or a host.
         if is_ambiguous(path) {
-            return answer(400, "", "the path has segments of dots, or an escaped separator");
+            return answer(400, "the path has segments of dots, or an escaped separator");
         }
         if head.authority.contains('%') {
-            return answer(400, "", "the host has escapes");
+            return answer(400, "the host has escapes");
         }
         let asked = Asked { path, canonical: &canonical(path), query, remote, scheme, has_waited };
         let at_the_gate = self.at_the_gate(head, &asked);
@@ -209,6 +224,7 @@ impl Http {
 
     /// Answers what is no request, and reads no further.
     #[cold]
+    #[inline(never)]
     pub(super) fn refuse(&mut self, key: usize, refusal: Refusal) {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(exchange) = self.exchanges.insert(connection.stream.is_some()) else { return self.abort(key) };

@@ -30,6 +30,7 @@ impl Http {
 
     /// Requests go elsewhere from now on. Those that the handler has are finished.
     #[cold]
+    #[inline(never)]
     pub(super) fn handler_retires(&mut self, peer: u32) {
         self.handlers.retire(peer);
         self.routes.remove(peer);
@@ -37,6 +38,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn tcp_retires(&mut self, peer: u32) {
         self.tcp.retire(peer);
         if let Some(retires_at) = self.tcp.get_mut(peer) {
@@ -58,6 +60,7 @@ impl Http {
 
     /// Lets go of peers that retire and that nothing is left of.
     #[cold]
+    #[inline(never)]
     pub(super) fn let_go(&mut self) {
         let Http { handlers, tcp, exchanges, connections, .. } = self;
         handlers.release(|peer| !exchanges.of_handler(peer).is_empty());

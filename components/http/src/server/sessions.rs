@@ -17,6 +17,7 @@ use wit::{INITIAL_CREDIT, http::Command as ToHandler};
 impl Http {
     /// The first bytes in the clear: whether they are those of HTTP/2.
     #[cold]
+    #[inline(never)]
     pub(super) fn read_start(&mut self, key: usize, input: &[u8]) -> Next {
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         if input.is_empty() {
@@ -40,6 +41,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn begin_session(&mut self, key: usize) {
         let bounds = Bounds {
             streams: self.limits.streams,
@@ -266,6 +268,7 @@ impl Http {
 
     /// The library has no more to say.
     #[cold]
+    #[inline(never)]
     fn end_session(&mut self, key: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session) = connection.session.take() else { return };
@@ -278,6 +281,7 @@ impl Http {
 
     /// Ends a connection of HTTP/2: the client is told why, and its streams end.
     #[cold]
+    #[inline(never)]
     pub(super) fn close_session(&mut self, key: usize, reason: Reason) {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session) = &mut connection.session else { return };
@@ -291,6 +295,7 @@ impl Http {
 
     /// All connections of HTTP/2, or those of a TCP peer, end when their streams have.
     #[cold]
+    #[inline(never)]
     pub(super) fn retire_sessions(&mut self, peer: Option<u32>) {
         for key in self.connections.keys() {
             let Some(connection) = self.connections.get(key) else { continue };
@@ -507,6 +512,7 @@ impl Http {
 
     /// The head of a stream's response, or of an interim answer, as HTTP/1.1 has it, and data that may follow it.
     #[cold]
+    #[inline(never)]
     pub(super) fn put_head_of_stream(&mut self, id: u32, text: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let key = exchange.connection;
@@ -530,6 +536,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn put_trailers_of_stream(&mut self, id: u32, lines: &[u8]) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(connection) = self.connections.get(exchange.connection) else { return };

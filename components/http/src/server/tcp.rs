@@ -24,6 +24,7 @@ const LONGEST_PAUSE: u64 = 60 * SECOND;
 impl Http {
     /// TCP is there, and knows no connection and no port.
     #[cold]
+    #[inline(never)]
     pub(super) fn tcp_attached(&mut self, peer: u32) {
         self.forget_connections(peer);
         self.tcp.attach(peer, None);
@@ -36,6 +37,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn tcp_detached(&mut self, peer: u32, why: &[u8]) {
         self.tcp.detach(peer);
         let lost = self.forget_connections(peer);
@@ -46,6 +48,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     fn forget_connections(&mut self, peer: u32) -> usize {
         self.refused.retain(|port| port.peer != peer);
         self.listening.retain(|(other, _)| *other != peer);
@@ -64,6 +67,7 @@ impl Http {
 
     /// Asks again for the ports that it is time for.
     #[cold]
+    #[inline(never)]
     pub(super) fn listen_again(&mut self) {
         let Http { refused, listening, now, .. } = self;
         refused.retain(|port| {
@@ -84,6 +88,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     fn port_refused(&mut self, peer: u32, id: u32, why: &str) {
         let Ok(port) = u16::try_from(id) else { return };
         // it may have had it before

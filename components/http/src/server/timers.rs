@@ -98,6 +98,7 @@ impl Http {
 
     /// The wait of a stream for others, for as long as they go on.
     #[cold]
+    #[inline(never)]
     fn wait_for_turn(&mut self, key: usize) -> Option<(Wait, u64, u64)> {
         let connection = self.connections.get(key)?;
         let (since, parent) = (connection.read_at, connection.stream.as_ref()?.session);
@@ -153,6 +154,7 @@ impl Http {
     }
 
     #[cold]
+    #[inline(never)]
     fn expire(&mut self, key: usize, wait: Wait) {
         let Some(connection) = self.connections.get(key) else { return };
         if connection.session.is_some() {

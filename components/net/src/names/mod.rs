@@ -86,6 +86,8 @@ impl Names {
     }
 
     /// What `tcp` says to the peer [`PEER`].
+    #[cold]
+    #[inline(never)]
     pub fn tcp_events(&mut self, packed: &[u8]) {
         self.streams.events(packed);
     }

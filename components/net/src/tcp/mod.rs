@@ -346,6 +346,7 @@ impl Tcp {
 
 /// A frame whose segment acknowledges something else. Its checksum has been verified, and is not looked at again.
 #[cold]
+#[inline(never)]
 fn acknowledging(frame: &[u8], segment: &Segment, acknowledged: u32) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[segment.start + 8..segment.start + 12].copy_from_slice(&acknowledged.to_be_bytes());

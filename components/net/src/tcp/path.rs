@@ -93,6 +93,7 @@ impl Path {
     /// Data has been sent again, while there is no acknowledgement of `unacknowledged`: after a timeout, if it has `waited`
     /// as long.
     #[cold]
+    #[inline(never)]
     pub fn sent_again(&mut self, segment: &SentSegment, unacknowledged: u32, waited: bool) {
         let flying = |&(_, end): &(u32, u32)| end.wrapping_sub(unacknowledged) as i32 > 0;
         self.latest = self.latest.filter(flying);
@@ -119,6 +120,7 @@ impl Path {
     }
 
     #[cold]
+    #[inline(never)]
     fn recovers(&mut self, unacknowledged: u32) -> Option<u16> {
         if let Some((start, end)) = self.latest
             && !self.spoiled

@@ -94,6 +94,7 @@ pub fn limited(frame: &[u8], flow: &Flow, size: u16) -> Option<Vec<u8>> {
 
 /// Lets a SYN of this machine's say no longer segments than this, which the path carries (RFC 9293 section 3.7.1).
 #[cold]
+#[inline(never)]
 pub fn limit(frame: &mut [u8], size: u16) {
     const SIZE: [u8; 2] = [2, 4];
     let Some(written) = Written::read(frame).filter(Written::synchronizes) else { return };

@@ -17,6 +17,7 @@
 //! | `broken` | it sends a batch that is no batch |
 //! | `forged` | it sends a record that only the node may send |
 //! | `nobody` | it sends to a peer that it does not have |
+//! | `outside` | it wants what it receives where it has no memory |
 //! | `header` | it tries to smuggle a header line into its answer |
 //! | `chatter` | it writes 100,000 lines to its log, then answers |
 //! | any other | it answers properly |
@@ -25,7 +26,7 @@ use pearwood::bindings::pearwood::{
     box0_2_0::{
         config,
         log::{Level, write},
-        ports::{receive, send as send_to, wait},
+        ports::{exchange, receive, send as send_to, wait},
     },
     http::handler,
 };
@@ -116,6 +117,7 @@ fn misbehave(misdeed: &str, query: &str, peer: u32, request: u32) {
             send(peer, batch.as_bytes());
         }
         "nobody" => drop(send(1_000, b"")),
+        "outside" => drop(exchange(port(), peer, b"", 0, u32::MAX - 8, 64)),
         "header" => answer(peer, request, "x: y\r\n\r\nHTTP/1.1 200 OK\r\nset-cookie: a=b\r\n", b"fine\n"),
         "chatter" => {
             for line in 0..100_000 {

@@ -100,6 +100,30 @@ fn what_is_received_names_its_peer() {
     assert_eq!(received(&b), []);
 }
 
+#[test]
+fn what_is_received_is_put_where_the_box_says() {
+    let (a, _, service) = system();
+    received(&service);
+    let sent = batch(&[LISTEN, LISTEN]);
+    assert_eq!(a.port.send(0, &sent), Ok(true));
+    let length = wit::batch::HEADER + sent.len();
+    let mut space = [0xff; 100];
+    let Err(mut whole) = service.port.receive_into(&mut space[..length - 1]) else { panic!("there is no room") };
+    assert_eq!((whole.buffer().len(), space), (length, [0xff; 100]));
+    drop(whole);
+    assert!(matches!(service.port.receive_into(&mut space), Ok(0)));
+    assert_eq!(a.port.send(0, &sent), Ok(true));
+    assert!(matches!(service.port.receive_into(&mut space[..length]), Ok(received) if received == length));
+    assert_eq!((&space[wit::batch::HEADER..length], space[length]), (&sent[..], 0xff));
+    assert!(received(&service).is_empty(), "it was taken");
+    // and who found the inbox full learns that it has room
+    let big = batch(&[tcp::Command::Send { connection: 1, data: &[0; 60] }]);
+    assert_eq!((a.port.send(0, &big), a.port.send(0, &big)), (Ok(true), Ok(false)));
+    a.signal.take();
+    assert!(service.port.receive_into(&mut [0; 200]).is_ok());
+    assert_eq!(a.signal.take(), Ready::ROOM);
+}
+
 /// The sockets that stand in for `net` on Linux take what comes on a thread of their own.
 #[test]
 fn room_is_told_however_closely_the_inbox_is_emptied() {

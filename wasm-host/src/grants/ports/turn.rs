@@ -2,9 +2,13 @@
 #![allow(unsafe_code)]
 
 use crate::{
-    arrows::{Bytes, channel::Ready},
+    arrows::{
+        Bytes,
+        channel::{Port, Ready},
+    },
     platform::Nanos,
 };
+use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 use wasmtime::{
     Result, bail,
@@ -12,6 +16,7 @@ use wasmtime::{
         __internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext},
         ComponentType, Lower, flags,
     },
+    format_err,
 };
 
 pub struct Wake {
@@ -23,6 +28,28 @@ pub struct Turn {
     pub wake: Wake,
     pub received: Bytes,
     pub sent: bool,
+}
+
+/// What is taken from a port when it is lowered, and then at once.
+pub struct Arrival {
+    pub wake: Wake,
+    pub from: Option<Arc<Port>>,
+    pub space: Space,
+    pub sent: bool,
+}
+
+/// Where in its memory a box wants what it receives.
+pub struct Space {
+    pub start: u32,
+    pub length: u32,
+}
+
+impl Space {
+    fn of<'a>(&self, memory: &'a mut [u8]) -> Result<&'a mut [u8]> {
+        let Space { start, length } = *self;
+        let all = memory.get_mut(start as usize..).and_then(|rest| rest.get_mut(..length as usize));
+        all.ok_or_else(|| format_err!("has a space of {length} bytes at {start}, which is not within its memory"))
+    }
 }
 
 /// The types of the WIT, which what is lowered is checked against.
@@ -54,15 +81,28 @@ mod shape {
         received: Bytes,
         sent: bool,
     }
+
+    #[derive(ComponentType)]
+    #[component(record)]
+    pub struct Arrival {
+        wake: Wake,
+        received: u32,
+        rest: Bytes,
+        sent: bool,
+    }
 }
 
-// Where the canonical ABI places the fields: `now` at 0, `ready` at 8, `notices` (one byte) at 16, `received` at 24, `sent` at 32.
+// Where the canonical ABI places the fields: `now` at 0, `ready` at 8, `notices` (one byte) at 16, `received` at 24, `sent` at 32. In an
+// `arrival`, `received` is at 24, `rest` at 28, `sent` at 36.
 const WAKE: usize = 24;
 const TURN: usize = 40;
+const ARRIVAL: usize = 40;
 const _: () = {
     let (wake, turn) = (<shape::Wake as ComponentType>::ABI, <shape::Turn as ComponentType>::ABI);
+    let arrival = <shape::Arrival as ComponentType>::ABI;
     assert!(wake.size32 as usize == WAKE && wake.align32 == 8);
     assert!(turn.size32 as usize == TURN && turn.align32 == 8);
+    assert!(arrival.size32 as usize == ARRIVAL && arrival.align32 == 8);
 };
 
 impl Wake {
@@ -131,6 +171,49 @@ unsafe impl Lower for Turn {
         let bytes = &mut memory[offset..][..TURN];
         bytes[..WAKE].copy_from_slice(&self.wake.to_bytes());
         bytes[WAKE..].copy_from_slice(&rest.to_le_bytes());
+        Ok(())
+    }
+}
+
+// SAFETY: everything that describes the type is that of `shape::Arrival`.
+unsafe impl ComponentType for Arrival {
+    type Lower = <shape::Arrival as ComponentType>::Lower;
+    const ABI: CanonicalAbiInfo = <shape::Arrival as ComponentType>::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        <shape::Arrival as ComponentType>::typecheck(ty, types)
+    }
+}
+
+// SAFETY: as of `Turn`; what is received is written where the box has said, within its memory.
+unsafe impl Lower for Arrival {
+    fn linear_lower_to_flat<T>(
+        &self,
+        _: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        _: &mut MaybeUninit<Self::Lower>,
+    ) -> Result<()> {
+        bail!("a record of four fields is returned in memory")
+    }
+
+    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, offset: usize) -> Result<()> {
+        let mut memory = cx.as_slice_mut();
+        let space = self.space.of(memory)?;
+        let taken = self.from.as_ref().map_or(Ok(0), |port| port.receive_into(space));
+        let (received, [place, length]) = match taken {
+            Ok(received) => (received, [1, 0]),
+            Err(bytes) => {
+                let (list, after) = bytes.store(cx)?;
+                memory = after;
+                (0, list)
+            }
+        };
+        let rest = [received as u32, place, length, self.sent as u32];
+        let bytes = &mut memory[offset..][..ARRIVAL];
+        bytes[..WAKE].copy_from_slice(&self.wake.to_bytes());
+        for (to, word) in bytes[WAKE..].as_chunks_mut().0.iter_mut().zip(rest) {
+            *to = word.to_le_bytes();
+        }
         Ok(())
     }
 }

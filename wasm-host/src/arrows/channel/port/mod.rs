@@ -12,10 +12,13 @@ use super::{
 };
 use crate::arrows::{Bytes, Kinds, Protocol, measure::Seen};
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use inbox::Inbox;
 use spin::Mutex;
-use wit::{Batch, MAX_BATCH, Peer, Records};
+use wit::{Batch, MAX_BATCH, Peer, Record, Records};
 
 pub struct Port {
     protocol: Protocol,
@@ -35,6 +38,8 @@ pub struct Port {
     has_services: bool,
     /// The box found its own inbox without room for a refusal.
     blocked: AtomicBool,
+    /// Somebody has found the inbox full since it was last emptied.
+    was_full: AtomicBool,
     /// whether the box is running
     up: AtomicBool,
 }
@@ -79,6 +84,35 @@ impl Split {
     }
 }
 
+/// Looks at the records of a batch that the gate or the meter wants to see, and at all that follow one that is refused.
+struct Look<'a> {
+    arrow: &'a Arrow,
+    end: End,
+    batch: &'a [u8],
+    gated: u64,
+    split: Option<Split>,
+    seen: Seen,
+}
+
+impl Look<'_> {
+    /// `begin`: where the record begins in the batch.
+    // Apart from the loop over all records, which keeps what it needs in registers then.
+    #[inline(never)]
+    fn at(&mut self, record: &Record<'_>, begin: usize) -> Result<(), Refused> {
+        let refusal = if self.gated & Kinds::bit(record.kind) != 0 { self.arrow.check(record)? } else { None };
+        if let Some(refusal) = refusal {
+            let split = self.split.get_or_insert_with(|| Split::after(&self.batch[..begin]));
+            split.refuse(&refusal, self.batch)?;
+        } else if let Some(split) = &mut self.split {
+            split.granted.push(record.kind, record.id, record.bytes);
+        }
+        if let Some(meter) = &self.arrow.meter {
+            meter.see(self.end, record, &mut self.seen);
+        }
+        Ok(())
+    }
+}
+
 impl Port {
     pub fn new(setup: Setup<'_>) -> Arc<Self> {
         let Setup { protocol, end, number, owner, signal, limit, services } = setup;
@@ -94,6 +128,7 @@ impl Port {
             has_services: !services.is_empty(),
             peers: Mutex::new(Peers::of(services)),
             blocked: AtomicBool::new(false),
+            was_full: AtomicBool::new(false),
             up: AtomicBool::new(false),
         })
     }
@@ -181,10 +216,11 @@ impl Port {
             Some(Whom::Gone) => return Ok(true),
             None => return Err(Refused::NoPeer { peer, peers: peers.len() as u32 }),
         };
-        let mut split: Option<Split> = None;
-        let mut begin = 0;
-        let (mut records, mut seen) = (0, Seen::default());
         let (metered, gated) = arrow.of_interest(self.end);
+        let gated_here = if self.end == End::Client { gated } else { 0 };
+        let mut look = Look { arrow, end: self.end, batch, gated: gated_here, split: None, seen: Seen::default() };
+        let of_interest = metered | gated_here;
+        let (mut records, mut begin, mut all) = (0, 0, false);
         for record in Records::new(batch) {
             let record = record?;
             if record.kind >= Peer::FIRST_KIND {
@@ -192,24 +228,14 @@ impl Port {
                 drop(peers);
                 return self.reserved(&arrow, record.kind, batch);
             }
-            let bit = Kinds::bit(record.kind);
-            let refusal = match self.end {
-                End::Client if gated & bit != 0 => arrow.check(&record)?,
-                _ => None,
-            };
-            if let Some(refusal) = refusal {
-                split.get_or_insert_with(|| Split::after(&batch[..begin])).refuse(&refusal, batch)?;
-            } else if let Some(split) = &mut split {
-                split.granted.push(record.kind, record.id, record.bytes);
+            if all || of_interest & Kinds::bit(record.kind) != 0 {
+                look.at(&record, begin)?;
+                all = look.split.is_some();
             }
             begin += wit::batch::HEADER + record.bytes.len();
-            if metered & bit != 0
-                && let Some(meter) = &arrow.meter
-            {
-                meter.see(self.end, &record, &mut seen);
-            }
             records += 1;
         }
+        let Look { split, seen, .. } = look;
         if batch.is_empty() {
             return Ok(true);
         }
@@ -233,6 +259,7 @@ impl Port {
         let mut taken = deliver()?;
         if !taken {
             near.blocked.store(true, Relaxed);
+            far.port.was_full.store(true, Release);
             // Again: the other may have emptied its inbox before it could see that.
             taken = deliver()?;
         }
@@ -274,6 +301,7 @@ impl Port {
         let Split { granted, answers, refused } = split;
         if !self.inbox.lock().has_room(answers.len(), self.limit) {
             self.blocked.store(true, Relaxed);
+            self.was_full.store(true, Release);
             return Ok(false);
         }
         let taken = granted.is_empty() || service.port.deliver(service.number, granted.as_bytes())?;
@@ -327,6 +355,28 @@ impl Port {
         bytes
     }
 
+    /// Takes all that waits, and puts it into `space`: how many bytes that are. What does not fit is given as it is.
+    pub fn receive_into(&self, space: &mut [u8]) -> Result<usize, Bytes> {
+        let mut inbox = self.inbox.lock();
+        if self.has_services || inbox.waiting.len() > space.len() {
+            drop(inbox);
+            let mut bytes = self.receive();
+            let Some(space) = space.get_mut(..bytes.buffer().len()) else { return Err(bytes) };
+            space.copy_from_slice(bytes.buffer());
+            return Ok(space.len());
+        }
+        let received = inbox.waiting.len();
+        space[..received].copy_from_slice(&inbox.waiting);
+        inbox.waiting.clear();
+        inbox.last = None;
+        inbox.taken += 1;
+        drop(inbox);
+        if received > 0 {
+            self.make_room();
+        }
+        Ok(received)
+    }
+
     fn receive_from_services(&self, buffer: &mut Vec<u8>) {
         let mut batch = Batch::from_bytes(core::mem::take(buffer));
         let peers = self.peers.lock();
@@ -343,7 +393,15 @@ impl Port {
     }
 
     /// Wakes those that found the inbox full.
+    #[inline]
     fn make_room(&self) {
+        if self.was_full.load(Relaxed) && self.was_full.swap(false, Acquire) {
+            self.wake_those_without_room();
+        }
+    }
+
+    #[cold]
+    fn wake_those_without_room(&self) {
         if self.blocked.load(Relaxed) && self.blocked.swap(false, Relaxed) {
             self.signal.raise(Ready::ROOM);
         }
