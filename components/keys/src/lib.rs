@@ -7,6 +7,7 @@
 
 mod certificate;
 mod config;
+mod grant;
 mod holder;
 pub mod lent;
 mod purpose;
@@ -15,5 +16,6 @@ mod shim;
 mod store;
 
 pub use config::{Config, Origin, SETTINGS};
+pub use grant::{GRANT, Grant};
 pub use holder::Keys;
 pub use store::{Disk, MOST, Random};

@@ -70,6 +70,8 @@ pub const SERVICE: &str = "pearwood:box/service";
 pub const HANDOVER: &str = "pearwood:box/handover";
 /// What a box exports to say whether it is well.
 pub const HEALTH: &str = "pearwood:box/health";
+/// What a box imports that looks at who calls it, and at what their arrows say.
+pub const CALLER: &str = "pearwood:box/caller";
 /// What a box exports to be run once, as a command.
 pub const COMMAND: &str = "wasi:cli/run";
 

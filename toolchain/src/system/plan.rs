@@ -148,6 +148,7 @@ fn calls(routes: &BoxRoutes, description: &Description) -> Vec<CallPlan> {
             callee: call.box_index as u16,
             export: call.export.clone(),
             functions: import.map(functions).unwrap_or_default(),
+            words: call.words.clone(),
         }
     });
     calls.collect()

@@ -96,6 +96,8 @@ pub struct CallRoute {
     pub box_index: usize,
     /// As that box's component names it.
     pub export: String,
+    /// What that box is told of the arrow: names and values.
+    pub words: Vec<(String, String)>,
 }
 
 impl BoxRoutes {

@@ -136,8 +136,12 @@ fn a_website() {
     let export = |routes: &BoxRoutes| routes.service(HANDLER_PATH).unwrap().provider.clone();
     assert_eq!(export(wiki), Provider::Export("wasi:http/incoming-handler@0.2.6".into()));
     assert_eq!(export(wiki3), Provider::Export("wasi:http/handler@0.3.2".into()));
-    let call =
-        CallRoute { interface: "my:store/objects@1.1.0".into(), box_index: 5, export: "my:store/objects@1.4.2".into() };
+    let call = CallRoute {
+        interface: "my:store/objects@1.1.0".into(),
+        box_index: 5,
+        words: vec![],
+        export: "my:store/objects@1.4.2".into(),
+    };
     assert_eq!(wiki.calls, [call]);
     assert!(store.calls.is_empty() && store.services.is_empty());
 }

@@ -1,7 +1,7 @@
 //! The caller's side: what its imports do when they are called.
 
 use super::{
-    CallError, CallQueue, Failed, Host,
+    CallError, CallQueue, Caller, Failed, Host,
     fit::{self, Link},
     handles::{Held, Passed},
     message::{Encoded, Message},
@@ -9,7 +9,13 @@ use super::{
     typed::{CallerParams, CallerResults, Values},
 };
 use crate::{arrows::measure::Meter, interface::InterfaceName};
-use alloc::{boxed::Box, format, string::ToString, sync::Arc};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasmtime::{
     Error, Result, StoreContextMut,
@@ -23,7 +29,7 @@ use wasmtime::{
 /// Gives the box `caller`, a component of type `component`, the interfaces of other boxes that it imports, each by its
 /// name as the component has it. All its arrows of this kind at once, since interfaces share resources.
 ///
-/// `meter` yields what counts the calls over an arrow.
+/// `words` are what an arrow says to the callee, and `meter` yields what counts the calls over it; both by its place.
 ///
 /// A call that fails (see [`CallError`]) returns the error where the function's type has a place for it: as the text of
 /// a `result<_, string>`, or as the bare error of a `result` without one. Where there is none, it traps in the caller
@@ -33,6 +39,7 @@ pub fn link<T: Host>(
     component: &types::Component,
     caller: &str,
     arrows: &[(&str, &CallQueue)],
+    words: impl Fn(usize) -> Vec<(String, String)>,
     meter: impl Fn(usize) -> Option<Arc<Meter>>,
 ) -> Result<()> {
     let engine = linker.engine().clone();
@@ -55,6 +62,7 @@ pub fn link<T: Host>(
     for (place, &(interface, queue)) in arrows.iter().enumerate() {
         let name = InterfaceName::parse(interface).with_context(|| format!("{interface} is no interface's name"))?;
         let import = fit::imported(&engine, component, interface)?;
+        let caller = Arc::new(Caller { name: caller.clone(), words: words(place) });
         let mut instance = linker.instance(interface)?;
         for (item, ty) in import.exports(&engine).map(|(name, item)| (name, item.ty)) {
             match ty {
@@ -100,7 +108,7 @@ struct Import {
     queue: CallQueue,
     function: usize,
     label: Arc<str>,
-    caller: Arc<str>,
+    caller: Arc<Caller>,
     failure: Failure,
     meter: Option<Arc<Meter>>,
     _alive: Arc<()>,
@@ -142,7 +150,8 @@ impl Import {
             placed.await;
         }
         let (began, length) = (self.queue.now(), params.bytes.len());
-        let result = match self.queue.submit(self.function, params, refused, began, cx.data_mut().calls()) {
+        let result = match self.queue.submit(self.function, &self.caller, params, refused, began, cx.data_mut().calls())
+        {
             Ok((pending, roused)) => {
                 if let Some(roused) = roused {
                     roused.go(|task| cx.data().lend_turn(task));
@@ -162,7 +171,7 @@ impl Import {
     fn failed(&self, error: CallError) -> Result<Message<Held>> {
         let failed = Failed {
             function: self.label.clone(),
-            caller: self.caller.clone(),
+            caller: self.caller.name.clone(),
             callee: self.queue.name().clone(),
             error,
         };

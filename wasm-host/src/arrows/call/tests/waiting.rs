@@ -34,6 +34,19 @@ fn one_at_a_time_in_order() {
     assert_eq!(b.queue.stats().running, 0);
 }
 
+/// A box learns who calls it, and what the arrow says by which it does; of one call nothing is left at the next.
+#[test]
+fn the_callee_knows_the_caller() {
+    let (mut node, b, _ended, mut a) = boxes(Limits::default(), 1, 1);
+    node.words = [("keys.0".into(), "shop".into())].into();
+    a.push(node.caller("other", &guests::api_caller(), &[(guests::NAME, &b.queue)]));
+    node.gate.open(3);
+    for caller in [0, 1, 0] {
+        assert_eq!(number(&mut node, &a[caller], 7).take(), Some(Ok(Some(Val::U32(8)))));
+    }
+    assert_eq!(*node.seen.lock().unwrap(), ["a0 []", "other [(\"keys.0\", \"shop\")]", "a0 []"]);
+}
+
 #[test]
 fn a_full_queue_says_so() {
     let (mut node, _b, _ended, a) = boxes(Limits { queue: 1, ..Limits::default() }, 1, 4);
