@@ -53,8 +53,12 @@ impl Site {
             .args(["-keyout", &key, "-out", &chain]));
         let read = |path: &str| fs::read_to_string(path).expect("PEM");
         let system = fs::read_to_string(example.join("system.toml")).expect("the example");
-        let own = format!("{{ names = \"own.example\", key = \"own\", chain = '''\n{}''' }}]", read(&chain));
-        let keys = format!("component = \"keys\"\nconfig.keys = {{ default = \"new\", own = '''\n{}''' }}", read(&key));
+        let edwards = "{ names = \"edwards.localhost\", key = \"edwards\" }";
+        let own = format!("{{ names = \"own.example\", key = \"own\", chain = '''\n{}''' }}, {edwards}]", read(&chain));
+        let keys = format!(
+            "component = \"keys\"\nconfig.keys = {{ default = \"new\", edwards = \"new-ed25519\", own = '''\n{}''' }}",
+            read(&key)
+        );
         let system = system.replace("component = \"keys\"", &keys);
         let system = system.replace("\"127.0.0.1\"] }]", &format!("\"127.0.0.1\"] }}, {own}"));
         let http = "component = \"http\"\n";
@@ -130,6 +134,7 @@ fn two_versions_of_tls(on: On) {
         let page = site.curl(version, "localhost", &node, "/");
         assert!(page.status == 200 && page.text().contains("Hello over TLS"), "{version:?}: {page:?}");
         assert_eq!(site.curl(version, "own.example", &own, "/").status, 200, "{version:?}");
+        assert_eq!(site.curl(version, "edwards.localhost", &node, "/").status, 200, "{version:?}");
         let large = site.curl(version, "localhost", &node, "/large.bin").body;
         assert!(large == fs::read(Path::new(&site.path("public/large.bin"))).expect("it"), "{} bytes", large.len());
     }

@@ -77,6 +77,7 @@ pub fn faults(system: &System) -> Vec<Diagnostic> {
         faults.extend(open_proxies(system, spec));
         faults.extend(unshown(system, spec));
         faults.extend(ungranted(system, spec));
+        faults.extend(unsigned(system, spec));
     }
     faults
 }
@@ -199,6 +200,31 @@ fn ungranted(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
         }
     }
     faults
+}
+
+/// Certificates that are to come from an authority for keys of an algorithm that authorities do not sign for.
+fn unsigned(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
+    let holder = keys_of(spec, "acme").and_then(|name| system.boxes.iter().find(|other| other.name == name));
+    let Some(Ok(config)) =
+        holder.filter(|holder| is_of(holder, "keys")).map(|holder| keys::Config::read(pairs(holder)))
+    else {
+        return Vec::new();
+    };
+    let is_unsigned = |key: &String| {
+        let origin = config.keys.get(key);
+        origin.and_then(keys::Origin::algorithm) == Some(keys::Algorithm::Ed25519)
+    };
+    let named = keys_named(spec, "pearwood:keys/acme").into_iter().filter(is_unsigned);
+    let fault = |key: String| {
+        let message = format!(
+            "box `{}`: the key `{key}` is one of Ed25519, for which authorities that browsers trust sign no certificates",
+            spec.name
+        );
+        let mut fault = system.diagnostic(place(spec, "certificates"), message).of_box(&spec.name);
+        fault.help = Some("give the certificate a key of ECDSA, which is `new` in config.keys of its box".into());
+        fault
+    };
+    named.map(fault).collect()
 }
 
 /// The keys that a system box's settings name, for one of the purposes of [`KEYS`]. What is wrong with them is told elsewhere.
@@ -518,6 +544,27 @@ arrows."pearwood:control/node" = { node = true }
         routes.boxes[0].calls[0] = call(&said);
         grant_keys(&system(""), &mut routes);
         assert_eq!(routes.boxes[0].calls, [call(&said)]);
+    }
+
+    #[test]
+    fn authorities_sign_for_no_key_of_ed25519() {
+        let told = |keys: &str| {
+            let text = format!(
+                "[system]\nname = \"s\"\n[box.acme]\ncomponent = \"acme\"\nconfig.terms-agreed = true\n\
+                 config.certificates = [{{ names = \"a.example\", key = \"a\" }}]\narrows.\"pearwood:keys/acme\" = {{ box = \"keys\" }}\n\
+                 [box.keys]\ncomponent = \"keys\"\nconfig.keys = {{ {keys} }}\n"
+            );
+            let system = System::parse("system.toml", &text)
+                .unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)));
+            crate::system::Report(&faults(&system)).to_string()
+        };
+        let wrong = told("a = \"new-ed25519\"");
+        for part in ["box `acme`: the key `a` is one of Ed25519", "system.toml:6:", "1 error", "a key of ECDSA"] {
+            assert!(wrong.contains(part), "{part} in {wrong}");
+        }
+        for keys in ["a = \"new\"", "b = \"new-ed25519\""] {
+            assert_eq!(told(keys).matches("error").count(), 0, "{keys}");
+        }
     }
 
     /// D9: memory below what a component begins with.

@@ -360,8 +360,17 @@ pub fn config_of(
     names: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
+    config_for(provider, world, ("default", names), versions)
+}
+
+pub fn config_for(
+    provider: CryptoProvider,
+    world: &World,
+    (key, names): (&str, &[&str]),
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let certificate = world.keys.certificate("default", &names).unwrap().remove(0);
+    let certificate = world.keys.certificate(key, &names).unwrap().remove(0);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(provider));
