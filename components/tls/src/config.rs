@@ -133,6 +133,7 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
 /// The settings as [`SETTINGS`] explains them. Times are in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// None: nobody can listen here.
     pub certificates: Vec<Certificate>,
     /// None: clients are not asked for a certificate.
     pub clients: Option<Clients>,

@@ -532,8 +532,14 @@ arrows."pearwood:control/node" = { node = true }
             export: "pearwood:keys/tls@0.2.0".into(),
             words: words.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         };
-        let of_box =
-            |call| BoxRoutes { run: Run::Called, clients: vec![], services: vec![], calls: call, lent: vec![] };
+        let of_box = |call| BoxRoutes {
+            run: Run::Called,
+            clients: vec![],
+            services: vec![],
+            calls: call,
+            lent: vec![],
+            nobody: vec![],
+        };
         let mut routes =
             Routes { boxes: vec![of_box(vec![call(&[])]), of_box(vec![]), of_box(vec![call(&[])])], warnings: vec![] };
         grant_keys(&system(""), &mut routes);

@@ -25,6 +25,8 @@ pub struct BoxRoutes {
     pub calls: Vec<CallRoute>,
     /// Imports that the node lends, as the component names them.
     pub lent: Vec<String>,
+    /// Imports that it does without.
+    pub nobody: Vec<String>,
 }
 
 /// How a box comes to do something.

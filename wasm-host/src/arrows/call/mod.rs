@@ -46,7 +46,7 @@ mod tests;
 pub use caller::Caller;
 pub use error::{CallError, Failed};
 pub use handles::{Calls, Host, Placed};
-pub use link::link;
+pub use link::{link, link_absent};
 pub use queue::{CallQueue, Clock, Limits};
 pub use serve::{Ended, MAX_STATE, Save, serve};
 

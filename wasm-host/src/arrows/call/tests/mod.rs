@@ -9,7 +9,7 @@ mod swap;
 mod values;
 mod waiting;
 
-use super::{CallQueue, Calls, Ended, Host, Limits, link, serve};
+use super::{CallQueue, Calls, Ended, Host, Limits, link, link_absent, serve};
 use crate::{arrows::measure::Meter, boxes::Budget, executor::Timers, platform::Nanos};
 use alloc::{
     boxed::Box,
@@ -240,6 +240,9 @@ impl Node {
             })
         })?;
         link(&mut linker, &component.component_type(), name, arrows, |_| self.words.clone(), |_| self.meter.clone())?;
+        if arrows.is_empty() && component.component_type().get_import(&self.engine, guests::NAME).is_some() {
+            link_absent(&mut linker, &component.component_type(), name, guests::NAME)?;
+        }
         Ok(linker)
     }
 
