@@ -2,6 +2,8 @@
 //! of ring.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub mod hello;
+
 use keys::{Config as KeysConfig, Keys as Holder};
 use pearwood_tls::{
     Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, TimeProvider, Tls, To, UnixTime, Wake,
