@@ -24,6 +24,7 @@ pub mod bindings {
                 import pearwood:box/assets@0.2.0;
                 import pearwood:box/entropy@0.2.0;
                 import pearwood:box/secret@0.2.0;
+                import pearwood:box/caller@0.2.0;
                 import pearwood:box/heir@0.2.0;
                 import pearwood:hardware/nic@0.2.0;
                 import pearwood:hardware/block@0.2.0;

@@ -130,6 +130,17 @@ impl TestNode {
         boxes.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no box {name} in {status}")).clone()
     }
 
+    /// The certificate of the node's own authority (PEM), as somebody gets it who wants to trust the node.
+    pub fn authority_certificate(&self) -> String {
+        const END: &str = "-----END CERTIFICATE-----\n";
+        let lines: Vec<String> = self.node.console().lines_from(0);
+        let said = lines.iter().filter_map(|line| line.split_once("] keys: ")).map(|(_, text)| text.trim_end());
+        let said: String = said.map(|text| format!("{text}\n")).collect();
+        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate: {said}"));
+        let end = said.find(END).expect("its end") + END.len();
+        said[begin..end].into()
+    }
+
     /// How often each box has started again.
     pub fn restarts(&self) -> BTreeMap<String, u64> {
         let status = self.status();

@@ -1,7 +1,6 @@
 //! A gateway to servers that are no boxes: two of the test's own, of which one dies.
 
 use crate::outgoing::Certificates;
-use pearwood::node::DiskFile;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs;
 use std::io::{Read, Write};
@@ -128,17 +127,12 @@ name = "gateway"
 component = "net"
 arrows."pearwood:hardware/nic" = {{ device = "nic0" }}
 
-[box.keys]
-component = "keys"
-arrows."pearwood:hardware/block" = {{ device = "disk0" }}
-
 [box.tls]
 component = "tls"
 config.trust = [{{ names = "localhost", roots = '''
 {root}''' }}]
 arrows."pearwood:net/tcp" = {{ box = "net", connect = ["{https}"] }}
 arrows."pearwood:net/names" = {{ box = "net" }}
-arrows."pearwood:keys/tls" = {{ box = "keys" }}
 
 [box.shop]
 component = "fetch"
@@ -155,8 +149,7 @@ arrows."pearwood:http/handler" = {{ box = "shop" }}
 "#
     );
     fs::write(folder.path().join("system.toml"), system).expect("a file");
-    let disk = DiskFile::new(folder.path().join("disk.img"), 4 << 20);
-    let node = TestNode::start_with_disks(folder.path(), On::Linux, &[disk]);
+    let node = TestNode::start_with_disks(folder.path(), On::Linux, &[]);
     let forged = ["--header", "X-Forwarded-For: 9.9.9.9"];
     let answers: Vec<_> = (0..8).map(|_| curl(&forged, &node.url("/")).text()).collect();
     let authority = node.authority();

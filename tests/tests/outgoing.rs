@@ -1,6 +1,5 @@
 //! What WASI boxes ask of other hosts, over TLS: a server of the test's, with certificates of the test's.
 
-use pearwood::node::DiskFile;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -116,17 +115,12 @@ name = "outgoing"
 component = "net"
 arrows."pearwood:hardware/nic" = {{ device = "nic0" }}
 
-[box.keys]
-component = "keys"
-arrows."pearwood:hardware/block" = {{ device = "disk0" }}
-
 [box.tls]
 component = "tls"
 config.trust = [{{ names = "{host}", roots = '''
 {root}{other}''' }}]
 arrows."pearwood:net/tcp" = {{ box = "net", connect = ["{host}:{good}", "{host}:{unknown}", "{host}:{strange}"] }}
 arrows."pearwood:net/names" = {{ box = "net" }}
-arrows."pearwood:keys/tls" = {{ box = "keys" }}
 
 [box.fetch]
 component = "fetch"
@@ -164,8 +158,7 @@ arrows."example:numbers/arithmetic" = {{ box = "numbers" }}
          arrows.\"pearwood:http/handler\" = [{handlers}]\n"
     );
     fs::write(folder.path().join("system.toml"), system).expect("a file");
-    let disk = DiskFile::new(folder.path().join("disk.img"), 4 << 20);
-    let node = TestNode::start_with_disks(folder.path(), on, &[disk]);
+    let node = TestNode::start_with_disks(folder.path(), on, &[]);
     for path in ["/good/", "/relay/"] {
         let answer = curl(&[], &node.url(path));
         assert_eq!((answer.status, answer.header("x-from"), &*answer.text()), (200, Some("afar"), "hello"), "{path}");

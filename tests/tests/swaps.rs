@@ -1,9 +1,13 @@
 //! Boxes of a bare node are replaced under load, by the commands that people use: no request is lost, no answer is
 //! wrong, no connection is reset, and memory is then as it was.
 //!
-//! How many of `site`, `http` and `net` is as `PEARWOOD_SWAPS` says: `100,20,20`.
+//! How many of `site`, `http` and `net` is as `PEARWOOD_SWAPS` says: `100,20,20`. And then, with clients over TLS, how many of `tls`,
+//! `http` and `net` is as `PEARWOOD_TLS_SWAPS` says: `100,100,20`.
 
-use pearwood::Launch;
+mod secured;
+
+use pearwood::{Launch, node::DiskFile};
+use secured::{Clients, Opens};
 use std::{
     fs,
     ops::Range,
@@ -32,6 +36,26 @@ const SLACK: u64 = 64 << 10;
 /// A box's memory grows by pages. One that is not replaced has what its busiest moment took.
 const PAGE: u64 = 64 << 10;
 
+/// Beside those of the example: what speaks TLS, and what changes to another protocol.
+const BOXES: &str = r#"
+[box.tls]
+component = "tls"
+arrows."pearwood:net/tcp" = { box = "net", listen = [443] }
+arrows."pearwood:keys/tls" = { box = "keys" }
+arrows."pearwood:hardware/crypto" = { node = true }
+
+[box.keys]
+component = "keys"
+arrows."pearwood:hardware/block" = { device = "disk0" }
+arrows."pearwood:hardware/crypto" = { node = true }
+
+[box.echo]
+component = "echo"
+"#;
+
+/// Clients of either kind over TLS.
+const SECURED: usize = 20;
+
 /// A system like `examples/managed` that a key may change, and where that key is.
 struct Setting {
     home: TempDir,
@@ -42,6 +66,7 @@ struct Setting {
     page: usize,
     server: usize,
     keep_alive: usize,
+    handshake: usize,
 }
 
 impl Setting {
@@ -56,6 +81,7 @@ impl Setting {
             page: 0,
             server: 0,
             keep_alive: 60,
+            handshake: 10,
         };
         fs::create_dir(setting.system.path().join("public")).expect("a folder");
         fs::write(setting.system.path().join("public/large.bin"), &setting.large).expect("a file");
@@ -64,13 +90,23 @@ impl Setting {
 
     /// The system as it is to be now.
     fn write(&self, key: &str) {
-        let Setting { page, server, keep_alive, .. } = self;
+        let Setting { page, server, keep_alive, handshake, .. } = self;
         let example = fs::read_to_string(workspace().join("examples/managed/system.toml")).expect("the example");
         let text = example
-            .replace("[box.http]\n", &format!("[box.http]\nconfig.server = \"number-{server}\"\n"))
+            .replace(
+                "[box.http]\n",
+                &format!("[box.http]\nconfig.ports = [80, 443]\nconfig.server = \"number-{server}\"\n"),
+            )
+            .replace(
+                "{ box = \"net\", listen = [80] }",
+                "[{ box = \"net\", listen = [80] }, { box = \"tls\", listen = [443] }]",
+            )
+            .replace("= { box = \"site\" }", "= [{ box = \"site\" }, { box = \"echo\", path = \"/echo/\" }]")
             .replace("[box.net]\n", &format!("[box.net]\nconfig.keep-alive = {keep_alive}\n"))
             .replace("# keys = ", &format!("keys = [{{ key = \"{key}\", role = \"deploy\", name = \"anna\" }}] # "));
-        fs::write(self.system.path().join("system.toml"), text).expect("a file");
+        let tls = format!("component = \"tls\"\nconfig.handshake-timeout = {handshake}");
+        let boxes = BOXES.replace("component = \"tls\"", &tls);
+        fs::write(self.system.path().join("system.toml"), text + &boxes).expect("a file");
         let (index, text) = (self.system.path().join("public/index.html"), PAGES[page % 2]);
         // one that is written anew is another to `site`
         if !fs::read_to_string(&index).is_ok_and(|found| found == text) {
@@ -92,6 +128,7 @@ impl Setting {
         match name {
             "site" => self.page += 1,
             "http" => self.server += 1,
+            "tls" => self.handshake = 10 + self.handshake % 20,
             _ => self.keep_alive += 1,
         }
         self.write(key);
@@ -109,13 +146,13 @@ impl Setting {
     }
 }
 
-/// Which boxes are replaced, and how often.
-fn counts() -> [(&'static str, usize); 3] {
-    let text = std::env::var("PEARWOOD_SWAPS").unwrap_or_else(|_| "6,3,3".into());
+/// How often each of three boxes is replaced, as a variable says, or else these.
+fn counts(variable: &str, names: [&'static str; 3], usual: [usize; 3]) -> [(&'static str, usize); 3] {
+    let Ok(text) = std::env::var(variable) else { return std::array::from_fn(|place| (names[place], usual[place])) };
     let counts: Option<Vec<usize>> = text.split(',').map(|count| count.trim().parse().ok()).collect();
     let counts: Option<[usize; 3]> = counts.and_then(|counts| counts.try_into().ok());
-    let [site, http, net] = counts.unwrap_or_else(|| panic!("PEARWOOD_SWAPS is {text}, which is not like `100,20,20`"));
-    [("site", site), ("http", http), ("net", net)]
+    let counts = counts.unwrap_or_else(|| panic!("{variable} is {text}, which is not like `100,20,20`"));
+    std::array::from_fn(|place| (names[place], counts[place]))
 }
 
 /// Bytes that are used when nothing is under way: frames and heap of the node, and what counts as each box's, some of which is
@@ -138,12 +175,13 @@ fn swaps_under_load_lose_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let capture = Capture::new(folder.path());
     let launch: &'static Launch = Box::leak(Box::new(Launch::prepare(setting.system.path()).expect("it builds")));
-    let node = TestNode::start_qemu(launch, launch.reachable().arguments(capture.arguments()));
+    let disk = DiskFile::new(folder.path().join("disk.img"), 4 << 20);
+    let node = TestNode::start_qemu(launch, launch.reachable().disk(disk).arguments(capture.arguments()));
     node.wait_for(0, "listening on port 7327");
     setting.address = format!("127.0.0.1:{}", node.node.port(7327));
     setting.run(&["ps", "--node", &setting.address, "--key", "anna", "--accept-key"]).expect("it may");
 
-    let counts = counts();
+    let counts = self::counts("PEARWOOD_SWAPS", ["site", "http", "net"], [6, 3, 3]);
     // memory is counted of new instances that nobody has used yet, by a node that has had this load before
     let warm = counts.map(|(name, _)| (name, 1));
     under_load(&mut setting, &key, &node, warm, &capture);
@@ -177,7 +215,33 @@ fn swaps_under_load_lose_nothing() {
         };
         assert!(*after <= before + slack, "{what}: {before} bytes before, {after} after");
     }
+    over_tls(&mut setting, &key, &node);
     node.power_off();
+}
+
+/// Boxes are replaced while connections over TLS have changed to another protocol, and while others bring a file: all come to their
+/// end, and sessions go on.
+fn over_tls(setting: &mut Setting, key: &str, node: &TestNode) {
+    let opens = Opens::new(node.node.port(443), &node.authority_certificate());
+    assert_eq!(opens.resumes(), Ok(false), "the first");
+    let known = Opens::new(node.node.port(443), &node.authority_certificate());
+    assert_eq!(known.resumes(), Ok(false), "the first of others");
+    let clients = Clients::start(&opens, SECURED, "/large.bin", &setting.large);
+    let mut fault = None;
+    for (name, count) in counts("PEARWOOD_TLS_SWAPS", ["tls", "http", "net"], [2, 1, 1]) {
+        for number in 1..=count {
+            let began = Instant::now();
+            fault = fault.or_else(|| setting.replace(name, key).err());
+            eprintln!("over TLS: {name} {number} of {count} took {:.1} s", began.elapsed().as_secs_f32());
+        }
+    }
+    let seen = clients.end();
+    eprintln!("over TLS: {seen:?}");
+    let console = || node.node.console().end();
+    assert_eq!((fault, &*seen.failures), (None, &[][..]), "the console ends with:\n{}", console());
+    assert!(seen.sockets > 0 && seen.downloads > 0 && seen.resumed > 0, "{seen:?}");
+    // what a client knew before all of it
+    assert_eq!(known.resumes(), Ok(true), "a session of before");
 }
 
 /// Says how long clients waited at the times that count: for all that the node had to do before.

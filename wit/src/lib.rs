@@ -17,6 +17,9 @@ pub use packed::List;
 pub use peers::Peers;
 pub use wit_macro::protocol;
 
+/// The error, in words, of each function of an interface that a box can do without and has no arrow for.
+pub const NO_ARROW: &str = "there is no arrow for it";
+
 pub mod tcp {
     //! `pearwood:net/tcp`: connections.
     crate::protocol! {

@@ -1,13 +1,15 @@
 //! Certificates that are signed here, and requests for those that are signed elsewhere.
 
-use crate::holder::Key;
+use crate::config::Algorithm;
+use crate::key::Key;
 use core::net::IpAddr;
 use core::time::Duration;
 use p256::pkcs8::der::{self, Decode, Tagged};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, DistinguishedName, DnType, Error,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, NameConstraints,
-    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
+    date_time_ymd,
 };
 use sha2::{Digest, Sha256};
 use webpki::EndEntityCert;
@@ -23,12 +25,12 @@ const PERIOD: u64 = 180 * DAY;
 const BEFORE: u64 = 30 * DAY;
 const AFTER: u64 = 180 * DAY;
 
-/// A key, and its public point.
+/// A key, and its public one.
 struct Signer<'a>(&'a Key, Vec<u8>);
 
 impl<'a> Signer<'a> {
     fn of(key: &'a Key) -> Self {
-        Signer(key, key.point())
+        Signer(key, key.public())
     }
 
     /// RFC 5280, section 4.2.1.2
@@ -43,7 +45,10 @@ impl PublicKeyData for Signer<'_> {
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        &PKCS_ECDSA_P256_SHA256
+        match self.0.algorithm() {
+            Algorithm::P256 => &PKCS_ECDSA_P256_SHA256,
+            Algorithm::Ed25519 => &PKCS_ED25519,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The box's settings: its `config` table of system.toml. See [`SETTINGS`].
 
-use crate::holder::read_pem;
+use crate::key::Key;
 use std::collections::BTreeMap;
 use std::fmt;
 use wit::setting::Fault;
@@ -18,10 +18,11 @@ const MAX_NAME: usize = 253;
 pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "keys",
-        Value::Names("`new`, or a private key in PEM"),
-        "The keys by their names. A new one is made when it is first needed, and kept on the disk, sealed. One of one's own is ECDSA \
-         with P-256, as `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes it; whoever may see the system's file \
-         sees it there.",
+        Value::Names("`new`, `new-ed25519`, or a private key in PEM"),
+        "The keys by their names. A new one is made when it is first needed, and kept on the disk, sealed; it is ECDSA with P-256, which \
+         every client knows, or Ed25519, which browsers and the authorities that they trust do not take. One of one's own is either, as \
+         `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` or `-algorithm ED25519` makes it; whoever may see the \
+         system's file sees it there.",
     )
     .default("{ default = \"new\" }"),
     Setting::new(
@@ -52,15 +53,33 @@ pub struct Config {
 /// Where a key comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Origin {
-    New,
+    New(Algorithm),
     /// A private key: PKCS #8 or SEC 1.
     Pem(Zeroizing<String>),
+}
+
+/// What signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// ECDSA with SHA-256.
+    P256,
+    Ed25519,
+}
+
+impl Origin {
+    /// None: what the PEM says is no key.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        match self {
+            Origin::New(algorithm) => Some(*algorithm),
+            Origin::Pem(pem) => Key::read_pem(pem).ok().map(|key| key.algorithm()),
+        }
+    }
 }
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Origin::New => "New",
+            Origin::New(_) => "New",
             Origin::Pem(_) => "Pem",
         })
     }
@@ -77,7 +96,7 @@ impl Config {
             }
         }
         if config.keys.is_empty() {
-            config.keys.insert("default".into(), Origin::New);
+            config.keys.insert("default".into(), Origin::New(Algorithm::P256));
         }
         if config.authority.is_empty() {
             config.authority = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
@@ -91,11 +110,13 @@ impl Config {
             ("keys", _) if self.keys.len() == MAX_KEYS => return Err(format!("there may be {MAX_KEYS} keys")),
             ("keys", name) => {
                 check_key_name(name)?;
-                let origin = if value.trim() == "new" {
-                    Origin::New
-                } else {
-                    read_pem(value)?;
-                    Origin::Pem(Zeroizing::new(value.into()))
+                let origin = match value.trim() {
+                    "new" => Origin::New(Algorithm::P256),
+                    "new-ed25519" => Origin::New(Algorithm::Ed25519),
+                    pem => {
+                        Key::read_pem(pem)?;
+                        Origin::Pem(Zeroizing::new(value.into()))
+                    }
                 };
                 self.keys.insert(name.into(), origin);
             }

@@ -1,21 +1,16 @@
 //! The keys, and what they do.
 
 use crate::certificate::{self, Authority};
-use crate::config::{Config, Origin, check_key_name};
+use crate::config::{Algorithm, Config, Origin, check_key_name};
+use crate::key::{Key, SECRET, Secret};
 use crate::store::{Disk, Random, Store};
 use crate::{lent, purpose};
-use p256::{
-    SecretKey,
-    ecdsa::{DerSignature, Signature, SigningKey, signature::Signer},
-    pkcs8::{DecodePrivateKey, EncodePublicKey},
-};
+use p256::ecdsa::Signature;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-/// Bytes of a private key.
-const SECRET: usize = 32;
 /// Keys that there may be, beside those of the settings.
 const MAX_KEYS: usize = 1_024;
 /// Certificates of a chain, and the most bytes of them.
@@ -44,7 +39,10 @@ pub struct Keys<D> {
 struct Kept {
     authority: Key,
     account: Option<Key>,
+    /// of ECDSA with P-256
     keys: BTreeMap<String, Made>,
+    /// of Ed25519. A name may be here and there: the settings say which of both it is.
+    edwards: BTreeMap<String, Key>,
     /// what a client of certificate authorities has to know again
     client: Vec<u8>,
 }
@@ -55,14 +53,15 @@ struct Made {
     chain: Vec<Vec<u8>>,
 }
 
-/// A key of ECDSA with P-256.
-pub(crate) struct Key {
-    signing: SigningKey,
-}
-
 impl<D> fmt::Debug for Keys<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.own.keys().chain(self.kept.keys.keys())).finish()
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl<D> Keys<D> {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.own.keys().chain(self.kept.keys.keys()).chain(self.kept.edwards.keys())
     }
 }
 
@@ -78,30 +77,35 @@ impl<D: Disk> Keys<D> {
         let kept = match state {
             Some(state) => Kept::read(&state)?,
             None => {
-                let authority = Key::make(random)?;
-                Kept { authority, account: None, keys: BTreeMap::new(), client: Vec::new() }
+                let authority = Key::make(Algorithm::P256, random)?;
+                let (keys, edwards) = (BTreeMap::new(), BTreeMap::new());
+                Kept { authority, account: None, keys, edwards, client: Vec::new() }
             }
         };
         let mut own = BTreeMap::new();
         for (name, origin) in &config.keys {
             if let Origin::Pem(pem) = origin {
-                own.insert(name.clone(), Key { signing: read_pem(pem)?.into() });
+                own.insert(name.clone(), Key::read_pem(pem)?);
             }
         }
         let mut version = [0; 8];
         random(&mut version)?;
         let (version, challenges) = (u64::from_le_bytes(version), BTreeMap::new());
         let mut keys = Keys { config, store, own, kept, challenges, version, period: None, told };
-        let wanted = keys
-            .config
-            .keys
-            .iter()
-            .filter(|(name, origin)| matches!(origin, Origin::New) && !keys.kept.keys.contains_key(*name));
-        let wanted: Vec<String> = wanted.map(|(name, _)| name.clone()).collect();
-        for name in &wanted {
-            keys.kept.keys.insert(name.clone(), Made { key: Key::make(random)?, chain: Vec::new() });
+        let mut is_more = is_new;
+        for (name, origin) in &keys.config.keys {
+            match origin {
+                Origin::New(Algorithm::P256) if !keys.kept.keys.contains_key(name) => {
+                    keys.kept.keys.insert(name.clone(), Made::new(random)?);
+                }
+                Origin::New(Algorithm::Ed25519) if !keys.kept.edwards.contains_key(name) => {
+                    keys.kept.edwards.insert(name.clone(), Key::make(Algorithm::Ed25519, random)?);
+                }
+                _ => continue,
+            }
+            is_more = true;
         }
-        if is_new || !wanted.is_empty() {
+        if is_more {
             keys.keep(random)?;
         }
         Ok(keys)
@@ -118,13 +122,33 @@ impl<D: Disk> Keys<D> {
     }
 
     fn key(&self, name: &str) -> Result<&Key, String> {
-        self.own.get(name).or_else(|| self.kept.keys.get(name).map(|made| &made.key)).ok_or_else(|| {
+        let made = || self.kept.keys.get(name).map(|made| &made.key);
+        let edwards = || self.kept.edwards.get(name);
+        let key = match self.config.keys.get(name) {
+            Some(Origin::Pem(_)) => self.own.get(name),
+            Some(Origin::New(Algorithm::Ed25519)) => edwards(),
+            Some(Origin::New(Algorithm::P256)) => made(),
+            None => made().or_else(edwards),
+        };
+        key.ok_or_else(|| {
             /// Names that are told.
             const TOLD: usize = 16;
-            let names: Vec<&str> = self.own.keys().chain(self.kept.keys.keys()).map(String::as_str).collect();
+            let names: BTreeSet<&str> = self.names().map(String::as_str).collect();
+            let names = Vec::from_iter(names);
             let more = if names.len() > TOLD { ", and others" } else { "" };
             format!("there is no such key: there are {}{more}", names[..names.len().min(TOLD)].join(", "))
         })
+    }
+
+    /// A key that certificate authorities may be asked about.
+    fn for_authorities(&self, name: &str) -> Result<&Key, String> {
+        let key = self.key(name)?;
+        if key.algorithm() == Algorithm::Ed25519 {
+            return Err(format!(
+                "the key `{name}` is one of Ed25519, for which authorities that browsers trust sign no certificates: one of ECDSA is meant"
+            ));
+        }
+        Ok(key)
     }
 
     /// That a key is none of the settings.
@@ -137,6 +161,7 @@ impl<D: Disk> Keys<D> {
 
     fn made(&mut self, name: &str) -> Result<&mut Made, String> {
         self.check_made(name)?;
+        self.for_authorities(name)?;
         self.kept.keys.get_mut(name).ok_or_else(|| format!("there is no key `{name}` on the disk"))
     }
 
@@ -166,7 +191,7 @@ impl<D: Disk> Keys<D> {
     /// See `certificate` of `pearwood:keys/tls`.
     pub fn certificate(&self, name: &str, names: &[String], time: Option<u64>) -> Result<Vec<Vec<u8>>, String> {
         let key = self.key(name)?;
-        let kept = self.kept.keys.get(name).filter(|_| !self.own.contains_key(name));
+        let kept = self.kept.keys.get(name).filter(|made| core::ptr::eq(&raw const made.key, key));
         if let Some(Made { chain, .. }) =
             kept.filter(|it| it.chain.first().is_some_and(|own| certificate::covers(own, names)))
         {
@@ -186,7 +211,8 @@ impl<D: Disk> Keys<D> {
             return Err("this is not what a server of TLS signs".into());
         }
         // Without the node's signature there is its own. A certificate is always signed by the latter, which is the same each time.
-        Ok(lent::sign(name, &key.signing, message).unwrap_or_else(|| key.sign(message)))
+        let lent = if let Key::P256(signing) = key { lent::sign(name, signing, message) } else { None };
+        Ok(lent.unwrap_or_else(|| key.sign(message)))
     }
 
     /// See `prove` of `pearwood:keys/tls`: the key, and the certificate.
@@ -197,7 +223,7 @@ impl<D: Disk> Keys<D> {
     /// See `account` of `pearwood:keys/acme`.
     pub fn account(&mut self, random: Random<'_>) -> Result<[u8; 64], String> {
         if self.kept.account.is_none() {
-            self.kept.account = Some(Key::make(random)?);
+            self.kept.account = Some(Key::make(Algorithm::P256, random)?);
             if let Err(why) = self.keep(random) {
                 self.kept.account = None;
                 return Err(why);
@@ -208,7 +234,7 @@ impl<D: Disk> Keys<D> {
 
     fn account_key(&self) -> Result<(&Key, [u8; 64]), String> {
         let key = self.kept.account.as_ref().ok_or("there is no account: ask for its public key first")?;
-        let point = key.point();
+        let point = key.public();
         let public = point.get(1..).and_then(|point| point.try_into().ok()).ok_or("the account's key is broken")?;
         Ok((key, public))
     }
@@ -225,12 +251,12 @@ impl<D: Disk> Keys<D> {
     pub fn make(&mut self, name: &str, random: Random<'_>) -> Result<(), String> {
         check_key_name(name)?;
         if self.key(name).is_ok() {
-            return Ok(());
+            return self.for_authorities(name).map(drop);
         }
-        if self.kept.keys.len() >= MAX_KEYS {
+        if self.kept.keys.len() + self.kept.edwards.len() >= MAX_KEYS {
             return Err(format!("there may be {MAX_KEYS} keys"));
         }
-        self.kept.keys.insert(name.into(), Made { key: Key::make(random)?, chain: Vec::new() });
+        self.kept.keys.insert(name.into(), Made::new(random)?);
         let kept = self.keep(random);
         if kept.is_err() {
             self.kept.keys.remove(name);
@@ -240,7 +266,7 @@ impl<D: Disk> Keys<D> {
 
     /// See `request` of `pearwood:keys/acme`.
     pub fn request(&self, name: &str, names: &[String]) -> Result<Vec<u8>, String> {
-        certificate::request(self.key(name)?, names)
+        certificate::request(self.for_authorities(name)?, names)
     }
 
     /// See `store` of `pearwood:keys/acme`.
@@ -270,7 +296,7 @@ impl<D: Disk> Keys<D> {
 
     /// See `stored` of `pearwood:keys/acme`.
     pub fn stored(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
-        self.key(name)?;
+        self.for_authorities(name)?;
         // whoever asks would store another one
         self.check_made(name)?;
         Ok(self.kept.keys.get(name).map(|made| made.chain.clone()).unwrap_or_default())
@@ -306,7 +332,7 @@ impl<D: Disk> Keys<D> {
             return Ok(());
         };
         let digest = digest.try_into().map_err(|_| "the digest is one of SHA-256, of 32 bytes")?;
-        let certificate = certificate::challenge(self.key(name)?, &host, digest)?;
+        let certificate = certificate::challenge(self.for_authorities(name)?, &host, digest)?;
         if self.challenges.len() >= MAX_CHALLENGES && !self.challenges.contains_key(&host) {
             return Err(format!("there may be {MAX_CHALLENGES} challenges at once"));
         }
@@ -315,63 +341,13 @@ impl<D: Disk> Keys<D> {
     }
 }
 
-impl Key {
-    fn make(random: Random<'_>) -> Result<Self, String> {
-        loop {
-            let mut secret = Zeroizing::new([0; SECRET]);
-            random(&mut *secret)?;
-            // one number in 2^32 is none
-            if let Ok(secret) = SecretKey::from_slice(&*secret) {
-                return Ok(Key { signing: secret.into() });
-            }
-        }
-    }
-
-    fn read(secret: &Secret) -> Result<Self, String> {
-        let secret = SecretKey::from_slice(&secret.0).map_err(|_| "a key on the disk is none")?;
-        Ok(Key { signing: secret.into() })
-    }
-
-    fn secret(&self) -> Secret {
-        Secret(self.signing.to_bytes().into())
-    }
-
-    /// The signature (DER), of which the random number comes from the key and the message (RFC 6979).
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature: DerSignature = self.signing.sign(message);
-        signature.as_bytes().to_vec()
-    }
-
-    /// The public point, uncompressed.
-    pub fn point(&self) -> Vec<u8> {
-        self.signing.verifying_key().to_sec1_point(false).as_bytes().to_vec()
-    }
-
-    /// The public key (SubjectPublicKeyInfo, DER).
-    pub fn public_key(&self) -> Result<Vec<u8>, String> {
-        let der = self.signing.verifying_key().to_public_key_der();
-        der.map(|der| der.as_bytes().to_vec()).map_err(|error| error.to_string())
+impl Made {
+    fn new(random: Random<'_>) -> Result<Self, String> {
+        Ok(Made { key: Key::make(Algorithm::P256, random)?, chain: Vec::new() })
     }
 }
 
-/// A private key in PEM: PKCS #8 (RFC 5958) or SEC 1 (RFC 5915).
-pub(crate) fn read_pem(pem: &str) -> Result<SecretKey, String> {
-    let pem = pem.trim();
-    let read = SecretKey::from_pkcs8_pem(pem).ok().or_else(|| SecretKey::from_sec1_pem(pem).ok());
-    read.ok_or_else(|| "`new`, or a private key of ECDSA with P-256 in PEM is meant".into())
-}
-
-/// The number that a private key is.
-#[derive(Serialize, Deserialize)]
-struct Secret([u8; SECRET]);
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-/// What is on the disk, as it is encoded; what the client has kept follows.
+/// What is on the disk, as it is encoded. What the client has kept follows, and then the names and secrets of keys of Ed25519.
 #[derive(Serialize, Deserialize)]
 struct State {
     authority: Secret,
@@ -384,7 +360,8 @@ impl Kept {
         let keys = self.keys.iter().map(|(name, made)| (name.clone(), made.key.secret(), made.chain.clone()));
         let account = self.account.as_ref().map(Key::secret);
         let state = State { authority: self.authority.secret(), account, keys: keys.collect() };
-        let state = (state, &self.client);
+        let edwards: Vec<_> = self.edwards.iter().map(|(name, key)| (name, key.secret())).collect();
+        let state = (state, &self.client, edwards);
         let size = postcard::experimental::serialized_size(&state).map_err(|error| error.to_string())?;
         // it does not grow: what grows leaves what it had where nobody wipes it
         let mut bytes = Zeroizing::new(vec![0; size]);
@@ -395,12 +372,22 @@ impl Kept {
     fn read(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |error: postcard::Error| format!("the keys on the disk are of another form: {error}");
         let (state, rest): (State, _) = postcard::take_from_bytes(bytes).map_err(wrong)?;
-        // a box of before has not written it
-        let client = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest).map_err(wrong)? };
-        let made = |(name, secret, chain): (String, Secret, _)| Ok((name, Made { key: Key::read(&secret)?, chain }));
+        // what a box of before has not written
+        let (client, rest) = match rest {
+            [] => (Vec::new(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(wrong)?,
+        };
+        let edwards: Vec<(String, Secret)> = match rest {
+            [] => Vec::new(),
+            _ => postcard::from_bytes(rest).map_err(wrong)?,
+        };
+        let read = |secret: &Secret| Key::read(Algorithm::P256, secret);
+        let made = |(name, secret, chain): (String, Secret, _)| Ok((name, Made { key: read(&secret)?, chain }));
+        let edwards = edwards.into_iter().map(|(name, secret)| Ok((name, Key::read(Algorithm::Ed25519, &secret)?)));
         Ok(Kept {
-            authority: Key::read(&state.authority)?,
-            account: state.account.as_ref().map(Key::read).transpose()?,
+            authority: read(&state.authority)?,
+            account: state.account.as_ref().map(read).transpose()?,
+            edwards: edwards.collect::<Result<_, String>>()?,
             keys: state.keys.into_iter().map(made).collect::<Result<_, String>>()?,
             client,
         })
@@ -414,13 +401,22 @@ mod tests {
     /// A box of before has not written what a client has kept.
     #[test]
     fn a_disk_of_before_is_read() {
-        let key = || Secret([7; SECRET]);
+        let key = || Secret::from([7; SECRET]);
         let chain = vec![vec![1, 2, 3]];
         let state = State { authority: key(), account: Some(key()), keys: vec![("a".into(), key(), chain.clone())] };
         let mut kept = Kept::read(&postcard::to_allocvec(&state).unwrap()).unwrap();
         assert_eq!((&kept.keys["a"].chain, kept.client.len(), kept.account.is_some()), (&chain, 0, true));
         kept.client = b"an order".to_vec();
-        let again = Kept::read(&kept.write().unwrap()).unwrap();
-        assert_eq!((&again.keys["a"].chain, again.client), (&chain, kept.client));
+        // so far a box did write that knows no other keys
+        let before = (state, &kept.client);
+        assert!(Kept::read(&postcard::to_allocvec(&before).unwrap()).unwrap().edwards.is_empty());
+        kept.edwards.insert("a".into(), Key::read(Algorithm::Ed25519, &key()).unwrap());
+        let written = kept.write().unwrap();
+        let again = Kept::read(&written).unwrap();
+        assert_eq!((&again.keys["a"].chain, &again.client), (&chain, &kept.client));
+        assert_eq!(again.edwards["a"].public(), kept.edwards["a"].public());
+        // and a box of before reads what this one has written
+        let (_, rest) = postcard::take_from_bytes::<State>(&written).unwrap();
+        assert_eq!(postcard::from_bytes::<Vec<u8>>(rest).unwrap(), kept.client);
     }
 }

@@ -2,10 +2,10 @@
 
 mod processor;
 
-use crate::{Config, Disk, Keys};
+use crate::{Config, Disk, Grant, Keys};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bindings::exports::pearwood::keys::{acme, tls};
-use sdk::bindings::pearwood::box0_2_0::{config, entropy, log, ports, secret};
+use sdk::bindings::pearwood::box0_2_0::{caller, config, entropy, log, ports, secret};
 use sdk::disk;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -148,9 +148,22 @@ fn with<T>(ask: impl FnOnce(&mut Keys<Sectors>) -> Result<T, String>) -> Result<
     })
 }
 
+/// The same for what needs a key, which the caller's arrow has to be for.
+fn with_key<T>(key: &str, ask: impl FnOnce(&mut Keys<Sectors>) -> Result<T, String>) -> Result<T, String> {
+    check(key)?;
+    with(ask)
+}
+
+fn check(key: &str) -> Result<(), String> {
+    let caller = caller::get().ok_or("nobody calls")?;
+    let words = caller.words.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let grant = Grant::read(words).map_err(|fault| format!("the arrow of box `{}`: {fault}", caller.box_name))?;
+    grant.check(&caller.box_name, key)
+}
+
 impl tls::Guest for Shim {
     fn public_key(key: String) -> Result<Vec<u8>, String> {
-        with(|keys| keys.public_key(&key))
+        with_key(&key, |keys| keys.public_key(&key))
     }
 
     fn version() -> Result<u64, String> {
@@ -158,16 +171,17 @@ impl tls::Guest for Shim {
     }
 
     fn certificate(key: String, names: Vec<String>) -> Result<Vec<Vec<u8>>, String> {
-        with(|keys| keys.certificate(&key, &names, time()))
+        with_key(&key, |keys| keys.certificate(&key, &names, time()))
     }
 
     fn sign(key: String, message: Vec<u8>) -> Result<Vec<u8>, String> {
-        with(|keys| keys.sign(&key, &message))
+        with_key(&key, |keys| keys.sign(&key, &message))
     }
 
     fn prove(name: String) -> Result<Option<tls::Challenge>, String> {
-        let proof = with(|keys| Ok(keys.prove(&name)))?;
-        Ok(proof.map(|(key, certificate)| tls::Challenge { key, certificate }))
+        let Some((key, certificate)) = with(|keys| Ok(keys.prove(&name)))? else { return Ok(None) };
+        check(&key)?;
+        Ok(Some(tls::Challenge { key, certificate }))
     }
 }
 
@@ -181,19 +195,19 @@ impl acme::Guest for Shim {
     }
 
     fn make(key: String) -> Result<(), String> {
-        with(|keys| keys.make(&key, &mut random))
+        with_key(&key, |keys| keys.make(&key, &mut random))
     }
 
     fn request(key: String, names: Vec<String>) -> Result<Vec<u8>, String> {
-        with(|keys| keys.request(&key, &names))
+        with_key(&key, |keys| keys.request(&key, &names))
     }
 
     fn store(key: String, chain: Vec<Vec<u8>>) -> Result<(), String> {
-        with(|keys| keys.store(&key, chain, &mut random))
+        with_key(&key, |keys| keys.store(&key, chain, &mut random))
     }
 
     fn stored(key: String) -> Result<Vec<Vec<u8>>, String> {
-        with(|keys| keys.stored(&key))
+        with_key(&key, |keys| keys.stored(&key))
     }
 
     fn remember(state: Vec<u8>) -> Result<(), String> {
@@ -205,6 +219,6 @@ impl acme::Guest for Shim {
     }
 
     fn challenge(key: String, name: String, digest: Option<Vec<u8>>) -> Result<(), String> {
-        with(|keys| keys.challenge(&key, &name, digest.as_deref()))
+        with_key(&key, |keys| keys.challenge(&key, &name, digest.as_deref()))
     }
 }

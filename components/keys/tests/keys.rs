@@ -35,6 +35,52 @@ fn signatures_are_of_the_key() {
     assert_ne!(keys.public_key("default"), keys.public_key("other"));
 }
 
+/// Keys of Ed25519 sign what others do, and are kept; authorities that sign for the others sign nothing for them.
+#[test]
+fn keys_of_ed25519() {
+    let settings = &[("keys.default", "new"), ("keys.edwards", "new-ed25519")];
+    let disk = FakeDisk::new();
+    let mut keys = open(settings, &disk, 1).unwrap();
+    let der = keys.public_key("edwards").unwrap();
+    let public = ed25519_dalek::VerifyingKey::from_public_key_der(&der).unwrap();
+    let check = |keys: &Keys<FakeDisk>| {
+        let signature = keys.sign("edwards", &handshake()).unwrap();
+        public.verify_strict(&handshake(), &ed25519_dalek::Signature::from_slice(&signature).unwrap()).unwrap();
+        assert_eq!(keys.sign("edwards", b"a document").unwrap_err(), "this is not what a server of TLS signs");
+    };
+    check(&keys);
+    for names in [names(&["a.example"]), names(&["localhost"])] {
+        let certificate = keys.certificate("edwards", &names, NOW).unwrap().remove(0);
+        let certificate = certificate.as_slice().into();
+        let parsed = webpki::EndEntityCert::try_from(&certificate).unwrap();
+        assert_eq!(*parsed.subject_public_key_info(), *der);
+    }
+    let refusals = [
+        keys.make("edwards", &mut random(2)),
+        keys.request("edwards", &names(&["a.example"])).map(drop),
+        keys.store("edwards", vec![vec![0x30, 0]], &mut random(2)),
+        keys.stored("edwards").map(drop),
+        keys.challenge("edwards", "a.example", Some(&[1; 32])),
+    ];
+    for refusal in refusals {
+        let why = refusal.unwrap_err();
+        assert!(why.contains("the key `edwards` is one of Ed25519") && why.contains("ECDSA is meant"), "{why}");
+    }
+    // after a start it is the same, and so it is when the settings no longer name it
+    for settings in [settings, &settings[..1]] {
+        check(&open(settings, &disk, 3).unwrap());
+    }
+    // a name may be one and the other: what was made first is not lost
+    let other = open(&[("keys.default", "new"), ("keys.edwards", "new")], &disk, 4).unwrap();
+    assert!(VerifyingKey::from_public_key_der(&other.public_key("edwards").unwrap()).is_ok());
+    check(&open(settings, &disk, 5).unwrap());
+    // one of the operator's own
+    let pem = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).to_pkcs8_pem(LineEnding::LF).unwrap();
+    let own = open(&[("keys.own", &pem)], &FakeDisk::new(), 1).unwrap();
+    let public = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+    assert_eq!(own.public_key("own").unwrap()[12..], public.to_bytes());
+}
+
 #[test]
 fn nothing_else_is_signed() {
     let mut keys = open(NEW, &FakeDisk::new(), 1).unwrap();

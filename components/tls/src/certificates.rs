@@ -24,7 +24,7 @@ pub trait Keys: Send + Sync {
     fn certificate(&self, key: &str, names: &[String]) -> Result<Vec<Vec<u8>>, String>;
     /// The key and the certificate (DER) that prove to a certificate authority that this server has a name, if it asks for that.
     fn prove(&self, name: &str) -> Option<(String, Vec<u8>)>;
-    /// The signature (DER) of what a server signs in a handshake.
+    /// The signature, as TLS has it, of what a server signs in a handshake.
     fn sign(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, String>;
 }
 
@@ -93,10 +93,22 @@ impl Certificates {
         Ok(CertifiedKey::new(chain, Arc::new(Remote { keys: keys.clone(), key: key.into(), public })))
     }
 
-    /// The certificate for a name. When it may have changed, it is made anew; where that fails, the one of before stays until the next
+    /// The certificate for a name, and its place: the first whose key the client can verify, by one of these schemes.
+    fn find(&self, name: &str, schemes: &[SignatureScheme]) -> Option<(usize, Arc<CertifiedKey>)> {
+        let mut first = None;
+        for place in self.places(name) {
+            let certified = self.at(place)?;
+            if certified.key.choose_scheme(schemes).is_some() {
+                return Some((place, certified));
+            }
+            first.get_or_insert((place, certified));
+        }
+        first
+    }
+
+    /// The certificate at a place. When it may have changed, it is made anew; where that fails, the one of before stays until the next
     /// client asks.
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let place = self.place(name);
+    fn at(&self, place: usize) -> Option<Arc<CertifiedKey>> {
         let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let made = all.get_mut(place)?;
         let version = self.keys.version();
@@ -125,15 +137,19 @@ impl Certificates {
         self.configured.get(place).map_or(&[], |certificate| &certificate.names)
     }
 
-    /// That of the name itself, that of a `*` in place of the name's first label, or else the first.
-    fn place(&self, name: &str) -> usize {
+    /// Those of the name itself, those of a `*` in place of the name's first label, or else the first.
+    fn places(&self, name: &str) -> Vec<usize> {
         let is_it = |known: &String| known == name;
         let covers = |known: &String| {
             let rest = known.strip_prefix("*.");
             rest.is_some_and(|rest| name.split_once('.').is_some_and(|(_, parent)| parent == rest))
         };
-        let find = |fits: &dyn Fn(&String) -> bool| self.configured.iter().position(|one| one.names.iter().any(fits));
-        find(&is_it).or_else(|| find(&covers)).unwrap_or(0)
+        let find = |fits: &dyn Fn(&String) -> bool| {
+            let all = self.configured.iter().enumerate().filter(|(_, one)| one.names.iter().any(fits));
+            all.map(|(place, _)| place).collect::<Vec<_>>()
+        };
+        let of = |fits: &dyn Fn(&String) -> bool| Some(find(fits)).filter(|places| !places.is_empty());
+        of(&is_it).or_else(|| of(&covers)).unwrap_or_else(|| vec![0])
     }
 }
 
@@ -155,12 +171,20 @@ impl ResolvesServerCert for Certificates {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let mut protocols = hello.alpn().into_iter().flatten();
         let is_proof = protocols.next() == Some(PROOF) && protocols.next().is_none();
-        let found = if is_proof { self.prove(&name) } else { self.find(&name) };
-        let place = self.place(&name);
+        let found = if is_proof {
+            self.prove(&name).map(|certified| (0, certified))
+        } else {
+            self.find(&name, hello.signature_schemes())
+        };
+        let (place, found) = found.unzip();
+        let place = place.unwrap_or_default();
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Asked { name, place });
         found
     }
 }
+
+/// What a public key of Ed25519 begins with (SubjectPublicKeyInfo, RFC 8410, section 4).
+const ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// A key of the keys box.
 struct Remote {
@@ -175,11 +199,17 @@ impl fmt::Debug for Remote {
     }
 }
 
+impl Remote {
+    fn is_ed25519(&self) -> bool {
+        self.public.starts_with(ED25519)
+    }
+}
+
 impl SigningKey for Remote {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         let Remote { keys, key, public } = self;
         let again = Remote { keys: keys.clone(), key: key.clone(), public: public.clone() };
-        offered.contains(&SCHEME).then(|| Box::new(again) as Box<dyn Signer>)
+        offered.contains(&again.scheme()).then(|| Box::new(again) as Box<dyn Signer>)
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -187,7 +217,7 @@ impl SigningKey for Remote {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::ECDSA
+        if self.is_ed25519() { SignatureAlgorithm::ED25519 } else { SignatureAlgorithm::ECDSA }
     }
 }
 
@@ -197,6 +227,6 @@ impl Signer for Remote {
     }
 
     fn scheme(&self) -> SignatureScheme {
-        SCHEME
+        if self.is_ed25519() { SignatureScheme::ED25519 } else { SCHEME }
     }
 }

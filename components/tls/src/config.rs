@@ -37,7 +37,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "certificates",
         Value::Tables,
-        "The names that the box answers to, and who proves them. A client that asks for none of them gets the first. Without it: \
+        "The names that the box answers to, and who proves them. A client that asks for none of them gets the first; of several for one \
+         name it gets the first whose key it knows to verify, so that there may be one of Ed25519 before one for browsers. Without it: \
          `localhost`, with the key `default`.",
     )
     .example(
@@ -132,6 +133,7 @@ MIIBgTCCASegAwIBAgIUcGVhcndvb2Qgc2F5cyBoZWxsbyEwCgYIKoZIzj0EAwIw
 /// The settings as [`SETTINGS`] explains them. Times are in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// None: nobody can listen here.
     pub certificates: Vec<Certificate>,
     /// None: clients are not asked for a certificate.
     pub clients: Option<Clients>,

@@ -115,18 +115,25 @@ fn run() {
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
     match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
-        Ok(config) => match Tls::new(config, memory_left(), &Entropy, &keys, Arc::new(WallClock)) {
-            Ok(tls) => {
-                drop(settings);
-                serve(tls);
+        Ok(mut config) => {
+            // a box that only makes connections does without
+            if keys::version().is_err_and(|why| why == wit::NO_ARROW) {
+                config.certificates.clear();
             }
-            Err(error) => {
-                log::write(log::Level::Error, &error);
-                // what the box of the keys lacks may be there when the node starts this one again
-                std::process::abort();
-            }
-        },
+            start(config, &keys);
+        }
         Err(faults) => faults.iter().for_each(|fault| log::write(log::Level::Error, &fault.to_string())),
+    }
+}
+
+fn start(config: Config, keys: &Arc<dyn Keys>) {
+    match Tls::new(config, memory_left(), &Entropy, keys, Arc::new(WallClock)) {
+        Ok(tls) => serve(tls),
+        Err(error) => {
+            log::write(log::Level::Error, &error);
+            // what the box of the keys lacks may be there when the node starts this one again
+            std::process::abort();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::hello::{self, Seeded};
 use common::{Client, SECOND, World, client_config, keys};
 use rustls::version::{TLS12, TLS13};
 use wit::tcp::{Command, Event};
@@ -169,23 +170,6 @@ fn a_box_that_takes_nothing_is_told_of_no_more_connections_than_it_can_be() {
     assert!(!world.sides.accepted.is_empty());
 }
 
-/// A pseudo-random sequence (SplitMix64): the same each time.
-struct Seeded(u64);
-
-impl Seeded {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ bits >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
-
 /// Where the records of some bytes begin, as far as they are records.
 fn records(bytes: &[u8]) -> Vec<usize> {
     let mut starts = vec![0];
@@ -299,6 +283,57 @@ fn ten_thousand_changed_handshakes() {
     for listener in world.sides.accepted.clone() {
         world.client_says(&Command::Abort { connection: listener });
     }
+    world.now += 20 * SECOND;
+    world.turn();
+    Peer::Retire(0).encode(world.net_batch());
+    world.turn();
+    world.now += SECOND;
+    world.turn();
+    assert_eq!(world.sides.releases, [pearwood_tls::To::Net(0)]);
+}
+
+/// Connections by somebody who knows what records and handshakes are, with 100,000 records: the box stays up, holds nothing of those who are
+/// gone, and whoever is honest is served. `TLS_HELLOS=1000000` tries so many connections.
+#[test]
+fn a_hundred_thousand_hostile_records() {
+    let count = std::env::var("TLS_HELLOS").ok().and_then(|count| count.parse().ok()).unwrap_or(30_000_u32);
+    let mut world = World::new(&[]);
+    let mut random = Seeded(12);
+    let config = client_config(&world, &["localhost"], &[&TLS13, &TLS12]);
+    let (mut answered, mut sent) = (0, 0);
+    for number in 1..=count {
+        let bytes = hello::connection(&mut random);
+        sent += records(&bytes).len();
+        world.accept(number);
+        let cut = if random.below(4) == 0 { random.below(bytes.len() + 1) } else { bytes.len() };
+        for part in [&bytes[..cut], &bytes[cut..]].into_iter().filter(|part| !part.is_empty()) {
+            world.net_says(&Event::Data { connection: number, data: part });
+            world.turn();
+        }
+        // a `ServerHello`, and not an alert
+        answered += u32::from(world.sent(number).first() == Some(&22));
+        match random.below(3) {
+            0 => world.net_says(&Event::Finished { connection: number }),
+            1 => world.net_says(&Event::Closed { connection: number, why: "reset" }),
+            _ => world.now += SECOND / 2,
+        }
+        world.turn();
+        world.sides.told.remove(&number);
+        if number % 10_000 == 0 {
+            let mut honest = Client::new(&mut world, u32::MAX - number, &config, "localhost");
+            honest.go(&mut world);
+            honest.write(b"hello");
+            honest.go(&mut world);
+            assert_eq!((honest.error.clone(), world.last().data.as_slice()), (None, &b"hello"[..]), "{number}");
+            let connection = world.last_number();
+            world.client_says(&Command::Abort { connection });
+            world.turn();
+        }
+    }
+    // they come far enough to be of interest, and none comes through
+    assert!((count / 20..count).contains(&answered), "{answered} of {count} were answered");
+    assert!(count < 30_000 || sent >= 100_000, "{sent} records");
+    assert_eq!(world.sides.accepted.len() as u32, count / 10_000);
     world.now += 20 * SECOND;
     world.turn();
     Peer::Retire(0).encode(world.net_batch());

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Client, PORT, SECOND, World, client_config, config_of, keys};
+use common::{Client, PORT, SECOND, World, client_config, config_for, config_of, keys};
 use pearwood_tls::To;
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, NamedGroup, SignatureScheme, SupportedProtocolVersion};
 use std::sync::Arc;
 use wit::Peer;
 use wit::tcp::{Command, Event};
@@ -130,6 +130,49 @@ fn each_name_has_its_certificate() {
     assert!(!works(&one, "www.two.example") && !works(&one, "two.example"));
     // the first for all others, which the client does not take
     assert!(!works(&one, "three.example"));
+}
+
+/// A client gets the certificate whose key it can verify: of Ed25519 where it offers that, or else of ECDSA.
+#[test]
+fn a_name_may_have_keys_of_two_algorithms() {
+    let settings = [
+        ("certificates.0.names", "localhost"),
+        ("certificates.0.key", "edwards"),
+        ("certificates.1.names", "localhost"),
+        ("certificates.2.names", "edwards.example"),
+        ("certificates.2.key", "edwards"),
+    ];
+    let keys = keys(&[("keys.default", "new"), ("keys.edwards", "new-ed25519")]);
+    let mut world = World::with(&settings, 14 << 20, keys);
+    let with = |world: &World, key: &str, name: &str, offers: bool, version| {
+        let mut provider = rustls::crypto::ring::default_provider();
+        if !offers {
+            let is_other = |(scheme, _): &&(SignatureScheme, _)| *scheme != SignatureScheme::ED25519;
+            let mapping: Vec<_> =
+                provider.signature_verification_algorithms.mapping.iter().filter(is_other).copied().collect();
+            provider.signature_verification_algorithms.mapping = mapping.leak();
+        }
+        config_for(provider, world, (key, &[name]), &[version])
+    };
+    let mut number = 0;
+    for version in [&TLS13, &TLS12] {
+        for (offers, key) in [(true, "edwards"), (false, "default")] {
+            let config = with(&world, key, "localhost", offers, version);
+            number += 1;
+            let mut client = Client::new(&mut world, number, &config, "localhost");
+            client.go(&mut world);
+            assert_eq!((client.error.clone(), client.tls.is_handshaking()), (None, false), "{version:?} {key}");
+            assert_eq!(world.last().covers, "localhost");
+            let shown = client.tls.peer_certificates().unwrap()[0].to_vec();
+            assert_eq!(vec![shown], world.keys.certificate(key, &["localhost".into()]).unwrap(), "{version:?}");
+        }
+        // where there is no other, whoever does not take it gets none
+        number += 1;
+        let config = with(&world, "edwards", "edwards.example", false, version);
+        let mut client = Client::new(&mut world, number, &config, "edwards.example");
+        client.go(&mut world);
+        assert!(client.tls.is_handshaking(), "{version:?}");
+    }
 }
 
 #[test]

@@ -129,19 +129,20 @@ impl From<u16> for Opens {
 }
 
 impl Opens {
-    /// With TLS, whoever answers. `resumes`: connections go on with the session of one before.
-    pub fn tls(port: u16, resumes: bool) -> Result<Self> {
+    /// With TLS, whoever answers. `resumes`: connections go on with the session of one before. `protocols` are offered (ALPN).
+    pub fn tls(port: u16, resumes: bool, protocols: &[&[u8]]) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let any = Arc::new(Anybody(provider));
         let mut config = builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         if !resumes {
             config.resumption = Resumption::disabled();
         }
         Ok(Opens { port, tls: Some(Arc::new(config)) })
     }
 
-    fn open(&self) -> Result<Stream> {
+    pub fn open(&self) -> Result<Stream> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).context("cannot connect to the node")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -152,7 +153,7 @@ impl Opens {
 }
 
 /// A connection.
-enum Stream {
+pub enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }

@@ -3,6 +3,7 @@
 use super::{
     Counted, PerRequest,
     client::{Client, Opens},
+    two::Two,
 };
 use crate::{Launch, launch, node::DiskFile, workspace::Workspace};
 use anyhow::{Context, Result};
@@ -40,6 +41,8 @@ const LENT: &str = "arrows.\"pearwood:hardware/crypto\" = { node = true }";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Connections {
     Kept(usize),
+    /// One of HTTP/2, with so many streams at once.
+    Streams(usize),
     /// One for each request, with a whole handshake.
     Fresh,
     /// One for each request, which goes on with the session of one before.
@@ -57,10 +60,16 @@ pub struct Case {
 }
 
 /// In the order of [`super::CASES`].
-pub const CASES: [Case; 5] = [
+pub const CASES: [Case; 6] = [
     Case { name: "https 1k keep-alive c1", path: "/1k.bin", connections: Connections::Kept(1), requests: 500 },
     Case { name: "https 100k keep-alive c1", path: "/100k.bin", connections: Connections::Kept(1), requests: 100 },
     Case { name: "https 1k keep-alive c16", path: "/1k.bin", connections: Connections::Kept(16), requests: 1_000 },
+    Case {
+        name: "https 1k h2 c1, 16 streams",
+        path: "/1k.bin",
+        connections: Connections::Streams(16),
+        requests: 1_000,
+    },
     Case { name: "https 1k new connection c1", path: "/1k.bin", connections: Connections::Fresh, requests: 50 },
     Case { name: "https 1k new connection, resumed", path: "/1k.bin", connections: Connections::Resumed, requests: 50 },
 ];
@@ -91,12 +100,16 @@ impl Https {
     }
 
     pub fn measure(&self, case: Case) -> Result<PerRequest> {
-        let opens = Opens::tls(self.port, case.connections == Connections::Resumed)?;
+        if let Connections::Streams(count) = case.connections {
+            let mut client = Two::new(Opens::tls(self.port, false, &[b"h2"])?.open()?, case.path, count)?;
+            return self.node.measured(case.requests, |requests| client.run(requests));
+        }
+        let opens = Opens::tls(self.port, case.connections == Connections::Resumed, &[])?;
         let count = if let Connections::Kept(count) = case.connections { count } else { 1 };
         let mut client = Client::connect(opens, case.path, count)?;
         self.node.measured(case.requests, |requests| match case.connections {
-            Connections::Kept(_) => client.run(requests),
             Connections::Fresh | Connections::Resumed => client.run_fresh(requests),
+            Connections::Kept(_) | Connections::Streams(_) => client.run(requests),
         })
     }
 }

@@ -9,6 +9,7 @@ mod client;
 pub mod counters;
 pub mod https;
 pub mod swap;
+mod two;
 pub mod wasi;
 
 use crate::{

@@ -93,7 +93,8 @@ pub fn components_with(path: &Path, other: Option<(&str, &Path)>) -> Result<Comp
     if !too_small.is_empty() {
         return Err(report(&too_small));
     }
-    let routes = system::check(&system, &descriptions(&components)).map_err(|faults| report(&faults))?;
+    let mut routes = system::check(&system, &descriptions(&components)).map_err(|faults| report(&faults))?;
+    settings::grant_keys(&system, &mut routes);
     if !routes.warnings.is_empty() {
         eprint!("{}", Report(&routes.warnings));
     }

@@ -4,8 +4,10 @@ use super::Component;
 use crate::launch::{Protocol, may_dial_of, may_listen_of};
 use crate::reference;
 use crate::system::grant::Grant;
+use crate::system::keys::KEYS;
+use crate::system::routes::Routes;
 use crate::system::{BoxSpec, Diagnostic, Place, System, Target, suggestion};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use wasm_host::slots::size;
 use wasmparser::{Parser, Payload};
@@ -74,6 +76,8 @@ pub fn faults(system: &System) -> Vec<Diagnostic> {
         faults.extend(unreached(system, spec));
         faults.extend(open_proxies(system, spec));
         faults.extend(unshown(system, spec));
+        faults.extend(ungranted(system, spec));
+        faults.extend(unsigned(system, spec));
     }
     faults
 }
@@ -166,6 +170,87 @@ fn unshown(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
     config.certificates.iter().filter(|wanted| !is_shown(wanted)).map(fault).collect()
 }
 
+/// Arrows to keys that say what `keys` would refuse, or are not for all keys that the box's settings name.
+fn ungranted(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for arrow in spec.arrows.iter().filter(|arrow| KEYS.contains(&arrow.interface.path())) {
+        let (Target::Box(target), Grant::Attach(says)) = (&arrow.target, &arrow.grant) else { continue };
+        let is_keys = system.boxes.iter().any(|other| other.name == *target && is_of(other, "keys"));
+        if says.is_empty() || !is_keys {
+            continue;
+        }
+        let mut fault = |message: String, help: Option<String>| {
+            let mut fault = system.diagnostic(arrow.at, message).of_box(&spec.name);
+            fault.interface = Some(arrow.interface.to_string());
+            fault.help = help;
+            faults.push(fault);
+        };
+        let words: Vec<_> = says.iter().flat_map(|(key, value)| value.words(key)).collect();
+        match keys::Grant::read(words.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+            Ok(grant) => {
+                for key in keys_named(spec, arrow.interface.path()).iter().filter(|key| !grant.has(key)) {
+                    let message = format!(
+                        "box `{}`: its settings name the key `{key}`, which its arrow `{}` is not for",
+                        spec.name, arrow.interface
+                    );
+                    fault(message, Some(format!("add {key:?} to its `keys`")));
+                }
+            }
+            Err(why) => fault(format!("box `{}`: its arrow `{}`: {why}", spec.name, arrow.interface), None),
+        }
+    }
+    faults
+}
+
+/// Certificates that are to come from an authority for keys of an algorithm that authorities do not sign for.
+fn unsigned(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
+    let holder = keys_of(spec, "acme").and_then(|name| system.boxes.iter().find(|other| other.name == name));
+    let Some(Ok(config)) =
+        holder.filter(|holder| is_of(holder, "keys")).map(|holder| keys::Config::read(pairs(holder)))
+    else {
+        return Vec::new();
+    };
+    let is_unsigned = |key: &String| {
+        let origin = config.keys.get(key);
+        origin.and_then(keys::Origin::algorithm) == Some(keys::Algorithm::Ed25519)
+    };
+    let named = keys_named(spec, "pearwood:keys/acme").into_iter().filter(is_unsigned);
+    let fault = |key: String| {
+        let message = format!(
+            "box `{}`: the key `{key}` is one of Ed25519, for which authorities that browsers trust sign no certificates",
+            spec.name
+        );
+        let mut fault = system.diagnostic(place(spec, "certificates"), message).of_box(&spec.name);
+        fault.help = Some("give the certificate a key of ECDSA, which is `new` in config.keys of its box".into());
+        fault
+    };
+    named.map(fault).collect()
+}
+
+/// The keys that a system box's settings name, for one of the purposes of [`KEYS`]. What is wrong with them is told elsewhere.
+fn keys_named(spec: &BoxSpec, interface: &str) -> BTreeSet<String> {
+    let of_tls = |config: tls::Config| config.certificates.into_iter().map(|it| it.key).collect();
+    let of_acme = |config: acme::Config| config.certificates.into_iter().map(|it| it.key).collect();
+    match interface {
+        "pearwood:keys/tls" if is_of(spec, "tls") => tls::Config::read(pairs(spec)).map(of_tls).unwrap_or_default(),
+        "pearwood:keys/acme" if is_of(spec, "acme") => acme::Config::read(pairs(spec)).map(of_acme).unwrap_or_default(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Has arrows to keys that name none say which ones they are for: those of the box's settings.
+pub fn grant_keys(system: &System, routes: &mut Routes) {
+    for (spec, of_box) in system.boxes.iter().zip(&mut routes.boxes) {
+        for call in of_box.calls.iter_mut().filter(|call| call.words.is_empty()) {
+            if is_of(&system.boxes[call.box_index], "keys") {
+                let interface = call.interface.split('@').next().unwrap_or_default();
+                let keys = keys_named(spec, interface).into_iter().enumerate();
+                call.words = keys.map(|(place, key)| (format!("keys.{place}"), key)).collect();
+            }
+        }
+    }
+}
+
 /// The box with the keys of a system box, if that has such a component.
 fn keys_of<'a>(spec: &'a BoxSpec, component: &str) -> Option<&'a str> {
     let interface = format!("pearwood:keys/{component}");
@@ -254,6 +339,7 @@ fn place(spec: &BoxSpec, key: &str) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::routes::{BoxRoutes, CallRoute, Run};
     use crate::system::web;
 
     const BOXES: &str = r#"[box.site]
@@ -414,6 +500,77 @@ arrows."pearwood:control/node" = { node = true }
         let one = "config.certificates = [{ names = [\"a.example\", \"b.example\"] }]";
         let told = told(&two, one);
         assert!(told.contains("the certificate for c.example") && told.contains("1 error"), "{told}");
+    }
+
+    /// Which keys are for whom: told where arrows and settings differ, and filled in where an arrow says nothing.
+    #[test]
+    fn arrows_to_keys_are_for_those_of_the_settings() {
+        let system = |arrow: &str| {
+            let text = format!(
+                "[system]\nname = \"s\"\n[box.tls]\ncomponent = \"tls\"\n\
+                 config.certificates = [{{ names = \"a.example\" }}, {{ names = \"b.example\", key = \"shop\" }}]\n\
+                 arrows.\"pearwood:keys/tls\" = {{ box = \"keys\"{arrow} }}\n[box.keys]\ncomponent = \"keys\"\n\
+                 [box.own]\ncomponent = \"./own\"\narrows.\"pearwood:keys/tls\" = {{ box = \"keys\" }}\n"
+            );
+            System::parse("system.toml", &text).unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)))
+        };
+        for (arrow, parts) in [
+            (", keys = [\"default\"]", &["the key `shop`, which its arrow", "add \"shop\"", "system.toml:6:"][..]),
+            (", keys = \"other\"", &["the key `default`", "the key `shop`", "2 errors"]),
+            (", keyz = \"shop\"", &["keyz = \"shop\"", "says `keys` and nothing else", "system.toml:6:"]),
+            (", keys = [\"\"]", &["keys.0 = \"\"", "1 to 253 bytes"]),
+        ] {
+            let told = crate::system::Report(&faults(&system(arrow))).to_string();
+            assert!(parts.iter().all(|part| told.contains(part)), "{arrow}: {told}");
+        }
+        for arrow in ["", ", keys = [\"shop\", \"default\", \"more\"]"] {
+            assert!(faults(&system(arrow)).is_empty(), "{arrow}");
+        }
+        let call = |words: &[(&str, &str)]| CallRoute {
+            interface: "pearwood:keys/tls@0.2.0".into(),
+            box_index: 1,
+            export: "pearwood:keys/tls@0.2.0".into(),
+            words: words.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        };
+        let of_box = |call| BoxRoutes {
+            run: Run::Called,
+            clients: vec![],
+            services: vec![],
+            calls: call,
+            lent: vec![],
+            nobody: vec![],
+        };
+        let mut routes =
+            Routes { boxes: vec![of_box(vec![call(&[])]), of_box(vec![]), of_box(vec![call(&[])])], warnings: vec![] };
+        grant_keys(&system(""), &mut routes);
+        let words = |place: usize| routes.boxes[place].calls[0].words.clone();
+        assert_eq!(words(0), [("keys.0".into(), "default".into()), ("keys.1".into(), "shop".into())]);
+        assert_eq!(words(2), [], "of a box whose settings are its own");
+        let said = [("keys.0", "shop")];
+        routes.boxes[0].calls[0] = call(&said);
+        grant_keys(&system(""), &mut routes);
+        assert_eq!(routes.boxes[0].calls, [call(&said)]);
+    }
+
+    #[test]
+    fn authorities_sign_for_no_key_of_ed25519() {
+        let told = |keys: &str| {
+            let text = format!(
+                "[system]\nname = \"s\"\n[box.acme]\ncomponent = \"acme\"\nconfig.terms-agreed = true\n\
+                 config.certificates = [{{ names = \"a.example\", key = \"a\" }}]\narrows.\"pearwood:keys/acme\" = {{ box = \"keys\" }}\n\
+                 [box.keys]\ncomponent = \"keys\"\nconfig.keys = {{ {keys} }}\n"
+            );
+            let system = System::parse("system.toml", &text)
+                .unwrap_or_else(|faults| panic!("{}", crate::system::Report(&faults)));
+            crate::system::Report(&faults(&system)).to_string()
+        };
+        let wrong = told("a = \"new-ed25519\"");
+        for part in ["box `acme`: the key `a` is one of Ed25519", "system.toml:6:", "1 error", "a key of ECDSA"] {
+            assert!(wrong.contains(part), "{part} in {wrong}");
+        }
+        for keys in ["a = \"new\"", "b = \"new-ed25519\""] {
+            assert_eq!(told(keys).matches("error").count(), 0, "{keys}");
+        }
     }
 
     /// D9: memory below what a component begins with.

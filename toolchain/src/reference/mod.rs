@@ -12,7 +12,7 @@ pub use page::page;
 pub use schema::schema;
 pub use text::text;
 
-use crate::system::keys::{BOX, GRANTS, SYSTEM, TARGETS};
+use crate::system::keys::{BOX, GRANTS, KEYS, SYSTEM, TARGETS};
 use wasm_host::slots::size;
 use wit::setting::{Setting, Value};
 
@@ -52,6 +52,9 @@ pub const COMPONENTS: &[(&[&str], &[Setting])] = &[
     (&["acme"], acme::SETTINGS),
 ];
 
+/// Interfaces of the system's components that look at what arrows say, and that.
+const WORDS: &[(&[&str], &[Setting])] = &[(KEYS, keys::GRANT)];
+
 /// All that can be said, in the order of the reference.
 pub fn sections() -> impl Iterator<Item = Section> {
     let section = |place| move |&(names, settings): &(_, _)| Section { names, place, settings };
@@ -61,7 +64,7 @@ pub fn sections() -> impl Iterator<Item = Section> {
         Section { names: &["arrows"], place: Place::Target, settings: TARGETS },
     ];
     let configs = COMPONENTS.iter().map(section(Place::Config));
-    fixed.into_iter().chain(GRANTS.iter().map(section(Place::Arrow))).chain(configs)
+    fixed.into_iter().chain(GRANTS.iter().chain(WORDS).map(section(Place::Arrow))).chain(configs)
 }
 
 /// The settings of a component of the system.

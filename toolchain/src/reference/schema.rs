@@ -33,7 +33,7 @@ pub fn schema() -> Json {
 }
 
 fn arrows() -> Json {
-    let granted = GRANTS.iter().map(|(names, grants)| {
+    let granted = GRANTS.iter().chain(super::WORDS).map(|(names, grants)| {
         (format!("^({})(@.*)?$", names.join("|")), some(object(TARGETS.iter().chain(*grants), "")))
     });
     json!({

@@ -1,6 +1,7 @@
 //! That the tables say what the readers do: each key, default, example and bound is read.
 
 use super::*;
+use crate::system::grant::Grant;
 use crate::system::known::{CLIENT_FACES, Kind};
 use crate::system::{InterfaceName, Report, System, keys};
 use toml::{Table, Value as Toml};
@@ -50,6 +51,13 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
     }
     let text = format!("[system]\n{in_system}[box.b]\n{in_box}");
     let system = System::parse("system.toml", &text).map_err(|faults| Report(&faults).to_string())?;
+    if keys::KEYS.contains(&name)
+        && let Some(Grant::Attach(words)) = system.boxes[0].arrows.first().map(|arrow| &arrow.grant)
+    {
+        let words: Vec<_> = words.iter().flat_map(|(key, value)| value.words(key)).collect();
+        let words = words.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        ::keys::Grant::read(words).map_err(|fault| fault.to_string())?;
+    }
     if section.place != Place::Config {
         return Ok(Read::System(system));
     }

@@ -26,6 +26,7 @@ pub fn all() -> Vec<Program> {
         program("wrk", &["wrk"], "--version", "wrk", Group::Test),
         program("nghttp2", &["h2load"], "--version", "nghttp2-client", Group::Test),
         program("Pebble", &["pebble"], "-help", "pebble", Group::Test),
+        program("testssl.sh", &["testssl"], "--version", "testssl.sh", Group::Test),
         program("OpenSSL", &["openssl"], "version", "openssl", Group::Test),
         program("Chromium", &["chromium", "chromium-browser", "google-chrome"], "--version", "chromium", Group::Test),
     ]

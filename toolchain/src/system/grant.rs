@@ -60,6 +60,20 @@ pub enum Setting {
     List(Vec<Setting>),
 }
 
+impl Setting {
+    /// As a box reads it: text by names, those of a list numbered.
+    pub fn words(&self, key: &str) -> Vec<(String, String)> {
+        match self {
+            Setting::List(items) => {
+                let items = items.iter().enumerate();
+                items.flat_map(|(place, item)| item.words(&format!("{key}.{place}"))).collect()
+            }
+            Setting::Text(text) => [(key.into(), text.clone())].into(),
+            Setting::Number(_) | Setting::Truth(_) => [(key.into(), self.to_string())].into(),
+        }
+    }
+}
+
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -172,6 +172,9 @@ const POWER: &[Setting] = &[Setting::new(
 )
 .default("\"64 MiB\"")];
 
+/// The purposes of keys: interfaces of the box `keys`, which looks after what their arrows say.
+pub const KEYS: &[&str] = &["pearwood:keys/tls", "pearwood:keys/acme"];
+
 /// Interfaces whose arrows have grants, and those.
 pub const GRANTS: &[(&[&str], &[Setting])] = &[
     (&[TCP, UDP], NET),

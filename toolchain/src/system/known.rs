@@ -64,12 +64,17 @@ pub const FACES: &[(&str, &[&str])] = &[
     ("wasi:logging/logging", &[]),
 ];
 
+/// Interfaces of boxes that a component can do without, as long as no other box listens at it. Each call says that there is no arrow.
+pub const OPTIONAL: &[&str] = &["pearwood:keys/tls"];
+
 /// What a box exports to be run for as long as it lives.
 pub const SERVICE: &str = "pearwood:box/service";
 /// What a box exports to hand its state over to its successor.
 pub const HANDOVER: &str = "pearwood:box/handover";
 /// What a box exports to say whether it is well.
 pub const HEALTH: &str = "pearwood:box/health";
+/// What a box imports that looks at who calls it, and at what their arrows say.
+pub const CALLER: &str = "pearwood:box/caller";
 /// What a box exports to be run once, as a command.
 pub const COMMAND: &str = "wasi:cli/run";
 

@@ -62,7 +62,7 @@ impl Planner<'_> {
             calls: calls(routes, description),
             exports: exports.map(|it| ExportPlan { interface: it.name.clone(), functions: functions(it) }).collect(),
             lent: routes.lent.clone(),
-            nobody: spec.nobody.iter().map(|name| format!("{name}")).collect(),
+            nobody: spec.nobody.iter().map(|name| format!("{name}")).chain(routes.nobody.iter().cloned()).collect(),
         }
     }
 
@@ -148,6 +148,7 @@ fn calls(routes: &BoxRoutes, description: &Description) -> Vec<CallPlan> {
             callee: call.box_index as u16,
             export: call.export.clone(),
             functions: import.map(functions).unwrap_or_default(),
+            words: call.words.clone(),
         }
     });
     calls.collect()

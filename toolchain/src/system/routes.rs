@@ -25,6 +25,8 @@ pub struct BoxRoutes {
     pub calls: Vec<CallRoute>,
     /// Imports that the node lends, as the component names them.
     pub lent: Vec<String>,
+    /// Imports that it does without.
+    pub nobody: Vec<String>,
 }
 
 /// How a box comes to do something.
@@ -96,6 +98,8 @@ pub struct CallRoute {
     pub box_index: usize,
     /// As that box's component names it.
     pub export: String,
+    /// What that box is told of the arrow: names and values.
+    pub words: Vec<(String, String)>,
 }
 
 impl BoxRoutes {

@@ -2,6 +2,7 @@
 
 mod assets;
 mod block;
+mod caller;
 mod config;
 mod control;
 mod crypto;
@@ -33,6 +34,7 @@ pub const LENT: [&str; 1] = [crypto::INTERFACE];
 pub fn own(linker: &mut Linker<State>) -> Result<()> {
     ports::link(linker)?;
     log::link(linker)?;
+    caller::link(linker)?;
     config::link(linker)?;
     assets::link(linker)?;
     entropy::link(linker)?;

@@ -145,7 +145,14 @@ impl Loaded {
         });
         handle.will_call(measured.collect());
         let meter = |index: usize| handle.calls().get(index).map(|called| called.meter.clone());
-        call::link(&mut linker, &component.component_type(), &handle.name, &arrows, meter)?;
+        let words = |index: usize| spec.calls.get(index).map(|call| call.words.clone()).unwrap_or_default();
+        call::link(&mut linker, &component.component_type(), &handle.name, &arrows, words, meter)?;
+        // what WASI has is linked already, arrow or not
+        let is_imported =
+            |name: &&alloc::string::String| component.component_type().get_import(component.engine(), name).is_some();
+        for absent in spec.nobody.iter().filter(|name| !name.starts_with("wasi:")).filter(is_imported) {
+            call::link_absent(&mut linker, &component.component_type(), &handle.name, absent)?;
+        }
         let duty = match (&spec.run, &self.queues[index]) {
             (Run::Handler(export), queue) => Duty::Handle(export.clone(), queue.clone()),
             (Run::Called, Some(queue)) => Duty::Serve(queue.clone()),

@@ -138,6 +138,8 @@ impl Plan {
             let functions = &export.ok_or("it calls what is not exported")?.functions;
             let fits = call.functions.iter().all(|function| functions.binary_search(function).is_ok());
             ok(fits, "it calls functions that are not exported so")?;
+            let words: usize = call.words.iter().map(|(name, value)| name.len() + value.len()).sum();
+            ok(call.words.len() <= MAX_ENTRIES && words <= MAX_ATTACH, "it says too much to a box that it calls")?;
         }
         Ok(())
     }

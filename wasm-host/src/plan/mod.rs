@@ -24,7 +24,7 @@ use grant::{BlockGrant, Grant};
 use serde::{Deserialize, Serialize};
 
 /// The version of the encoding. A node runs plans of this one only.
-const FORMAT: u16 = 3;
+const FORMAT: u16 = 4;
 
 /// The most bytes of an encoded plan.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -139,6 +139,8 @@ pub struct CallPlan {
     pub export: String,
     /// Those that it imports, see [`ExportPlan::functions`].
     pub functions: Vec<u64>,
+    /// What the box that exports it is told of the arrow: names and values.
+    pub words: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,6 +46,7 @@ fn sound() -> Plan {
             callee: 3,
             export: "acme:store/api@0.1.2".into(),
             functions: vec![5],
+            words: vec![("keys.0".into(), "a".into())],
         }],
         nobody: vec!["wasi:http/outgoing-handler".into()],
         lent: vec!["pearwood:hardware/crypto@0.2.0".into()],
@@ -157,12 +158,15 @@ fn what_is_not_sound_is_named() {
         ("box `site`: it calls itself", |p| p.boxes[2].calls[0].callee = 2),
         ("box `site`: it calls what is not exported", |p| p.boxes[2].calls[0].callee = 1),
         ("box `site`: it calls functions that are not exported so", |p| p.boxes[2].calls[0].functions.push(2)),
+        ("box `site`: it says too much to a box that it calls", |p| {
+            p.boxes[2].calls[0].words[0].1 = "a".repeat(MAX_ATTACH);
+        }),
         ("several boxes have the power", |p| double(&mut p.arrows)),
         ("box `site` waits for a box that waits for it", |p| {
             let export = ExportPlan { interface: "a:b/c".into(), functions: vec![] };
             p.boxes[2].exports.push(export);
             let (interface, export) = ("a:b/c".into(), "a:b/c".into());
-            p.boxes[3].calls.push(CallPlan { interface, callee: 2, export, functions: vec![] });
+            p.boxes[3].calls.push(CallPlan { interface, callee: 2, export, functions: vec![], words: vec![] });
         }),
         ("arrow 1, of box ``: it joins a port that is not there", |p| p.arrows[1].client.place = 9),
         ("arrow 1, of box `http`: it joins a port that is not there", |p| p.arrows[1].client.port = 3),

@@ -21,7 +21,7 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// The one scheme that the keys box signs by.
+/// What the keys box signs by with a key of P-256.
 pub const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 
 /// The provider, with what is random from `random`. Suites and groups are in the order of preference.

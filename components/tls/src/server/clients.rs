@@ -96,6 +96,9 @@ impl Tls {
         if self.is_retired {
             return Err("this box is being replaced");
         }
+        if self.config.certificates.is_empty() {
+            return Err("this box has no certificate to show: it lacks an arrow `pearwood:keys/tls`");
+        }
         match self.listeners.get(&port).copied() {
             Some(listener) if listener.client != client && !self.clients.is_retiring(listener.client) => {
                 return Err("another box listens on this port");

@@ -2,6 +2,8 @@
 //! of ring.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub mod hello;
+
 use keys::{Config as KeysConfig, Keys as Holder};
 use pearwood_tls::{
     Config, GetRandomFailed, Keys, Level, Outside, SecureRandom, TimeProvider, Tls, To, UnixTime, Wake,
@@ -360,8 +362,17 @@ pub fn config_of(
     names: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
+    config_for(provider, world, ("default", names), versions)
+}
+
+pub fn config_for(
+    provider: CryptoProvider,
+    world: &World,
+    (key, names): (&str, &[&str]),
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let certificate = world.keys.certificate("default", &names).unwrap().remove(0);
+    let certificate = world.keys.certificate(key, &names).unwrap().remove(0);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(provider));

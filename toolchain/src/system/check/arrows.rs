@@ -2,13 +2,14 @@
 
 use super::{Check, Kind, attach, provides, types};
 use crate::system::description::{Declaration, Description, Interface};
-use crate::system::grant::Grant;
-use crate::system::known::{self, HANDLER, HANDLER_VERSION, SERVICE_FACES};
+use crate::system::grant::{Grant, Setting};
+use crate::system::known::{self, CALLER, HANDLER, HANDLER_VERSION, SERVICE_FACES};
 use crate::system::model::Target;
 use crate::system::routes::{CallRoute, DeviceRoute};
 use crate::system::{Arrow, BoxSpec, InterfaceName, suggest};
 use alloc::{format, string::String, vec::Vec};
 use wasm_host::arrows::Protocol;
+use wasm_host::plan::{MAX_ATTACH, MAX_ENTRIES};
 
 impl Check<'_> {
     pub(super) fn arrow(&mut self, index: usize, arrow: &Arrow) {
@@ -212,19 +213,36 @@ impl Check<'_> {
             self.arrow_fault(spec, arrow, arrow.target_at, message).notes.push(note);
             return;
         }
-        if let Grant::Attach(settings) = &arrow.grant
-            && let Some((name, _)) = settings.first()
-        {
+        let settings: &[(String, Setting)] = if let Grant::Attach(settings) = &arrow.grant { settings } else { &[] };
+        if let Some((name, _)) = settings.first().filter(|_| !description.imports_path(CALLER)) {
             let message = format!(
-                "box `{}`: its arrow `{}`: `{name}` means nothing, as the interface is no protocol",
-                spec.name, arrow.interface
+                "box `{}`: its arrow `{}`: `{name}` means nothing, as box `{}` does not look at what arrows say",
+                spec.name, arrow.interface, other.name
             );
-            self.arrow_fault(spec, arrow, arrow.at, message).help = Some("delete it".into());
+            let fault = self.arrow_fault(spec, arrow, arrow.at, message);
+            fault.notes.push(format!("a component that does imports `{CALLER}`"));
+            fault.help = Some("delete it".into());
+            return;
+        }
+        // it would be as if it were not there
+        if let Some((name, _)) = settings.iter().find(|(_, value)| *value == Setting::List(Vec::new())) {
+            let message = format!("box `{}`: its arrow `{}`: {name} = [] says nothing", spec.name, arrow.interface);
+            self.arrow_fault(spec, arrow, arrow.at, message).help =
+                Some(format!("delete the arrow, or say what `{name}` are"));
+            return;
+        }
+        let words: Vec<(String, String)> = settings.iter().flat_map(|(key, value)| value.words(key)).collect();
+        let bytes: usize = words.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if words.len() > MAX_ENTRIES || bytes > MAX_ATTACH {
+            let message = format!("box `{}`: its arrow `{}` says too much", spec.name, arrow.interface);
+            let note = format!("an arrow says at most {MAX_ENTRIES} values, and {MAX_ATTACH} bytes");
+            self.arrow_fault(spec, arrow, arrow.at, message).notes.push(note);
             return;
         }
         let misfits = types::misfits(import, export);
         if misfits.is_empty() {
-            let route = CallRoute { interface: import.name.clone(), box_index: target, export: export.name.clone() };
+            let (interface, export) = (import.name.clone(), export.name.clone());
+            let route = CallRoute { interface, box_index: target, export, words };
             self.routes.boxes[index].calls.push(route);
             return;
         }

@@ -3,11 +3,15 @@
 use super::{Check, Kind, provides};
 use crate::system::description::{Description, Interface};
 use crate::system::given::{find_given, given};
-use crate::system::grant::{Grant, Remote, plain};
-use crate::system::known::NAMES;
+use crate::system::grant::{Grant, Ports, Remote, plain};
+use crate::system::known::{NAMES, OPTIONAL};
 use crate::system::model::Target;
 use crate::system::{BoxSpec, InterfaceName, suggest};
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use wasm_host::arrows::Protocol;
 use wasm_host::plan::grant::Host;
 
@@ -51,6 +55,15 @@ impl Check<'_> {
                 // a port that leads nowhere
                 self.client(index, import, Protocol::new(import.track(), declared.kinds));
             }
+            (None, Some(index)) if OPTIONAL.contains(&name.path()) => match self.listener(spec) {
+                None => self.routes.boxes[index].nobody.push(import.name.clone()),
+                Some((other, ports)) => {
+                    self.missing_arrow(spec, &name, kind);
+                    if let Some(fault) = self.faults.last_mut() {
+                        fault.notes.push(format!("box `{other}` listens at it, at port {ports}"));
+                    }
+                }
+            },
             _ => self.missing_arrow(spec, &name, kind),
         }
     }
@@ -66,6 +79,17 @@ impl Check<'_> {
             }
             _ => false,
         })
+    }
+
+    /// A box that listens at this one, and where.
+    fn listener(&self, spec: &BoxSpec) -> Option<(String, Ports)> {
+        let all = self.system.boxes.iter().flat_map(|other| other.arrows.iter().map(move |arrow| (other, arrow)));
+        all.filter(|(_, arrow)| matches!(&arrow.target, Target::Box(name) if *name == spec.name)).find_map(
+            |(other, arrow)| match &arrow.grant {
+                Grant::Net(grant) => Some((other.name.clone(), grant.listen.first()?.value)),
+                _ => None,
+            },
+        )
     }
 
     fn missing_arrow(&mut self, spec: &BoxSpec, name: &InterfaceName, kind: Kind) {

@@ -93,7 +93,7 @@ impl<'a> Check<'a> {
             let provider = Provider::Export(export.name.clone());
             services.push(Service { end: end(known::handler(), export.name.clone()), provider });
         }
-        BoxRoutes { run, clients: Vec::new(), services, calls: Vec::new(), lent: Vec::new() }
+        BoxRoutes { run, clients: Vec::new(), services, calls: Vec::new(), lent: Vec::new(), nobody: Vec::new() }
     }
 
     /// The port of a client for an import, which is made when its first arrow is found to fit.

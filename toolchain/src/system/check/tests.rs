@@ -136,8 +136,12 @@ fn a_website() {
     let export = |routes: &BoxRoutes| routes.service(HANDLER_PATH).unwrap().provider.clone();
     assert_eq!(export(wiki), Provider::Export("wasi:http/incoming-handler@0.2.6".into()));
     assert_eq!(export(wiki3), Provider::Export("wasi:http/handler@0.3.2".into()));
-    let call =
-        CallRoute { interface: "my:store/objects@1.1.0".into(), box_index: 5, export: "my:store/objects@1.4.2".into() };
+    let call = CallRoute {
+        interface: "my:store/objects@1.1.0".into(),
+        box_index: 5,
+        words: vec![],
+        export: "my:store/objects@1.4.2".into(),
+    };
     assert_eq!(wiki.calls, [call]);
     assert!(store.calls.is_empty() && store.services.is_empty());
 }
@@ -546,4 +550,24 @@ fn an_arrow_for_what_the_node_lends_may_be_left_out() {
         let faults = System::parse("system.toml", &text).unwrap_err();
         assert!(faults[0].message.contains("it goes to the node; write { node = true }"), "{}", Report(&faults));
     }
+}
+
+/// A box that makes connections for others needs no keys; one that others listen at does.
+#[test]
+fn who_serves_needs_keys() {
+    let mut components = components();
+    let own = ["pearwood:net/tcp@0.2.0 client service", "pearwood:keys/tls@0.2.0"];
+    components.insert("tls".into(), describe(&own, &["pearwood:box/service@0.2.0"]));
+    components.insert("fetch".into(), describe(&["pearwood:net/tcp@0.2.0 client"], &["pearwood:box/service@0.2.0"]));
+    let tls = "[box.tls]\ncomponent = \"tls\"\narrows.\"pearwood:net/tcp\" = { box = \"net\", listen = [443], connect = [\"*:443\"] }\n";
+    let other = |grant: &str| {
+        format!("[box.fetch]\ncomponent = \"fetch\"\narrows.\"pearwood:net/tcp\" = {{ box = \"tls\", {grant} }}\n")
+    };
+    let dials = [NET, tls, &other("connect = [\"a.example:443\"]")].concat();
+    let routes = check(&parse(&dials), &components).unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    assert_eq!(routes.boxes[1].nobody, ["pearwood:keys/tls@0.2.0"]);
+    let fault = fault_with(&[NET, tls, &other("listen = [443]")].concat(), &components);
+    assert_eq!(fault.message, "box `tls` imports `pearwood:keys/tls@0.2.0` and has no arrow for it");
+    assert_eq!(fault.notes, ["box `fetch` listens at it, at port 443"]);
+    assert_eq!(fault.help.as_deref(), Some("add arrows.\"pearwood:keys/tls\" = { box = \"…\" }"));
 }

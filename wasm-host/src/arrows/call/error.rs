@@ -55,6 +55,8 @@ pub enum CallError {
     },
     /// A later version of the callee lacks the function.
     Missing,
+    /// The caller can do without the interface, and has no arrow for it.
+    NoArrow,
 }
 
 impl fmt::Display for CallError {
@@ -78,6 +80,7 @@ impl fmt::Display for CallError {
             }
             CallError::Cycle => f.write_str("it waits for this call itself, through other boxes"),
             CallError::TooDeep { limit } => write!(f, "a call within a call, {limit} deep"),
+            CallError::NoArrow => f.write_str(wit::NO_ARROW),
             CallError::Missing => f.write_str("it no longer has this function"),
         }
     }
@@ -106,6 +109,10 @@ pub struct Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failed { function, caller, callee, error } = self;
+        // a box tells it from what goes wrong
+        if *error == CallError::NoArrow {
+            return error.fmt(f);
+        }
         write!(f, "{function}, called by box {caller} on box {callee}: {error}")
     }
 }

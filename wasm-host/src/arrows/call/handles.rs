@@ -5,6 +5,7 @@
 //! can name a resource that it was not given.
 
 use super::{
+    Caller,
     lift::LiftHandle,
     lower::LowerHandle,
     queue::{CallQueue, Path},
@@ -134,6 +135,7 @@ pub struct Calls {
     charge: Charge,
     /// the call that the store's box works on, and what led to it
     pub(super) path: Path,
+    caller: Option<Arc<Caller>>,
     queues: Vec<CallQueue>,
 }
 
@@ -149,6 +151,7 @@ impl Calls {
             held: 0,
             charge: Charge::none(budget),
             path: Path::default(),
+            caller: None,
             queues: Vec::new(),
         }
     }
@@ -156,6 +159,15 @@ impl Calls {
     /// How many resources of other boxes the store holds.
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// Who has made the call that the box works on.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.as_deref()
+    }
+
+    pub(super) fn works_for(&mut self, caller: Option<Arc<Caller>>, path: Path) {
+        (self.caller, self.path) = (caller, path);
     }
 
     /// What the node holds of something that the box sends.

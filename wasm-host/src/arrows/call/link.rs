@@ -1,7 +1,7 @@
 //! The caller's side: what its imports do when they are called.
 
 use super::{
-    CallError, CallQueue, Failed, Host,
+    CallError, CallQueue, Caller, Failed, Host,
     fit::{self, Link},
     handles::{Held, Passed},
     message::{Encoded, Message},
@@ -9,7 +9,13 @@ use super::{
     typed::{CallerParams, CallerResults, Values},
 };
 use crate::{arrows::measure::Meter, interface::InterfaceName};
-use alloc::{boxed::Box, format, string::ToString, sync::Arc};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasmtime::{
     Error, Result, StoreContextMut,
@@ -23,7 +29,7 @@ use wasmtime::{
 /// Gives the box `caller`, a component of type `component`, the interfaces of other boxes that it imports, each by its
 /// name as the component has it. All its arrows of this kind at once, since interfaces share resources.
 ///
-/// `meter` yields what counts the calls over an arrow.
+/// `words` are what an arrow says to the callee, and `meter` yields what counts the calls over it; both by its place.
 ///
 /// A call that fails (see [`CallError`]) returns the error where the function's type has a place for it: as the text of
 /// a `result<_, string>`, or as the bare error of a `result` without one. Where there is none, it traps in the caller
@@ -33,6 +39,7 @@ pub fn link<T: Host>(
     component: &types::Component,
     caller: &str,
     arrows: &[(&str, &CallQueue)],
+    words: impl Fn(usize) -> Vec<(String, String)>,
     meter: impl Fn(usize) -> Option<Arc<Meter>>,
 ) -> Result<()> {
     let engine = linker.engine().clone();
@@ -55,6 +62,7 @@ pub fn link<T: Host>(
     for (place, &(interface, queue)) in arrows.iter().enumerate() {
         let name = InterfaceName::parse(interface).with_context(|| format!("{interface} is no interface's name"))?;
         let import = fit::imported(&engine, component, interface)?;
+        let caller = Arc::new(Caller { name: caller.clone(), words: words(place) });
         let mut instance = linker.instance(interface)?;
         for (item, ty) in import.exports(&engine).map(|(name, item)| (name, item.ty)) {
             match ty {
@@ -66,8 +74,7 @@ pub fn link<T: Host>(
                 }
                 ComponentItem::ComponentFunc(ty) => {
                     let import = Arc::new(Import {
-                        queue: queue.clone(),
-                        function: queue.function(&name, item),
+                        callee: Some((queue.clone(), queue.function(&name, item))),
                         label: format!("{interface}#{item}").into(),
                         caller: caller.clone(),
                         failure: Failure::of(&ty),
@@ -78,6 +85,39 @@ pub fn link<T: Host>(
                 }
                 _ => {}
             }
+        }
+    }
+    Ok(())
+}
+
+/// Gives a box an interface that it has no arrow for: each call fails as [`link`] says, and there is never a resource.
+pub fn link_absent<T: Host>(
+    linker: &mut Linker<T>,
+    component: &types::Component,
+    caller: &str,
+    interface: &str,
+) -> Result<()> {
+    let engine = linker.engine().clone();
+    let import = fit::imported(&engine, component, interface)?;
+    let caller = Arc::new(Caller { name: caller.into(), words: Vec::new() });
+    let mut instance = linker.instance(interface)?;
+    for (item, ty) in import.exports(&engine).map(|(name, item)| (name, item.ty)) {
+        match ty {
+            ComponentItem::Resource(_) => {
+                instance.resource(item, ResourceType::host::<()>(), |_, _| Ok(()))?;
+            }
+            ComponentItem::ComponentFunc(ty) => {
+                let import = Arc::new(Import {
+                    callee: None,
+                    label: format!("{interface}#{item}").into(),
+                    caller: caller.clone(),
+                    failure: Failure::of(&ty),
+                    meter: None,
+                    _alive: Arc::default(),
+                });
+                define(&mut instance, item, &ty, import)?;
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -97,10 +137,10 @@ fn define_resource<T: Host>(instance: &mut LinkerInstance<'_, T>, name: &str, qu
 
 /// One function that a box imports from another.
 struct Import {
-    queue: CallQueue,
-    function: usize,
+    /// and the number of the function. None: there is no arrow
+    callee: Option<(CallQueue, usize)>,
     label: Arc<str>,
-    caller: Arc<str>,
+    caller: Arc<Caller>,
     failure: Failure,
     meter: Option<Arc<Meter>>,
     _alive: Arc<()>,
@@ -136,13 +176,14 @@ impl Import {
         params: Message<Passed>,
         refused: Result<(), CallError>,
     ) -> Result<CallerResults<R>> {
+        let Some((queue, function)) = &self.callee else { return self.failed(CallError::NoArrow).map(Values) };
         cx.data_mut().waits();
         if let Some(placed) = cx.data().unplaced() {
             // Whom it will call may have to come to its place too.
             placed.await;
         }
-        let (began, length) = (self.queue.now(), params.bytes.len());
-        let result = match self.queue.submit(self.function, params, refused, began, cx.data_mut().calls()) {
+        let (began, length) = (queue.now(), params.bytes.len());
+        let result = match queue.submit(*function, &self.caller, params, refused, began, cx.data_mut().calls()) {
             Ok((pending, roused)) => {
                 if let Some(roused) = roused {
                     roused.go(|task| cx.data().lend_turn(task));
@@ -152,7 +193,7 @@ impl Import {
             Err(error) => Err(error),
         };
         cx.data_mut().waits();
-        let result = result.and_then(|answer| self.queue.hold(answer, cx.data_mut().calls()));
+        let result = result.and_then(|answer| queue.hold(answer, cx.data_mut().calls()));
         if let Some(meter) = &self.meter {
             meter.called(began, length, result.as_ref().ok().map(|result| result.bytes.len()));
         }
@@ -162,8 +203,8 @@ impl Import {
     fn failed(&self, error: CallError) -> Result<Message<Held>> {
         let failed = Failed {
             function: self.label.clone(),
-            caller: self.caller.clone(),
-            callee: self.queue.name().clone(),
+            caller: self.caller.name.clone(),
+            callee: self.callee.as_ref().map_or_else(Arc::default, |(queue, _)| queue.name().clone()),
             error,
         };
         /// The discriminant of a result's second case.
@@ -214,7 +255,8 @@ fn with<T: Host, const P: usize, const R: usize>(
     import: Arc<Import>,
 ) -> Result<()> {
     instance.func_wrap_async(name, move |mut cx: StoreContextMut<'_, T>, params: CallerParams<P>| {
-        let (params, refused) = params.0.complete(import.queue.most(), |bytes| cx.data_mut().calls().pay(bytes));
+        let most = import.callee.as_ref().map_or(0, |(queue, _)| queue.most());
+        let (params, refused) = params.0.complete(most, |bytes| cx.data_mut().calls().pay(bytes));
         Box::new(import.clone().call::<T, R>(cx, params, refused))
     })
 }

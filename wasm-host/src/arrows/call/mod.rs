@@ -22,6 +22,7 @@
 //! the result. What enters a box is allocated by the box's own `realloc`, within its limit. A box with little memory wants
 //! a small [`Limits::bytes`], or one caller's large call ends it for all.
 
+mod caller;
 mod error;
 mod fit;
 mod handles;
@@ -42,9 +43,10 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use caller::Caller;
 pub use error::{CallError, Failed};
 pub use handles::{Calls, Host, Placed};
-pub use link::link;
+pub use link::{link, link_absent};
 pub use queue::{CallQueue, Clock, Limits};
 pub use serve::{Ended, MAX_STATE, Save, serve};
 

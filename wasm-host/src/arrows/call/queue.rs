@@ -1,7 +1,7 @@
 //! The front of a box that others call.
 
 use super::{
-    CallError, MAX_CALL_BYTES,
+    CallError, Caller, MAX_CALL_BYTES,
     fit::Link,
     handles::{Argument, Calls, Held, Passed},
     message::Message,
@@ -178,6 +178,7 @@ impl CallQueue {
     pub(super) fn submit(
         &self,
         function: usize,
+        caller: &Arc<Caller>,
         params: Message<Passed>,
         refused: Result<(), CallError>,
         now: Nanos,
@@ -200,6 +201,7 @@ impl CallQueue {
         let (call, roused, watcher) = state.enqueue(
             Call {
                 function,
+                caller: Some(caller.clone()),
                 path: path.unwrap_or_default(),
                 deadline: now.saturating_add(limits.deadline),
                 phase: Phase::Waiting { params: message, server },

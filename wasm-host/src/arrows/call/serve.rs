@@ -4,7 +4,7 @@ use super::{
     CallError, Host,
     error::reason,
     fit,
-    queue::CallQueue,
+    queue::{CallQueue, Path},
     server::{Seat, Work},
     shape::is_always_small,
     typed::{CalleeParams, CalleeResults, Values},
@@ -88,13 +88,13 @@ pub async fn serve<T: Host>(
         let (during, result) = match seat.next().await {
             Work::Replaced => return Ended::Replaced,
             Work::Closed(reason) => return Ended::Closed(reason),
-            Work::Call { index, function, path, params, lent } => {
+            Work::Call { index, function, caller, path, params, lent } => {
                 let Some(callee) = known.function(store, function) else {
                     seat.post(index, Err(CallError::Missing));
                     continue;
                 };
                 store.data_mut().waits();
-                store.data_mut().calls().path = path;
+                store.data_mut().calls().works_for(caller, path);
                 // The store counts what others hold as well, which they have paid for.
                 store.set_max_component_handles(handles.saturating_add(lent));
                 // wasmtime lets the result be no larger than what is paid ahead for it
@@ -123,7 +123,7 @@ pub async fn serve<T: Host>(
                     continue;
                 };
                 store.data_mut().waits();
-                store.data_mut().calls().path = Default::default();
+                store.data_mut().calls().works_for(None, Path::default());
                 match attend(&seat, pin!(save.call_async(&mut *store, ()))).await {
                     Some(Ok((state,))) => {
                         seat.saved(Ok(state.0));
@@ -134,7 +134,7 @@ pub async fn serve<T: Host>(
             }
             Work::Drop(resource) => {
                 store.data_mut().waits();
-                store.data_mut().calls().path = Default::default();
+                store.data_mut().calls().works_for(None, Path::default());
                 match attend(&seat, pin!(resource.resource_drop_async(&mut *store))).await {
                     Some(Ok(())) => {
                         seat.done();

@@ -1,7 +1,7 @@
 //! The callee's side of a queue: an instance joins it, takes work, posts results, leaves.
 
 use super::{
-    CallError,
+    CallError, Caller,
     handles::Argument,
     message::Message,
     queue::{CallQueue, Path},
@@ -23,6 +23,7 @@ pub(super) enum Work {
     Call {
         index: usize,
         function: usize,
+        caller: Option<Arc<Caller>>,
         path: Path,
         params: Message<Argument>,
         /// resources of the box that others hold meanwhile
@@ -177,7 +178,8 @@ impl State {
         let call = &mut self.calls[index];
         match core::mem::replace(&mut call.phase, Phase::Running { expired: false }) {
             Phase::Waiting { params, .. } => {
-                let work = Work::Call { index, function: call.function, path: call.path, params, lent };
+                let (function, caller, path) = (call.function, call.caller.take(), call.path);
+                let work = Work::Call { index, function, caller, path, params, lent };
                 Some((work, Some(Job::Call(index))))
             }
             // Only those that wait are in `waiting`.

@@ -3,7 +3,7 @@
 //! Nothing here wakes anyone: wakers are handed out, to be woken when the lock is open again.
 
 use super::{
-    CallError, Limits,
+    CallError, Caller, Limits,
     handles::{Argument, Handle, Held, Passed},
     message::Message,
     queue::Path,
@@ -54,6 +54,8 @@ pub(super) enum Life {
 
 pub(super) struct Call {
     pub function: usize,
+    /// None once an instance works on it
+    pub caller: Option<Arc<Caller>>,
     pub path: Path,
     pub deadline: Nanos,
     pub phase: Phase,

@@ -130,13 +130,16 @@ fn same_limits(a: &BoxPlan, b: &BoxPlan) -> bool {
     limits(a) == limits(b)
 }
 
-type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<(&'a str, &'a str)>, Option<u64>, [&'a [String]; 2]);
+type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<Called<'a>>, Option<u64>, [&'a [String]; 2]);
+
+/// An interface, whose it is, and what the arrow says.
+type Called<'a> = (&'a str, &'a str, &'a [(String, String)]);
 
 /// What a box is linked to for as long as it lives: devices, the boxes that it calls, the node. Other arrows come and go.
 fn fixed(plan: &Plan, place: usize) -> Fixed<'_> {
     let spec = &plan.boxes[place];
     let callee = |place: u16| plan.boxes[usize::from(place)].name.as_str();
-    let calls = spec.calls.iter().map(|call| (call.interface.as_str(), callee(call.callee)));
+    let calls = spec.calls.iter().map(|call| (call.interface.as_str(), callee(call.callee), &*call.words));
     (plan.devices_of(place).collect(), calls.collect(), plan.upload_of(place), [&spec.nobody, &spec.lent])
 }
 

@@ -2,6 +2,7 @@
 
 use crate::plan::{ArrowPlan, Plan, Service, grant::Grant};
 use alloc::{
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -45,10 +46,24 @@ pub fn of(plan: &Plan) -> Vec<Link<'_>> {
         }));
         links.extend(spec.calls.iter().filter_map(|call| {
             let interface = call.interface.split('@').next().unwrap_or_default();
-            Some(plain(&plan.boxes.get(usize::from(call.callee))?.name, "box", interface))
+            let link = plain(&plan.boxes.get(usize::from(call.callee))?.name, "box", interface);
+            Some(Link { grant: said(&call.words), ..link })
         }));
     }
     links
+}
+
+/// `keys = a, b` for `keys.0` and `keys.1`.
+fn said(words: &[(String, String)]) -> String {
+    let (mut text, mut last) = (String::new(), "");
+    for (key, value) in words {
+        let is_place = |place: &str| place.bytes().all(|byte| byte.is_ascii_digit());
+        let name = key.rsplit_once('.').filter(|(_, place)| is_place(place)).map_or(&**key, |(name, _)| name);
+        let start = if text.is_empty() { "" } else { ", " };
+        text += &if name == last { format!(", {value}") } else { format!("{start}{name} = {value}") };
+        last = name;
+    }
+    text
 }
 
 fn granted<'a>(link: Link<'a>, arrow: &ArrowPlan) -> Link<'a> {

@@ -1,6 +1,7 @@
 //! Protocols that the node knows nothing of: both ends, and what their arrow says.
 
 use super::*;
+use wasm_host::plan::MAX_ENTRIES;
 
 const ROOM: &str = "acme:chat/room";
 
@@ -122,7 +123,7 @@ fn a_service_needs_no_arrow_and_a_client_does() {
 }
 
 #[test]
-fn calls_lead_to_one_box_and_have_no_settings() {
+fn calls_lead_to_one_box() {
     let fault = |arrow: &str| {
         let other = STORE.replace("box.store", "box.other");
         let wiki = format!("[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = {arrow}\n");
@@ -135,7 +136,48 @@ fn calls_lead_to_one_box_and_have_no_settings() {
     assert_eq!(two, "box `wiki` calls `my:store/objects@1.1.0`, which can lead to one box only");
     for setting in ["listen", "bx"] {
         let said = fault(&format!("{{ box = \"store\", {setting} = [80] }}"));
-        let why = "means nothing, as the interface is no protocol";
+        let why = "means nothing, as box `store` does not look at what arrows say";
         assert_eq!(said, format!("box `wiki`: its arrow `my:store/objects`: `{setting}` {why}"));
+    }
+}
+
+/// A box that others call may look at what their arrows say.
+#[test]
+fn words_of_arrows_are_for_the_box_that_is_called() {
+    let check = |said: &str| {
+        let mut components = components();
+        let store = describe(&["pearwood:box/caller@0.2.0"], &["my:store/objects@1.4.2"]);
+        components.insert("store".into(), store);
+        let wiki =
+            format!("[box.wiki]\ncomponent = \"./wiki\"\narrows.\"my:store/objects\" = {{ box = \"store\"{said} }}\n");
+        check(&parse(&[STORE, &wiki].concat()), &components)
+    };
+    let words = |said: &str| {
+        let routes = check(said).unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+        routes.boxes[1].calls[0].words.clone()
+    };
+    let said = ", keys = [\"a\", \"b\"], most = 5, all = true, lists = [[1], [2, 3]]";
+    let expected = [
+        ("all", "true"),
+        ("keys.0", "a"),
+        ("keys.1", "b"),
+        ("lists.0.0", "1"),
+        ("lists.1.0", "2"),
+        ("lists.1.1", "3"),
+        ("most", "5"),
+    ];
+    let mut all = words(said);
+    all.sort();
+    assert_eq!(all, expected.map(|(key, value)| (key.to_string(), value.to_string())));
+    assert!(words("").is_empty());
+    let many = format!(", keys = [{}]", "1, ".repeat(MAX_ENTRIES + 1));
+    for (said, why) in [
+        (", keys = []", "keys = [] says nothing"),
+        (many.as_str(), "says too much"),
+        (&format!(", key = \"{}\"", "a".repeat(4_096)), "says too much"),
+    ] {
+        let faults = check(said).expect_err(said);
+        assert_eq!((faults.len(), faults[0].place.line), (1, 7), "{}", Report(&faults));
+        assert!(faults[0].message.contains(why), "{}", faults[0]);
     }
 }

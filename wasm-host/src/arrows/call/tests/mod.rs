@@ -9,7 +9,7 @@ mod swap;
 mod values;
 mod waiting;
 
-use super::{CallQueue, Calls, Ended, Host, Limits, link, serve};
+use super::{CallQueue, Calls, Ended, Host, Limits, link, link_absent, serve};
 use crate::{arrows::measure::Meter, boxes::Budget, executor::Timers, platform::Nanos};
 use alloc::{
     boxed::Box,
@@ -27,7 +27,7 @@ use core::{
 };
 use std::{collections::VecDeque, sync::Mutex};
 use wasmtime::{
-    Config, Engine, Result, Store, StoreLimits, StoreLimitsBuilder,
+    Config, Engine, Result, Store, StoreContextMut, StoreLimits, StoreLimitsBuilder,
     component::{Component, Instance, Linker, Val},
 };
 
@@ -46,6 +46,10 @@ pub struct Node {
     pub gate: Gate,
     /// what pays for what boxes send and hold
     pub budget: Arc<Budget>,
+    /// what arrows say that are made from now on
+    pub words: Vec<(String, String)>,
+    /// who has called those that waited at the gate, and what the arrow said
+    pub seen: Arc<Mutex<Vec<String>>>,
     /// counts all calls
     pub meter: Option<Arc<Meter>>,
     /// of a callee's store
@@ -156,6 +160,8 @@ impl Node {
             ready: Arc::default(),
             gate: Gate::default(),
             budget: Budget::new(1 << 30),
+            words: Vec::new(),
+            seen: Arc::default(),
             meter: None,
             own_handles: 10_000,
         }
@@ -223,15 +229,20 @@ impl Node {
 
     fn linker(&self, component: &Component, name: &str, arrows: &[(&str, &CallQueue)]) -> Result<Linker<Data>> {
         let mut linker = Linker::new(&self.engine);
-        let gate = self.gate.clone();
-        linker.instance("test:host/gate")?.func_wrap_async("wait", move |_, (): ()| {
+        let (gate, seen) = (self.gate.clone(), self.seen.clone());
+        linker.instance("test:host/gate")?.func_wrap_async("wait", move |cx: StoreContextMut<'_, Data>, (): ()| {
             let gate = gate.clone();
+            let caller = cx.data().calls.caller().map(|caller| format!("{} {:?}", caller.name, caller.words));
+            seen.lock().unwrap().push(caller.unwrap_or_default());
             Box::new(async move {
                 core::future::poll_fn(|cx| gate.poll(cx)).await;
                 Ok(())
             })
         })?;
-        link(&mut linker, &component.component_type(), name, arrows, |_| self.meter.clone())?;
+        link(&mut linker, &component.component_type(), name, arrows, |_| self.words.clone(), |_| self.meter.clone())?;
+        if arrows.is_empty() && component.component_type().get_import(&self.engine, guests::NAME).is_some() {
+            link_absent(&mut linker, &component.component_type(), name, guests::NAME)?;
+        }
         Ok(linker)
     }
 

@@ -34,6 +34,32 @@ fn one_at_a_time_in_order() {
     assert_eq!(b.queue.stats().running, 0);
 }
 
+/// A box learns who calls it, and what the arrow says by which it does; of one call nothing is left at the next.
+#[test]
+fn the_callee_knows_the_caller() {
+    let (mut node, b, _ended, mut a) = boxes(Limits::default(), 1, 1);
+    node.words = [("keys.0".into(), "shop".into())].into();
+    a.push(node.caller("other", &guests::api_caller(), &[(guests::NAME, &b.queue)]));
+    node.gate.open(3);
+    for caller in [0, 1, 0] {
+        assert_eq!(number(&mut node, &a[caller], 7).take(), Some(Ok(Some(Val::U32(8)))));
+    }
+    assert_eq!(*node.seen.lock().unwrap(), ["a0 []", "other [(\"keys.0\", \"shop\")]", "a0 []"]);
+}
+
+/// An interface that a box has no arrow for says so, where its functions can; else it traps.
+#[test]
+fn without_an_arrow_every_call_says_so() {
+    let mut node = Node::new();
+    let a = node.caller("a", &guests::api_caller(), &[]);
+    let texted = format!("{:?}", node.call(&a, "texted", &[Val::U32(1)]));
+    assert!(texted.contains(&format!("Err(Some(String({:?})))", wit::NO_ARROW)), "{texted}");
+    assert_eq!(node.budget.used(), 0);
+    let traps = text(node.call(&a, "blob", &[Val::List(alloc::vec![Val::U8(0); 100_000])]));
+    assert!(traps.contains(wit::NO_ARROW), "{traps}");
+    assert_eq!(node.budget.used(), 0);
+}
+
 #[test]
 fn a_full_queue_says_so() {
     let (mut node, _b, _ended, a) = boxes(Limits { queue: 1, ..Limits::default() }, 1, 4);
