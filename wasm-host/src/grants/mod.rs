@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod crypto;
 mod entropy;
+mod figures;
 mod heir;
 mod log;
 pub mod net;
@@ -33,6 +34,7 @@ pub const LENT: [&str; 1] = [crypto::INTERFACE];
 pub fn own(linker: &mut Linker<State>) -> Result<()> {
     ports::link(linker)?;
     log::link(linker)?;
+    figures::link(linker)?;
     config::link(linker)?;
     assets::link(linker)?;
     entropy::link(linker)?;
