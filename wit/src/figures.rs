@@ -53,21 +53,28 @@ const SECOND: u64 = 1_000_000_000;
 /// When to report: soon after something has changed, and no more often than once a second. Times are monotonic nanoseconds.
 #[derive(Debug, Clone)]
 pub struct Pace {
+    is_on: bool,
     due: u64,
     next: u64,
 }
 
+/// Nobody is reported to.
 impl Default for Pace {
     fn default() -> Self {
-        Pace { due: u64::MAX, next: 0 }
+        Pace { is_on: false, due: u64::MAX, next: 0 }
     }
 }
 
 impl Pace {
+    /// Everything is to be reported, at once.
+    pub fn start(&mut self) {
+        *self = Pace { is_on: true, due: 0, next: 0 };
+    }
+
     /// Something has changed.
     #[inline]
     pub fn changed(&mut self, now: u64) {
-        if self.due == u64::MAX {
+        if self.is_on && self.due == u64::MAX {
             self.due = self.next.max(now);
         }
     }
@@ -96,7 +103,11 @@ mod tests {
     #[test]
     fn a_change_is_told_soon_and_many_once_a_second() {
         let mut pace = Pace::default();
-        assert!(!pace.take(5) && pace.due() == u64::MAX);
+        pace.changed(4);
+        assert!(!pace.take(5) && pace.due() == u64::MAX, "to nobody");
+        pace.start();
+        assert!(pace.take(5) && !pace.take(5));
+        pace.next = 0;
         pace.changed(10);
         assert!(pace.due() == 10 && pace.take(10) && !pace.take(11));
         pace.changed(20);

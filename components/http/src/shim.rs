@@ -10,6 +10,7 @@ use sdk::bindings::pearwood::{
     net::tcp,
 };
 use sdk::config::memory_left;
+use sdk::figures::{self, Figure};
 use sdk::ports::Received;
 
 sdk::service!(run);
@@ -24,6 +25,7 @@ fn run() {
         Ok(http) => http,
         Err(errors) => return errors.iter().for_each(|error| log::write(log::Level::Error, error)),
     };
+    http.reports();
     let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
     loop {
         let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));
@@ -81,5 +83,9 @@ impl Outside for Arrows {
             Level::Debug => log::Level::Debug,
         };
         log::write(level, line);
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        figures::report(figures);
     }
 }

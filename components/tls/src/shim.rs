@@ -12,6 +12,7 @@ use sdk::bindings::pearwood::{
     net::{names, tcp},
 };
 use sdk::config::memory_left;
+use sdk::figures::{self, Figure};
 use sdk::ports::Received;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -119,8 +120,9 @@ fn run() {
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
     match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
         Ok(config) => match Tls::new(config, memory_left(), &Entropy, &keys, Arc::new(WallClock)) {
-            Ok(tls) => {
+            Ok(mut tls) => {
                 drop(settings);
+                tls.reports();
                 serve(tls);
             }
             Err(error) => {
@@ -198,5 +200,9 @@ impl Outside for Arrows {
             Level::Info => log::Level::Info,
         };
         log::write(level, line);
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        figures::report(figures);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```ignore
 //! let mut pace = figures::Pace::default();
+//! pace.start();
 //! // … in the loop, when something has changed:
 //! pace.changed(now);
 //! if pace.take(now) {
