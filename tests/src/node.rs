@@ -115,6 +115,16 @@ impl TestNode {
         format!("127.0.0.1:{}", self.node.port(port))
     }
 
+    /// The certificate of the node's own authority (PEM), as somebody gets it who wants to trust the node.
+    pub fn own_authority(&self) -> String {
+        let lines: Vec<String> = self.node.console().lines_from(0);
+        let said = lines.iter().filter_map(|line| line.split_once("] keys: ")).map(|(_, text)| text.trim_end());
+        let said: String = said.map(|text| format!("{text}\n")).collect();
+        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate: {said}"));
+        let end = said.find("-----END CERTIFICATE-----").expect("its end") + "-----END CERTIFICATE-----\n".len();
+        said[begin..end].into()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.authority())
     }

@@ -62,13 +62,7 @@ impl Site {
         assert!(system.contains("own.example") && system.contains("access-log"), "{system}");
         fs::write(path("system.toml"), system).expect("a file");
         let (node, port) = Self::start_node(folder.path(), on);
-        // the certificate of the node's own authority, as somebody gets it who wants to trust the node
-        let lines: Vec<String> = node.node.console().lines_from(0);
-        let said = lines.iter().filter_map(|line| line.split_once("] keys: ")).map(|(_, text)| text.trim_end());
-        let said: String = said.map(|text| format!("{text}\n")).collect();
-        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate: {said}"));
-        let end = said.find("-----END CERTIFICATE-----").expect("its end") + "-----END CERTIFICATE-----\n".len();
-        fs::write(path("node.pem"), &said[begin..end]).expect("a file");
+        fs::write(path("node.pem"), node.own_authority()).expect("a file");
         Site { folder, node, port, on }
     }
 
