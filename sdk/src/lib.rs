@@ -14,6 +14,7 @@
 //! | [`http`] | requests and answers one by one, with bodies of bounded size |
 //! | `disk` | sectors of a disk: read, write, flush |
 //! | `config`, `log` | the box's settings, and its log |
+//! | `figures` | what the box says of itself to whoever manages the node |
 //! | `ports` | batches of packed records, for protocols of one's own and for what streams |
 //! | `bindings` | the functions of all WIT packages of Pearwood, as they are |
 //!

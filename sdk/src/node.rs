@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod disk;
+pub mod figures;
 pub mod log;
 pub mod ports;
 
@@ -20,6 +21,7 @@ pub mod bindings {
             world service {
                 import pearwood:box/ports@0.2.0;
                 import pearwood:box/log@0.2.0;
+                import pearwood:box/figures@0.2.0;
                 import pearwood:box/config@0.2.0;
                 import pearwood:box/assets@0.2.0;
                 import pearwood:box/entropy@0.2.0;

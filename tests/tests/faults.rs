@@ -52,6 +52,10 @@ fn only_the_guilty_suffer(on: On) {
         raw.hear_all();
         assert_eq!(curl(&["--retry", "20", "--retry-delay", "1"], &node.url("/rogue/well")).status, 200, "{garbage}");
     }
+    // what it says of itself wrongly is refused, and the last that was right is kept
+    assert_eq!(curl(&[], &node.url("/rogue/figures")).text(), "fine\n");
+    let figures = node.status()["figures"]["rogue"].clone();
+    assert_eq!(figures[0]["labels"]["n"], "x".repeat(256), "{figures}");
     let load = load.end();
     assert!(load.requests > 0);
     assert_eq!((load.errors, load.refused), (0, 0), "the others' requests: {load:?}");

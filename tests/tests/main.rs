@@ -6,6 +6,7 @@ mod acme;
 mod assets;
 mod broken;
 mod browser;
+mod collective;
 mod console;
 mod control;
 mod deploy;

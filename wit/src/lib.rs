@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod batch;
+pub mod figures;
 mod outbox;
 pub mod packed;
 mod peers;

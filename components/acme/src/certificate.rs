@@ -1,7 +1,8 @@
 //! What certificates say.
 
 use crate::jws::base64;
-use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tagged};
+use der::{AnyRef, Decode, Encode, SliceReader, Tagged};
+use support::certificate::{fields, parts};
 use webpki::EndEntityCert;
 
 /// The most certificates of a chain.
@@ -26,41 +27,6 @@ pub fn read_chain(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         rest = rest[end..].trim_start();
     }
     if chain.is_empty() { Err("no certificate".into()) } else { Ok(chain) }
-}
-
-/// The fields of a certificate's body from its number on (RFC 5280, section 4.1): number, algorithm, issuer, validity and so on.
-fn fields(certificate: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
-    let whole = AnyRef::from_der(certificate)?;
-    let body = AnyRef::decode(&mut SliceReader::new(whole.value())?)?;
-    let mut fields = parts(body)?;
-    // without the version, which is left out of those of version 1
-    if fields.first().is_some_and(|first| first.tag().is_context_specific()) {
-        fields.remove(0);
-    }
-    Ok(fields)
-}
-
-/// What is in a sequence, of which there is not much.
-fn parts(sequence: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
-    const MOST: usize = 64;
-    let mut reader = SliceReader::new(sequence.value())?;
-    let mut parts = Vec::new();
-    while !reader.is_finished() && parts.len() < MOST {
-        parts.push(AnyRef::decode(&mut reader)?);
-    }
-    Ok(parts)
-}
-
-/// From when until when a certificate is good, in seconds since 1970 (RFC 5280, section 4.1).
-pub fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
-    let fields = fields(certificate).ok()?;
-    let [from, until] = parts(*fields.get(3)?).ok()?[..] else { return None };
-    let seconds = |time: AnyRef<'_>| match time.tag() {
-        der::Tag::UtcTime => time.decode_as::<der::asn1::UtcTime>().map(|time| time.to_unix_duration().as_secs()),
-        _ => time.decode_as::<der::asn1::GeneralizedTime>().map(|time| time.to_unix_duration().as_secs()),
-    };
-    let times = (seconds(from).ok()?, seconds(until).ok()?);
-    Some(times).filter(|(from, until)| from < until)
 }
 
 /// What an authority knows a certificate by (RFC 9773, section 4.1): the identifier of the authority's key and the number.

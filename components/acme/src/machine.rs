@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use wit::figures::Figure;
 
 /// Seconds until an order that has failed is tried again: the first time, and at most. It doubles each time.
 const PAUSE: u64 = 300;
@@ -43,6 +44,8 @@ const CLOCK: u64 = 60;
 /// So often a nonce is refused in a row before that is an error.
 const NONCES: u32 = 5;
 const MAX_URL: usize = 2_048;
+/// The most certificates that are told of in figures.
+const TOLD: usize = 64;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +95,8 @@ struct Due {
     misses: u32,
     /// how many certificates in a row took the place of one that was new
     hurried: u32,
+    /// why the last order has come to nothing; empty: it has not
+    error: String,
     /// the certificate that there is
     own: Option<Own>,
 }
@@ -231,7 +236,8 @@ impl Acme {
             // that of another authority, which may be one for tests, is not what is wanted
             let own = own.filter(|_| !is_other);
             let order = own.as_ref().map_or(0, Own::renewal);
-            due.push(Due { order, question: u64::MAX, failures: 0, misses: 0, hurried: 0, own });
+            let error = String::new();
+            due.push(Due { order, question: u64::MAX, failures: 0, misses: 0, hurried: 0, error, own });
         }
         // the authority may ask for the proof of an order that is under way
         let is_proving =
@@ -273,6 +279,32 @@ impl Acme {
     /// What is worth a line of the log since the last call.
     pub fn take_log(&mut self) -> Vec<(Level, String)> {
         core::mem::take(&mut self.log)
+    }
+
+    /// How each certificate fares: its order's state, when there is something to do for it, and what has gone wrong last.
+    pub fn figures(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for (place, (due, Certificate { key, .. })) in
+            self.due.iter().zip(&self.config.certificates).enumerate().take(TOLD)
+        {
+            let state = match &self.current {
+                Some(current) if current.place == place => current.step.in_words(),
+                _ if self.issued.contains_key(&place) => "waits to be stored",
+                _ if due.own.is_some() => "there is a certificate",
+                _ if due.error.is_empty() => "is to be ordered",
+                _ => "waits for another try",
+            };
+            let names = self.names(place);
+            let mut tell = |figure: Figure| figures.push(figure.of("names", names.clone()).of("key", key.as_str()));
+            tell(Figure::text("order-state", state));
+            if due.order > 0 {
+                tell(Figure::moment("next-order", due.order));
+            }
+            if !due.error.is_empty() {
+                tell(Figure::text("last-error", due.error.clone()));
+            }
+        }
+        figures
     }
 
     fn say(&mut self, level: Level, line: String) {
@@ -757,7 +789,8 @@ impl Acme {
             let is_told = self.directory.as_ref().is_none_or(|directory| directory.renewal_info.is_some());
             let question = if is_told { now.saturating_add(QUESTION) } else { u64::MAX };
             let hurried = self.due[place].hurried(now);
-            self.due[place] = Due { order: renewal, question, failures: 0, misses: 0, hurried, own };
+            let error = String::new();
+            self.due[place] = Due { order: renewal, question, failures: 0, misses: 0, hurried, error, own };
             let key = &self.config.certificates[place].key;
             self.memory.failures.remove(key);
             self.memory.elsewhere.remove(key);
@@ -769,6 +802,7 @@ impl Acme {
         let pause = self.postpone(now, place, LONGEST_PAUSE, 0);
         let next = if issued.failures < STORINGS { "it is tried again" } else { "another one is ordered" };
         let line = format!("the certificate for {names} cannot be stored: {why}; {next} in {}", span(pause));
+        self.due[place].error = why;
         self.say(Level::Error, line);
         if issued.failures < STORINGS {
             self.issued.insert(place, issued);
@@ -828,6 +862,7 @@ impl Acme {
             }
         };
         let line = format!("no certificate for {} yet: {why}; it is tried again in {}", self.names(place), span(pause));
+        self.due[place].error = why;
         self.say(Level::Warn, line);
         if keeps {
             self.current = None;
@@ -853,6 +888,15 @@ impl Acme {
 }
 
 impl Step {
+    fn in_words(&self) -> &'static str {
+        match self {
+            Step::Order => "is ordered",
+            Step::Authorization(_) | Step::Accept(_) => "names are proved",
+            Step::Finalize | Step::Await => "is being made",
+            Step::Download(_) => "is fetched",
+        }
+    }
+
     /// Before all names are proved.
     fn is_unproved(&self) -> bool {
         matches!(self, Step::Order | Step::Authorization(_) | Step::Accept(_))
@@ -878,7 +922,7 @@ impl Current {
 impl Own {
     /// None: it is no certificate.
     fn of(certificate: &[u8]) -> Option<Self> {
-        let (from, until) = certificate::validity(certificate)?;
+        let (from, until) = support::certificate::validity(certificate)?;
         let hash = Sha256::digest(certificate);
         let number = u64::from_le_bytes(core::array::from_fn(|byte| hash[byte]));
         Some(Own { id: certificate::renewal_id(certificate), from, until, number })

@@ -3,7 +3,10 @@
 use crate::asking::Asking;
 use crate::{Acme, Config, Keys, Level, Next};
 use sdk::http::{Exchanges, Request, Response};
-use wit::{Incoming, Peers};
+use wit::{
+    Incoming, Peers,
+    figures::{Figure, Pace},
+};
 
 const SECOND: u64 = 1_000_000_000;
 /// How long a box that has just started waits for its arrows.
@@ -43,6 +46,8 @@ pub trait Outside {
     /// False: the peer takes no more now.
     fn send(&mut self, to: To, batch: &[u8]) -> bool;
     fn log(&mut self, level: Level, line: &str);
+    /// What is reported of it.
+    fn report(&mut self, _figures: Vec<Figure>) {}
 }
 
 /// The box.
@@ -61,6 +66,8 @@ pub struct Service {
     hindrance: String,
     /// It was told that nobody asks for the proofs.
     is_warned: bool,
+    figures: Pace,
+    reported: Vec<Figure>,
 }
 
 impl Service {
@@ -75,12 +82,27 @@ impl Service {
             deadline: 0,
             hindrance: String::new(),
             is_warned: false,
+            figures: Pace::default(),
+            reported: Vec::new(),
         }
+    }
+
+    /// From here on it reports how its orders fare.
+    pub fn reports(&mut self) {
+        self.figures.start();
     }
 
     /// When it has something to do at the latest, in monotonic nanoseconds.
     pub fn deadline(&self) -> u64 {
-        self.deadline
+        self.deadline.min(self.figures.due())
+    }
+
+    /// What keeps it from working, or else how its orders fare.
+    fn figures(&self) -> Vec<Figure> {
+        match &self.acme {
+            Some(acme) if self.hindrance.is_empty() => acme.figures(),
+            _ => vec![Figure::text("state", if self.hindrance.is_empty() { "starts" } else { &self.hindrance })],
+        }
     }
 
     /// Takes what has come, and does what there is to do.
@@ -91,6 +113,13 @@ impl Service {
         wit::incoming(wake.carriers).flatten().for_each(|incoming| self.asking.receive(incoming));
         self.of_clients(wake.clients);
         self.deadline = self.work(&wake, keys, outside);
+        if self.reported != self.figures() {
+            self.figures.changed(wake.now);
+        }
+        if self.figures.take(wake.now) {
+            self.reported = self.figures();
+            outside.report(self.reported.clone());
+        }
         while let Some(request) = self.exchanges.take() {
             let response = self.answer(&request);
             self.exchanges.answer(&mut self.clients, request, response);

@@ -6,10 +6,8 @@ use sdk::bindings::pearwood::{
     box0_2_0::{config, entropy, log},
     http::handler,
 };
+use sdk::figures::{self, Figure};
 use sdk::ports::{self, Notices, Received};
-
-// for its allocator
-use support as _;
 
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
@@ -51,6 +49,7 @@ fn run() {
 }
 
 fn serve(mut service: Service) {
+    service.reports();
     let mut arrows = Arrows { carriers: handler::client(&[]), clients: handler::service(&[]) };
     loop {
         let turn = ports::wait_and_receive(service.deadline());
@@ -91,6 +90,10 @@ impl Outside for Arrows {
             Level::Info => log::Level::Info,
         };
         log::write(level, line);
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        figures::report(figures);
     }
 }
 

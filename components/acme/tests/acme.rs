@@ -10,6 +10,7 @@ use pearwood_acme::{Acme, Certificate, Config, External, Keys, Method, Next, Pro
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::process::Command;
+use wit::figures::{Figure, Value};
 
 const NOW: u64 = 1_796_000_000;
 const DAY: u64 = 24 * 3_600;
@@ -470,6 +471,13 @@ fn what_fails_is_tried_again_after_longer_and_longer_pauses() {
         };
         assert!(log.contains(why) && log.contains("no certificate for a.example yet"), "{log}");
         assert!(keys.stored("default").unwrap().is_empty() && acme.proof("token_0").is_none());
+        let figures = acme.figures();
+        let of = |figure: Figure| figure.of("names", "a.example").of("key", "default");
+        assert_eq!(
+            figures[..2],
+            [Figure::text("order-state", "waits for another try"), Figure::moment("next-order", until)].map(of)
+        );
+        assert!(matches!(&figures[2].value, Value::Text(error) if error.contains(why)), "{figures:?}");
     }
     assert_eq!(pauses, [300, 600, 1_200, 2_400]);
     authority.fault = Fault::Limited(10_000);
@@ -481,6 +489,8 @@ fn what_fails_is_tried_again_after_longer_and_longer_pauses() {
     authority.fault = Fault::None;
     let (_, until) = run(&mut acme, &mut authority, &mut keys, until);
     assert!(!keys.stored("default").unwrap().is_empty(), "{:?}", acme.take_log());
+    let figures = acme.figures();
+    assert!(figures.len() == 2 && figures[0].value == Value::Text("there is a certificate".into()), "{figures:?}");
     // one that has succeeded begins with the shortest pause again
     authority.fault = Fault::Invalid;
     let (time, until) = run(&mut acme, &mut authority, &mut keys, until);

@@ -1,6 +1,7 @@
 //! What has been measured, in Prometheus' text format (version 0.0.4).
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 const SECOND: f64 = 1e9;
@@ -10,13 +11,13 @@ const POWERS: std::ops::RangeInclusive<u32> = 13..=36;
 
 /// A metric, with its samples as they are added.
 struct Family {
-    name: &'static str,
+    name: String,
     text: String,
 }
 
 impl Family {
-    fn new(name: &'static str, kind: &str, help: &str) -> Self {
-        Family { name, text: format!("# HELP {name} {help}\n# TYPE {name} {kind}\n") }
+    fn new(name: &str, kind: &str, help: &str) -> Self {
+        Family { name: name.into(), text: format!("# HELP {name} {help}\n# TYPE {name} {kind}\n") }
     }
 
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
@@ -36,6 +37,8 @@ pub fn metrics(description: &str) -> Option<String> {
     let mut text = of_node(&node)?;
     of_boxes(node["boxes"].as_array()?, &mut text)?;
     of_arrows(node["arrows"].as_array()?, &mut text)?;
+    // what a node of before does not say
+    of_figures(node["figures"].as_object().into_iter().flatten(), &mut text)?;
     Some(text)
 }
 
@@ -143,6 +146,48 @@ fn of_arrows(arrows: &[Value], text: &mut String) -> Option<()> {
     }
     *text += &family.text;
     Some(())
+}
+
+/// What boxes report of themselves: `pearwood_figure_` and the name, with what its kind is called by convention. The labels are its own,
+/// and `box`; of a text, `text` is what it says.
+fn of_figures<'a>(boxes: impl Iterator<Item = (&'a String, &'a Value)>, text: &mut String) -> Option<()> {
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    for (of, figures) in boxes {
+        for figure in figures.as_array()? {
+            let (ending, kind) = match figure["kind"].as_str()? {
+                "counter" => ("_total", "counter"),
+                "moment" => ("_timestamp_seconds", "gauge"),
+                "text" => ("_info", "gauge"),
+                _ => ("", "gauge"),
+            };
+            let said = figure["name"].as_str()?;
+            let name = format!("pearwood_figure_{}{ending}", metric_name(said)?);
+            let labels = figure["labels"].as_object()?.iter();
+            let labels: Option<Vec<_>> =
+                labels.map(|(name, value)| Some((metric_name(name)?, value.as_str()?))).collect();
+            let labels = labels?;
+            let mut labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            labels.insert(0, ("box", of));
+            let value = match &figure["value"] {
+                Value::String(text) => {
+                    labels.push(("text", text));
+                    "1".to_string()
+                }
+                value => value.as_number()?.to_string(),
+            };
+            let help = || format!("What boxes report as {said}.");
+            families.entry(name).or_insert_with_key(|name| Family::new(name, kind, &help())).sample("", &labels, value);
+        }
+    }
+    families.values().for_each(|family| *text += &family.text);
+    Some(())
+}
+
+/// A name as `pearwood:box/figures` has it, with what Prometheus has in place of hyphens.
+fn metric_name(name: &str) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_one = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(fits);
+    is_one.then(|| name.replace('-', "_"))
 }
 
 /// A label's value.

@@ -14,6 +14,7 @@ pub const PAGE: &str = concat!(
     include_str!("page/layout.js"),
     include_str!("page/graph.js"),
     include_str!("page/boxes.js"),
+    include_str!("page/web.js"),
     include_str!("page/arrows.js"),
     include_str!("page/logs.js"),
     include_str!("page/deploys.js"),

@@ -23,9 +23,6 @@ fn run() {
         let line = "no keys are configured: no port is opened, and nobody can manage this node; \
                     `pearwood key show` prints a key for config.keys";
         log::write(log::Level::Warn, line);
-        if config.metrics.is_empty() {
-            return sleep();
-        }
     }
     let mut arrows = Arrows { tcp: tcp::client(&[]), node: node::client(&[]), http: handler::service(&[]) };
     let (mut attached, boot_secret) = arrows.attached();
@@ -53,11 +50,6 @@ fn run() {
             return;
         }
     }
-}
-
-/// Nothing to do until another takes the box's place.
-fn sleep() {
-    while !ports::wait_and_receive(u64::MAX).wake.notices.contains(Notices::RETIRE) {}
 }
 
 struct Arrows {

@@ -7,6 +7,7 @@ use sdk::bindings::pearwood::{
     net::{names, tcp},
 };
 use sdk::config::memory_left;
+use sdk::figures::{self, Figure};
 use sdk::ports::{self, Notices, Received};
 
 sdk::service!(run);
@@ -25,6 +26,7 @@ fn run() {
 }
 
 fn serve(mut fetch: Fetch) {
+    fetch.reports();
     let mut arrows = Arrows { tcp: tcp::client(&[]), names: names::client(&[]), clients: handler::service(&[]) };
     loop {
         let turn = ports::wait_and_receive(fetch.deadline());
@@ -63,5 +65,9 @@ impl Outside for Arrows {
             Level::Warn => log::Level::Warn,
         };
         log::write(level, line);
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        figures::report(figures);
     }
 }

@@ -1,6 +1,7 @@
 //! Servers outside the node that stand for one another: which of them gets a request, and which are left out for a while.
 
 use crate::request::Origin;
+use wit::figures::Figure;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -44,6 +45,9 @@ pub struct Upstream {
     /// when it is checked next
     pub check_at: u64,
     pub is_checked: bool,
+    /// requests that it was given, and those of them that have failed by its fault
+    requests: u64,
+    errors: u64,
 }
 
 /// All of a box.
@@ -71,6 +75,8 @@ impl Upstreams {
             bad: 0,
             check_at: 0,
             is_checked: false,
+            requests: 0,
+            errors: 0,
         };
         let most = if retries > 0 { places as u64 * TRY } else { 0 };
         Upstreams { list: origins.iter().map(upstream).collect(), turn: 0, budget: most, most, share: retries }
@@ -127,6 +133,7 @@ impl Upstreams {
         let at = all.filter(|at| self.may_have(*at, tried)).min_by_key(rank)?;
         self.turn = (at + 1) % count;
         self.list[at].busy += 1;
+        self.list[at].requests += 1;
         Some(at)
     }
 
@@ -134,6 +141,29 @@ impl Upstreams {
     pub fn leaves(&mut self, at: usize) {
         let busy = &mut self.list[at].busy;
         *busy = busy.saturating_sub(1);
+    }
+
+    /// How each fares.
+    pub fn figures(&self, now: u64) -> Vec<Figure> {
+        let of = |upstream: &Upstream| {
+            let state = match upstream {
+                _ if upstream.is_down() => "fails its checks",
+                _ if upstream.out_until > now => "left out",
+                _ => "well",
+            };
+            let figures = [
+                Figure::text("upstream-state", state),
+                Figure::counter("upstream-requests", upstream.requests),
+                Figure::counter("upstream-errors", upstream.errors),
+            ];
+            figures.map(|figure| figure.of("upstream", upstream.origin.to_string()))
+        };
+        self.list.iter().flat_map(of).collect()
+    }
+
+    /// When the first that is left out is let in again.
+    pub fn next_in(&self, now: u64) -> u64 {
+        self.list.iter().map(|upstream| upstream.out_until).filter(|until| *until > now).min().unwrap_or(u64::MAX)
     }
 
     /// It has given an answer.
@@ -145,6 +175,7 @@ impl Upstreams {
     /// It has failed. For how long it is left out, if that begins now.
     pub fn failed(&mut self, now: u64, at: usize, failure: Failure) -> Option<u64> {
         let upstream = &mut self.list[at];
+        upstream.errors += 1;
         // what was under way when it failed fails with it, and says nothing new
         if upstream.out_until > now {
             return None;

@@ -1,5 +1,6 @@
 //! Exchanges: a request that was read, and what there is of its response.
 
+use crate::figures::Place;
 use crate::packing::{Offer, Packer};
 use message::{Method, response::Body};
 use support::Buffer;
@@ -16,6 +17,8 @@ pub struct Exchange {
     /// The peer that has the request, and has not ended or failed it.
     pub handler: Option<u32>,
     pub method: Method,
+    /// what it is counted as
+    pub host: Place,
     /// HTTP/1.1, not 1.0
     pub is_11: bool,
     /// It is a stream's, of HTTP/2.

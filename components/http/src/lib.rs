@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod date;
 mod exchange;
+mod figures;
 mod flood;
 mod packing;
 mod password;

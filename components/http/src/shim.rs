@@ -7,6 +7,7 @@ use sdk::bindings::pearwood::{
     net::tcp,
 };
 use sdk::config::memory_left;
+use sdk::figures::{self, Figure};
 use sdk::ports::{self, Notices, Received, Turn};
 
 sdk::service!(run);
@@ -26,6 +27,7 @@ fn run() {
 // Apart from what begins and ends the box: in one function with that, every value is kept on the stack.
 #[inline(never)]
 fn serve(http: &mut Http) {
+    http.reports();
     let mut arrows = Arrows { tcp: tcp::client(&[]), handler: handler::client(&[]), turn: None };
     loop {
         let turn = arrows.turn.take().unwrap_or_else(|| ports::wait_and_receive(http.deadline()));
@@ -83,5 +85,9 @@ impl Outside for Arrows {
             Level::Debug => log::Level::Debug,
         };
         log::write(level, line);
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        figures::report(figures);
     }
 }

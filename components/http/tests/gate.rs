@@ -431,3 +431,43 @@ fn headers_are_on_all_answers() {
     bench.detach_handler(0);
     assert!(ask(&mut bench, true, "/b").contains("\r\nstrict-transport-security: max-age=5\r\n"));
 }
+
+/// What is reported is of hosts that somebody else has named than the client, and not more often than once a second.
+#[test]
+fn hosts_have_figures_of_their_own() {
+    use wit::figures::Figure;
+    let mut bench = Bench::with(&[("rules.0.host", "A.example"), ("rules.0.rate", "1/min"), ("rules.0.burst", "2")]);
+    bench.attach_handler(1, "b.example", "");
+    bench.http.reports();
+    bench.turn();
+    assert_eq!(bench.outside.reported.len(), 1, "what there is at the start");
+    let hosts = ["a.example", "a.example:80", "A.EXAMPLE", "b.example", "c.example", "d.example"];
+    let statuses = hosts.map(|host| ask(&mut bench, host, "/", "").status);
+    assert_eq!(statuses, [200, 200, 429, 200, 200, 200]);
+    assert_eq!((bench.outside.reported.len(), bench.http.deadline()), (1, 2 * SECOND));
+    bench.wait(SECOND);
+    assert_eq!(bench.outside.reported.len(), 2);
+    let mut all = bench.outside.reported.pop().unwrap();
+    let requests = |host: &str, status: &str, count| {
+        Figure::counter("requests", count).of("http", "1").of("status", status).of("host", host)
+    };
+    let text = "429 Too Many Requests: too many requests\n".len() as u64;
+    let mut expected = vec![
+        Figure::gauge("connections", 0).of("http", "1"),
+        Figure::gauge("connections", 0).of("http", "2"),
+        requests("a.example", "2xx", 2),
+        requests("a.example", "4xx", 1),
+        Figure::counter("body-bytes", 2 + text).of("host", "a.example"),
+        Figure::counter("limited-requests", 1).of("host", "a.example"),
+        requests("b.example", "2xx", 1),
+        Figure::counter("body-bytes", 1).of("host", "b.example"),
+        requests("other", "2xx", 2),
+        Figure::counter("body-bytes", 2).of("host", "other"),
+    ];
+    let key = |figure: &Figure| format!("{figure:?}");
+    all.sort_by_key(key);
+    expected.sort_by_key(key);
+    assert_eq!(all, expected);
+    bench.wait(SECOND);
+    assert!(bench.outside.reported.len() == 1 && bench.http.deadline() > bench.now + SECOND, "nothing has changed");
+}

@@ -12,6 +12,7 @@ use rcgen::{
     date_time_ymd,
 };
 use sha2::{Digest, Sha256};
+use support::certificate::LOCAL;
 use webpki::EndEntityCert;
 
 const MAX_NAMES: usize = 100;
@@ -142,7 +143,7 @@ impl<'a> Authority<'a> {
         let identifier = signer.identifier();
         let number: String = identifier[..4].iter().map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, format!("Pearwood local authority {number}"));
+        params.distinguished_name.push(DnType::CommonName, format!("{LOCAL} {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -11,9 +11,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use zeroize::{Zeroize, Zeroizing};
 
-// for its allocator
-use support as _;
-
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 mod bindings {
     wit_bindgen::generate!({

@@ -7,6 +7,8 @@ extern crate alloc;
 #[cfg(any(target_family = "wasm", test))]
 mod allocator;
 mod buffer;
+#[cfg(feature = "certificate")]
+pub mod certificate;
 mod compare;
 pub mod dial;
 pub mod proxy;

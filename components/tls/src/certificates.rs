@@ -8,8 +8,11 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::{CertifiedKey, Signer, SigningKey},
 };
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use support::certificate;
+use wit::figures::Figure;
 
 /// The protocol (ALPN) of those who ask for a proof (RFC 8737, section 3).
 pub const PROOF: &[u8] = b"acme-tls/1";
@@ -34,6 +37,8 @@ pub struct Certificates {
     keys: Arc<dyn Keys>,
     /// as many, in the same order
     made: Mutex<Vec<Made>>,
+    /// why one could not be made anew, as it was told last, and whether that is yet to be told
+    trouble: Mutex<(String, bool)>,
     asked: Mutex<Option<Asked>>,
 }
 
@@ -52,6 +57,28 @@ struct Made {
     certified: Arc<CertifiedKey>,
 }
 
+/// The most certificates, and names of each, that are told of.
+const TOLD: usize = 64;
+const TOLD_NAMES: usize = 4;
+
+/// What is told of a certificate: until when it is good, and where it is from.
+fn figure(Certificate { names, key, chain }: &Certificate, made: &Made) -> Option<Figure> {
+    let own = made.certified.cert.first()?;
+    let (_, until) = certificate::validity(own)?;
+    let issuer = certificate::issuer(own);
+    let from = match &issuer {
+        _ if chain.is_some() => "file",
+        None => "self-signed",
+        Some(issuer) if issuer.starts_with(certificate::LOCAL) => "authority",
+        Some(_) => "acme",
+    };
+    let more = names.len().saturating_sub(TOLD_NAMES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let names = names[..names.len().min(TOLD_NAMES)].join(", ") + &more;
+    let figure = Figure::moment("certificate-expires", until).of("names", names).of("key", key.as_str());
+    Some(figure.of("from", from).of("issuer", issuer.unwrap_or_else(|| "itself".into())))
+}
+
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.configured.iter().map(|certificate| &certificate.names)).finish()
@@ -67,7 +94,8 @@ impl Certificates {
         let version = keys.version();
         let made = configured.iter().map(|one| Ok(Made { version, certified: Self::make(one, keys)? }));
         let made = Mutex::new(made.collect::<Result<_, String>>()?);
-        Ok(Certificates { configured: configured.to_vec(), keys: keys.clone(), made, asked: Mutex::default() })
+        let (configured, keys) = (configured.to_vec(), keys.clone());
+        Ok(Certificates { configured, keys, made, trouble: Mutex::default(), asked: Mutex::default() })
     }
 
     fn make(
@@ -112,12 +140,32 @@ impl Certificates {
         let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let made = all.get_mut(place)?;
         let version = self.keys.version();
-        if made.version != version
-            && let Ok(certified) = Self::make(self.configured.get(place)?, &self.keys)
-        {
-            *made = Made { version, certified };
+        if made.version != version {
+            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            match Self::make(self.configured.get(place)?, &self.keys) {
+                Ok(certified) => (*made, *trouble) = (Made { version, certified }, Default::default()),
+                Err(why) if trouble.0 != why => *trouble = (why, true),
+                Err(_) => {}
+            }
         }
         Some(made.certified.clone())
+    }
+
+    /// Why a certificate could not be made anew, once.
+    pub fn take_trouble(&self) -> Option<String> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        core::mem::take(&mut trouble.1).then(|| trouble.0.clone())
+    }
+
+    /// What is told of the certificates that there are.
+    pub fn figures(&self) -> Vec<Figure> {
+        let all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut figures: Vec<Figure> =
+            self.configured.iter().zip(&*all).filter_map(|(one, made)| figure(one, made)).take(TOLD).collect();
+        // two for the same names may look alike
+        let mut told = HashSet::new();
+        figures.retain(|figure| told.insert(figure.labels.clone()));
+        figures
     }
 
     /// What proves to a certificate authority that this server has the name, if a proof is asked for now.

@@ -8,6 +8,7 @@ mod certificates;
 mod clock;
 mod config;
 mod connection;
+mod figures;
 mod provider;
 mod server;
 mod session;

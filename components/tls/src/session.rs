@@ -1,7 +1,7 @@
 //! One connection's TLS: bytes of records in, bytes out. All that depends on how rustls is called is here.
 
 use rustls::{
-    CertificateError, ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig,
+    CertificateError, ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::{CertificateDer, ServerName},
     server::UnbufferedServerConnection,
@@ -159,6 +159,13 @@ impl Session {
     pub fn protocol(&self) -> &str {
         let protocol = self.state().alpn_protocol().unwrap_or_default();
         str::from_utf8(protocol).unwrap_or_default()
+    }
+
+    /// Of a session that is established: whether it is of TLS 1.3, and whether it goes on from one of before.
+    pub fn agreed(&self) -> (bool, bool) {
+        let state = self.state();
+        let is_13 = state.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        (is_13, state.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     /// The certificates that the other side has shown, its own first.

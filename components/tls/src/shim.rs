@@ -9,6 +9,7 @@ use sdk::bindings::pearwood::{
     net::{names, tcp},
 };
 use sdk::config::memory_left;
+use sdk::figures::{self, Figure};
 use sdk::ports::{self, Notices, Received, Turn};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -114,7 +115,9 @@ fn run() {
     processor::take();
     let settings = config::get();
     let keys: Arc<dyn Keys> = Arc::new(Arrow);
-    match Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+    let config = Config::read(settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    drop(settings);
+    match config {
         Ok(mut config) => {
             // a box that only makes connections does without
             if keys::version().is_err_and(|why| why == wit::NO_ARROW) {
@@ -128,7 +131,10 @@ fn run() {
 
 fn start(config: Config, keys: &Arc<dyn Keys>) {
     match Tls::new(config, memory_left(), &Entropy, keys, Arc::new(WallClock)) {
-        Ok(tls) => serve(tls),
+        Ok(mut tls) => {
+            tls.reports();
+            serve(tls);
+        }
         Err(error) => {
             log::write(log::Level::Error, &error);
             // what the box of the keys lacks may be there when the node starts this one again
@@ -202,5 +208,9 @@ impl Outside for Arrows {
             Level::Info => log::Level::Info,
         };
         log::write(level, line);
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        figures::report(figures);
     }
 }

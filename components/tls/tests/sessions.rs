@@ -632,3 +632,46 @@ fn this_box_is_replaced() {
     world.turn();
     assert!(world.tls.is_done());
 }
+
+/// Certificates, and how handshakes come out, are reported.
+#[test]
+fn figures_are_reported() {
+    use wit::figures::{Figure, Value};
+    let mut world = World::new(&[("certificates.0.names", "localhost"), ("certificates.1.names", "own.example")]);
+    world.tls.reports();
+    let config = client_config(&world, &["localhost"], BOTH);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut client = Client::new(&mut world, 7, &config, "localhost");
+        client.go(&mut world);
+        // a ticket comes after the handshake
+        let _ = client.read();
+        assert_eq!((client.error.clone(), client.tls.handshake_kind()), (None, Some(kind)));
+        world.net_says(&Event::Closed { connection: 7, why: "" });
+    }
+    established(&mut world, &[&TLS12]);
+    world.accept(8);
+    world.net_says(&Event::Data { connection: 8, data: b"GET / HTTP/1.1\r\n\r\n" });
+    world.accept(9);
+    world.net_says(&Event::Closed { connection: 9, why: "" });
+    world.now += SECOND;
+    world.turn();
+    let all = &world.sides.reported;
+    let has = |figure: Figure| assert!(all.contains(&figure), "{figure:?} is not among {all:?}");
+    let handshakes = |version, outcome, count| {
+        has(Figure::counter("handshakes", count).of("version", version).of("outcome", outcome))
+    };
+    handshakes("1.3", "full", 1);
+    handshakes("1.3", "resumed", 1);
+    handshakes("1.2", "full", 1);
+    handshakes("1.2", "resumed", 0);
+    for (reason, count) in [("protocol", 1), ("broken-off", 1), ("timeout", 0), ("alert", 0), ("certificate", 0)] {
+        has(Figure::counter("failed-handshakes", count).of("reason", reason));
+    }
+    let certificates: Vec<_> = all.iter().filter(|figure| figure.name == "certificate-expires").collect();
+    let label = |figure: &Figure, name| figure.labels.iter().find(|label| label.0 == name).map(|label| label.1.clone());
+    let told: Vec<_> =
+        certificates.iter().map(|it| ["names", "from", "key"].map(|name| label(it, name).unwrap())).collect();
+    assert_eq!(told, [["localhost", "authority", "default"], ["own.example", "self-signed", "default"]]);
+    assert!(label(certificates[0], "issuer").unwrap().starts_with("Pearwood local authority "));
+    assert!(certificates.iter().all(|it| matches!(it.value, Value::Moment(until) if until > 0)));
+}

@@ -6,6 +6,7 @@ mod check;
 mod console;
 mod deploy;
 mod doctor;
+mod figures;
 mod graph;
 mod hash_password;
 mod help;
@@ -50,6 +51,8 @@ enum Command {
     Logs(logs::Logs),
     /// Show the boxes of a node
     Ps(ps::Ps),
+    /// Show what the boxes of a node report of themselves: requests by host, certificates, orders and so on
+    Figures(figures::Figures),
     /// Show the boxes of a node as they work
     Top(top::Top),
     #[command(flatten)]
@@ -96,6 +99,7 @@ pub fn run() -> Result<ExitCode> {
         Command::New(new) => new.run(),
         Command::Logs(logs) => logs.run(),
         Command::Ps(ps) => ps.run(),
+        Command::Figures(figures) => figures.run(),
         Command::Top(top) => top.run(),
         Command::Manage(manage) => manage.run(),
         Command::Rollback(rollback) => rollback.run(),

@@ -326,14 +326,14 @@ fn announce(
         match protocol {
             Protocol::Tcp if http.contains(&guest) || https.contains(&guest) => {
                 let scheme = if http.contains(&guest) { "http" } else { "https" };
-                let (listens, name) = (listens.clone(), system.name.clone());
+                let (listens, name, shown) = (listens.clone(), system.name.clone(), shown_name(system));
                 let keys: Vec<String> =
                     system.boxes.iter().filter(|spec| spec.component == [KEYS]).map(|it| it.name.clone()).collect();
                 thread::spawn(move || {
                     if listens(host, guest) {
                         eprintln!("\n    {scheme}://127.0.0.1:{host}/\n");
                         if scheme == "https" {
-                            tell_authority(&name, &keys, host);
+                            tell_authority(&name, &keys, (&shown, host));
                         }
                     }
                 });
@@ -347,8 +347,17 @@ fn announce(
 /// The component that has an authority of its own.
 const KEYS: &str = "keys";
 
+/// The first name that a box of certificates shows one for.
+fn shown_name(system: &System) -> String {
+    let settings = system.boxes.iter().filter(|spec| spec.component == ["tls"]).flat_map(|spec| &spec.config);
+    let is_name =
+        |key: &str| key.starts_with("certificates.") && (key.ends_with(".names") || key.ends_with(".names.0"));
+    let mut names = settings.filter(|(key, _)| is_name(key)).map(|(_, name)| name.clone());
+    names.next().unwrap_or_else(|| "localhost".into())
+}
+
 /// Tells how to trust the node's own authority, whose certificate the box of keys has said when it began.
-fn tell_authority(system: &str, boxes: &[String], port: u16) {
+fn tell_authority(system: &str, boxes: &[String], (host, port): (&str, u16)) {
     let write = || {
         let folder = Workspace::find()?.run_directory(system)?;
         let console = std::fs::read(folder.join("console.log"))?;
@@ -359,7 +368,7 @@ fn tell_authority(system: &str, boxes: &[String], port: u16) {
     };
     match write() {
         Ok(Some(path)) => eprintln!(
-            "    its certificate is of the node's own authority, for its own names alone:\n    curl --cacert {0} https://localhost:{port}/\n    \
+            "    its certificate is of the node's own authority, for its own names alone:\n    curl --cacert {0} https://{host}:{port}/\n    \
              a browser trusts it when {0} is imported as an authority\n",
             path.display()
         ),

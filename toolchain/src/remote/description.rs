@@ -4,6 +4,7 @@ use super::Remote;
 use anyhow::{Context, Result};
 use manage::Request;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Description {
@@ -16,6 +17,28 @@ pub struct Description {
     pub memory: Memory,
     pub boxes: Vec<BoxStatus>,
     pub arrows: Vec<Arrow>,
+    /// what boxes report of themselves, by their names; a node of before says nothing of it
+    #[serde(default)]
+    pub figures: BTreeMap<String, Vec<Figure>>,
+}
+
+/// As `pearwood:box/figures` has it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Figure {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    #[serde(flatten)]
+    pub value: FigureValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "kebab-case")]
+pub enum FigureValue {
+    Counter(u64),
+    Gauge(i64),
+    /// seconds since 1970
+    Moment(u64),
+    Text(String),
 }
 
 /// Bytes.

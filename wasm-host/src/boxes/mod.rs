@@ -1,6 +1,7 @@
 //! Boxes: made, limited, supervised, accounted for.
 
 mod birth;
+pub mod figures;
 pub mod footprint;
 mod handle;
 mod hooks;

@@ -190,6 +190,11 @@ impl State {
         Ok(charge)
     }
 
+    /// A charge of nothing yet, for what grows while its length becomes known.
+    pub fn no_charge(&self) -> Charge {
+        Charge::none(&self.memory.budget)
+    }
+
     /// What it has of its files that are on a disk.
     pub fn pieces(&mut self) -> Arc<Pieces> {
         self.pieces.get_or_insert_with(|| Pieces::new(&self.memory.budget)).clone()

@@ -71,6 +71,7 @@ pub async fn supervise(
             handle.ports.iter().for_each(|port| port.detach(summary));
         }
         handle.memory_is(0);
+        handle.figures_are(None);
         let over = matches!(ended, Ended::Returned) || handle.is_retiring() || !handle.birth.is_placed();
         handle.birth.reach(Stage::Failed(String::from(summary)));
         if over {

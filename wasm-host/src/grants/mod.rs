@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod crypto;
 mod entropy;
+mod figures;
 mod heir;
 mod log;
 pub mod net;
@@ -35,6 +36,7 @@ pub fn own(linker: &mut Linker<State>) -> Result<()> {
     ports::link(linker)?;
     log::link(linker)?;
     caller::link(linker)?;
+    figures::link(linker)?;
     config::link(linker)?;
     assets::link(linker)?;
     entropy::link(linker)?;

@@ -1,6 +1,7 @@
 //! What the node says of itself, for programs: one line of JSON.
 
 mod arrows;
+mod figures;
 mod links;
 
 use super::Node;
@@ -79,7 +80,10 @@ pub fn json(node: &Node) -> String {
         links: links::of(&running.plan),
         arrows: running.boxes.iter().flat_map(|handle| arrows::of_box(handle)).collect(),
     };
-    serde_json::to_string(&status).unwrap_or_else(|error| alloc::format!("{{\"error\":\"{error}\"}}"))
+    match serde_json::to_string(&status) {
+        Ok(status) => figures::add(status, &running.boxes),
+        Err(error) => alloc::format!("{{\"error\":\"{error}\"}}"),
+    }
 }
 
 fn of_box(handle: &BoxHandle) -> BoxStatus<'_> {

@@ -42,6 +42,11 @@ impl Pattern {
         self.end.is_some()
     }
 
+    /// The text that it is, if it has no `*`.
+    pub fn text(&self) -> Option<&str> {
+        self.end.is_none().then_some(self.start.as_str())
+    }
+
     /// Where in the text that is what the `*` stands for, if the pattern fits. `/a/*` fits `/a` too: whoever guards or moves
     /// a folder means it as well.
     pub fn fits(&self, text: &str) -> Option<Range<usize>> {

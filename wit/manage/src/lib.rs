@@ -49,7 +49,8 @@ pub enum Request<'a> {
     },
 
     /// How the node fares, as JSON: its system, uptime and memory, its boxes, which arrows there are and what they grant
-    /// (`links`), and what has gone over which.
+    /// (`links`), what has gone over which, and what boxes report of themselves (`figures`, by box: `name`, `labels`, `kind` and
+    /// `value`, as `pearwood:box/figures` has them; of all that is too much together, the longest reports are left out).
     Describe,
     /// The running system's `system.toml`.
     System,

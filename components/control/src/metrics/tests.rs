@@ -11,7 +11,12 @@ const DESCRIPTION: &str = r#"{"system":"web\"si\\te\n","uptime":1500000000,"memo
     "latency":{"count":6,"sum":3000000,"p50":1,"p99":2,"buckets":[[1280,1],[8192,1],[10240,3],[274877906944,1]]}},
     {"from":"http","to":"net","interface":"pearwood:net/tcp","requests":null,"under_way":null,"connections":12,
     "errors":0,"sent":{"batches":1,"records":2,"bytes":3,"full":0},"received":{"batches":4,"records":5,"bytes":6,"full":0},
-    "latency":null}]}"#;
+    "latency":null}],"figures":{
+    "http":[{"name":"requests","labels":{"host":"a\"b\n\\","status":"2xx"},"kind":"counter","value":18446744073709551615},
+    {"name":"connections","labels":{},"kind":"gauge","value":-3}],
+    "tls":[{"name":"requests","labels":{"host":"c"},"kind":"counter","value":1},
+    {"name":"certificate-expires","labels":{"issued-by":"x"},"kind":"moment","value":1800000000},
+    {"name":"state","labels":{"key":"k"},"kind":"text","value":"all \"well\"\nso far"}]}}"#;
 
 type Labels = BTreeMap<String, String>;
 
@@ -101,6 +106,13 @@ fn the_format_is_prometheus() {
     assert_eq!(value("pearwood_arrow_bytes_total", &[("to", "site"), ("direction", "received")]), 6.0);
     assert!(!samples.iter().any(|it| it.0 == "pearwood_arrow_requests_total" && it.1["to"] == "net"));
 
+    let figure = |name, labels: &[(&str, &str)]| value(&format!("pearwood_figure_{name}"), labels);
+    assert_eq!(figure("requests_total", &[("box", "http"), ("host", "a\"b\n\\"), ("status", "2xx")]), u64::MAX as f64);
+    assert_eq!(figure("requests_total", &[("box", "tls"), ("host", "c")]), 1.0);
+    assert_eq!(figure("connections", &[("box", "http")]), -3.0);
+    assert_eq!(figure("certificate_expires_timestamp_seconds", &[("issued_by", "x")]), 1.8e9);
+    assert_eq!(figure("state_info", &[("key", "k"), ("text", "all \"well\"\nso far")]), 1.0);
+
     let duration = "pearwood_arrow_request_duration_seconds";
     let bound = |le| value(&format!("{duration}_bucket"), &[("to", "site"), ("le", le)]);
     assert_eq!((bound("0.000008192"), bound("0.000016384"), bound("+Inf")), (2.0, 5.0, 6.0));
@@ -113,9 +125,22 @@ fn the_format_is_prometheus() {
 }
 
 #[test]
+fn a_node_that_tells_no_figures_is_measured_all_the_same() {
+    let (before, _) = DESCRIPTION.split_once(",\"figures\"").unwrap();
+    assert!(!parse(&metrics(&format!("{before}}}")).unwrap()).is_empty());
+}
+
+#[test]
 fn another_form_is_none() {
-    for text in ["", "{}", "[1]", r#"{"boxes":[],"arrows":[]}"#, &DESCRIPTION.replace("\"errors\":2", "\"errors\":[]")]
-    {
+    for text in [
+        "",
+        "{}",
+        "[1]",
+        r#"{"boxes":[],"arrows":[]}"#,
+        &DESCRIPTION.replace("\"errors\":2", "\"errors\":[]"),
+        &DESCRIPTION.replace("\"name\":\"state\"", "\"name\":\"a b\""),
+        &DESCRIPTION.replace("\"key\":\"k\"", "\"k}\":\"k\""),
+    ] {
         assert_eq!(metrics(text), None);
     }
 }

@@ -13,20 +13,33 @@ const allow = (button, role, also) => {
   button.disabled = !!why;
   button.title = why;
 };
+// A line of the last values, at least `least` high.
+const newSpark = () => {
+  const spark = draw("svg", { class: "spark", viewBox: "0 0 84 24", preserveAspectRatio: "none", "aria-hidden": "true" });
+  spark.append(draw("path", { class: "under" }), draw("path", {}));
+  return spark;
+};
+const drawSpark = (spark, known, least) => {
+  const list = [...Array(KEPT - known.length).fill(0), ...known], top = Math.max(least, ...list);
+  const points = list.map((value, at) => `${(84 - (list.length - 1 - at) * 84 / (KEPT - 1)).toFixed(1)} ${(22.5 - 21 * value / top).toFixed(1)}`);
+  const line = "M" + points.join("L"), [first] = points[0].split(" ");
+  spark.children[1].setAttribute("d", line);
+  spark.children[0].setAttribute("d", `${line}L84 24L${first} 24Z`);
+};
 const newCard = name => {
   const button = (text, action) => make("button", { onclick: action, data: { does: text.replace("…", "").toLowerCase(), box: name } }, text);
-  const card = { spark: draw("svg", { class: "spark", viewBox: "0 0 84 24", preserveAspectRatio: "none", "aria-hidden": "true" }),
+  const card = { spark: newSpark(),
     pill: make("span"), figures: make("span", { className: "figures dim" }), memory: make("span"), fill: make("i"), what: make("span", { className: "dim" }),
+    told: make("details", { className: "told" }, make("summary", {}, "Figures"), make("table", { ariaLabel: `Figures of ${name}` }, make("tbody"))),
     why: make("div", { className: "why dim" }), restarts: make("span", { className: "warn" }),
     restart: button("Restart…", () => act("restart", name, `Restart ${name}?`, "Its running instance ends, and another starts at once. What it has under way fails.", "Restart")),
     stop: button("Stop…", () => act("stop", name, `Stop ${name}?`, "It stays away until it is started, and whatever asks it fails.", "Stop", true)),
     start: button("Start…", () => act("start", name, `Start ${name}?`, "Its instance starts with what the system declares for it.", "Start")),
     swap: button("Swap…", () => swap(name)) };
-  card.spark.append(draw("path", { class: "under" }), draw("path", {}));
   card.root = make("li", { className: "boxed", data: { card: name } },
     make("div", { className: "top" }, make("strong", {}, name), card.pill, card.restarts, card.figures),
     card.row = make("div", { className: "row" }, make("div", { className: "meter", ariaHidden: "true" }, card.fill), card.memory, card.spark),
-    card.why, card.does = make("div", { className: "does", role: "group", ariaLabel: `Actions for ${name}` }, card.restart, card.stop, card.start, card.swap));
+    card.why, card.told, card.does = make("div", { className: "does", role: "group", ariaLabel: `Actions for ${name}` }, card.restart, card.stop, card.start, card.swap));
   return card;
 };
 const showBoxes = () => {
@@ -48,13 +61,11 @@ const showBoxes = () => {
     const reason = (box.reason || "").split("\n")[0];
     write(card.why, reason ? "ended last: " + reason : "");
     card.why.hidden = !reason;
-    const known = histories.get(box.name) || [], list = [...Array(KEPT - known.length).fill(0), ...known], top = Math.max(.02, ...list);
-    const points = list.map((value, at) => `${(84 - (list.length - 1 - at) * 84 / (KEPT - 1)).toFixed(1)} ${(22.5 - 21 * value / top).toFixed(1)}`);
-    if (points.length > 1) {
-      const line = "M" + points.join("L"), [first] = points[0].split(" ");
-      card.spark.children[1].setAttribute("d", line);
-      card.spark.children[0].setAttribute("d", `${line}L84 24L${first} 24Z`);
-    }
+    drawSpark(card.spark, histories.get(box.name) || [], .02);
+    const told = toldBy(box.name);
+    card.told.hidden = !told.length;
+    if (card.told.open) card.told.querySelector("tbody").replaceChildren(...told.map(one => make("tr", {},
+      make("td", {}, one.name), make("td", { className: "dim" }, Object.entries(one.labels).map(pair => pair.join("=")).join(" ")), make("td", { className: "n" }, toldValue(one)))));
     const stopped = box.phase === "stopped";
     card.start.hidden = !stopped; card.stop.hidden = stopped;
     allow(card.restart, "operate", stopped && "it is stopped"); allow(card.stop, "operate"); allow(card.start, "operate"); allow(card.swap, "deploy", me.swap);

@@ -41,6 +41,7 @@ impl Fetch {
     pub(super) fn assign(&mut self, key: usize) -> bool {
         let Some(exchange) = self.exchanges.get_mut(key) else { return false };
         let Some(at) = self.upstreams.choose(self.now, exchange.tried) else { return false };
+        self.figures.changed(self.now);
         exchange.upstream = Some(at);
         exchange.tried |= 1 << at;
         exchange.request.origin = self.upstreams.get(at).origin.clone();
@@ -58,6 +59,7 @@ impl Fetch {
         if !is_asked || !matches!(exchange.answer, Answer::Awaited) {
             return;
         }
+        self.figures.changed(self.now);
         if let Some(time) = self.upstreams.failed(self.now, at, failure) {
             let origin = &self.upstreams.get(at).origin;
             let line = format!("upstream {origin} is left out for {} s: {}", time / SECOND, fault.why);
@@ -126,6 +128,7 @@ impl Fetch {
     pub(super) fn answered(&mut self, key: usize) {
         if let Some(at) = self.exchanges.get(key).and_then(|exchange| exchange.upstream) {
             self.upstreams.answered(at);
+            self.figures.changed(self.now);
         }
     }
 
@@ -169,6 +172,7 @@ impl Fetch {
         let Some(exchange) = self.remove_as(key) else { return };
         let at = exchange.number as usize;
         let is_well = matches!(result, Ok(200..400));
+        self.figures.changed(self.now);
         if !self.upstreams.checked(at, is_well) {
             return;
         }

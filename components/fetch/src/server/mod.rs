@@ -15,7 +15,10 @@ use message::Routes;
 use slab::Slab;
 use std::collections::VecDeque;
 use support::dial::Dials;
-use wit::{INITIAL_CREDIT, Incoming, MAX_BATCH, Peers};
+use wit::{
+    INITIAL_CREDIT, Incoming, MAX_BATCH, Peers,
+    figures::{Figure, Pace},
+};
 
 /// Requests of boxes to other hosts.
 pub struct Fetch {
@@ -44,6 +47,9 @@ pub struct Fetch {
     places: usize,
     is_retired: bool,
     log: Vec<(Level, String)>,
+    figures: Pace,
+    /// when what was reported is not so any more, without anything happening
+    figures_until: u64,
     /// no failure is told of before this
     quiet_until: u64,
     /// those that were not told of
@@ -92,6 +98,8 @@ pub trait Outside {
     /// False: the peer has no room and has taken nothing.
     fn send(&mut self, to: To, batch: &[u8]) -> bool;
     fn log(&mut self, level: Level, line: &str);
+    /// What is reported of it, if [`Fetch::reports`] was said.
+    fn report(&mut self, _figures: Vec<Figure>) {}
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +155,18 @@ impl Fetch {
             places,
             is_retired: false,
             log: Vec::new(),
+            figures: Pace::default(),
+            figures_until: u64::MAX,
             quiet_until: 0,
             untold: 0,
         })
+    }
+
+    /// From here on it reports how its upstreams fare, if it has some.
+    pub fn reports(&mut self) {
+        if !self.upstreams.is_empty() {
+            self.figures.start();
+        }
     }
 
     /// Another takes the place of this box: requests that are there go on.
@@ -174,7 +191,8 @@ impl Fetch {
         let idle = self.idle.iter().map(|idle| idle.until).min().unwrap_or(u64::MAX);
         let retiring = self.clients.any_retiring() || self.tcp.any_retiring() || self.names.any_retiring();
         let again = if retiring { self.now.saturating_add(INTERVAL) } else { u64::MAX };
-        exchanges.min(idle).min(self.dials.deadline()).min(again).min(self.next_check())
+        let figures = self.figures.due().min(self.figures_until);
+        exchanges.min(idle).min(self.dials.deadline()).min(again).min(self.next_check()).min(figures)
     }
 
     /// Takes in what has come, and sends what follows from it.
@@ -191,6 +209,14 @@ impl Fetch {
         self.take(wake.clients, Self::of_client, outside);
         self.timers();
         self.let_go();
+        if self.figures_until <= self.now {
+            self.figures_until = u64::MAX;
+            self.figures.changed(self.now);
+        }
+        if self.figures.take(self.now) {
+            self.figures_until = self.upstreams.next_in(self.now);
+            outside.report(self.upstreams.figures(self.now));
+        }
         for (level, line) in self.log.drain(..) {
             outside.log(level, &line);
         }

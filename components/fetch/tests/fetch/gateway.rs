@@ -644,3 +644,34 @@ fn checks_ask_for_the_host_that_is_set() {
         assert!(world.got(link).starts_with(&format!("GET / HTTP/1.1\r\nHost: {said}\r\n")));
     }
 }
+
+#[test]
+fn upstreams_have_figures() {
+    use wit::figures::{Figure, Value};
+    let mut world = world(&[]);
+    world.fetch.reports();
+    let state = |world: &World, upstream: &str| -> Vec<Value> {
+        let of = |figure: &&Figure| figure.labels == [("upstream", upstream.to_string())];
+        world.sides.reported.iter().filter(of).map(|figure| figure.value.clone()).collect()
+    };
+    let told = |state: &str, requests, errors| {
+        vec![Value::Text(state.into()), Value::Counter(requests), Value::Counter(errors)]
+    };
+    world.asks(1, visits("GET", b""));
+    world.asks(2, visits("GET", b""));
+    world.is_refused();
+    let link = world.connects();
+    world.host_says(link, OK);
+    world.passes(SECOND);
+    // one was tried and is in again since a second has passed
+    assert_eq!((state(&world, ONE), state(&world, TWO)), (told("well", 2, 0), told("well", 1, 1)));
+    world.asks(3, visits("GET", b""));
+    world.asks(4, visits("GET", b""));
+    world.is_refused();
+    world.passes(SECOND);
+    let out: Vec<_> = [ONE, TWO].map(|one| state(&world, one)[0].clone()).into();
+    assert!(out.contains(&Value::Text("left out".into())), "{out:?}: for two seconds this time");
+    world.passes(2 * SECOND);
+    assert_eq!([ONE, TWO].map(|one| state(&world, one)[0].clone()), [(); 2].map(|()| Value::Text("well".into())));
+    assert!(world.fetch.deadline() > world.now + SECOND, "nothing more is to be told");
+}

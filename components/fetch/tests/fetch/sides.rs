@@ -3,6 +3,7 @@
 use pearwood_fetch::{Config, Fetch, Level, Outside, To, Wake};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use wit::figures::Figure;
 use wit::http::{Attach, Command, Event, Head, Scheme};
 use wit::tcp::{self, Cause};
 use wit::{Batch, Peer, names};
@@ -43,6 +44,8 @@ pub struct Sides {
     pub lookups: Vec<(u32, String)>,
     pub log: Vec<String>,
     pub let_go: Vec<To>,
+    /// the figures that were reported last
+    pub reported: Vec<Figure>,
     pub client_is_deaf: bool,
 }
 
@@ -71,6 +74,10 @@ impl Outside for Sides {
 
     fn log(&mut self, _: Level, line: &str) {
         self.log.push(line.into());
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        self.reported = figures;
     }
 }
 

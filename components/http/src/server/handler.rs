@@ -29,6 +29,7 @@ impl Http {
             Ok(route) => {
                 if self.handlers.attach(peer, ()) {
                     self.routes.set(peer, route.host, route.path);
+                    self.figures.know(route.host);
                     self.carry_on();
                 }
             }

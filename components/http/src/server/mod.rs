@@ -20,6 +20,7 @@ use crate::config::{Compress, Config};
 use crate::connection::Connections;
 use crate::date::Common;
 use crate::exchange::Exchanges;
+use crate::figures::Figures;
 use crate::packing::Packers;
 use crate::reader::Reader;
 use crate::response::Heads;
@@ -30,7 +31,7 @@ pub use origin::Origin;
 
 use origin::Covers;
 use std::rc::Rc;
-use wit::{MAX_BATCH, Peer, Peers, Records};
+use wit::{MAX_BATCH, Peer, Peers, Records, figures::Figure};
 
 /// An HTTP server between the services of TCP and the handlers.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ pub struct Http {
     /// bytes of data put in batches since they were last sent
     batched: usize,
     log: Vec<(Level, String)>,
+    figures: Figures,
     /// buffers kept from turn to turn
     head: Vec<u8>,
     /// `None` while it reads
@@ -127,6 +129,8 @@ pub trait Outside {
     /// nanoseconds since 1970
     fn wall_clock(&mut self) -> Option<u64>;
     fn log(&mut self, level: Level, line: &str);
+    /// What is reported of it, if [`Http::reports`] was said.
+    fn report(&mut self, _figures: Vec<Figure>) {}
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +160,9 @@ impl Http {
     pub fn new(config: Config, memory: usize) -> Result<Self, String> {
         let of_gate = if config.rules.is_empty() { 0 } else { memory / GATE };
         let limits = Limits::new(&config, memory - of_gate)?;
+        let mut figures = Figures::default();
+        let hosts = config.rules.iter().filter_map(|(_, rule)| rule.host.as_ref()?.text());
+        hosts.for_each(|host| figures.know(host));
         Ok(Http {
             gate: Gate::new(of_gate),
             user: String::new(),
@@ -184,6 +191,7 @@ impl Http {
             buffered: 0,
             batched: 0,
             log: Vec::new(),
+            figures,
             head: Vec::new(),
             reader: Some(Box::default()),
             heads: Heads::default(),
@@ -195,9 +203,15 @@ impl Http {
         })
     }
 
+    /// From here on it reports what it does.
+    pub fn reports(&mut self) {
+        self.figures.pace.start();
+    }
+
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
-        let deadline = self.refused.iter().map(|port| port.again_at).fold(self.earliest, u64::min);
+        let earliest = self.earliest.min(self.figures.pace.due());
+        let deadline = self.refused.iter().map(|port| port.again_at).fold(earliest, u64::min);
         if self.any_retiring() { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
     }
 
@@ -242,6 +256,9 @@ impl Http {
             self.let_go();
         }
         self.write_log(outside);
+        if self.figures.pace.take(self.now) {
+            outside.report(self.figures.all([self.connections.len() - self.sessions, self.sessions]));
+        }
         if self.tcp.any_refused() || self.handlers.any_refused() {
             self.flush(outside);
         }

@@ -69,6 +69,7 @@ impl Http {
         self.covers.retain(|covers| Rc::strong_count(covers) > 1);
         let known = self.covers.iter().find(|covers| covers.is(&names)).cloned();
         let covers = known.unwrap_or_else(|| {
+            names.iter().for_each(|name| self.figures.know(name));
             let new = Rc::new(Covers(names.iter().map(Into::into).collect()));
             self.covers.push(Rc::clone(&new));
             new

@@ -205,6 +205,7 @@ impl Http {
             self.log_access(id);
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
+        self.figures.answered(exchange, self.now);
         let (close, reset) = (exchange.close, exchange.reset);
         self.exchanges.remove(id);
         if reset {
@@ -274,6 +275,7 @@ impl Http {
     pub(super) fn remove(&mut self, key: usize) {
         let Some(connection) = self.connections.remove(key) else { return };
         self.removed(key, &connection);
+        self.figures.pace.changed(self.now);
         self.surplus -= usize::from(connection.is_surplus);
         for id in connection.exchanges {
             self.cancel(id);

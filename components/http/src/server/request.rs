@@ -75,6 +75,10 @@ impl Http {
             connection.awaits_room = true;
             return Next::Wait(0);
         }
+        let host = self.figures.place(head.authority);
+        if matches!(choice, Choice::Answer { status: 429, .. }) {
+            self.figures.limited(host);
+        }
         let leaves = self.leaves_since(peer);
         let is_stream = self.connections.get(key).is_some_and(|connection| connection.stream.is_some());
         let (Some(exchange), Some(connection)) = (self.exchanges.insert(is_stream), self.connections.get(key)) else {
@@ -88,6 +92,7 @@ impl Http {
         let keep_alive = keep_alive && !is_stream;
         exchange.connection = key;
         exchange.method = method;
+        exchange.host = host;
         exchange.is_11 = head.is_11;
         exchange.takes_trailers = head.says.takes_trailers;
         let has_secret = head.says.has_secret || connection.is_known_client;
@@ -232,6 +237,7 @@ impl Http {
         exchange.connection = key;
         exchange.handler = None;
         exchange.method = Method::default();
+        exchange.host = 0;
         exchange.is_11 = true;
         exchange.request_open = false;
         exchange.close = true;

@@ -193,6 +193,7 @@ impl Http {
             connection.finished = true;
             connection.reading = Reading::Nothing;
         }
+        self.figures.pace.changed(self.now);
         let is_surplus = connection.is_surplus;
         let key = self.connections.insert(connection);
         if is_2 == Some(true) && !is_surplus {

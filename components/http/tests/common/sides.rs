@@ -5,7 +5,7 @@ use pearwood_http::{Level, Outside, To};
 use std::collections::{BTreeMap, BTreeSet};
 use wit::http::Command as ToHandler;
 use wit::tcp::Command as ToTcp;
-use wit::{INITIAL_CREDIT, Records};
+use wit::{INITIAL_CREDIT, Records, figures::Figure};
 
 /// A request as a handler sees it, and what came for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Sides {
     /// peers that were let go
     pub released: Vec<To>,
     pub closed: Vec<u32>,
+    /// the figures, as often as they were reported
+    pub reported: Vec<Vec<Figure>>,
 }
 
 impl Outside for Sides {
@@ -102,6 +104,10 @@ impl Outside for Sides {
 
     fn log(&mut self, level: Level, line: &str) {
         memory::uncounted(|| self.log.push((level, line.into())));
+    }
+
+    fn report(&mut self, figures: Vec<Figure>) {
+        self.reported.push(figures);
     }
 }
 

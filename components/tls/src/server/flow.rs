@@ -207,6 +207,7 @@ impl Tls {
         };
         connection.client = client;
         connection.deadline = u64::MAX;
+        self.figures.established(&connection.session, self.now);
         let (remote, port) = (connection.remote, connection.port);
         let shown = connection.session.certificates().first().map(|own| &own[..]).unwrap_or_default();
         let names = self.certificates.names(connection.asked.place).iter().map(String::as_str);
@@ -315,7 +316,10 @@ impl Tls {
         match (connection.client.take().and_then(|client| self.clients.out(client)), dialed) {
             (Some(out), _) => Event::Closed { connection: own, why: &failed.why }.encode(out.batch()),
             (None, Some(dialed)) => self.dial_failed(&dialed, failed),
-            (None, None) => self.failures.add(connection.remote.address, &failed.why),
+            (None, None) => {
+                self.failures.add(connection.remote.address, &failed.why);
+                self.figures.failed(failed.cause, self.now);
+            }
         }
         let Some(connection) = self.connections.get(key) else { return };
         connection.close_sent = true;
@@ -341,6 +345,12 @@ impl Tls {
             // another connection may have its place soon
             self.handshakes.retain(|queued| *queued != key);
         }
+        if !connection.session.is_established() && !connection.close_sent && !connection.is_own {
+            let is_late = connection.deadline <= self.now;
+            self.figures.failed(if is_late { Cause::Timeout } else { Cause::Terminated }, self.now);
+        }
+        // how many there are has changed
+        self.figures.pace.changed(self.now);
         if let Some(dialed) = &connection.dialed {
             let why = if why.is_empty() { "the other side broke off" } else { why };
             self.dial_failed(dialed, &Failed { cause: Cause::Terminated, alert: 0, why: why.into() });

@@ -12,6 +12,7 @@ use crate::certificates::{Certificates, Keys, PROOF};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::{Connections, Dialed};
+use crate::figures::Figures;
 use crate::provider::provider;
 use crate::tickets::Tickets;
 use crate::trust::Trust;
@@ -23,7 +24,7 @@ use rustls::{ServerConfig, crypto::SecureRandom, time_provider::TimeProvider, ve
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use support::dial::Dials;
-use wit::{Incoming, MAX_BATCH, Peers};
+use wit::{Incoming, MAX_BATCH, Peers, figures::Figure};
 
 /// TLS between the network and the boxes that listen here.
 pub struct Tls {
@@ -56,6 +57,7 @@ pub struct Tls {
     /// bytes of memory in the connections' buffers
     held: usize,
     failures: timers::Failures,
+    figures: Figures,
     is_retired: bool,
     log: Vec<(Level, String)>,
     /// buffers kept from turn to turn
@@ -95,6 +97,8 @@ pub trait Outside {
         self.send(to, batch)
     }
     fn log(&mut self, level: Level, line: &str);
+    /// What is reported of it, if [`Tls::reports`] was said.
+    fn report(&mut self, _figures: Vec<Figure>) {}
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +171,7 @@ impl Tls {
             displaced: 0,
             held: 0,
             failures: timers::Failures::default(),
+            figures: Figures::default(),
             is_retired: false,
             log: Vec::new(),
             sealed: Vec::new(),
@@ -174,12 +179,17 @@ impl Tls {
         })
     }
 
+    /// From here on it reports what it does.
+    pub fn reports(&mut self) {
+        self.figures.pace.start();
+    }
+
     /// Until when there is nothing to do unless something comes.
     pub fn deadline(&self) -> u64 {
         if !self.handshakes.is_empty() {
             return 0;
         }
-        let deadline = self.earliest.min(self.failures.due()).min(self.dials.deadline());
+        let deadline = self.earliest.min(self.failures.due()).min(self.dials.deadline()).min(self.figures.pace.due());
         let retiring = self.net.any_retiring() || self.clients.any_retiring();
         if retiring { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
     }
@@ -209,6 +219,12 @@ impl Tls {
         self.timers();
         if self.net.any_retiring() || self.clients.any_retiring() {
             self.let_go();
+        }
+        if let Some(why) = self.certificates.take_trouble() {
+            self.say(Level::Warn, format!("{why}; the one of before stays"));
+        }
+        if self.figures.pace.take(self.now) {
+            outside.report(self.figures.all(self.connections.len(), self.certificates.figures()));
         }
         for (level, line) in self.log.drain(..) {
             outside.log(level, &line);

@@ -159,6 +159,8 @@ pub struct Sides {
     pub answers: Vec<String>,
     pub log: Vec<String>,
     pub releases: Vec<To>,
+    /// the figures that were reported last
+    pub reported: Vec<wit::figures::Figure>,
     /// The one that listens takes nothing.
     pub is_deaf: bool,
     /// ... and the network
@@ -189,6 +191,10 @@ impl Outside for Sides {
 
     fn log(&mut self, _: Level, line: &str) {
         self.log.push(line.into());
+    }
+
+    fn report(&mut self, figures: Vec<wit::figures::Figure>) {
+        self.reported = figures;
     }
 }
 

@@ -20,6 +20,7 @@
 //! | `outside` | it wants what it receives where it has no memory |
 //! | `header` | it tries to smuggle a header line into its answer |
 //! | `chatter` | it writes 100,000 lines to its log, then answers |
+//! | `figures` | it reports figures that are too many, too long and wrong, and then answers |
 //! | any other | it answers properly |
 
 use pearwood::bindings::pearwood::{
@@ -30,6 +31,7 @@ use pearwood::bindings::pearwood::{
     },
     http::handler,
 };
+use pearwood::figures::{Figure, Value, try_report};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     hint::black_box,
@@ -124,6 +126,19 @@ fn misbehave(misdeed: &str, query: &str, peer: u32, request: u32) {
                 write(Level::Info, &format!("line {line}"));
             }
             answer(peer, request, "", b"fine\n");
+        }
+        "figures" => {
+            let figure = |label: &str| Figure::gauge("size", 1).of("n", label);
+            let long = "x".repeat(64 << 10);
+            for _ in 0..20 {
+                assert!(try_report((0..600).map(|n| figure(&n.to_string())).collect()).is_err());
+                assert!(try_report((0..512).map(|n| figure(&format!("{n}{}", &long[..255]))).collect()).is_err());
+                assert!(try_report(vec![figure("a"), figure("a")]).is_err());
+                assert!(try_report(vec![Figure::new("Size", Value::Text(long.clone()))]).is_err());
+                // the labels' end is cut off
+                assert!(try_report(vec![figure(&long)]).is_ok());
+            }
+            answer(peer, request, "content-type: text/plain\r\ncontent-length: 5\r\n", b"fine\n");
         }
         _ => answer(peer, request, "content-type: text/plain\r\ncontent-length: 5\r\n", b"fine\n"),
     }

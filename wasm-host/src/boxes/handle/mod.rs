@@ -7,6 +7,7 @@ pub use life::{Life, Phase};
 
 use super::{
     Birth, Footprint,
+    figures::Figures,
     log::{Level, Line, Log},
 };
 use crate::{
@@ -50,6 +51,8 @@ pub struct BoxHandle {
     task: Once<Arc<Task>>,
     /// Of this box and those before it in its place.
     log: Arc<Mutex<Log>>,
+    /// what its instance has reported last
+    figures: Mutex<Option<Figures>>,
     life: Mutex<Life>,
     /// Someone asked for its end: a look that costs nothing, at each of its turns.
     is_asked: AtomicBool,
@@ -119,6 +122,7 @@ impl BoxHandle {
             footprint: Once::new(),
             task: Once::new(),
             log,
+            figures: Mutex::default(),
             life: Mutex::default(),
             is_asked: AtomicBool::new(false),
             bell: Bell::default(),
@@ -222,6 +226,17 @@ impl BoxHandle {
 
     pub(crate) fn memory_is(&self, bytes: u64) {
         self.memory.store(bytes, Relaxed);
+    }
+
+    /// What the instance reports of itself; None: there is no instance any more.
+    pub(crate) fn figures_are(&self, figures: Option<Figures>) {
+        // what was there before is dropped when the lock is free
+        let _before = core::mem::replace(&mut *self.figures.lock(), figures);
+    }
+
+    /// What its instance has reported last, as JSON: an array of [`Figure`](super::figures::Figure).
+    pub fn figures(&self) -> Option<String> {
+        self.figures.lock().as_ref().map(|figures| figures.json().into())
     }
 
     pub(super) fn memory_refused(&self) {

@@ -1,0 +1,190 @@
+//! What the box says of itself: of each host what was asked for and how that was answered.
+
+use crate::exchange::Exchange;
+use message::target::host_of;
+use wit::figures::{Figure, Pace};
+
+/// The most hosts that are counted by themselves. They are those that rules, arrows and certificates name, so that no client makes one
+/// up; all others are one.
+const MOST: usize = 32;
+const OTHER: &str = "other";
+
+/// The longest name (RFC 1035, section 2.3.4), and with a port.
+const NAME: usize = 253;
+const AUTHORITY: usize = NAME + 6;
+
+/// The place of a host.
+pub type Place = u8;
+
+#[derive(Debug)]
+pub struct Figures {
+    pub pace: Pace,
+    /// what is not one of the others, and then those
+    hosts: Vec<Host>,
+    /// what was asked for last, as it was said
+    recent: (String, Place),
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// in lower case; a name of a certificate may begin with `*.`
+    name: Box<str>,
+    /// by HTTP/1 and 2, and by the first digit of the status
+    answered: [[u64; 5]; 2],
+    /// bytes of answers' bodies
+    bytes: u64,
+    /// refused since somebody asked too often
+    limited: u64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        let other = Host { name: OTHER.into(), ..Host::default() };
+        Figures { pace: Pace::default(), hosts: vec![other], recent: (String::new(), 0) }
+    }
+}
+
+impl Host {
+    fn is(&self, host: &str) -> bool {
+        match self.name.strip_prefix("*.") {
+            Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
+            None => self.name.eq_ignore_ascii_case(host),
+        }
+    }
+}
+
+impl Figures {
+    /// There is a host of that name.
+    pub fn know(&mut self, name: &str) {
+        let is_new =
+            !name.is_empty() && name.len() <= NAME && !self.hosts.iter().skip(1).any(|host| *host.name == *name);
+        if is_new && self.hosts.len() <= MOST {
+            self.hosts.push(Host { name: name.to_ascii_lowercase().into(), ..Host::default() });
+            self.recent = (String::new(), 0);
+        }
+    }
+
+    /// The place of the host of a request.
+    #[inline]
+    pub fn place(&mut self, authority: &str) -> Place {
+        if self.hosts.len() == 1 || self.recent.0 == authority { self.recent.1 } else { self.find(authority) }
+    }
+
+    #[cold]
+    fn find(&mut self, authority: &str) -> Place {
+        let host = host_of(authority).trim_end_matches('.');
+        let named = self.hosts.iter().enumerate().skip(1).filter(|(_, known)| known.is(host));
+        // one of that very name comes before one that begins with a star
+        let place = named.min_by_key(|(_, known)| known.name.starts_with('*')).map_or(0, |(place, _)| place as Place);
+        if authority.len() <= AUTHORITY {
+            self.recent.0.clear();
+            self.recent.0.push_str(authority);
+            self.recent.1 = place;
+        }
+        place
+    }
+
+    /// An answer is on its way as a whole.
+    #[inline]
+    pub fn answered(&mut self, exchange: &Exchange, now: u64) {
+        let Some(host) = self.hosts.get_mut(usize::from(exchange.host)) else { return };
+        let class = usize::from(exchange.record.status / 100).clamp(1, 5) - 1;
+        host.answered[usize::from(exchange.is_stream_of_2)][class] += 1;
+        host.bytes += exchange.record.body_bytes;
+        self.pace.changed(now);
+    }
+
+    /// A request was refused since there were too many.
+    #[cold]
+    pub fn limited(&mut self, place: Place) {
+        if let Some(host) = self.hosts.get_mut(usize::from(place)) {
+            host.limited += 1;
+        }
+    }
+
+    /// `connections`: those of HTTP/1 and of HTTP/2.
+    #[cold]
+    pub fn all(&self, connections: [usize; 2]) -> Vec<Figure> {
+        const VERSIONS: [&str; 2] = ["1", "2"];
+        let mut all: Vec<Figure> =
+            (0..2).map(|at| Figure::gauge("connections", connections[at]).of("http", VERSIONS[at])).collect();
+        for host in &self.hosts {
+            let of = |figure: Figure| figure.of("host", &*host.name);
+            for (version, classes) in VERSIONS.iter().zip(&host.answered) {
+                for (class, count) in (1..).zip(classes).filter(|(_, count)| **count > 0) {
+                    let figure = Figure::counter("requests", *count).of("http", *version);
+                    all.push(of(figure.of("status", format!("{class}xx"))));
+                }
+            }
+            if host.answered != [[0; 5]; 2] {
+                all.push(of(Figure::counter("body-bytes", host.bytes)));
+            }
+            if host.limited > 0 {
+                all.push(of(Figure::counter("limited-requests", host.limited)));
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_those_that_are_known_and_no_more() {
+        let mut figures = Figures::default();
+        assert_eq!(figures.place("a.example"), 0);
+        for name in ["A.example", "a.example", "*.b.example", "", "x.b.example"] {
+            figures.know(name);
+        }
+        let mut names = |authority| figures.hosts[usize::from(figures.place(authority))].name.clone();
+        for (authority, name) in [
+            ("a.example", "a.example"),
+            ("A.Example.:8443", "a.example"),
+            ("y.b.example", "*.b.example"),
+            ("x.b.example", "x.b.example"),
+            ("b.example", "other"),
+            ("other", "other"),
+            ("", "other"),
+            (&"n".repeat(5_000), "other"),
+        ] {
+            assert_eq!((&*names(authority), &*names(authority)), (name, name), "{authority}");
+        }
+        for number in 0..100 {
+            figures.know(&format!("{number}.example"));
+        }
+        assert_eq!((figures.hosts.len(), figures.place("99.example")), (MOST + 1, 0));
+    }
+
+    #[test]
+    fn they_are_counted_by_host_version_and_class() {
+        let mut figures = Figures::default();
+        figures.pace.start();
+        figures.know("a.example");
+        let mut exchange = Exchange { host: figures.place("a.example"), ..Exchange::default() };
+        for (status, is_2) in [(200, false), (204, false), (404, true), (101, false), (999, false)] {
+            (exchange.record.status, exchange.is_stream_of_2, exchange.record.body_bytes) = (status, is_2, 10);
+            figures.answered(&exchange, 1);
+        }
+        figures.limited(exchange.host);
+        let all = figures.all([3, 1]);
+        let of = |name, http: &str, status: &str| {
+            Figure::counter(name, 0).of("http", http).of("status", status).of("host", "a.example")
+        };
+        for (figure, count) in
+            [(of("requests", "1", "2xx"), 2), (of("requests", "2", "4xx"), 1), (of("requests", "1", "1xx"), 1)]
+        {
+            let is_it = |other: &&Figure| (other.name, &other.labels) == (figure.name, &figure.labels);
+            assert_eq!(
+                all.iter().find(is_it).map(|it| &it.value),
+                Some(&wit::figures::Value::Counter(count)),
+                "{all:?}"
+            );
+        }
+        assert!(all.contains(&Figure::counter("body-bytes", 50).of("host", "a.example")));
+        assert!(all.contains(&Figure::counter("limited-requests", 1).of("host", "a.example")));
+        assert!(all.contains(&Figure::gauge("connections", 3).of("http", "1")));
+        assert!(!all.iter().any(|figure| figure.labels.iter().any(|label| label.1 == OTHER)), "nobody has asked there");
+    }
+}
