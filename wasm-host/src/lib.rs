@@ -31,6 +31,7 @@ pub mod plan;
 pub mod platform;
 pub mod slots;
 mod sync;
+pub mod volumes;
 #[cfg(feature = "wasi")]
 mod wasi;
 #[cfg(not(feature = "wasi"))]

@@ -4,6 +4,7 @@
 use crate::{
     arrows::channel::{Ready, Refused, Service, Signal},
     platform::{Disk as _, DiskError, Extent, Pending},
+    volumes::Health,
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::task::{Context, Poll, Waker};
@@ -22,6 +23,7 @@ const DEPTH: usize = 16;
 pub struct Blocks {
     extent: Extent,
     device: String,
+    health: Option<Arc<Health>>,
     signal: Arc<Signal>,
     ready: Ready,
     under_way: Mutex<Vec<Request>>,
@@ -42,9 +44,14 @@ enum Doing {
 
 impl Blocks {
     /// For the box with this signal, whose port has that flag.
-    pub fn new(extent: Extent, device: &str, signal: &Arc<Signal>, ready: Ready) -> Arc<Self> {
+    pub fn new(extent: Extent, device: &str, signal: &Arc<Signal>, ready: Ready) -> Self {
         let under_way = Mutex::default();
-        Arc::new(Blocks { extent, device: device.into(), signal: signal.clone(), ready, under_way })
+        Blocks { extent, device: device.into(), health: None, signal: signal.clone(), ready, under_way }
+    }
+
+    /// What the disk fails to do is counted there.
+    pub fn with_health(self, health: Arc<Health>) -> Self {
+        Blocks { health: Some(health), ..self }
     }
 
     pub fn is_read_only(&self) -> bool {
@@ -93,7 +100,8 @@ fn copy(data: &[u8]) -> Result<Vec<u8>, DiskError> {
 
 impl Request {
     /// Looks how far the disk is. True: it is done, and `doing` says how it went.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll(&mut self, cx: &mut Context<'_>, health: Option<&Health>) -> bool {
+        let is_read = matches!(self.doing, Doing::Read(..));
         let done = match &mut self.doing {
             Doing::Done(_) => return true,
             Doing::Read(pending, bytes) => pending.as_mut().poll(cx).map(|read| match read {
@@ -104,6 +112,9 @@ impl Request {
             Doing::Work(pending) => pending.as_mut().poll(cx).map_ok(|()| None),
         };
         let Poll::Ready(result) = done else { return false };
+        if let (Err(error), Some(health)) = (&result, health) {
+            health.count(is_read, *error);
+        }
         self.doing = Doing::Done(result);
         true
     }
@@ -172,7 +183,7 @@ impl Service for Blocks {
         for record in Records::new(batch) {
             let record = record?;
             let Some(mut request) = self.begin(Command::decode(&record)?) else { continue };
-            done |= request.poll(&mut Context::from_waker(&waker));
+            done |= request.poll(&mut Context::from_waker(&waker), self.health.as_deref());
             under_way.push(request);
         }
         drop(under_way);
@@ -187,7 +198,7 @@ impl Service for Blocks {
         let mut under_way = self.under_way.lock();
         let (before, mut left) = (under_way.len(), false);
         under_way.retain_mut(|request| {
-            if !request.poll(&mut Context::from_waker(&waker)) {
+            if !request.poll(&mut Context::from_waker(&waker), self.health.as_deref()) {
                 return true;
             }
             if batch.len() + request.length() > limit {

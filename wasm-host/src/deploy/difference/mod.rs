@@ -3,7 +3,7 @@
 use crate::{
     image::Hash,
     interface::InterfaceName,
-    plan::{BoxPlan, Plan, grant::BlockGrant},
+    plan::{BoxPlan, Plan, VolumePlan, grant::BlockGrant},
 };
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
@@ -130,14 +130,15 @@ fn same_limits(a: &BoxPlan, b: &BoxPlan) -> bool {
     limits(a) == limits(b)
 }
 
-type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<(&'a str, &'a str)>, Option<u64>, [&'a [String]; 2]);
+type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<(&'a VolumePlan, bool)>, Vec<(&'a str, &'a str)>, Option<u64>, [&'a [String]; 2]);
 
 /// What a box is linked to for as long as it lives: devices, the boxes that it calls, the node. Other arrows come and go.
 fn fixed(plan: &Plan, place: usize) -> Fixed<'_> {
     let spec = &plan.boxes[place];
     let callee = |place: u16| plan.boxes[usize::from(place)].name.as_str();
     let calls = spec.calls.iter().map(|call| (call.interface.as_str(), callee(call.callee)));
-    (plan.devices_of(place).collect(), calls.collect(), plan.upload_of(place), [&spec.nobody, &spec.lent])
+    let (devices, volumes) = (plan.devices_of(place).collect(), plan.volumes_of(place).collect());
+    (devices, volumes, calls.collect(), plan.upload_of(place), [&spec.nobody, &spec.lent])
 }
 
 /// Whether a new version of a box has all that the callers of the old one are linked to.
