@@ -1,4 +1,4 @@
-//! A disk, or the part of one that the box's arrow grants: sectors, numbered from 0.
+//! A volume, or whatever part of a disk the box's arrow grants: sectors, numbered from 0.
 //!
 //! Each call sleeps until the disk has answered. A box that wants many requests under way at once, or several disks, uses the
 //! records of `wit::block` at the port itself.

@@ -8,7 +8,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError, mpsc},
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    thread::{self, JoinHandle, Thread},
 };
 use wasm_host::platform::{Disk, DiskError, Geometry, Pending, refused};
 
@@ -17,7 +17,19 @@ const SECTOR: u32 = 512;
 /// A file as a disk of 512-byte sectors. A thread of its own does what it is asked for, one thing after another.
 pub struct FileDisk {
     geometry: Geometry,
-    jobs: mpsc::Sender<Job>,
+    /// there until it is dropped
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Waits until the file is let go of: whoever opens it next must not find it in use.
+impl Drop for FileDisk {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 struct Job {
@@ -64,7 +76,7 @@ impl FileDisk {
         let sectors = (&file).seek(SeekFrom::End(0))? / u64::from(SECTOR);
         let (jobs, queue) = mpsc::channel::<Job>();
         let name = format!("disk {}", path.display());
-        thread::Builder::new().name("disk".into()).spawn(move || {
+        let thread = thread::Builder::new().name("disk".into()).spawn(move || {
             for Job { operation, promise } in queue {
                 let result = operation.perform(&file);
                 if let Err(error) = &result {
@@ -74,13 +86,14 @@ impl FileDisk {
                 notify();
             }
         })?;
-        Ok(FileDisk { geometry: Geometry { sector_size: SECTOR, sectors, read_only }, jobs })
+        let geometry = Geometry { sector_size: SECTOR, sectors, read_only };
+        Ok(FileDisk { geometry, jobs: Some(jobs), thread: Some(thread) })
     }
 
     fn begin(&self, operation: Operation) -> Waiting {
         let promise = Arc::<Promise>::default();
         let job = Job { operation, promise: promise.clone() };
-        if self.jobs.send(job).is_err() {
+        if !self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()) {
             promise.keep(Err(DiskError::Gone));
         }
         Waiting(promise)
@@ -218,12 +231,10 @@ mod tests {
         let file = file(5_120);
         let disk = FileDisk::open(file.path(), || ()).unwrap();
         assert!(FileDisk::open(file.path(), || ()).err().unwrap().to_string().contains("another node"));
-        // the thread lets go of it once there is nothing left to do
-        block_on(disk.flush()).unwrap();
+        drop(disk.write(0, vec![1; 512]));
         drop(disk);
-        while FileDisk::open(file.path(), || ()).is_err() {
-            thread::yield_now();
-        }
+        let disk = FileDisk::open(file.path(), || ()).unwrap();
+        assert_eq!(block_on(disk.read(0, 1)).unwrap(), [1; 512]);
     }
 
     #[test]

@@ -34,6 +34,9 @@ const MAX_NAME: usize = 1024;
 /// A share of the disk that a system may ask to be kept for it.
 const MAX_RESERVE: u64 = 1 << 40;
 
+/// What sectors are of: a volume, by its position, or a device.
+type Whole<'a> = (Option<u16>, &'a str);
+
 type Sound = Result<(), PlanError>;
 
 fn require(holds: bool, why: impl FnOnce() -> String) -> Sound {
@@ -232,7 +235,7 @@ impl Plan {
     /// No sector that anybody may write is granted twice. Those that are the node's own depend on the size of sectors, which
     /// the platform knows.
     fn check_disks(&self) -> Sound {
-        let mut parts: Vec<((Option<u16>, &str), u64, u64, bool)> = Vec::new();
+        let mut parts: Vec<(Whole<'_>, u64, u64, bool)> = Vec::new();
         for arrow in &self.arrows {
             let Grant::Block(grant) = &arrow.grant else { continue };
             let last = grant.sectors.last.unwrap_or(u64::MAX);
@@ -245,7 +248,7 @@ impl Plan {
         }
         parts.sort_unstable();
         // the furthest that sectors before this reach, and those of them that may be written
-        let mut reached: Option<((Option<u16>, &str), u64, Option<u64>)> = None;
+        let mut reached: Option<(Whole<'_>, u64, Option<u64>)> = None;
         for (of, first, last, read_only) in parts {
             let (all, written) = match reached {
                 Some((before, all, written)) if before == of => (Some(all), written),

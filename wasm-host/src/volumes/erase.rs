@@ -23,7 +23,7 @@ pub(crate) async fn serve(node: Arc<Node>) {
             if failed.contains(&device) {
                 continue;
             }
-            match disk.erase(STEP, || yield_now()).await {
+            match disk.erase(STEP, yield_now).await {
                 Ok(more) => is_done &= !more,
                 Err(error) => {
                     let text = format!("{device}: what was deleted there cannot be erased: {error}");

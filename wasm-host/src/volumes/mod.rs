@@ -21,7 +21,7 @@ mod table;
 mod tests;
 
 pub use parted::{Found, Parted, Place};
-pub use registry::{Health, Volumes, on_disk, slots_of};
+pub use registry::{Health, Listed, Volumes, on_disk, slots_of};
 pub use table::{Kind, MAX_NAME, MAX_PARTS, is_name};
 
 pub(crate) use erase::serve as erase;

@@ -209,7 +209,7 @@ impl Parted {
         &self,
         wants: &[Want<'_>],
         really: bool,
-        guid: &mut dyn FnMut() -> Guid,
+        guid: &mut (dyn FnMut() -> Guid + Send),
     ) -> Result<Vec<Made>, String> {
         let turn = self.turn().await;
         let mut table = self.state.lock().table.clone();
@@ -244,7 +244,7 @@ impl Parted {
         let mut found: Vec<(Kind, String, u64)> = Vec::new();
         for part in &state.table.parts {
             let bytes = part.sectors() * u64::from(self.layout.geometry.sector_size);
-            match found.iter_mut().find(|(kind, name, _)| (*kind, &*name) == (part.kind, &part.name)) {
+            match found.iter_mut().find(|(kind, name, _)| (*kind, &**name) == (part.kind, &*part.name)) {
                 Some((.., all)) => *all += bytes,
                 None => found.push((part.kind, part.name.clone(), bytes)),
             }
@@ -257,8 +257,13 @@ impl Parted {
     }
 
     /// A volume is to be no more. What was in it is erased later.
-    pub async fn delete(&self, name: &str) -> Result<(), String> {
+    pub async fn delete(
+        &self,
+        name: &str,
+        may: &(dyn Fn() -> Result<(), String> + Sync),
+    ) -> Result<(), String> {
         let turn = self.turn().await;
+        may()?;
         if let Some(why) = self.is_fixed() {
             return Err(format!("volume `{name}` cannot be deleted: its disk {why}"));
         }

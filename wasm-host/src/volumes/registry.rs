@@ -166,7 +166,7 @@ impl Volumes {
         platform: &dyn Platform,
         plan: &Plan,
         strict: bool,
-        tell: &mut dyn FnMut(String),
+        tell: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), String> {
         self.check_raw(platform, plan).await?;
         if plan.volumes.is_empty() {
@@ -263,7 +263,7 @@ impl Volumes {
         platform: &dyn Platform,
         device: &str,
         reserve: Option<u64>,
-        tell: &mut dyn FnMut(String),
+        tell: &mut (dyn FnMut(String) + Send),
     ) -> Result<Option<Store>, String> {
         let known = self.look(platform, device).await?;
         let disk = platform.disk(device).ok_or("the disk is gone")?;
@@ -280,11 +280,16 @@ impl Volumes {
         slots_in(&table, reserve, &mut || guid(&|bytes| platform.fill_random(bytes)), tell).await
     }
 
-    /// Deletes a volume. `disk`: of several of that name.
+    /// Deletes a volume. `disk`: of several of that name. `may`: whether nobody uses it, asked when nobody can begin to any more.
     ///
     /// # Errors
-    /// Why not. The caller knows whether somebody uses it.
-    pub async fn delete(&self, name: &str, disk: Option<&str>) -> Result<(), String> {
+    /// Why not.
+    pub async fn delete(
+        &self,
+        name: &str,
+        disk: Option<&str>,
+        may: &(dyn Fn() -> Result<(), String> + Sync),
+    ) -> Result<(), String> {
         let found = self.disk_of(name, disk)?.filter(|(device, _)| disk.is_none_or(|disk| disk == device));
         let Some((_, table)) = found else {
             let names: Vec<String> = self
@@ -296,7 +301,7 @@ impl Volumes {
             let there = if names.is_empty() { "there is none".into() } else { format!("there are {}", names.join(", ")) };
             return Err(format!("there is no volume `{name}`; {there}"));
         };
-        table.delete(name).await?;
+        table.delete(name, may).await?;
         self.deleted.fetch_add(1, Relaxed);
         self.bell.ring();
         Ok(())
@@ -338,7 +343,7 @@ fn slots(bytes: u64) -> Want<'static> {
     Want { kind: Kind::Slots, name: "slots", bytes }
 }
 
-fn guid(random: &dyn Fn(&mut [u8])) -> Guid {
+fn guid(random: &(dyn Fn(&mut [u8]) + Sync)) -> Guid {
     let mut bytes = [0; 16];
     random(&mut bytes);
     Guid::from_random_bytes(bytes)
@@ -361,8 +366,8 @@ fn fits(disk: &dyn Disk, wants: &[Want<'_>]) -> Result<(), String> {
 async fn slots_in(
     table: &Parted,
     reserve: Option<u64>,
-    guid: &mut dyn FnMut() -> Guid,
-    tell: &mut dyn FnMut(String),
+    guid: &mut (dyn FnMut() -> Guid + Send),
+    tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<Option<Store>, String> {
     if table.find(Kind::Slots, "", false).is_none() {
         let Some(bytes) = reserve else { return Ok(None) };
@@ -382,7 +387,7 @@ async fn slots_in(
 pub async fn slots_of(
     disk: Arc<dyn Disk>,
     reserve: Option<u64>,
-    random: &dyn Fn(&mut [u8]),
+    random: &(dyn Fn(&mut [u8]) + Sync),
 ) -> Result<Option<Store>, String> {
     let text = |error: DiskError| error.to_string();
     let table = match (Parted::open(disk.clone()).await.map_err(text)?, reserve) {

@@ -49,7 +49,7 @@ impl Table {
         &mut self,
         layout: &Layout,
         want: &Want<'_>,
-        guid: &mut dyn FnMut() -> Guid,
+        guid: &mut (dyn FnMut() -> Guid + Send),
     ) -> Result<Option<Made>, String> {
         let was = self.bytes(layout, want.kind, want.name);
         let wanted = want.bytes.next_multiple_of(MIB);
@@ -72,8 +72,10 @@ impl Table {
             is_it && part.piece + 1 == piece
         };
         if let Some(last) = self.parts.iter().position(is_last) {
-            let end = (self.parts[last].last + 1).div_ceil(mib);
-            if let Some((_, count)) = self.free(layout).into_iter().find(|(first, _)| *first == end) {
+            let behind = self.parts[last].last + 1;
+            let end = behind / mib;
+            let mut free = self.free(layout).into_iter();
+            if let Some((_, count)) = free.find(|(first, _)| *first == end && behind.is_multiple_of(mib)) {
                 let taken = count.min(lacks);
                 self.parts[last].last = (end + taken) * mib - 1;
                 lacks -= taken;

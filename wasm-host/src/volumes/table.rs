@@ -167,7 +167,7 @@ impl Table {
         let mut table = Table::empty(header.disk_guid);
         for entry in entries.chunks_exact(ENTRY).take(MAX_PARTS) {
             let Ok(entry) = try_pod_read_unaligned::<GptPartitionEntry>(entry) else { continue };
-            if entry.partition_type_guid != GptPartitionType::UNUSED {
+            if { entry.partition_type_guid } != GptPartitionType::UNUSED {
                 table.parts.push(part(&entry));
             }
         }
@@ -270,9 +270,9 @@ fn checksum(layout: &Layout, entries: &[u8]) -> Option<Crc32> {
 }
 
 fn part(entry: &GptPartitionEntry) -> Part {
-    let kind = TYPES.iter().find(|(_, it)| *it == entry.partition_type_guid).map_or(Kind::Foreign, |(kind, _)| *kind);
     // copied, since the entry is packed
-    let (name, attributes) = ({ entry.name }, { entry.attributes });
+    let (own, name, attributes) = ({ entry.partition_type_guid }, { entry.name }, { entry.attributes });
+    let kind = TYPES.iter().find(|(_, it)| *it == own).map_or(Kind::Foreign, |(kind, _)| *kind);
     Part {
         kind,
         name: name.to_string(),

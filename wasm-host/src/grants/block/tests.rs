@@ -88,7 +88,7 @@ impl Granted {
     fn new(disk: Arc<dyn Disk>, first: u64, sectors: Option<u64>, read_only: bool) -> Self {
         let signal = Arc::<Signal>::default();
         let extent = Extent::new(disk, first, sectors, read_only).unwrap();
-        Granted { blocks: Blocks::new(extent, "disk3", &signal, READY), signal }
+        Granted { blocks: Arc::new(Blocks::new(extent, "disk3", &signal, READY)), signal }
     }
 
     fn send(&self, commands: &[Command<'_>]) -> Result<bool, Refused> {
