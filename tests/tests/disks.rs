@@ -107,6 +107,6 @@ fn what_a_disk_fails_to_do_a_box_is_told_and_the_node_goes_on() {
     }
     says(&node, "visits: error: the count cannot be stored: the disk has failed");
     node.type_line("volumes").expect("typed");
-    says(&node, "disk0: volume visits, 1 MiB, used by visits, 0 reads and 3 writes failed");
+    says(&node, "disk0: volume `visits`, 1 MiB, used by visits, 0 reads and 3 writes failed");
     assert_eq!(node.power_off(PATIENCE).expect("it ends"), End::Off);
 }

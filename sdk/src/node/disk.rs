@@ -104,6 +104,15 @@ impl Disk {
         self.call(Command::Flush { ticket: 0 }).map(drop)
     }
 
+    /// What is in so many sectors, from `first` on, is not needed any more: they are zeroes from then on, and durably so after
+    /// [`flush`](Disk::flush).
+    ///
+    /// # Errors
+    /// [`Error::Disk`], with `Kind::Unsupported` where the disk cannot do that: then they are what they were.
+    pub fn discard(&mut self, first: u64, count: u64) -> Result<(), Error> {
+        self.call(Command::Discard { ticket: 0, first, count }).map(drop)
+    }
+
     fn call(&mut self, command: Command<'_>) -> Result<Vec<u8>, Error> {
         let mut batch = Batch::new();
         command.encode(&mut batch);

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
     thread::{self, JoinHandle, Thread},
 };
+use rustix::fs::{FallocateFlags, fallocate};
 use wasm_host::platform::{Disk, DiskError, Geometry, Pending, refused};
 
 const SECTOR: u32 = 512;
@@ -41,6 +42,8 @@ enum Operation {
     Read { at: u64, bytes: usize },
     Write { at: u64, data: Vec<u8> },
     Flush,
+    /// in bytes
+    Zero { at: u64, bytes: u64 },
 }
 
 /// What becomes of a job.
@@ -79,10 +82,13 @@ impl FileDisk {
         let thread = thread::Builder::new().name("disk".into()).spawn(move || {
             for Job { operation, promise } in queue {
                 let result = operation.perform(&file);
-                if let Err(error) = &result {
-                    eprintln!("{name}: {error}");
-                }
-                promise.keep(result.map_err(|_| DiskError::Io));
+                promise.keep(result.map_err(|error| match error.kind() {
+                    ErrorKind::Unsupported => DiskError::Unsupported,
+                    _ => {
+                        eprintln!("{name}: {error}");
+                        DiskError::Io
+                    }
+                }));
                 notify();
             }
         })?;
@@ -93,7 +99,7 @@ impl FileDisk {
     fn begin(&self, operation: Operation) -> Waiting {
         let promise = Arc::<Promise>::default();
         let job = Job { operation, promise: promise.clone() };
-        if !self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()) {
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             promise.keep(Err(DiskError::Gone));
         }
         Waiting(promise)
@@ -110,6 +116,11 @@ impl Operation {
             }
             Operation::Write { at, data } => file.write_all_at(&data, at).map(|()| Vec::new()),
             Operation::Flush => file.sync_data().map(|()| Vec::new()),
+            // a hole, whose place others can have (fallocate(2))
+            Operation::Zero { at, bytes } => {
+                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                Ok(fallocate(file, flags, at, bytes).map(|()| Vec::new())?)
+            }
         }
     }
 }
@@ -165,6 +176,18 @@ impl Disk for FileDisk {
         Box::pin(async move { waiting.await.map(drop) })
     }
 
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        if let Err(error) = self.geometry.check_zero(first, sectors) {
+            return refused(error);
+        }
+        if sectors == 0 {
+            return Box::pin(core::future::ready(Ok(())));
+        }
+        let sector = u64::from(SECTOR);
+        let waiting = self.begin(Operation::Zero { at: first * sector, bytes: sectors * sector });
+        Box::pin(async move { waiting.await.map(drop) })
+    }
+
     fn flush(&self) -> Pending<()> {
         let waiting = self.begin(Operation::Flush);
         Box::pin(async move { waiting.await.map(drop) })
@@ -215,6 +238,22 @@ mod tests {
         assert_eq!(block_on(disk.read(10, 1)), Err(DiskError::OutOfRange));
         assert_eq!(block_on(disk.write(9, vec![0; 1_024])), Err(DiskError::OutOfRange));
         assert_eq!(block_on(disk.write(0, vec![0; 1])), Err(DiskError::Unaligned));
+    }
+
+    #[test]
+    fn zeroes_take_no_place() {
+        let file = file(1 << 20);
+        let disk = FileDisk::open(file.path(), || ()).unwrap();
+        block_on(disk.flush()).unwrap();
+        match block_on(disk.zero(1, 2_046)) {
+            Ok(()) => {}
+            // not of every file system
+            Err(error) => return assert_eq!(error, DiskError::Unsupported),
+        }
+        let read = block_on(disk.read(0, 2_048)).unwrap();
+        assert!(read[..512] == [7; 512] && read[512..(1 << 20) - 512].iter().all(|byte| *byte == 0));
+        assert!(read[(1 << 20) - 512..] == [7; 512] && file.path().metadata().unwrap().len() == 1 << 20);
+        assert_eq!(block_on(disk.zero(2_047, 2)), Err(DiskError::OutOfRange));
     }
 
     #[test]

@@ -76,7 +76,8 @@ fn keep(linux: &Linux, declared: &SystemDisk) -> Result<()> {
         eprintln!("this node has no {}, so no other system can be kept; --disk FILE gives it one", declared.device);
         return Ok(());
     }
-    let slots = linux.volumes().slots(linux, &declared.device, Some(declared.reserve), &mut |line| eprintln!("{line}"));
+    let mut tell = |line| eprintln!("{}: {line}", declared.device);
+    let slots = linux.volumes().slots(linux, &declared.device, Some(declared.reserve), &mut tell);
     if let Some(store) = block_on(slots).map_err(|why| anyhow!("{why}"))? {
         linux.keep_in(Arc::new(store));
     }

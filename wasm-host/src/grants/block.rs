@@ -36,7 +36,7 @@ struct Request {
 
 enum Doing {
     Read(Pending<Vec<u8>>, u64),
-    /// a write or a flush
+    /// a write, a flush or a discard
     Work(Pending<()>),
     /// with what was read
     Done(Result<Option<Vec<u8>>, DiskError>),
@@ -85,6 +85,14 @@ impl Blocks {
                 (ticket, doing)
             }
             Command::Flush { ticket } => (ticket, Doing::Work(self.extent.flush())),
+            Command::Discard { ticket, first, count } => {
+                let doing = match geometry.check_zero(first, count) {
+                    Err(error) => failed(error),
+                    Ok(()) if count == 0 => Doing::Done(Ok(None)),
+                    Ok(()) => Doing::Work(self.extent.zero(first, count)),
+                };
+                (ticket, doing)
+            }
             Command::Unknown { .. } => return None,
         };
         Some(Request { ticket, doing })

@@ -118,12 +118,15 @@ impl fmt::Display for DiskStatus {
 impl fmt::Display for VolumeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let VolumeStatus { name, disk, kind, read_errors, write_errors, .. } = self;
+        if *kind != "volume" {
+            return write!(f, "{disk}: {kind} `{name}`, {}", size(self.size));
+        }
         let use_ = match (self.used_by.as_slice(), self.named) {
             ([], false) => "unused".into(),
             ([], true) => "used by no box".into(),
             (boxes, _) => format!("used by {}", boxes.join(", ")),
         };
-        write!(f, "{disk}: {kind} {name}, {}, {use_}, {read_errors} reads and {write_errors} writes failed", size(self.size))
+        write!(f, "{disk}: volume `{name}`, {}, {use_}, {read_errors} reads and {write_errors} writes failed", size(self.size))
     }
 }
 

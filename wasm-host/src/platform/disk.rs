@@ -22,6 +22,12 @@ pub trait Disk: Send + Sync {
 
     /// Makes all that was written durable.
     fn flush(&self) -> Pending<()>;
+
+    /// Writes zeroes without moving them, to any number of sectors from `first` on. The disk need not keep a place for them. One that
+    /// cannot do that says [`DiskError::Unsupported`].
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        refused(self.geometry().check_zero(first, sectors).err().unwrap_or(DiskError::Unsupported))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +88,11 @@ impl Geometry {
             Some(end) if end <= self.sectors => Ok(()),
             _ => Err(DiskError::OutOfRange),
         }
+    }
+
+    /// Whether these sectors can be made zeroes.
+    pub fn check_zero(&self, first: u64, sectors: u64) -> Result<(), DiskError> {
+        if self.read_only { Err(DiskError::ReadOnly) } else { self.check(first, sectors) }
     }
 
     /// Whether `bytes` can be written from a sector on.
@@ -196,6 +207,19 @@ impl Disk for Extent {
 
     fn flush(&self) -> Pending<()> {
         self.disk.flush()
+    }
+
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        if let Err(error) = self.geometry.check_zero(first, sectors) {
+            return refused(error);
+        }
+        let (disk, places) = (self.disk.clone(), self.places(first, sectors));
+        Box::pin(async move {
+            for (first, sectors) in places {
+                disk.zero(first, sectors).await?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -31,8 +31,10 @@ pub const MBR: &str = "a master boot record";
 /// What a disk holds that begins and ends with these bytes. None: zeroes.
 pub fn other(begins: &[u8], ends: &[u8]) -> Option<&'static str> {
     let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let is_table = |at: usize| begins[at..].starts_with(b"EFI PART");
     match known(begins) {
         Some(what) => Some(what),
+        None if is_table(512) || is_table(4_096) => Some("a partition table (GPT) for sectors of another size"),
         None if begins[510..512] == [0x55, 0xaa] => Some(MBR),
         None if is_zero(begins) && is_zero(ends) => None,
         None => Some("something else than zeroes"),

@@ -283,7 +283,13 @@ impl Parted {
         let Some(part) = found.filter(|_| self.is_fixed().is_none()) else { return Ok(false) };
         let sector = u64::from(self.layout.geometry.sector_size);
         let sectors = part.sectors().min(most.max(MIB) / sector);
-        for at in (0..sectors).step_by((PART / sector) as usize) {
+        let written = match self.disk.zero(part.first, sectors).await {
+            Ok(()) => sectors,
+            Err(DiskError::Unsupported) => 0,
+            Err(error) => return Err(error),
+        };
+        pause().await;
+        for at in (written..sectors).step_by((PART / sector) as usize) {
             let bytes = (sectors - at).min(PART / sector) * sector;
             let mut zeroes = Vec::new();
             zeroes.try_reserve_exact(bytes as usize).map_err(|_| DiskError::NoMemory)?;

@@ -6,7 +6,7 @@ use crate::platform::Geometry;
 use alloc::{
     collections::BTreeSet,
     format,
-    string::{String, ToString},
+    string::String,
     vec,
     vec::Vec,
 };
@@ -275,7 +275,8 @@ fn part(entry: &GptPartitionEntry) -> Part {
     let kind = TYPES.iter().find(|(_, it)| *it == own).map_or(Kind::Foreign, |(kind, _)| *kind);
     Part {
         kind,
-        name: name.to_string(),
+        // it is shown to people
+        name: name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect(),
         guid: entry.unique_partition_guid,
         first: entry.starting_lba.to_u64(),
         last: entry.ending_lba.to_u64(),

@@ -21,6 +21,7 @@ fn what_a_disk_holds_is_seen() {
         (54, b"FAT16   ", "a FAT file system"),
         (510, b"\x55\xaa", "a master boot record"),
         (0, b"PEARKEYS", "keys of a box"),
+        (4_096, b"EFI PART", "a partition table (GPT) for sectors of another size"),
         (900_000, b"1", "something else than zeroes"),
         ((8 << 20) - 1, b"1", "something else than zeroes"),
     ] {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is on a disk: nothing, or volumes by their sizes.
-fn found(disk: &Arc<FakeDisk>) -> Option<Vec<(Kind, String, u64)>> {
+fn found(disk: &Arc<FakeDisk>) -> Volumes {
     match block_on(Parted::open(disk.clone())).unwrap() {
         Found::Table(table) => Some(list(&table)),
         Found::Blank => None,
@@ -12,11 +12,14 @@ fn found(disk: &Arc<FakeDisk>) -> Option<Vec<(Kind, String, u64)>> {
     }
 }
 
+/// What is on a disk, if it has a table.
+type Volumes = Option<Vec<(Kind, String, u64)>>;
+
 type Act<'a> = &'a dyn Fn(&Arc<FakeDisk>) -> Result<(), String>;
 
 /// Lets power fail at each write and flush of `act`, with several outcomes each. What is found must be one of `may`, volume `a` full of
 /// ones if it was, and `act` must be able to do its work then.
-fn at_every_cut(prepared: &FakeDisk, act: Act<'_>, may: &[Option<Vec<(Kind, String, u64)>>]) {
+fn at_every_cut(prepared: &FakeDisk, act: Act<'_>, may: &[Volumes]) {
     let (mut cut, last) = (0, may.last().expect("an outcome"));
     loop {
         let disk = copy(prepared);
@@ -44,7 +47,7 @@ fn at_every_cut(prepared: &FakeDisk, act: Act<'_>, may: &[Option<Vec<(Kind, Stri
     }
 }
 
-fn volumes(all: &[(&str, u64)]) -> Option<Vec<(Kind, String, u64)>> {
+fn volumes(all: &[(&str, u64)]) -> Volumes {
     Some(all.iter().map(|(name, mib)| (Kind::Volume, (*name).into(), *mib)).collect())
 }
 
@@ -106,7 +109,17 @@ fn while_one_is_deleted_and_erased() {
     let erased = Some(vec![(Kind::Volume, "a".into(), 1), (Kind::Erased, "b".into(), 1)]);
     at_every_cut(&with_a(512), &act, &[volumes(&[("a", 1), ("b", 1)]), erased.clone()]);
 
+    for can_zero in [false, true] {
+        erased_at_every_cut(&act, can_zero);
+    }
+}
+
+fn erased_at_every_cut(act: Act<'_>, can_zero: bool) {
+    let erased = Some(vec![(Kind::Volume, "a".into(), 1), (Kind::Erased, "b".into(), 1)]);
     let disk = copy(&with_a(512));
+    if can_zero {
+        disk.can_zero();
+    }
     act(&disk).unwrap();
     // at no moment does anybody get what was there
     let act = |disk: &Arc<FakeDisk>| {
