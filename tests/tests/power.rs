@@ -110,7 +110,12 @@ fn volumes_come_and_go(site: &Site, node: &Booted<'_>, version: u64) {
     };
     let kept = |size: u32| format!("\n[volume.kept]\ndisk = \"disk0\"\nsize = \"{size} MiB\"\n");
     let said = deploy(&kept(100));
-    assert!(!said.success && said.out.contains("volume `kept` needs 100 MiB; 6 MiB are free"), "{}{}", said.out, said.err);
+    assert!(
+        !said.success && said.out.contains("volume `kept` needs 100 MiB; 6 MiB are free"),
+        "{}{}",
+        said.out,
+        said.err
+    );
     assert_eq!(line(&listed(), "kept"), None);
     let said = deploy(&kept(2));
     assert!(said.success, "{}{}", said.out, said.err);

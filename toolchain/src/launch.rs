@@ -262,11 +262,10 @@ mod tests {
         let system = System::parse("system.toml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(disks(&system), (vec![1, 3], vec![2]));
         let wants = |number| wants(&system, number).iter().map(|it| (it.kind, it.bytes)).collect::<Vec<_>>();
-        assert_eq!([wants(1), wants(2), wants(3)], [
-            vec![],
-            vec![(Kind::Slots, 128 << 20)],
-            vec![(Kind::Volume, 5 << 20)]
-        ]);
+        assert_eq!(
+            [wants(1), wants(2), wants(3)],
+            [vec![], vec![(Kind::Slots, 128 << 20)], vec![(Kind::Volume, 5 << 20)]]
+        );
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Machine {
             }
             13 => {
                 assert_eq!((seen.sector, seen.length), (0, 16));
-                let (first, count) = (device.read::<u64>(seen.data) as usize, device.read::<u32>(seen.data + 8) as usize);
+                let (first, count) =
+                    (device.read::<u64>(seen.data) as usize, device.read::<u32>(seen.data + 8) as usize);
                 assert_eq!(device.read::<u32>(seen.data + 12), 1, "they need no place");
                 assert!(count <= 1_000, "no more than the device takes");
                 self.stored[first * 512..][..count * 512].fill(0);

@@ -214,7 +214,8 @@ impl Up {
         file.prepare()?;
         let shown = || format!("disk {}", file.path.display());
         let disk = Arc::new(FileDisk::open(&file.path, || ()).with_context(shown)?);
-        let store = block_on(slots_of(disk.clone(), None, &fill_random)).map_err(anyhow::Error::msg).with_context(shown)?;
+        let store =
+            block_on(slots_of(disk.clone(), None, &fill_random)).map_err(anyhow::Error::msg).with_context(shown)?;
         if store.is_some_and(|it| it.current().is_some()) && self.start == Start::Disk {
             return Ok(());
         }

@@ -39,7 +39,9 @@ impl Volume {
     pub fn run(self) -> Result<ExitCode> {
         let Volume::Delete { name, disk, at } = self;
         at.connect()?.ask(&Request::DeleteVolume { name: &name, disk: disk.as_deref() })?;
-        println!("volume {name} is deleted; its room is free when all of it has been written over, which `pearwood volumes` shows");
+        println!(
+            "volume {name} is deleted; its room is free when all of it has been written over, which `pearwood volumes` shows"
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

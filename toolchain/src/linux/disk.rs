@@ -1,5 +1,6 @@
 //! Disks that are files of this machine, or block devices.
 
+use rustix::fs::{FallocateFlags, fallocate};
 use std::{
     fs::File,
     io::{Error, ErrorKind, Seek, SeekFrom},
@@ -10,7 +11,6 @@ use std::{
     task::{Context, Poll, Wake, Waker},
     thread::{self, JoinHandle, Thread},
 };
-use rustix::fs::{FallocateFlags, fallocate};
 use wasm_host::platform::{Disk, DiskError, Geometry, Pending, refused};
 
 const SECTOR: u32 = 512;
@@ -39,11 +39,20 @@ struct Job {
 }
 
 enum Operation {
-    Read { at: u64, bytes: usize },
-    Write { at: u64, data: Vec<u8> },
+    Read {
+        at: u64,
+        bytes: usize,
+    },
+    Write {
+        at: u64,
+        data: Vec<u8>,
+    },
     Flush,
     /// in bytes
-    Zero { at: u64, bytes: u64 },
+    Zero {
+        at: u64,
+        bytes: u64,
+    },
 }
 
 /// What becomes of a job.

@@ -88,7 +88,10 @@ impl Arguments<'_> {
             // a comma in a value is written twice
             let file = disk.path.to_string_lossy().replace(',', ",,");
             let read_only = if disk.is_read_only() { ",readonly=on" } else { "" };
-            add("-drive", &format!("if=none,id=disk{number},format=raw,cache=writeback,discard=unmap{read_only},file={file}"));
+            add(
+                "-drive",
+                &format!("if=none,id=disk{number},format=raw,cache=writeback,discard=unmap{read_only},file={file}"),
+            );
             add("-device", &self.device("virtio-blk", &format!("drive=disk{number}")));
         }
         list.extend(self.extra.iter().cloned());

@@ -51,9 +51,13 @@ pub const SYSTEM: &[Setting] = &[
 
 /// `[volume.NAME]`
 pub const VOLUME: &[Setting] = &[
-    Setting::new("disk", Value::Text("device"), "The disk that it is made on. One that is on another disk is used where it is.")
-        .example("\"disk0\"")
-        .required(),
+    Setting::new(
+        "disk",
+        Value::Text("device"),
+        "The disk that it is made on. One that is on another disk is used where it is.",
+    )
+    .example("\"disk0\"")
+    .required(),
     Setting::new(
         "size",
         Value::Size(MIB, MAX_SIZE),

@@ -83,7 +83,9 @@ pub(super) fn volumes(node: &Node) -> Vec<VolumeStatus> {
         let health = volumes.health(&it.disk, &it.name);
         // of two with one name, the one on the disk that the system says
         let is_only = !listed.iter().any(|other| {
-            (other.kind, &other.name) == (it.kind, &it.name) && other.disk != it.disk && is_named(&running.plan, &it.name, &other.disk)
+            (other.kind, &other.name) == (it.kind, &it.name)
+                && other.disk != it.disk
+                && is_named(&running.plan, &it.name, &other.disk)
         });
         let is_volume = it.kind == Kind::Volume && is_only;
         VolumeStatus {
@@ -126,7 +128,11 @@ impl fmt::Display for VolumeStatus {
             ([], true) => "used by no box".into(),
             (boxes, _) => format!("used by {}", boxes.join(", ")),
         };
-        write!(f, "{disk}: volume `{name}`, {}, {use_}, {read_errors} reads and {write_errors} writes failed", size(self.size))
+        write!(
+            f,
+            "{disk}: volume `{name}`, {}, {use_}, {read_errors} reads and {write_errors} writes failed",
+            size(self.size)
+        )
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the node relies on in a plan. The toolchain makes no others; a node does not take its word for it.
 
-use super::{ArrowPlan, BoxPlan, Plan, PlanError, PortOf, Service, grant::{Grant, Sectors}};
+use super::{
+    ArrowPlan, BoxPlan, Plan, PlanError, PortOf, Service,
+    grant::{Grant, Sectors},
+};
 use crate::{
-    volumes::{MAX_PARTS, MAX_SIZE, MIB, is_name as is_volume},
     arrows::{
         CONTROL,
         channel::{End, MAX_PORTS},
@@ -10,6 +12,7 @@ use crate::{
     image::MAX_ENDORSEMENTS,
     interface::InterfaceName,
     slots::MIN_RESERVE,
+    volumes::{MAX_PARTS, MAX_SIZE, MIB, is_name as is_volume},
 };
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use core::time::Duration;

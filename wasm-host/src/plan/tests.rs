@@ -134,7 +134,9 @@ fn what_is_not_sound_is_named() {
         ("volume `guestbook`", |p| p.volumes[0].size = 0),
         ("volume `guestbook`", |p| double(&mut p.volumes)),
         ("129 volumes", |p| p.volumes = vec![p.volumes[0].clone(); 129]),
-        ("arrow 5, of box `store`: it leads to a volume that is not there", |p| p.arrows[5].service = Service::Volume(1)),
+        ("arrow 5, of box `store`: it leads to a volume that is not there", |p| {
+            p.arrows[5].service = Service::Volume(1)
+        }),
         ("arrow 5, of box `store`: its grant does not belong", |p| p.arrows[5].grant = Grant::None),
         ("arrow 5, of box `store`: it grants sectors of a volume", |p| {
             p.arrows[5].grant = Grant::Block(BlockGrant { sectors: Sectors::parse("0-7").unwrap(), read_only: true });

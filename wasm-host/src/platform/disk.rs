@@ -265,7 +265,8 @@ mod tests {
             assert_eq!(block_on(extent.read(first, sectors)), Err(DiskError::OutOfRange), "{first} {sectors}");
         }
         let all = block_on(disk.read(0, 100)).unwrap();
-        let new = |sector| [(51, 1), (10, 2), (90, 3), (91, 4)].iter().find(|(at, _)| *at == sector).map_or(7, |it| it.1);
+        let new =
+            |sector| [(51, 1), (10, 2), (90, 3), (91, 4)].iter().find(|(at, _)| *at == sector).map_or(7, |it| it.1);
         assert!(all == (0..100).flat_map(|sector| [new(sector); 512]).collect::<Vec<u8>>());
         assert!(Extent::of_runs(disk.clone(), &[(50, 2), (99, 2)], false).is_err());
         assert!(Extent::of_runs(disk, &[(0, u64::MAX), (0, 2)], false).is_err());

@@ -77,7 +77,10 @@ impl Parted {
     pub async fn open(disk: Arc<dyn Disk>) -> Result<Found, DiskError> {
         let geometry = disk.geometry();
         let Some(layout) = Layout::of(geometry) else {
-            return Ok(Found::Other(format!("{}, and a partition table with a volume needs 3 MiB", size(geometry.bytes()))));
+            return Ok(Found::Other(format!(
+                "{}, and a partition table with a volume needs 3 MiB",
+                size(geometry.bytes())
+            )));
         };
         let sector = geometry.sector_size as usize;
         let start = read(&*disk, 0, 2 + layout.entries).await?;
@@ -100,7 +103,9 @@ impl Parted {
                 (table, stale)
             }
             (Copy::Whole { table, .. }, _) => (table, true),
-            (Copy::Unfit(why), _) | (_, Copy::Unfit(why)) => return other(format!("a partition table (GPT) that has {why}")),
+            (Copy::Unfit(why), _) | (_, Copy::Unfit(why)) => {
+                return other(format!("a partition table (GPT) that has {why}"));
+            }
             (_, Copy::Whole { table, .. }) => (table, true),
             (Copy::Absent, Copy::Absent) => return Self::without(disk, &layout).await,
             _ => return other("a partition table (GPT) of which neither copy is whole".into()),
@@ -193,9 +198,9 @@ impl Parted {
     pub fn is_fixed(&self) -> Option<String> {
         let state = self.state.lock();
         match state.table.foreign() {
-            Some(part) => Some(format!(
-                "holds {part}, a partition that is not Pearwood's; nothing is changed on such a disk"
-            )),
+            Some(part) => {
+                Some(format!("holds {part}, a partition that is not Pearwood's; nothing is changed on such a disk"))
+            }
             None if self.layout.geometry.read_only => Some("is read-only".into()),
             None => None,
         }
@@ -257,11 +262,7 @@ impl Parted {
     }
 
     /// A volume is to be no more. What was in it is erased later.
-    pub async fn delete(
-        &self,
-        name: &str,
-        may: &(dyn Fn() -> Result<(), String> + Sync),
-    ) -> Result<(), String> {
+    pub async fn delete(&self, name: &str, may: &(dyn Fn() -> Result<(), String> + Sync)) -> Result<(), String> {
         let turn = self.turn().await;
         may()?;
         if let Some(why) = self.is_fixed() {

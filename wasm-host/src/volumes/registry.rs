@@ -187,7 +187,9 @@ impl Volumes {
                         ));
                     }
                     if at != *disk {
-                        tell(format!("volume `{name}` is on `{at}`, and not on `{disk}` as the system says; it is used there"));
+                        tell(format!(
+                            "volume `{name}` is on `{at}`, and not on `{disk}` as the system says; it is used there"
+                        ));
                     }
                     at
                 }
@@ -298,7 +300,8 @@ impl Volumes {
                 .filter(|it| it.kind == Kind::Volume && disk.is_none_or(|disk| it.disk == disk))
                 .map(|it| it.name)
                 .collect();
-            let there = if names.is_empty() { "there is none".into() } else { format!("there are {}", names.join(", ")) };
+            let there =
+                if names.is_empty() { "there is none".into() } else { format!("there are {}", names.join(", ")) };
             return Err(format!("there is no volume `{name}`; {there}"));
         };
         table.delete(name, may).await?;
@@ -357,7 +360,12 @@ fn fits(disk: &dyn Disk, wants: &[Want<'_>]) -> Result<(), String> {
     for want in wants {
         let bytes = want.bytes.next_multiple_of(MIB);
         left = left.checked_sub(bytes).ok_or_else(|| {
-            format!("the disk has {}: {want} needs {}, and {} are free", size(geometry.bytes()), size(bytes), size(left))
+            format!(
+                "the disk has {}: {want} needs {}, and {} are free",
+                size(geometry.bytes()),
+                size(bytes),
+                size(left)
+            )
         })?;
     }
     if geometry.read_only { Err("the disk is read-only".into()) } else { Ok(()) }

@@ -3,13 +3,7 @@
 
 use super::MIB;
 use crate::platform::Geometry;
-use alloc::{
-    collections::BTreeSet,
-    format,
-    string::String,
-    vec,
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use bytemuck::{bytes_of, try_pod_read_unaligned};
 use core::fmt;
 use gpt_disk_types::{

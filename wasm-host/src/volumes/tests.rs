@@ -242,7 +242,14 @@ fn other_systems_see_what_is_where() {
         let path = std::env::temp_dir().join(format!("pearwood-table-{}-{sector_size}", std::process::id()));
         std::fs::write(&path, block_on(disk.read(0, disk.geometry().sectors as u32)).unwrap()).unwrap();
         let output = std::process::Command::new("partx")
-            .args(["--raw", "--noheadings", "--output", "START,SECTORS,NAME,TYPE", "--sector-size", &sector_size.to_string()])
+            .args([
+                "--raw",
+                "--noheadings",
+                "--output",
+                "START,SECTORS,NAME,TYPE",
+                "--sector-size",
+                &sector_size.to_string(),
+            ])
             .arg(&path)
             .output();
         std::fs::remove_file(&path).unwrap();

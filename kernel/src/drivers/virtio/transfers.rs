@@ -38,9 +38,22 @@ struct Shared<T: Transport> {
 }
 
 impl<T: Transport> Transfers<T> {
-    pub fn new(name: String, transport: T, queue: RequestQueue, geometry: Geometry, flushes: bool, zeroes: u32) -> Self {
+    pub fn new(
+        name: String,
+        transport: T,
+        queue: RequestQueue,
+        geometry: Geometry,
+        flushes: bool,
+        zeroes: u32,
+    ) -> Self {
         Transfers {
-            shared: Arc::new(Shared { name, geometry, flushes, zeroes, turns: Lock::new(Turns::new(transport, queue)) }),
+            shared: Arc::new(Shared {
+                name,
+                geometry,
+                flushes,
+                zeroes,
+                turns: Lock::new(Turns::new(transport, queue)),
+            }),
         }
     }
 

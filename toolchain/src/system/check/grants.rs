@@ -108,7 +108,8 @@ impl<'a> Check<'a> {
             }
             let before = arrows[..index].iter().find(|(other, reads, ..)| other == name && !(*reads && *read_only));
             if let Some((_, _, owner, first)) = before {
-                let message = format!("box `{}`: volume `{name}` is granted to box `{}` already", spec.name, owner.name);
+                let message =
+                    format!("box `{}`: volume `{name}` is granted to box `{}` already", spec.name, owner.name);
                 let note = format!("line {} grants it first", first.target_at.line);
                 let fault = self.arrow_fault(spec, arrow, arrow.target_at, message);
                 fault.notes.push(note);

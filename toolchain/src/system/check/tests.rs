@@ -366,7 +366,8 @@ fn sectors_granted_twice() {
         system(own, "device = \"disk1\"").unwrap();
         for grant in ["", ", sectors = \"0-7\", read-only = true", ", sectors = \"900000-*\""] {
             let faults = system(own, &format!("device = \"disk0\"{grant}")).expect_err(grant);
-            let message = "box `a`: `disk0` has a partition table, and sectors of such a disk are not granted by their numbers";
+            let message =
+                "box `a`: `disk0` has a partition table, and sectors of such a disk are not granted by their numbers";
             assert_eq!((faults.len(), faults[0].message.as_str()), (1, message), "{}", Report(&faults));
             assert_eq!(faults[0].notes, [note]);
             assert!(faults[0].help.as_ref().unwrap().contains("{ volume = \"NAME\" }"));
@@ -379,7 +380,8 @@ fn volumes_are_declared_and_have_one_box_that_writes() {
     let keeper = |name: &str, grant: &str| {
         format!("[box.{name}]\ncomponent = \"keeper\"\narrows.\"pearwood:hardware/block\" = {{ {grant} }}\n")
     };
-    let volume = "[volume.guestbook]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n[volume.unused]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n";
+    let volume =
+        "[volume.guestbook]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n[volume.unused]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n";
     let both = |a: &str, b: &str| [volume, &keeper("a", a), &keeper("b", b)].concat();
     let reads = "volume = \"guestbook\", read-only = true";
     let routes = routes(&both(reads, reads));

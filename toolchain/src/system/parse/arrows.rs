@@ -115,7 +115,8 @@ impl Reader {
             && grant.at.line > 0
         {
             let (place, message) = (grant.at, format!("{what}: of a volume, all sectors are granted"));
-            self.faults.push(Diagnostic { box_name: self.box_name.clone(), ..Diagnostic::new(&self.source, place, message) });
+            self.faults
+                .push(Diagnostic { box_name: self.box_name.clone(), ..Diagnostic::new(&self.source, place, message) });
         }
         let at = self.place(key.span.clone());
         Some(Arrow { interface: interface.clone(), target, grant, at, target_at })

@@ -266,7 +266,8 @@ fn volumes() {
             ),
         )
     };
-    let sound = system("[volume.guestbook]\ndisk = \"disk2\"\nsize = \"2 GiB\"", "volume = \"guestbook\", read-only = true");
+    let sound =
+        system("[volume.guestbook]\ndisk = \"disk2\"\nsize = \"2 GiB\"", "volume = \"guestbook\", read-only = true");
     let sound = sound.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
     let volume = &sound.volumes[0];
     assert_eq!((volume.name.as_str(), volume.disk.as_str(), volume.size), ("guestbook", "disk2", 2 << 30));

@@ -130,7 +130,13 @@ fn same_limits(a: &BoxPlan, b: &BoxPlan) -> bool {
     limits(a) == limits(b)
 }
 
-type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<(&'a VolumePlan, bool)>, Vec<(&'a str, &'a str)>, Option<u64>, [&'a [String]; 2]);
+type Fixed<'a> = (
+    Vec<(&'a str, Option<BlockGrant>)>,
+    Vec<(&'a VolumePlan, bool)>,
+    Vec<(&'a str, &'a str)>,
+    Option<u64>,
+    [&'a [String]; 2],
+);
 
 /// What a box is linked to for as long as it lives: devices, the boxes that it calls, the node. Other arrows come and go.
 fn fixed(plan: &Plan, place: usize) -> Fixed<'_> {

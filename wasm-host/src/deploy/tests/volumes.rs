@@ -10,7 +10,8 @@ use alloc::{format, vec};
 use manage::{Request, Response};
 
 fn source(volume: &str, arrow: &str) -> String {
-    let arrow = if arrow.is_empty() { String::new() } else { format!("arrows.\"pearwood:hardware/block\" = {arrow}\n") };
+    let arrow =
+        if arrow.is_empty() { String::new() } else { format!("arrows.\"pearwood:hardware/block\" = {arrow}\n") };
     SITE.replace("[box.client]", &format!("{volume}[box.client]")) + &arrow
 }
 
@@ -92,7 +93,8 @@ fn volumes_outlast_the_systems_that_name_them() {
 
     // what a deploy made that fails is there still, and used by nobody
     let failing = source(&(volume("guestbook", 3) + &volume("new", 1)), guestbook);
-    let deployment = world.deploy(&failing, &[("site", guests::keeping_as(guests::Handler { begin: "unreachable", ..guests::HANDLER }))]);
+    let deployment = world
+        .deploy(&failing, &[("site", guests::keeping_as(guests::Handler { begin: "unreachable", ..guests::HANDLER }))]);
     why(world.over(&deployment));
     assert_eq!(listed(&world), [kept("guestbook", 3), kept("new", 1)]);
     assert_eq!(world.ask().1, b"1");

@@ -338,8 +338,14 @@ fn errors_of_a_volume_are_counted() {
     let status: serde_json::Value = serde_json::from_str(&crate::node::status::json(&running.node)).unwrap();
     let volume = &status["volumes"][0];
     assert_eq!((&volume["read_errors"], &volume["write_errors"]), (&0.into(), &2.into()), "{status}");
-    assert_eq!((&volume["name"], &volume["used_by"][0], &volume["kind"]), (&"keeper".into(), &"keeper".into(), &"volume".into()));
-    assert_eq!((&status["disks"][0]["free"], &status["disks"][0]["holds"]), (&(1 << 20).into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&volume["name"], &volume["used_by"][0], &volume["kind"]),
+        (&"keeper".into(), &"keeper".into(), &"volume".into())
+    );
+    assert_eq!(
+        (&status["disks"][0]["free"], &status["disks"][0]["holds"]),
+        (&(1 << 20).into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]
@@ -356,7 +362,10 @@ fn volumes_are_known_by_their_names_wherever_they_are() {
     // another disk has come before it
     let (started, said) = start(&[&other, &one]);
     assert_eq!(started, Ok(()));
-    assert!(said.contains("volume `keeper` is on `disk1`, and not on `disk0` as the system says; it is used there"), "{said}");
+    assert!(
+        said.contains("volume `keeper` is on `disk1`, and not on `disk0` as the system says; it is used there"),
+        "{said}"
+    );
     // which has one of that name itself, where the system says
     assert_eq!(start(&[&other]).0, Ok(()));
     let (started, said) = start(&[&other, &one]);
@@ -369,7 +378,10 @@ fn volumes_are_known_by_their_names_wherever_they_are() {
     let small = start(&[&disk(7_000)]).0;
     assert_eq!(small, Ok(()));
     let why = start(&[&disk(100)]).0.unwrap_err();
-    assert!(why.starts_with("volume `keeper` cannot be made on `disk0`: it holds something else (50 KiB, and"), "{why}");
+    assert!(
+        why.starts_with("volume `keeper` cannot be made on `disk0`: it holds something else (50 KiB, and"),
+        "{why}"
+    );
     assert_eq!(start(&[]).0, Err("volume `keeper`: this machine has no disk `disk0`".into()));
 }
 

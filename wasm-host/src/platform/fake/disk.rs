@@ -31,8 +31,15 @@ impl FakeDisk {
     pub fn of(durable: Vec<u8>, sector_size: u32) -> Self {
         let sectors = durable.len() as u64 / u64::from(sector_size);
         let geometry = Geometry { sector_size, sectors, read_only: false };
-        let state =
-            State { durable, unflushed: BTreeMap::new(), budget: None, done: 0, fails: None, reads_only: false, zeroes: false };
+        let state = State {
+            durable,
+            unflushed: BTreeMap::new(),
+            budget: None,
+            done: 0,
+            fails: None,
+            reads_only: false,
+            zeroes: false,
+        };
         FakeDisk { geometry, state: Mutex::new(state) }
     }
 

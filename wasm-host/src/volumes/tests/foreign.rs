@@ -37,7 +37,8 @@ fn with_entry(disk: &Arc<FakeDisk>, change: impl Fn(&mut Part)) -> Arc<FakeDisk>
     let layout = Layout::of(geometry).unwrap();
     let (disk, sector) = (copy(disk), geometry.sector_size as usize);
     let start = block_on(disk.read(0, 34)).unwrap();
-    let Copy::Whole { mut table, .. } = Table::decode(&layout, 1, &start[sector..2 * sector], &start[2 * sector..]) else {
+    let Copy::Whole { mut table, .. } = Table::decode(&layout, 1, &start[sector..2 * sector], &start[2 * sector..])
+    else {
         panic!("it is whole");
     };
     change(&mut table.parts[0]);
