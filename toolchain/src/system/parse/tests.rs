@@ -276,7 +276,7 @@ fn volumes() {
     for (volume, grant, message) in [
         ("[volume.Guest]", "", "the volume's name `Guest` has other characters in it"),
         (long.as_str(), "", "is longer than 36 characters"),
-        ("volume.v = 1", "", "volume `v` is a table, not an integer"),
+        ("[volume]\nv = 1", "", "volume `v` is a table, not an integer"),
         ("[volume.v]\nsize = \"1 MiB\"", "", "volume `v` has no disk"),
         ("[volume.v]\ndisk = \"disk0\"", "", "volume `v` has no size"),
         ("[volume.v]\ndisk = \"nic0\"\nsize = \"1 MiB\"", "", "the device `nic0` is no disk"),
