@@ -132,10 +132,10 @@ impl Table {
             return Copy::Absent;
         }
         let number = |lba: LbaLe| lba.to_u64();
-        if header.header_size.to_u32() as usize != HEADER {
-            return Copy::Unfit(format!("a header of {} bytes", header.header_size.to_u32()));
-        }
-        if header.calculate_header_crc32() != header.header_crc32 || number(header.my_lba) != at {
+        // one of another length is as good as none: whether it is whole could not be told
+        let is_whole =
+            header.header_size.to_u32() as usize == HEADER && header.calculate_header_crc32() == header.header_crc32;
+        if !is_whole || number(header.my_lba) != at {
             return Copy::Damaged;
         }
         let (count, size) = (header.number_of_partition_entries.to_u32(), header.size_of_partition_entry.to_u32());

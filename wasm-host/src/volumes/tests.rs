@@ -34,7 +34,7 @@ fn larger(disk: &FakeDisk, mib: u64) -> Arc<FakeDisk> {
 fn guids() -> impl FnMut() -> Guid + Send {
     let mut next = 0_u8;
     move || {
-        next += 1;
+        next = next.wrapping_add(1);
         Guid::from_random_bytes([next; 16])
     }
 }
@@ -134,8 +134,8 @@ fn volumes_are_made_found_again_and_grow() {
         // all or nothing, and what is free is said
         let why = provide(&table, &[volume("c", 1), volume("d", 5)]).unwrap_err();
         assert_eq!(why, "volume `d` needs 5 MiB; 4 MiB are free");
-        let why = provide(&table, &[volume("a", 10)]).unwrap_err();
-        assert_eq!(why, "volume `a` needs 5 MiB more: it has 5 MiB; 4 MiB are free");
+        let why = provide(&table, &[volume("a", 11)]).unwrap_err();
+        assert_eq!(why, "volume `a` needs 6 MiB more: it has 5 MiB; 5 MiB are free");
         assert_eq!(open(&disk).list().len(), 2);
     }
 }
@@ -194,6 +194,7 @@ fn a_disk_that_has_grown_has_more_room() {
         disk.damage(|bytes| bytes[sector_size as usize..][..512].fill(7));
         assert_eq!(list(&open(&disk)), [(Kind::Volume, "a".into(), 7)]);
         // by less than a copy
+        block_on(open(&disk).settle()).unwrap();
         let disk = larger(&copy(&disk), 9);
         let more = Arc::new(FakeDisk::of(
             [&block_on(disk.read(0, disk.geometry().sectors as u32)).unwrap()[..], &[0; 8_192]].concat(),
