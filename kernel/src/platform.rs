@@ -8,6 +8,7 @@ use core::{ops::Range, sync::atomic::Ordering, task::Waker};
 use wasm_host::{
     platform::{Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
+    volumes::Volumes,
 };
 
 pub use engine::configure;
@@ -31,6 +32,7 @@ pub struct Machine {
     devices: Devices,
     /// where its system is kept
     slots: Lock<Option<Arc<Store>>>,
+    volumes: Volumes,
     measures: bool,
     secret: Option<[u8; 32]>,
 }
@@ -38,7 +40,7 @@ pub struct Machine {
 impl Machine {
     /// `measures`: whether what goes over arrows is counted. `secret`: what boxes' own secrets are derived from.
     pub fn new(devices: Devices, measures: bool, secret: Option<[u8; 32]>) -> Machine {
-        Machine { devices, slots: Lock::new(None), measures, secret }
+        Machine { devices, slots: Lock::new(None), volumes: Volumes::default(), measures, secret }
     }
 
     /// From now on the node's system is kept there.
@@ -83,6 +85,10 @@ impl Platform for Machine {
 
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
         self.devices.disk(name)
+    }
+
+    fn volumes(&self) -> &Volumes {
+        &self.volumes
     }
 
     #[cfg(feature = "crypto")]

@@ -18,7 +18,7 @@ use tests::{
     client::{curl, run},
     managed::{Managed, People, strs},
 };
-use wasm_host::slots::reserve_for;
+use wasm_host::{slots::reserve_for, volumes::OVERHEAD};
 
 /// What the node has, unless its site is as large as the environment says.
 const MEMORY: &str = "64M";
@@ -106,7 +106,7 @@ fn a_site_larger_than_the_memory_is_served_from_the_disk() {
 
     let launch: &'static Launch = Box::leak(Box::new(Launch::prepare(people.path()).expect("a system")));
     let folder = tempfile::tempdir().expect("a folder");
-    let disk = DiskFile::new(folder.path().join("disk"), reserve);
+    let disk = DiskFile::new(folder.path().join("disk"), reserve + OVERHEAD);
     disk.prepare().expect("a disk");
     let opened = FileDisk::open(&disk.path, || ()).expect("the disk");
     let image = File::open(&launch.image).expect("the image");

@@ -49,7 +49,10 @@ fn a_box_counts_on_after_the_node_was_killed(on: On) {
     for boot in 0..3 {
         let node = start(on, &disk);
         if boot == 0 && on == On::Qemu {
-            says(&node, "disk0: lays out slots for systems in the first 32 MiB");
+            says(&node, "disk0: the system's slots: made, 32 MiB");
+        }
+        if boot == 0 {
+            says(&node, "disk0: volume `visits`: made, 1 MiB");
         }
         says(&node, &format!("visits: counts on from {expected}"));
         for _ in 0..5 {
@@ -71,14 +74,19 @@ fn a_box_counts_on_after_the_node_was_killed(on: On) {
 fn a_machine_without_the_disk_says_so() {
     let node = example("counter").reachable().start().expect("QEMU");
     says(&node, "disk0: this machine has no such disk, so no other system can be kept");
-    says(&node, "box `visits`: this machine has no device `disk0`");
+    says(&node, "volume `visits`: this machine has no disk `disk0`");
     assert_eq!(node.wait(PATIENCE).expect("it ends"), End::Failed);
 }
 
-/// A disk that reads well and fails all writes, as QEMU's `blkdebug` makes one.
+/// Where the volume of the counter begins: behind the slots, which begin at 1 MiB.
+const VOLUME: u64 = (1 + 32) * MIB / 512;
+
+/// A disk that fails to write the sector in which the count is, as QEMU's `blkdebug` makes one.
 fn failing(directory: &Path) -> [String; 4] {
     let rules = directory.join("rules");
-    let rule = "[inject-error]\nevent = \"write_aio\"\niotype = \"write\"\nerrno = \"5\"\nonce = \"off\"\n";
+    let rule = format!(
+        "[inject-error]\nevent = \"write_aio\"\niotype = \"write\"\nerrno = \"5\"\nonce = \"off\"\nsector = \"{VOLUME}\"\n"
+    );
     std::fs::write(&rules, rule).expect("written");
     let file = format!("blkdebug:{}:{}", rules.display(), directory.join("disk").display());
     let drive = format!("if=none,id=d,format=raw,werror=report,file={file}");
@@ -90,7 +98,6 @@ fn what_a_disk_fails_to_do_a_box_is_told_and_the_node_goes_on() {
     let directory = tempfile::tempdir().expect("a folder");
     DiskFile::new(directory.path().join("disk"), 64 * MIB).prepare().expect("a disk");
     let node = example("counter").reachable().arguments(failing(directory.path())).start().expect("QEMU");
-    says(&node, "disk0: the disk reports an error");
     for _ in 0..3 {
         let answer = visit(&node);
         assert_eq!(
@@ -99,5 +106,7 @@ fn what_a_disk_fails_to_do_a_box_is_told_and_the_node_goes_on() {
         );
     }
     says(&node, "visits: error: the count cannot be stored: the disk has failed");
+    node.type_line("volumes").expect("typed");
+    says(&node, "disk0: volume `visits`, 1 MiB, used by visits, 0 reads and 3 writes failed");
     assert_eq!(node.power_off(PATIENCE).expect("it ends"), End::Off);
 }

@@ -15,7 +15,7 @@ use pearwood::{
     node::{DiskFile, first_answer},
 };
 use random::{Random, seed};
-use site::{Booted, RESERVE, Site, rollback, write_version};
+use site::{Booted, DISK, Site, rollback, write_version};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -90,13 +90,62 @@ fn what_is_deployed_or_gone_back_to_is_there_after_a_power_cut() {
         node = node.reboot();
         assert_eq!(node.version(), version);
     }
+    volumes_come_and_go(site, &node, version);
+}
+
+/// A system names a volume, and then none: it stays until it is deleted.
+fn volumes_come_and_go(site: &Site, node: &Booted<'_>, version: u64) {
+    let file = site.folder.path().join("system.toml");
+    let listed = || node.obeyed(&["volumes".into()]).out;
+    let delete = |name: &str| node.ask(&["volume".into(), "delete".into(), name.into()]);
+    let deploy = |volume: &str| {
+        let arguments = site.deploy(version);
+        let text = fs::read_to_string(&file).expect("the file");
+        fs::write(&file, text + volume).expect("written");
+        node.ask(&arguments)
+    };
+    let line = |listed: &str, name: &str| {
+        let found = listed.lines().find(|line| line.starts_with(&format!("{name} ")));
+        found.map(|line| line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", "))
+    };
+    let kept = |size: u32| format!("\n[volume.kept]\ndisk = \"disk0\"\nsize = \"{size} MiB\"\n");
+    let said = deploy(&kept(100));
+    assert!(
+        !said.success && said.out.contains("volume `kept` needs 100 MiB; 6 MiB are free"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    assert_eq!(line(&listed(), "kept"), None);
+    let said = deploy(&kept(2));
+    assert!(said.success, "{}{}", said.out, said.err);
+    node.says("disk0: volume `kept`: made, 2 MiB");
+    assert_eq!(line(&listed(), "kept").as_deref(), Some("kept, disk0, 2.0 MiB, named, used by no box, good"));
+    assert_eq!(line(&listed(), "slots").as_deref(), Some("slots, disk0, 32 MiB, the node's systems, good"));
+    let said = delete("kept");
+    assert!(!said.success && said.err.contains("the system that runs names volume `kept`"), "{}", said.err);
+    // it grows, and does not become smaller but by going back
+    assert!(deploy(&kept(3)).success);
+    let said = deploy(&kept(2));
+    let why = "volume `kept` has 3 MiB on `disk0`, and none is made smaller: write size = \"3 MiB\"";
+    assert!(!said.success && said.out.contains(why), "{}", said.out);
+    node.obeyed(&rollback());
+    assert_eq!(line(&listed(), "kept").as_deref(), Some("kept, disk0, 3.0 MiB, named, used by no box, good"));
+    assert!(deploy("").success);
+    assert_eq!(line(&listed(), "kept").as_deref(), Some("kept, disk0, 3.0 MiB, unused, kept, good"));
+    let said = delete("kep");
+    assert!(!said.success && said.err.contains("there is no volume `kep`; there are kept"), "{}", said.err);
+    let said = delete("kept");
+    assert!(said.success, "{}", said.err);
+    while line(&listed(), "kept").is_some() {}
+    assert!(listed().contains("6.0 MiB"), "{}", listed());
 }
 
 #[test]
 fn a_node_on_linux_keeps_what_is_deployed_as_well() {
     let site = &Site::new();
     let start = || {
-        let disks = [DiskFile::new(&site.disk, RESERVE)];
+        let disks = [DiskFile::new(&site.disk, DISK)];
         let node = pearwood::node::linux(&pearwood_command(), site.folder.path(), [tcp(80), tcp(7327)], &disks);
         let node = node.expect("a node on Linux");
         assert!(first_answer(node.port(80), || node.ended().is_some()), "{}", node.console().end());
@@ -128,7 +177,8 @@ fn a_node_on_linux_keeps_what_is_deployed_as_well() {
 /// Turns some bits over, anywhere in a slot's image.
 fn flip(site: &Site, slot: SlotName, random: &mut Random) {
     let (place, length) = site.with_slots(|store| {
-        let place = (1 << 20) + slot as u64 * store.slot_bytes();
+        // of the disk's first partition
+        let place = (2 << 20) + slot as u64 * store.slot_bytes();
         (place, store.held(slot).expect("something").length)
     });
     let file = File::options().read(true).write(true).open(&site.disk).expect("the disk");

@@ -2,7 +2,7 @@
 
 use pearwood::{
     build,
-    linux::{FileDisk, block_on},
+    linux::{FileDisk, block_on, fill_random},
     node::{DiskFile, End, Node, Qemu},
 };
 use std::{
@@ -12,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
-    thread,
 };
 use tests::{
     client::curl,
@@ -21,6 +20,7 @@ use tests::{
 use wasm_host::{
     image::{Builder, SecretKey},
     slots::{About, SlotName, State, Store, What},
+    volumes::slots_of,
 };
 
 /// What `examples/counter` reserves.
@@ -44,20 +44,9 @@ fn fixture() -> Fixture {
 
 /// Does something to the slots of a disk that no node uses.
 fn with_slots<T>(path: &Path, act: impl FnOnce(&Store) -> T) -> T {
-    let disk = loop {
-        // one that was just used may take a moment to be let go of
-        match FileDisk::open(path, || ()) {
-            Ok(disk) => break disk,
-            Err(error) if error.to_string().contains("another node") => thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    };
-    let disk = Arc::new(disk);
-    let store = match block_on(Store::open(disk.clone())).expect("readable slots") {
-        Some(store) => store,
-        None => block_on(Store::format(disk, RESERVE)).expect("room for slots"),
-    };
-    act(&store)
+    let disk = Arc::new(FileDisk::open(path, || ()).expect("the disk"));
+    let store = block_on(slots_of(disk, Some(RESERVE), &fill_random)).expect("room for slots");
+    act(&store.expect("slots"))
 }
 
 fn deploy(path: &Path, image: &[u8]) -> SlotName {
@@ -125,7 +114,8 @@ fn a_system_on_the_disk_runs_and_what_fails_its_trial_does_not_stay() {
 /// Turns a bit over in the middle of a slot's image.
 fn flip(path: &Path, slot: SlotName) {
     let (place, length) = with_slots(path, |store| {
-        let place = (1 << 20) + slot as u64 * store.slot_bytes();
+        // of the disk's first partition
+        let place = (2 << 20) + slot as u64 * store.slot_bytes();
         (place, store.held(slot).expect("something").length)
     });
     let file = File::options().read(true).write(true).open(path).expect("the disk");
@@ -217,7 +207,10 @@ fn a_disk_that_is_used_otherwise_is_left_alone() {
     file.write_all_at(b"\x55\xaa", 510).expect("written");
     drop(file);
     let before = std::fs::read(path).expect("the disk");
-    let node = boots(machine, &["disk0: there is something else on the disk", "visits: counts on from 0"]);
-    off(&node);
+    let why = "it holds something else (a master boot record), which is left alone";
+    let slots = format!("disk0: the system's slots: {why}");
+    let volume = format!("volume `visits` cannot be made on `disk0`: {why}");
+    let node = boots(machine, &[&slots, &volume]);
+    assert_eq!(node.wait(PATIENCE).expect("it ends"), End::Failed);
     assert!(std::fs::read(path).expect("the disk") == before);
 }

@@ -13,6 +13,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use wasm_host::volumes::{Kind, Want};
 
 const TCP: &str = "pearwood:net/tcp";
 const UDP: &str = "pearwood:net/udp";
@@ -158,15 +159,25 @@ fn ports_of_http(system: &System, is_behind: bool) -> Vec<u16> {
     ports
 }
 
+/// What a system would have on the disk of that number.
+pub fn wants(system: &System, number: usize) -> Vec<Want<'_>> {
+    let device = format!("disk{number}");
+    let slots = system.disk.iter().filter(|disk| disk.device == device);
+    let slots = slots.map(|disk| Want { kind: Kind::Slots, name: "slots", bytes: disk.reserve });
+    let volumes = system.volumes.iter().filter(|volume| volume.disk == device);
+    slots.chain(volumes.map(|it| Want { kind: Kind::Volume, name: &it.name, bytes: it.size })).collect()
+}
+
 /// The disks that a system's boxes cannot do without, by number, and those that it would keep systems on.
 pub fn disks(system: &System) -> (Vec<u16>, Vec<u16>) {
     let number = |device: &str| device.strip_prefix("disk").and_then(|number| number.parse().ok());
+    let volumes = system.volumes.iter().filter_map(|volume| number(&volume.disk));
     let devices = system.boxes.iter().flat_map(|spec| &spec.arrows).filter_map(|arrow| match &arrow.target {
         system::Target::Device(device) => number(device),
         _ => None,
     });
     let own = system.disk.iter().filter_map(|disk| number(&disk.device));
-    (devices.collect(), own.collect())
+    (devices.chain(volumes).collect(), own.collect())
 }
 
 /// Gives the image the name of its content, so that nodes that start at once do not disturb each other.
@@ -238,6 +249,9 @@ mod tests {
             [system]
             name = "test"
             disk = "disk2"
+            [volume.v]
+            disk = "disk3"
+            size = "5 MiB"
             [box.store]
             component = "./store"
             arrows."pearwood:hardware/block" = { device = "disk1" }
@@ -246,7 +260,12 @@ mod tests {
             arrows."pearwood:hardware/nic" = { device = "nic0" }
         "#;
         let system = System::parse("system.toml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
-        assert_eq!(disks(&system), (vec![1], vec![2]));
+        assert_eq!(disks(&system), (vec![1, 3], vec![2]));
+        let wants = |number| wants(&system, number).iter().map(|it| (it.kind, it.bytes)).collect::<Vec<_>>();
+        assert_eq!(
+            [wants(1), wants(2), wants(3)],
+            [vec![], vec![(Kind::Slots, 128 << 20)], vec![(Kind::Volume, 5 << 20)]]
+        );
     }
 
     #[test]

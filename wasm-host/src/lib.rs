@@ -32,6 +32,7 @@ pub mod platform;
 pub mod slots;
 pub mod stamp;
 mod sync;
+pub mod volumes;
 #[cfg(feature = "wasi")]
 mod wasi;
 #[cfg(not(feature = "wasi"))]

@@ -8,7 +8,7 @@ pub use disk::{Disk, DiskError, Extent, Geometry, MAX_SECTOR, Pending, refused};
 
 pub use crypto::Crypto;
 
-use crate::slots::Store;
+use crate::{slots::Store, volumes::Volumes};
 use alloc::{sync::Arc, vec::Vec};
 use core::{ops::Range, task::Waker};
 
@@ -49,6 +49,9 @@ pub trait Platform: Send + Sync {
 
     /// The disk of that name, `disk0` being the first.
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>>;
+
+    /// What its disks have.
+    fn volumes(&self) -> &Volumes;
 
     /// What its processor computes faster than wasm does, if it lends that.
     fn crypto(&self) -> Option<Crypto> {

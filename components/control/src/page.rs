@@ -16,6 +16,7 @@ pub const PAGE: &str = concat!(
     include_str!("page/boxes.js"),
     include_str!("page/web.js"),
     include_str!("page/arrows.js"),
+    include_str!("page/volumes.js"),
     include_str!("page/logs.js"),
     include_str!("page/deploys.js"),
     include_str!("page/main.js"),

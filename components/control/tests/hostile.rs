@@ -39,6 +39,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Successor { begun: true },
         Request::Token,
         Request::Confirm { number: Some(1), since: 0, other: true },
+        Request::DeleteVolume { name: "guestbook", disk: None },
     ];
     // whoever adds one thinks of this list
     let place = |request: &Request<'_>| match request {
@@ -66,6 +67,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Successor { .. } => 21,
         Request::Token => 22,
         Request::Confirm { .. } => 23,
+        Request::DeleteVolume { .. } => 24,
     };
     assert!(all.iter().enumerate().all(|(index, request)| place(request) == index));
     all

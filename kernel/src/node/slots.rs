@@ -19,7 +19,7 @@ use wasm_host::{
     node::Node,
     plan::SystemDisk,
     platform::{Nanos, Platform},
-    slots::{Chosen, DEFAULT_RESERVE, Kept, MAX_ATTEMPTS, SlotError, SlotName, Store},
+    slots::{Chosen, DEFAULT_RESERVE, Kept, MAX_ATTEMPTS, SlotName, Store},
 };
 
 use super::start as start_image;
@@ -87,37 +87,31 @@ fn complain<T>(device: &str, error: &str) -> Option<T> {
     None
 }
 
-/// The disk's slots. If the system's declaration wants some and the disk is blank, they are laid out.
+/// The disk's slots. If the system's declaration wants some, and the disk has none and is Pearwood's or blank, they are made.
 fn open(machine: &'static Machine, device: &str, declared: Option<&SystemDisk>) -> Result<Option<Store>, String> {
-    let Some(disk) = machine.disk(device) else {
+    if machine.disk(device).is_none() {
         return match declared {
             Some(_) => Err("this machine has no such disk, so no other system can be kept".into()),
             None => Err("this machine has no such disk".into()),
         };
-    };
-    let found = wait(machine, Store::open(disk.clone()))?.map_err(|error| error.to_string())?;
-    if let Some(store) = found {
-        let (is, wanted) = (store.reserve() >> 20, declared.map_or(0, |declared| declared.reserve >> 20));
-        if declared
-            .is_some_and(|declared| declared.device == device && declared.reserve.abs_diff(store.reserve()) >= 1 << 20)
-        {
+    }
+    let declared = declared.filter(|declared| declared.device == device);
+    let mut tell = |line: String| log::info!("{device}: {line}");
+    let reserve = declared.map(|declared| declared.reserve);
+    let slots = wait(machine, machine.volumes().slots(machine, device, reserve, &mut tell))?;
+    let store = slots.map_err(|why| match reserve {
+        Some(DEFAULT_RESERVE) => format!("the system's slots: {why}; `[system] disk` can reserve less"),
+        _ => format!("the system's slots: {why}"),
+    })?;
+    if let Some((store, declared)) = store.as_ref().zip(declared) {
+        let (is, wanted) = (store.reserve() >> 20, declared.reserve >> 20);
+        if declared.reserve.abs_diff(store.reserve()) >= 1 << 20 {
             log::warn!(
                 "{device}: {wanted} MiB are to be reserved, and {is} MiB are since the first start: that stays so"
             );
         }
-        return Ok(Some(store));
     }
-    let Some(declared) = declared.filter(|declared| declared.device == device) else {
-        return Ok(None);
-    };
-    log::info!("{device}: lays out slots for systems in the first {} MiB", declared.reserve >> 20);
-    let store = wait(machine, Store::format(disk, declared.reserve))?;
-    store.map(Some).map_err(|error| match error {
-        SlotError::TooSmall { .. } if declared.reserve == DEFAULT_RESERVE => {
-            format!("{error}; `[system] disk` can reserve less")
-        }
-        error => error.to_string(),
-    })
+    Ok(store)
 }
 
 fn choose(machine: &'static Machine, device: &str, store: &Store, trusted: &[PublicKey]) -> Option<Chosen> {

@@ -1,4 +1,4 @@
-//! A disk, or the part of one that the box's arrow grants: sectors, numbered from 0.
+//! A volume, or whatever part of a disk the box's arrow grants: sectors, numbered from 0.
 //!
 //! Each call sleeps until the disk has answered. A box that wants many requests under way at once, or several disks, uses the
 //! records of `wit::block` at the port itself.
@@ -102,6 +102,15 @@ impl Disk {
     /// [`Error::Disk`]; any of it may not be.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.call(Command::Flush { ticket: 0 }).map(drop)
+    }
+
+    /// What is in so many sectors, from `first` on, is not needed any more: they are zeroes from then on, and durably so after
+    /// [`flush`](Disk::flush).
+    ///
+    /// # Errors
+    /// [`Error::Disk`], with `Kind::Unsupported` where the disk cannot do that: then they are what they were.
+    pub fn discard(&mut self, first: u64, count: u64) -> Result<(), Error> {
+        self.call(Command::Discard { ticket: 0, first, count }).map(drop)
     }
 
     fn call(&mut self, command: Command<'_>) -> Result<Vec<u8>, Error> {

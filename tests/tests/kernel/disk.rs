@@ -93,7 +93,7 @@ impl Machine {
         let mut line = Line(device.clone());
         let queue = RequestQueue::new(&mut line, 0, limit).unwrap();
         let geometry = Geometry { sector_size: 512, sectors: SECTORS, read_only: false };
-        let disk = Transfers::new("disk".into(), line, queue, geometry, flushes);
+        let disk = Transfers::new("disk".into(), line, queue, geometry, flushes, 1_000);
         Machine { device, disk, stored: vec![0; 512 * SECTORS as usize], seen: VecDeque::new() }
     }
 
@@ -135,6 +135,14 @@ impl Machine {
                 for (index, byte) in self.stored[place].iter_mut().enumerate() {
                     *byte = device.read(seen.data + index as u64);
                 }
+            }
+            13 => {
+                assert_eq!((seen.sector, seen.length), (0, 16));
+                let (first, count) =
+                    (device.read::<u64>(seen.data) as usize, device.read::<u32>(seen.data + 8) as usize);
+                assert_eq!(device.read::<u32>(seen.data + 12), 1, "they need no place");
+                assert!(count <= 1_000, "no more than the device takes");
+                self.stored[first * 512..][..count * 512].fill(0);
             }
             _ => {}
         }
@@ -183,6 +191,18 @@ fn transfers_are_cut_up_and_put_together_again() {
         machine.finish(flush).unwrap();
     }
     assert!(RequestQueue::new(&mut Line(Arc::new(Mutex::new(Device::new(2)))), 0, KIB_64).is_err());
+}
+
+#[test]
+fn zeroes_are_not_moved() {
+    let mut machine = Machine::good();
+    machine.stored.fill(7);
+    let zero = machine.disk.zero(5, 2_500);
+    machine.finish(zero).unwrap();
+    let is_zero = |sector: usize| machine.stored[sector * 512..][..512].iter().all(|byte| *byte == 0);
+    assert!((5..2_505).all(is_zero) && !is_zero(4) && !is_zero(2_505));
+    let mut beyond = machine.disk.zero(SECTORS - 1, 2);
+    assert_eq!(poll(&mut beyond), Poll::Ready(Err(DiskError::OutOfRange)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::random::Random;
 use pearwood::{
     Launch,
-    linux::{FileDisk, block_on},
+    linux::{FileDisk, block_on, fill_random},
     node::{DiskFile, Node, Qemu, first_answer},
 };
 use std::{
@@ -12,17 +12,16 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    thread,
 };
 use tempfile::TempDir;
 use tests::{
     client::curl,
     node::{PATIENCE, pearwood_command, workspace},
 };
-use wasm_host::slots::Store;
+use wasm_host::{slots::Store, volumes::slots_of};
 
-/// What of the disk is the slots'.
-pub const RESERVE: u64 = 32 << 20;
+/// A disk with 32 MiB for slots, and a little more.
+pub const DISK: u64 = 40 << 20;
 
 /// Files of each version, besides a large one.
 pub const FILES: usize = 10;
@@ -55,7 +54,7 @@ impl Site {
         write_version(folder.path(), 1);
         let launch = Launch::prepare(folder.path()).unwrap_or_else(|error| panic!("{error:#}"));
         let disk = folder.path().join("disk");
-        let machine = launch.reachable().disk(DiskFile::new(&disk, RESERVE));
+        let machine = launch.reachable().disk(DiskFile::new(&disk, DISK));
         let sign = pearwood::workspace::config_directory().expect("a folder for keys").join("development.key");
         Site { home, folder, disk, machine, sign }
     }
@@ -78,15 +77,8 @@ impl Site {
 
     /// Does something to the slots of a disk that no node uses.
     pub fn with_slots<T>(&self, act: impl FnOnce(&Store) -> T) -> T {
-        let disk = loop {
-            // one that was just used may take a moment to be let go of
-            match FileDisk::open(&self.disk, || ()) {
-                Ok(disk) => break disk,
-                Err(error) if error.to_string().contains("another node") => thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        };
-        act(&block_on(Store::open(Arc::new(disk))).expect("readable slots").expect("slots"))
+        let disk = Arc::new(FileDisk::open(&self.disk, || ()).expect("the disk"));
+        act(&block_on(slots_of(disk, None, &fill_random)).expect("readable slots").expect("slots"))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Images: everything that a node needs of a system, signed.
 
 use super::{Compiler, Components, Target, assets};
-use crate::linux::{FileDisk, block_on};
+use crate::linux::{FileDisk, block_on, fill_random};
 use crate::progress::Step;
 use crate::system;
 use crate::workspace::Workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,8 @@ use std::time::SystemTime;
 use wasm_host::engine::Kind;
 use wasm_host::image::{Builder, Header, Image, PublicKey, SecretKey, Source, head_length};
 use wasm_host::platform::{Disk, Extent};
-use wasm_host::slots::{About, Rank, SlotName, Store};
+use wasm_host::slots::{About, Rank, SlotName};
+use wasm_host::volumes::slots_of;
 
 /// Images with more bytes are read from their files as that is needed.
 const IN_MEMORY: u64 = 256 << 20;
@@ -134,10 +135,8 @@ pub fn install(image: &File, disk: Arc<dyn Disk>, reserve: u64, who: &str) -> Re
     let header = Header::read(&part)?;
     let mut manifest = vec![0; usize::try_from(header.manifest_length())?];
     read(&mut manifest, 0)?;
-    let store = match block_on(Store::open(disk.clone()))? {
-        Some(store) => store,
-        None => block_on(Store::format(disk, reserve))?,
-    };
+    let store = block_on(slots_of(disk, Some(reserve), &fill_random)).map_err(|why| anyhow!("{why}"))?;
+    let store = store.context("the disk has no slots for systems")?;
     let step = Step::start("Writing the image to the disk");
     let space = block_on(store.space(header.length))?;
     for at in (0..header.length).step_by(PART) {

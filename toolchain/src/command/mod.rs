@@ -20,6 +20,7 @@ mod swap;
 mod table;
 mod top;
 mod up;
+mod volumes;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -57,6 +58,11 @@ enum Command {
     Top(top::Top),
     #[command(flatten)]
     Manage(manage::Manage),
+    /// Show what is on the disks of a node
+    Volumes(volumes::Volumes),
+    /// Change a volume of a node
+    #[command(subcommand)]
+    Volume(volumes::Volume),
     /// Go back to the system that ran before the last deployment
     Rollback(deploy::Rollback),
     /// Build a system and put it in the place of the one that a node runs
@@ -102,6 +108,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Figures(figures) => figures.run(),
         Command::Top(top) => top.run(),
         Command::Manage(manage) => manage.run(),
+        Command::Volumes(volumes) => volumes.run(),
+        Command::Volume(volume) => volume.run(),
         Command::Rollback(rollback) => rollback.run(),
         Command::Deploy(deploy) => deploy.run(),
         Command::Swap(swap) => swap.run(),

@@ -3,7 +3,7 @@
 use super::{On, system_or_example};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use pearwood::linux::{FileDisk, block_on};
+use pearwood::linux::{FileDisk, block_on, fill_random};
 use pearwood::node::{Accelerator, DiskFile, End, Forward, Machine, Node, Protocol, Qemu};
 use pearwood::system::{System, SystemDisk};
 use pearwood::workspace::Workspace;
@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
-use wasm_host::slots::{MIN_RESERVE, Store, reserve_for, size};
+use wasm_host::slots::{MIN_RESERVE, reserve_for, size};
+use wasm_host::volumes::{Kind, OVERHEAD, on_disk, slots_of};
 
 /// How long a node may take to turn itself off.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -26,9 +27,6 @@ const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 /// Beside the kernel and the image, a machine needs at least so much memory.
 const LEAST: u64 = 4 << 20;
-
-/// What a node may reserve more or less than its declaration says, for rounding: in bytes.
-const ROUNDED: u64 = 64 << 10;
 
 /// How often the node is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(100);
@@ -129,15 +127,20 @@ impl Up {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The disks that the system cannot do without and that nobody has named are files of its own.
+    /// The disks that the system cannot do without and that nobody has named are files of its own, as large as it takes.
     fn make_disks(&mut self, system: &System) -> Result<()> {
+        let given = self.disks.len();
         let (needed, _) = launch::disks(system);
         // some may be among the arguments for QEMU
-        let Some(last) = needed.into_iter().max().filter(|_| self.qemu.is_empty()) else { return Ok(()) };
-        for number in self.disks.len()..=usize::from(last) {
-            let path = Workspace::find()?.run_directory(&system.name)?.join(format!("disk{number}.img"));
-            eprintln!("disk{number} is {}, which stays; --disk FILE has another file be one", path.display());
-            self.disks.push(DiskFile { path, size: None });
+        if let Some(last) = needed.into_iter().max().filter(|_| self.qemu.is_empty()) {
+            for number in given..=usize::from(last) {
+                let path = Workspace::find()?.run_directory(&system.name)?.join(format!("disk{number}.img"));
+                eprintln!("disk{number} is {}, which stays; --disk FILE has another file be one", path.display());
+                self.disks.push(DiskFile { path, size: None });
+            }
+        }
+        for (number, file) in self.disks.iter_mut().enumerate() {
+            fit(system, number, file, number >= given)?;
         }
         Ok(())
     }
@@ -211,8 +214,9 @@ impl Up {
         file.prepare()?;
         let shown = || format!("disk {}", file.path.display());
         let disk = Arc::new(FileDisk::open(&file.path, || ()).with_context(shown)?);
-        let holds = block_on(Store::open(disk.clone())).with_context(shown)?.is_some_and(|it| it.current().is_some());
-        if holds && self.start == Start::Disk {
+        let store =
+            block_on(slots_of(disk.clone(), None, &fill_random)).map_err(anyhow::Error::msg).with_context(shown)?;
+        if store.is_some_and(|it| it.current().is_some()) && self.start == Start::Disk {
             return Ok(());
         }
         let image = File::open(&launch.image).with_context(|| format!("cannot read {}", launch.image.display()))?;
@@ -224,22 +228,13 @@ impl Up {
     fn tell_what_starts(&self, system: &System) -> Result<()> {
         let Some((declared, file)) = self.system_disk(system) else { return Ok(()) };
         let shown = file.path.display();
-        if !file.path.exists() {
-            return has_room(declared, file, file.size_when_made(), system);
-        }
         if !file.path.is_file() {
             return Ok(());
         }
         let disk = FileDisk::open(&file.path, || ()).with_context(|| format!("disk {shown}"))?;
-        let length = file.path.metadata().map_or(0, |metadata| metadata.len());
-        let store = match block_on(Store::open(Arc::new(disk))) {
-            Ok(Some(store)) => store,
-            // it is made larger, if that was asked for, and laid out when the node starts
-            Ok(None) => return has_room(declared, file, file.size.unwrap_or(length).max(length), system),
-            // the node itself says what is wrong with them
-            Err(_) => return Ok(()),
-        };
-        if store.reserve().abs_diff(declared.reserve) > ROUNDED {
+        // they are made when the node starts, which says what is wrong if anything is
+        let Ok(Some(store)) = block_on(slots_of(Arc::new(disk), None, &fill_random)) else { return Ok(()) };
+        if store.reserve().next_multiple_of(1 << 20).abs_diff(declared.reserve) > 1 << 20 {
             let (has, wants) = (size(store.reserve().next_multiple_of(1 << 20)), size(declared.reserve));
             eprintln!(
                 "{}:{}: {wants} are to be reserved, and {shown} has had {has} reserved since its first start: that stays so",
@@ -297,20 +292,59 @@ impl Up {
     }
 }
 
-/// Whether a disk without slots is as large as what is to be reserved of it.
-fn has_room(declared: &SystemDisk, file: &DiskFile, bytes: u64, system: &System) -> Result<()> {
-    if bytes >= declared.reserve {
+/// Whether a disk is as large as what the system would have on it. One that `up` makes, or that is not there and of which nobody has
+/// said how large it is to be, gets so.
+fn fit(system: &System, number: usize, file: &mut DiskFile, is_own: bool) -> Result<()> {
+    let wants = launch::wants(system, number);
+    let exists = file.path.exists();
+    if wants.is_empty() || exists && !file.path.is_file() {
         return Ok(());
     }
-    let (shown, device, wants) = (file.path.display(), &declared.device, size(declared.reserve));
+    let shown = file.path.display().to_string();
+    let length = file.path.metadata().map_or(0, |metadata| metadata.len());
+    let (mut needs, mut has) = (OVERHEAD + wants.iter().map(|want| want.bytes).sum::<u64>(), Vec::new());
+    if length > 0 {
+        let disk = FileDisk::open(&file.path, || ()).with_context(|| format!("disk {shown}"))?;
+        // of anything else that is there the node itself says what it is
+        let Some(found) = block_on(on_disk(Arc::new(disk), &wants))? else { return Ok(()) };
+        (has, needs) = (found.0, length + found.1);
+    }
+    for (volume, has) in system.volumes.iter().filter_map(|volume| {
+        let at = wants.iter().position(|want| want.kind == Kind::Volume && want.name == volume.name)?;
+        Some((volume, *has.get(at)?))
+    }) {
+        if has > volume.size {
+            let (file, line, name) = (&system.source.file, volume.size_at.line, &volume.name);
+            eprintln!("{file}:{line}: volume `{name}` has {} on {shown}, and is not made smaller", size(has));
+        }
+    }
+    let is = if exists { file.size.unwrap_or(length).max(length) } else { file.size_when_made() };
+    let needs = needs.next_multiple_of(1 << 20);
+    if needs <= is {
+        return Ok(());
+    }
+    if is_own || !exists && file.size.is_none() {
+        file.size = Some(needs);
+        return Ok(());
+    }
+    let first = wants[0];
+    let line = match first.kind {
+        Kind::Slots => system.disk.as_ref().map(|disk| disk.at.line),
+        _ => system.volumes.iter().find(|volume| volume.name == first.name).map(|volume| volume.at.line),
+    };
+    let parts: Vec<String> = wants.iter().map(|want| format!("{want}, {}", size(want.bytes))).collect();
+    let least = match first.kind {
+        Kind::Slots => format!("; `reserve = \"{}\"` in [system] needs least for the slots", size(MIN_RESERVE)),
+        _ => String::new(),
+    };
     bail!(
-        "{}:{}: the system keeps itself in the first {wants} of {device}, and {shown} has {}: `--disk {shown},{}M` makes it large \
-         enough, and `disk = {{ device = \"{device}\", reserve = \"{}\" }}` in [system] needs least",
+        "{}:{}: on disk{number} are to be {}; {shown} has {}, and {} are needed: `--disk {shown},{}M` makes it large enough{least}",
         system.source.file,
-        declared.at.line,
-        size(bytes),
-        declared.reserve.div_ceil(1 << 20),
-        size(MIN_RESERVE)
+        line.unwrap_or_default(),
+        parts.join("; "),
+        size(is),
+        size(needs),
+        needs >> 20,
     )
 }
 
@@ -466,32 +500,33 @@ mod tests {
     /// A disk that is too small for the system says how large it has to be, and how it gets so.
     #[test]
     fn a_disk_without_room_for_the_system_is_refused() {
-        let text = "[system]\nname = \"s\"\ndisk = { device = \"disk0\", reserve = \"32 MiB\" }\n[box.a]\ncomponent = \"./a\"\n";
+        let text = "[system]\nname = \"s\"\ndisk = { device = \"disk0\", reserve = \"32 MiB\" }\n[volume.v]\ndisk = \"disk0\"\nsize = \"1 GiB\"\n[box.a]\ncomponent = \"./a\"\n";
         let system = System::parse("system.toml", text).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let check = |name: &str, size: &str| {
             let disk = format!("{}{size}", path(name).display());
-            Up::parse_from(["up", "--disk", &disk]).check(&system).map_err(|error| format!("{error:#}"))
+            let mut up = Up::parse_from(["up", "--disk", &disk]);
+            up.make_disks(&system).map_err(|error| format!("{error:#}")).map(|()| up.disks[0].size)
         };
         let told = |name: &str, size: &str, has: &str| {
             let (why, file) = (check(name, size).unwrap_err(), path(name));
             let file = file.display();
-            assert!(
-                why.starts_with(&format!(
-                    "system.toml:3: the system keeps itself in the first 32 MiB of disk0, and {file} has {has}"
-                )),
-                "{why}"
+            let expected = format!(
+                "system.toml:3: on disk0 are to be the system's slots, 32 MiB; volume `v`, 1 GiB; {file} has {has}, and 1058 MiB are \
+                 needed: `--disk {file},1058M` makes it large enough"
             );
-            assert!(why.contains(&format!("`--disk {file},32M`")) && why.contains("reserve = \"4 MiB\""), "{why}");
+            assert!(why.starts_with(&expected), "{why}");
+            assert!(why.contains("reserve = \"4 MiB\""), "{why}");
         };
         told("none", ",8M", "8 MiB");
-        assert_eq!((check("none", ""), check("none", ",32M")), (Ok(()), Ok(())));
-        // each is opened once: it takes a moment until one is let go of
-        for name in ["one", "other"] {
-            DiskFile::new(path(name), 16 << 20).prepare().unwrap();
-        }
+        // one that is made gets as large as it takes
+        assert_eq!((check("none", ""), check("none", ",2G")), (Ok(Some(1_058 << 20)), Ok(Some(2 << 30))));
+        DiskFile::new(path("one"), 16 << 20).prepare().unwrap();
         told("one", "", "16 MiB");
-        assert_eq!(check("other", ",64M"), Ok(()));
+        assert_eq!(check("one", ",2G"), Ok(Some(2 << 30)));
+        let mut own = DiskFile { path: path("one"), size: None };
+        fit(&system, 0, &mut own, true).unwrap();
+        assert_eq!(own.size, Some(1_058 << 20));
     }
 }

@@ -1,5 +1,6 @@
 //! Disks that are files of this machine, or block devices.
 
+use rustix::fs::{FallocateFlags, fallocate};
 use std::{
     fs::File,
     io::{Error, ErrorKind, Seek, SeekFrom},
@@ -8,7 +9,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError, mpsc},
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    thread::{self, JoinHandle, Thread},
 };
 use wasm_host::platform::{Disk, DiskError, Geometry, Pending, refused};
 
@@ -17,7 +18,19 @@ const SECTOR: u32 = 512;
 /// A file as a disk of 512-byte sectors. A thread of its own does what it is asked for, one thing after another.
 pub struct FileDisk {
     geometry: Geometry,
-    jobs: mpsc::Sender<Job>,
+    /// there until it is dropped
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Waits until the file is let go of: whoever opens it next must not find it in use.
+impl Drop for FileDisk {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 struct Job {
@@ -26,9 +39,20 @@ struct Job {
 }
 
 enum Operation {
-    Read { at: u64, bytes: usize },
-    Write { at: u64, data: Vec<u8> },
+    Read {
+        at: u64,
+        bytes: usize,
+    },
+    Write {
+        at: u64,
+        data: Vec<u8>,
+    },
     Flush,
+    /// in bytes
+    Zero {
+        at: u64,
+        bytes: u64,
+    },
 }
 
 /// What becomes of a job.
@@ -64,23 +88,27 @@ impl FileDisk {
         let sectors = (&file).seek(SeekFrom::End(0))? / u64::from(SECTOR);
         let (jobs, queue) = mpsc::channel::<Job>();
         let name = format!("disk {}", path.display());
-        thread::Builder::new().name("disk".into()).spawn(move || {
+        let thread = thread::Builder::new().name("disk".into()).spawn(move || {
             for Job { operation, promise } in queue {
                 let result = operation.perform(&file);
-                if let Err(error) = &result {
-                    eprintln!("{name}: {error}");
-                }
-                promise.keep(result.map_err(|_| DiskError::Io));
+                promise.keep(result.map_err(|error| match error.kind() {
+                    ErrorKind::Unsupported => DiskError::Unsupported,
+                    _ => {
+                        eprintln!("{name}: {error}");
+                        DiskError::Io
+                    }
+                }));
                 notify();
             }
         })?;
-        Ok(FileDisk { geometry: Geometry { sector_size: SECTOR, sectors, read_only }, jobs })
+        let geometry = Geometry { sector_size: SECTOR, sectors, read_only };
+        Ok(FileDisk { geometry, jobs: Some(jobs), thread: Some(thread) })
     }
 
     fn begin(&self, operation: Operation) -> Waiting {
         let promise = Arc::<Promise>::default();
         let job = Job { operation, promise: promise.clone() };
-        if self.jobs.send(job).is_err() {
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             promise.keep(Err(DiskError::Gone));
         }
         Waiting(promise)
@@ -97,6 +125,11 @@ impl Operation {
             }
             Operation::Write { at, data } => file.write_all_at(&data, at).map(|()| Vec::new()),
             Operation::Flush => file.sync_data().map(|()| Vec::new()),
+            // a hole, whose place others can have (fallocate(2))
+            Operation::Zero { at, bytes } => {
+                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                Ok(fallocate(file, flags, at, bytes).map(|()| Vec::new())?)
+            }
         }
     }
 }
@@ -149,6 +182,18 @@ impl Disk for FileDisk {
             return refused(error);
         }
         let waiting = self.begin(Operation::Write { at: first * u64::from(SECTOR), data });
+        Box::pin(async move { waiting.await.map(drop) })
+    }
+
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        if let Err(error) = self.geometry.check_zero(first, sectors) {
+            return refused(error);
+        }
+        if sectors == 0 {
+            return Box::pin(core::future::ready(Ok(())));
+        }
+        let sector = u64::from(SECTOR);
+        let waiting = self.begin(Operation::Zero { at: first * sector, bytes: sectors * sector });
         Box::pin(async move { waiting.await.map(drop) })
     }
 
@@ -205,6 +250,22 @@ mod tests {
     }
 
     #[test]
+    fn zeroes_take_no_place() {
+        let file = file(1 << 20);
+        let disk = FileDisk::open(file.path(), || ()).unwrap();
+        block_on(disk.flush()).unwrap();
+        match block_on(disk.zero(1, 2_046)) {
+            Ok(()) => {}
+            // not of every file system
+            Err(error) => return assert_eq!(error, DiskError::Unsupported),
+        }
+        let read = block_on(disk.read(0, 2_048)).unwrap();
+        assert!(read[..512] == [7; 512] && read[512..(1 << 20) - 512].iter().all(|byte| *byte == 0));
+        assert!(read[(1 << 20) - 512..] == [7; 512] && file.path().metadata().unwrap().len() == 1 << 20);
+        assert_eq!(block_on(disk.zero(2_047, 2)), Err(DiskError::OutOfRange));
+    }
+
+    #[test]
     fn a_file_that_got_shorter_is_an_error() {
         let file = file(5_120);
         let disk = FileDisk::open(file.path(), || ()).unwrap();
@@ -218,12 +279,10 @@ mod tests {
         let file = file(5_120);
         let disk = FileDisk::open(file.path(), || ()).unwrap();
         assert!(FileDisk::open(file.path(), || ()).err().unwrap().to_string().contains("another node"));
-        // the thread lets go of it once there is nothing left to do
-        block_on(disk.flush()).unwrap();
+        drop(disk.write(0, vec![1; 512]));
         drop(disk);
-        while FileDisk::open(file.path(), || ()).is_err() {
-            thread::yield_now();
-        }
+        let disk = FileDisk::open(file.path(), || ()).unwrap();
+        assert_eq!(block_on(disk.read(0, 1)).unwrap(), [1; 512]);
     }
 
     #[test]

@@ -8,6 +8,6 @@ mod run;
 mod sockets;
 
 pub use disk::{FileDisk, block_on};
-pub use platform::Linux;
+pub use platform::{Linux, fill_random};
 pub use run::{GROUND, run};
 pub use sockets::serve as serve_sockets;

@@ -12,6 +12,7 @@ use wasm_host::{
     engine::Engines,
     platform::{Crypto, Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
+    volumes::Volumes,
 };
 
 pub struct Linux {
@@ -22,6 +23,7 @@ pub struct Linux {
     log: Mutex<Option<std::fs::File>>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
+    volumes: Volumes,
     /// what boxes' own secrets are derived from
     secret: [u8; 32],
 }
@@ -50,6 +52,7 @@ impl Linux {
             log: Mutex::new(log),
             disks: Mutex::default(),
             slots: Mutex::default(),
+            volumes: Volumes::default(),
             secret,
         })))
     }
@@ -103,6 +106,12 @@ impl Linux {
     }
 }
 
+/// # Panics
+/// If Linux gives no randomness, without which nothing that a node promises holds.
+pub fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("Linux gives no randomness");
+}
+
 impl Platform for Linux {
     fn now(&self) -> Nanos {
         self.started.elapsed().as_nanos() as Nanos
@@ -113,8 +122,7 @@ impl Platform for Linux {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        // without randomness nothing that a node promises holds
-        getrandom::fill(bytes).expect("Linux gives no randomness");
+        fill_random(bytes);
     }
 
     fn secret(&self) -> Option<[u8; 32]> {
@@ -145,6 +153,10 @@ impl Platform for Linux {
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
         let number: usize = name.strip_prefix("disk")?.parse().ok()?;
         lock(&self.disks).get(number).cloned()
+    }
+
+    fn volumes(&self) -> &Volumes {
+        &self.volumes
     }
 
     fn crypto(&self) -> Option<Crypto> {

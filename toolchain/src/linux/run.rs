@@ -15,7 +15,6 @@ use std::sync::Arc;
 use wasm_host::engine::LINUX_TRIPLE;
 use wasm_host::node::{Node, Setup};
 use wasm_host::platform::Platform;
-use wasm_host::slots::Store;
 
 /// The component that Linux stands in for.
 const NET: &str = "net";
@@ -73,15 +72,15 @@ pub fn run(
 
 /// Where systems that are deployed are kept. What runs at first is nevertheless what was built from the sources.
 fn keep(linux: &Linux, declared: &SystemDisk) -> Result<()> {
-    let Some(disk) = linux.disk(&declared.device) else {
+    if linux.disk(&declared.device).is_none() {
         eprintln!("this node has no {}, so no other system can be kept; --disk FILE gives it one", declared.device);
         return Ok(());
-    };
-    let store = match block_on(Store::open(disk.clone()))? {
-        Some(store) => store,
-        None => block_on(Store::format(disk, declared.reserve))?,
-    };
-    linux.keep_in(Arc::new(store));
+    }
+    let mut tell = |line| eprintln!("{}: {line}", declared.device);
+    let slots = linux.volumes().slots(linux, &declared.device, Some(declared.reserve), &mut tell);
+    if let Some(store) = block_on(slots).map_err(|why| anyhow!("{why}"))? {
+        linux.keep_in(Arc::new(store));
+    }
     Ok(())
 }
 

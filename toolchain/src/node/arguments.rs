@@ -88,7 +88,10 @@ impl Arguments<'_> {
             // a comma in a value is written twice
             let file = disk.path.to_string_lossy().replace(',', ",,");
             let read_only = if disk.is_read_only() { ",readonly=on" } else { "" };
-            add("-drive", &format!("if=none,id=disk{number},format=raw,cache=writeback{read_only},file={file}"));
+            add(
+                "-drive",
+                &format!("if=none,id=disk{number},format=raw,cache=writeback,discard=unmap{read_only},file={file}"),
+            );
             add("-device", &self.device("virtio-blk", &format!("drive=disk{number}")));
         }
         list.extend(self.extra.iter().cloned());
@@ -144,8 +147,8 @@ mod tests {
             "-machine q35 -accel tcg -cpu max -m 64M -kernel /k -initrd /i -append trust=ab log=debug ",
             "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:5353-:53 ",
             "-device virtio-net-pci,netdev=net0,romfile= ",
-            "-drive if=none,id=disk0,format=raw,cache=writeback,file=/d -device virtio-blk-pci,drive=disk0 ",
-            "-drive if=none,id=disk1,format=raw,cache=writeback,file=/a,,b -device virtio-blk-pci,drive=disk1 ",
+            "-drive if=none,id=disk0,format=raw,cache=writeback,discard=unmap,file=/d -device virtio-blk-pci,drive=disk0 ",
+            "-drive if=none,id=disk1,format=raw,cache=writeback,discard=unmap,file=/a,,b -device virtio-blk-pci,drive=disk1 ",
             "-smp 2",
         ] {
             assert!(line.contains(part), "{part} is not in {line}");

@@ -12,7 +12,7 @@ pub use page::page;
 pub use schema::schema;
 pub use text::text;
 
-use crate::system::keys::{BOX, GRANTS, KEYS, SYSTEM, TARGETS};
+use crate::system::keys::{BOX, GRANTS, KEYS, SYSTEM, TARGETS, VOLUME};
 use wasm_host::slots::size;
 use wit::setting::{Setting, Value};
 
@@ -30,6 +30,8 @@ pub struct Section {
 pub enum Place {
     /// `[system]`
     System,
+    /// `[volume.NAME]`
+    Volume,
     /// `[box.NAME]`
     Box,
     /// An arrow, of any interface.
@@ -60,6 +62,7 @@ pub fn sections() -> impl Iterator<Item = Section> {
     let section = |place| move |&(names, settings): &(_, _)| Section { names, place, settings };
     let fixed = [
         Section { names: &["system"], place: Place::System, settings: SYSTEM },
+        Section { names: &["volume"], place: Place::Volume, settings: VOLUME },
         Section { names: &["box"], place: Place::Box, settings: BOX },
         Section { names: &["arrows"], place: Place::Target, settings: TARGETS },
     ];
@@ -78,6 +81,7 @@ impl Section {
         let first = self.names[0];
         match self.place {
             Place::System => "[system]".into(),
+            Place::Volume => "[volume.NAME]".into(),
             Place::Box => "[box.NAME]".into(),
             Place::Target => "arrows.\"INTERFACE\" = { … }".into(),
             Place::Arrow => format!("arrows.\"{first}\" = {{ … }}"),
@@ -89,6 +93,9 @@ impl Section {
     fn says(&self) -> String {
         match self.place {
             Place::System => "The system as a whole.".into(),
+            Place::Volume => "A part of a disk, for the arrow of a box. A node makes it when it is named first, and keeps it until \
+                              `pearwood volume delete` says otherwise."
+                .into(),
             Place::Box => "One box: its component, its limits, its settings, its arrows.".into(),
             Place::Target => {
                 "Whose the interface is: one of these. Arrows of some interfaces have grants as well, which are below; those \

@@ -3,7 +3,7 @@
 //! It is no stricter than the parser: what it lets pass, `pearwood check` may still refuse.
 
 use super::{COMPONENTS, literal};
-use crate::system::keys::{BOX, GRANTS, SYSTEM, TARGETS};
+use crate::system::keys::{BOX, GRANTS, SYSTEM, TARGETS, VOLUME};
 use serde_json::{Map, Value as Json, json};
 use wit::setting::{Setting, Value};
 
@@ -25,6 +25,7 @@ pub fn schema() -> Json {
         "type": "object",
         "properties": {
             "system": object(SYSTEM.iter(), ""),
+            "volume": { "type": "object", "additionalProperties": object(VOLUME.iter(), "") },
             "box": { "type": "object", "additionalProperties": one_box },
         },
         "required": ["system", "box"],

@@ -18,9 +18,10 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
     let has = |key: &str| lines.iter().any(|(line, _)| *line == key);
     let lines_of =
         |prefix: &str| lines.iter().map(|(key, value)| format!("{prefix}{key} = {value}\n")).collect::<String>();
-    let [mut in_system, mut in_box] = [String::new(), String::new()];
+    let [mut in_system, mut in_volume, mut in_box] = [const { String::new() }; 3];
     match section.place {
         Place::System => in_system = lines_of(""),
+        Place::Volume => in_volume = format!("[volume.v]\n{}", lines_of("")),
         Place::Box => in_box = lines_of(""),
         Place::Config => in_box = format!("component = \"{name}\"\n{}", lines_of("config.")),
         Place::Target | Place::Arrow => {
@@ -31,6 +32,7 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
                 _ => "",
             };
             let interface = match lines.first() {
+                Some(("volume", _)) => "pearwood:hardware/block",
                 Some(("device", _)) => "pearwood:hardware/nic",
                 Some(("node", _)) => "pearwood:control/node",
                 _ if section.place == Place::Target => "pearwood:net/names",
@@ -49,7 +51,7 @@ fn read(section: &Section, name: &str, lines: &[(&str, &str)]) -> Result<Read, S
     if section.place != Place::Config && (!has("component") || section.place != Place::Box) {
         in_box += "component = \"c\"\n";
     }
-    let text = format!("[system]\n{in_system}[box.b]\n{in_box}");
+    let text = format!("[system]\n{in_system}{in_volume}[box.b]\n{in_box}");
     let system = System::parse("system.toml", &text).map_err(|faults| Report(&faults).to_string())?;
     if keys::KEYS.contains(&name)
         && let Some(Grant::Attach(words)) = system.boxes[0].arrows.first().map(|arrow| &arrow.grant)
@@ -220,6 +222,7 @@ fn the_page_the_text_and_the_schema_have_each_key() {
         assert!(all.contains(part.lines().next().unwrap()), "{name}");
         let tables: Vec<&serde_json::Value> = match section.place {
             Place::System => vec![&schema["properties"]["system"]],
+            Place::Volume => vec![&schema["properties"]["volume"]["additionalProperties"]],
             Place::Box => vec![box_schema],
             Place::Target | Place::Arrow => {
                 let all = box_schema["properties"]["arrows"]["patternProperties"].as_object().unwrap();

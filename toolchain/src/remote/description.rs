@@ -20,6 +20,11 @@ pub struct Description {
     /// what boxes report of themselves, by their names; a node of before says nothing of it
     #[serde(default)]
     pub figures: BTreeMap<String, Vec<Figure>>,
+    /// none of a node of before there were any
+    #[serde(default)]
+    pub disks: Vec<DiskStatus>,
+    #[serde(default)]
+    pub volumes: Vec<VolumeStatus>,
 }
 
 /// As `pearwood:box/figures` has it.
@@ -39,6 +44,33 @@ pub enum FigureValue {
     /// seconds since 1970
     Moment(u64),
     Text(String),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct DiskStatus {
+    pub name: String,
+    /// bytes
+    pub size: u64,
+    /// bytes; none of a disk without a partition table
+    pub free: Option<u64>,
+    /// what such a one holds
+    pub holds: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct VolumeStatus {
+    pub name: String,
+    pub disk: String,
+    /// `volume`, `slots`, `erased` or `foreign`
+    pub kind: String,
+    /// bytes
+    pub size: u64,
+    /// whether the running system names it
+    pub named: bool,
+    pub used_by: Vec<String>,
+    /// requests of boxes that the disk failed to do
+    pub read_errors: u64,
+    pub write_errors: u64,
 }
 
 /// Bytes.

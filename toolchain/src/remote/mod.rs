@@ -11,5 +11,7 @@ pub use at::{At, MaybeAt};
 pub use bring::{Brought, bring};
 pub use connection::{Accept, Remote, is_refusal, is_silence};
 pub use deploy::{Outcome, Sent, send_image, watch};
-pub use description::{Arrow, BoxStatus, Deployed, Description, Directed, Figure, FigureValue, Latency, Memory};
+pub use description::{
+    Arrow, BoxStatus, Deployed, Description, Directed, DiskStatus, Figure, FigureValue, Latency, Memory, VolumeStatus,
+};
 pub use rates::Rates;

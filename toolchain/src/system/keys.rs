@@ -6,6 +6,7 @@ use super::known::{self, CONTROL, HANDLER, Kind, TCP, UDP};
 use alloc::vec::Vec;
 use wasm_host::plan::{MAX_MEMORY, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE};
 use wasm_host::slots::MIN_RESERVE;
+use wasm_host::volumes::{MAX_SIZE, MIB};
 use wit::setting::{Setting, Value};
 
 /// Bytes of a disk that a system may reserve at most.
@@ -28,8 +29,7 @@ pub const SYSTEM: &[Setting] = &[
     Setting::new(
         "disk.reserve",
         Value::Size(MIN_RESERVE, MAX_RESERVE),
-        "How much of the disk's beginning is for systems, of which three have to fit. It is decided at the first start, and \
-         stays so.",
+        "How much of the disk is for systems, of which three have to fit. It is decided at the first start, and stays so.",
     )
     .default("\"128 MiB\""),
     Setting::new(
@@ -47,6 +47,24 @@ pub const SYSTEM: &[Setting] = &[
     Setting::new("trust.key", Value::Text("public key"), "The key that is trusted as well.").required(),
     Setting::new("trust.by", Value::Text("public key"), "The key that vouches for it.").required(),
     Setting::new("trust.signature", Value::Text("128 hexadecimal digits"), "The signature by which it does.").required(),
+];
+
+/// `[volume.NAME]`
+pub const VOLUME: &[Setting] = &[
+    Setting::new(
+        "disk",
+        Value::Text("device"),
+        "The disk that it is made on. One that is on another disk is used where it is.",
+    )
+    .example("\"disk0\"")
+    .required(),
+    Setting::new(
+        "size",
+        Value::Size(MIB, MAX_SIZE),
+        "How large it is, in whole MiB. If it is there and smaller, it grows; it is never made smaller.",
+    )
+    .example("\"2 GiB\"")
+    .required(),
 ];
 
 const PAUSE: Value = Value::Text("time up to 1 h, with the unit ms, s, min or h");
@@ -132,6 +150,8 @@ pub const TARGETS: &[Setting] = &[
     Setting::new("box", Value::Text("name of a box"), "A box that provides the interface.").example("\"net\""),
     Setting::new("device", Value::Text("device"), "A device of the node, such as `nic0` or `disk0`.")
         .example("\"nic0\""),
+    Setting::new("volume", Value::Text("name of a volume"), "A part of a disk that `[volume.NAME]` declares.")
+        .example("\"guestbook\""),
     Setting::new("node", Value::OneOf(&["true"]), "The node itself: of `pearwood:control/node` the power over it, of `pearwood:hardware/crypto` its processor's instructions for cryptography, without which a box computes the same in wasm.").example("true"),
 ];
 
@@ -158,9 +178,9 @@ const HTTP: &[Setting] = &[
 ];
 
 const BLOCK: &[Setting] = &[
-    Setting::new("sectors", Value::Text("range of sectors"), "The part of the disk that the box has. Without it: all.")
+    Setting::new("sectors", Value::Text("range of sectors"), "The part of the disk that the box has, of a disk that has neither volumes nor the node's systems. Without it: all.")
         .example("\"2048-10239\""),
-    Setting::new("read-only", Value::Truth, "Whether the box can only read. Others may then read the same sectors.")
+    Setting::new("read-only", Value::Truth, "Whether the box can only read. Others may then read the same.")
         .default("false"),
 ];
 

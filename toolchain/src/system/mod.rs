@@ -26,7 +26,9 @@ pub use check::{check, fits};
 pub use description::Description;
 pub use diagnostic::{Diagnostic, Place, Report, Severity};
 pub use extract::{NotAComponent, describe};
-pub use model::{Arrow, AssetSource, Assets, BoxSpec, Restart, Source, System, SystemDisk, Target, Trusted};
+pub use model::{
+    Arrow, AssetSource, Assets, BoxSpec, Restart, Source, System, SystemDisk, Target, Trusted, VolumeSpec,
+};
 pub use parse::MAX_SOURCE;
 pub use plan::{engine_of, plan};
 pub use routes::Routes;

@@ -14,6 +14,8 @@ pub struct System {
     pub name: String,
     /// Where the node keeps its system, if it does.
     pub disk: Option<SystemDisk>,
+    /// Parts of disks, in the order of the file.
+    pub volumes: Vec<VolumeSpec>,
     /// Whose images may take this system's place. None: those of the keys that the node was started with.
     pub trust: Option<Vec<Trusted>>,
     /// In the order of the file.
@@ -76,13 +78,24 @@ impl System {
     }
 }
 
-/// A disk whose first bytes are the node's own, for [slots](wasm_host::slots).
+/// A disk of which some is the node's own, for [slots](wasm_host::slots).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemDisk {
     pub device: String,
     /// How many bytes.
     pub reserve: u64,
     pub at: Place,
+}
+
+/// A part of a disk, which keeps its name whatever else there is on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeSpec {
+    pub name: String,
+    pub disk: String,
+    /// How many bytes.
+    pub size: u64,
+    pub at: Place,
+    pub size_at: Place,
 }
 
 /// A key whose images may take a system's place.
@@ -174,6 +187,8 @@ pub enum Target {
     Box(String),
     /// A device, as the platform names it.
     Device(String),
+    /// A volume, by name.
+    Volume(String),
     /// The node itself: for interfaces that give no power outside the box, and for the power over the node.
     Node,
 }

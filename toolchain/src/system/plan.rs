@@ -1,7 +1,7 @@
 //! The plan of a declaration that has passed the check: what a node runs.
 
 use super::{
-    Description, System,
+    Description, System, VolumeSpec,
     description::{Function, Interface},
     known::{HANDOVER, Kind},
     routes::{self, BoxRoutes, Provider, Routes, Run},
@@ -10,7 +10,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use wasm_host::{
     arrows::{Declared, Protocol, channel::End},
     engine,
-    plan::{self, ArrowPlan, BoxPlan, CallPlan, ExportPlan, Plan, PortOf, PortPlan, Service, grant::Grant},
+    plan::{self, ArrowPlan, BoxPlan, CallPlan, ExportPlan, Plan, PortOf, PortPlan, Service, VolumePlan, grant::Grant},
 };
 
 /// The plan of a system, of that version.
@@ -24,11 +24,16 @@ pub fn plan(system: &System, routes: &Routes, descriptions: &BTreeMap<String, De
         system: system.name.clone(),
         version,
         disk: disk.map(|disk| plan::SystemDisk { device: disk.device.clone(), reserve: disk.reserve }),
+        volumes: system.volumes.iter().map(volume).collect(),
         trust: trust.map(|trust| trust.iter().map(|trusted| trusted.key).collect()),
         protocols: planner.protocols,
         boxes,
         arrows,
     }
+}
+
+fn volume(spec: &VolumeSpec) -> VolumePlan {
+    VolumePlan { name: spec.name.clone(), disk: spec.disk.clone(), size: spec.size }
 }
 
 struct Planner<'a> {
@@ -87,6 +92,12 @@ impl Planner<'_> {
         at as u16
     }
 
+    /// The position of a volume, which is there.
+    fn volume(&self, name: &str) -> u16 {
+        let found = self.system.volumes.iter().position(|volume| volume.name == name);
+        found.map_or(u16::MAX, |at| at as u16)
+    }
+
     /// In the order of the boxes, of their ports, and of the lines of each.
     fn arrows(&self) -> Vec<ArrowPlan> {
         let mut arrows = Vec::new();
@@ -95,7 +106,10 @@ impl Planner<'_> {
                 let client = PortOf { place: place as u16, port: port as u8 };
                 arrows.extend(end.devices.iter().map(|route| ArrowPlan {
                     client,
-                    service: Service::Device(route.device.clone()),
+                    service: match route.is_volume {
+                        true => Service::Volume(self.volume(&route.device)),
+                        false => Service::Device(route.device.clone()),
+                    },
                     attach: Vec::new(),
                     grant: route.sectors.map_or(Grant::None, Grant::Block),
                 }));

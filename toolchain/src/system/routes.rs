@@ -84,7 +84,9 @@ pub struct Peer {
 /// A device, or some of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRoute {
+    /// its name, or that of a volume
     pub device: String,
+    pub is_volume: bool,
     /// of a disk
     pub sectors: Option<BlockGrant>,
 }

@@ -1,9 +1,13 @@
 //! What is new is made beside what runs, which does not notice.
 
-use super::{Content, Difference, Fate, Options, Side, difference};
+use super::{Content, Difference, Fate, Options, Side, difference, patient};
 use crate::{
     arrows::call::CallQueue,
-    boxes::{BoxHandle, Parts, Stage, log::Level, supervise},
+    boxes::{
+        BoxHandle, Parts, Stage,
+        log::{self, Level},
+        supervise,
+    },
     engine,
     image::{Hash, Image, ImageError},
     node::{
@@ -91,19 +95,20 @@ impl Before for There<'_> {
 }
 
 /// Makes what is new of a system, and waits until it is ready. `known`: systems whose components need not be loaded
-/// again.
+/// again. `strict`: refused if it would have a volume smaller than it is, which what is gone back to may.
 ///
 /// # Errors
-/// Why it cannot be, naming the box at fault. Nothing has changed then.
+/// Why it cannot be, naming the box or the volume at fault. Nothing has changed then.
 pub async fn prepare(
     node: &Node,
     image: Arc<Image<'static>>,
     old: &Arc<Running>,
     known: &[&Running],
     options: &Options,
+    strict: bool,
     announce: impl FnOnce(Vec<String>),
 ) -> Result<Prepared, String> {
-    let prepared = make(node, image, old, known, options, announce)?;
+    let prepared = make(node, image, old, known, options, strict, announce).await?;
     let timer = node.executor.timers().timer();
     let deadline = node.platform.now().saturating_add(options.ready);
     for handle in prepared.made() {
@@ -121,13 +126,14 @@ pub async fn prepare(
     Ok(prepared)
 }
 
-/// Loads, links and starts what is new.
-fn make(
+/// Loads, links and starts what is new. Volumes that are made for it stay, whatever becomes of it: a box may have written to them.
+async fn make(
     node: &Node,
     image: Arc<Image<'static>>,
     old: &Arc<Running>,
     known: &[&Running],
     options: &Options,
+    strict: bool,
     announce: impl FnOnce(Vec<String>),
 ) -> Result<Prepared, String> {
     let text = |error: ImageError| error.to_string();
@@ -149,6 +155,11 @@ fn make(
         ));
     }
     announce(lines);
+    let mut tell = |line: String| {
+        node.platform.write_console(&log::console_line(node.platform.now(), "node", Level::Info, &line));
+    };
+    let provided = node.platform.volumes().provide(node.platform, &plan, strict, &mut tell);
+    patient(node, provided).await.ok_or("a disk does not answer")??;
     let boxes = handles(node, &image, old, &plan, &difference)?;
     let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", plan.boxes[index].name);
     let loaded = {

@@ -67,7 +67,7 @@ async fn attempt(
     if let Err(why) = may_follow(node, &image, options, source.is_back) {
         return Outcome::Refused { why };
     }
-    let prepared = match prepare(node, image.clone(), &old, &[&old], options, announce).await {
+    let prepared = match prepare(node, image.clone(), &old, &[&old], options, !source.is_back, announce).await {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::Refused { why },
     };
@@ -152,7 +152,7 @@ async fn roll_back(node: &Arc<Node>, failed: &Prepared, timer: &Arc<Timer>, opti
     let image = failed.old.image.clone();
     // to whom it belonged before
     let options = &Options { same_authority: false, only: None, ..options.clone() };
-    let prepared = prepare(node, image, &old, &[&failed.old, &old], options, drop).await?;
+    let prepared = prepare(node, image, &old, &[&failed.old, &old], options, false, drop).await?;
     let deadline = node.platform.now().saturating_add(options.drain);
     if let Err(why) = hand_over_called(&prepared, timer, deadline).await {
         // the version that failed may not be able to

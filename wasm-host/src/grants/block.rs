@@ -4,6 +4,7 @@
 use crate::{
     arrows::channel::{Ready, Refused, Service, Signal},
     platform::{Disk as _, DiskError, Extent, Pending},
+    volumes::Health,
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::task::{Context, Poll, Waker};
@@ -22,6 +23,7 @@ const DEPTH: usize = 16;
 pub struct Blocks {
     extent: Extent,
     device: String,
+    health: Option<Arc<Health>>,
     signal: Arc<Signal>,
     ready: Ready,
     under_way: Mutex<Vec<Request>>,
@@ -34,7 +36,7 @@ struct Request {
 
 enum Doing {
     Read(Pending<Vec<u8>>, u64),
-    /// a write or a flush
+    /// a write, a flush or a discard
     Work(Pending<()>),
     /// with what was read
     Done(Result<Option<Vec<u8>>, DiskError>),
@@ -42,9 +44,14 @@ enum Doing {
 
 impl Blocks {
     /// For the box with this signal, whose port has that flag.
-    pub fn new(extent: Extent, device: &str, signal: &Arc<Signal>, ready: Ready) -> Arc<Self> {
+    pub fn new(extent: Extent, device: &str, signal: &Arc<Signal>, ready: Ready) -> Self {
         let under_way = Mutex::default();
-        Arc::new(Blocks { extent, device: device.into(), signal: signal.clone(), ready, under_way })
+        Blocks { extent, device: device.into(), health: None, signal: signal.clone(), ready, under_way }
+    }
+
+    /// What the disk fails to do is counted there.
+    pub fn with_health(self, health: Arc<Health>) -> Self {
+        Blocks { health: Some(health), ..self }
     }
 
     pub fn is_read_only(&self) -> bool {
@@ -78,6 +85,14 @@ impl Blocks {
                 (ticket, doing)
             }
             Command::Flush { ticket } => (ticket, Doing::Work(self.extent.flush())),
+            Command::Discard { ticket, first, count } => {
+                let doing = match geometry.check_zero(first, count) {
+                    Err(error) => failed(error),
+                    Ok(()) if count == 0 => Doing::Done(Ok(None)),
+                    Ok(()) => Doing::Work(self.extent.zero(first, count)),
+                };
+                (ticket, doing)
+            }
             Command::Unknown { .. } => return None,
         };
         Some(Request { ticket, doing })
@@ -93,7 +108,8 @@ fn copy(data: &[u8]) -> Result<Vec<u8>, DiskError> {
 
 impl Request {
     /// Looks how far the disk is. True: it is done, and `doing` says how it went.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll(&mut self, cx: &mut Context<'_>, health: Option<&Health>) -> bool {
+        let is_read = matches!(self.doing, Doing::Read(..));
         let done = match &mut self.doing {
             Doing::Done(_) => return true,
             Doing::Read(pending, bytes) => pending.as_mut().poll(cx).map(|read| match read {
@@ -104,6 +120,9 @@ impl Request {
             Doing::Work(pending) => pending.as_mut().poll(cx).map_ok(|()| None),
         };
         let Poll::Ready(result) = done else { return false };
+        if let (Err(error), Some(health)) = (&result, health) {
+            health.count(is_read, *error);
+        }
         self.doing = Doing::Done(result);
         true
     }
@@ -172,7 +191,7 @@ impl Service for Blocks {
         for record in Records::new(batch) {
             let record = record?;
             let Some(mut request) = self.begin(Command::decode(&record)?) else { continue };
-            done |= request.poll(&mut Context::from_waker(&waker));
+            done |= request.poll(&mut Context::from_waker(&waker), self.health.as_deref());
             under_way.push(request);
         }
         drop(under_way);
@@ -187,7 +206,7 @@ impl Service for Blocks {
         let mut under_way = self.under_way.lock();
         let (before, mut left) = (under_way.len(), false);
         under_way.retain_mut(|request| {
-            if !request.poll(&mut Context::from_waker(&waker)) {
+            if !request.poll(&mut Context::from_waker(&waker), self.health.as_deref()) {
                 return true;
             }
             if batch.len() + request.length() > limit {

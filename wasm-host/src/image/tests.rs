@@ -17,6 +17,7 @@ fn plan() -> Plan {
         system: "s".into(),
         version: 1,
         disk: None,
+        volumes: vec![],
         trust: None,
         protocols: vec![],
         boxes: vec![BoxPlan::new("net", "net")],

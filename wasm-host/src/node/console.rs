@@ -18,7 +18,7 @@ use manage::{Request, Response, Settings};
 /// Longer lines are cut.
 const MAX_LINE: usize = 256;
 
-const HELP: &str = "commands: status, ps, system, history, rollback, confirm, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
+const HELP: &str = "commands: status, ps, system, volumes, history, rollback, confirm, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
 
 /// Answers what the operator types, for ever.
 pub async fn serve(node: Arc<Node>) {
@@ -58,6 +58,7 @@ fn obey(node: &Arc<Node>, line: &str) -> String {
         "status" => return format!("status {}", status::json(node)),
         "history" => return history(node),
         "ps" => return ps(node),
+        "volumes" => return volumes(node),
         "logs" => return logs(node, name),
         "system" => (Request::System, String::new()),
         "restart" => (Request::Restart { name }, format!("restarting {name}")),
@@ -104,6 +105,13 @@ fn ps(node: &Node) -> String {
     };
     let lines: Vec<String> = node.running().boxes.iter().map(line).collect();
     lines.join("\n")
+}
+
+/// What is on the disks, a line for each.
+fn volumes(node: &Node) -> String {
+    let volumes = super::volumes::volumes(node).into_iter().map(|it| it.to_string());
+    let lines: Vec<String> = super::volumes::disks(node).into_iter().map(|it| it.to_string()).chain(volumes).collect();
+    if lines.is_empty() { String::from("there is no disk") } else { lines.join("\n") }
 }
 
 fn logs(node: &Node, name: &str) -> String {

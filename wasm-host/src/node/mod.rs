@@ -12,6 +12,7 @@ pub(crate) mod status;
 mod tests;
 mod trial;
 pub(crate) mod upload;
+mod volumes;
 pub(crate) mod wire;
 
 pub use start::{Setup, StartError};

@@ -3,18 +3,21 @@
 use super::{Node, Running, StandIns, console, load, trial, wire};
 use crate::{
     arrows::call::CallQueue,
-    boxes::{BoxHandle, Budget, Parts, supervise},
+    boxes::{BoxHandle, Budget, Parts, log, supervise},
     deploy::Deployments,
     engine::{Configure, Engines},
     executor::{Bell, Executor, NORMAL_WEIGHT},
     image::{Image, ImageError, PublicKey},
-    plan::BoxPlan,
-    platform::Platform,
+    plan::{BoxPlan, Plan},
+    platform::{Nanos, Platform},
+    volumes,
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
+    pin::pin,
     sync::atomic::{AtomicBool, AtomicU64},
+    task::{Context, Poll, Waker},
 };
 use spin::Mutex;
 
@@ -58,6 +61,7 @@ impl Node {
         let engines =
             Engines::new(configure).map_err(|error| StartError(format!("the engine does not start: {error:#}")))?;
 
+        wait(platform, provide(platform, &plan)).map_err(StartError)?;
         let stands_in = StandIns::new(stand_ins);
         let mut boxes = Vec::new();
         for (place, spec) in plan.boxes.iter().enumerate() {
@@ -115,8 +119,37 @@ impl Node {
         });
         node.running().boxes.iter().for_each(|handle| handle.belongs_to(node.weak()));
         node.executor.spawn(NORMAL_WEIGHT, console::serve(node.clone()));
+        node.executor.spawn(NORMAL_WEIGHT, volumes::erase(node.clone()));
         node.executor.spawn(NORMAL_WEIGHT, trial::watch(node.clone(), node.executor.timers().timer()));
         Ok(node)
+    }
+}
+
+/// What the system names of the disks is there before any box is. A volume that is larger than it says is none the worse: a
+/// system that is gone back to finds what another has let grow.
+async fn provide(platform: &dyn Platform, plan: &Plan) -> Result<(), String> {
+    let tell = |line: String| {
+        platform.write_console(&log::console_line(platform.now(), "node", log::Level::Info, &line));
+    };
+    platform.volumes().provide(platform, plan, false, &mut { tell }).await
+}
+
+/// How long the disks may take, at most.
+const PATIENCE: Nanos = 120_000_000_000;
+
+/// Waits for the disks, before the executor runs.
+fn wait<T>(platform: &dyn Platform, future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let mut future = pin!(future);
+    let end = platform.now().saturating_add(PATIENCE);
+    loop {
+        platform.poll();
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+        if platform.now() >= end {
+            return Err("a disk does not answer".into());
+        }
+        platform.idle(Some(end));
     }
 }
 

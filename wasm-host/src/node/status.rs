@@ -4,7 +4,10 @@ mod arrows;
 mod figures;
 mod links;
 
-use super::Node;
+use super::{
+    Node,
+    volumes::{self, DiskStatus, VolumeStatus},
+};
 use crate::{
     boxes::{BoxHandle, Phase},
     executor::CpuTime,
@@ -27,6 +30,9 @@ struct Status<'a> {
     boxes: Vec<BoxStatus<'a>>,
     links: Vec<Link<'a>>,
     arrows: Vec<ArrowStatus>,
+    disks: Vec<DiskStatus>,
+    /// and what else has a place on a disk
+    volumes: Vec<VolumeStatus>,
 }
 
 /// Bytes.
@@ -79,6 +85,8 @@ pub fn json(node: &Node) -> String {
         boxes: running.boxes.iter().map(|handle| of_box(handle)).collect(),
         links: links::of(&running.plan),
         arrows: running.boxes.iter().flat_map(|handle| arrows::of_box(handle)).collect(),
+        disks: volumes::disks(node),
+        volumes: volumes::volumes(node),
     };
     match serde_json::to_string(&status) {
         Ok(status) => figures::add(status, &running.boxes),

@@ -37,6 +37,16 @@ pub fn parts(
             let device = match &arrow.service {
                 plan::Service::Port(_) => continue,
                 plan::Service::Device(device) => device,
+                plan::Service::Volume(volume) => {
+                    let volume = plan.volumes.get(usize::from(*volume)).ok_or("a volume that is not there")?;
+                    let read_only = matches!(&arrow.grant, Grant::Block(grant) if grant.read_only);
+                    let (extent, health) = platform.volumes().extent(volume, read_only)?;
+                    let blocks = Blocks::new(extent, &volume.name, &parts.signal, ready).with_health(health);
+                    let blocks = Arc::new(blocks);
+                    services.push(blocks.clone());
+                    parts.disks.push(blocks);
+                    continue;
+                }
                 plan::Service::Node => {
                     let control = Control::new(spec.memory, &parts.signal, ready);
                     services.push(control.clone());
@@ -45,7 +55,7 @@ pub fn parts(
                 }
             };
             if let Grant::Block(grant) = arrow.grant {
-                let blocks = Blocks::new(extent(platform, device, grant)?, device, &parts.signal, ready);
+                let blocks = Arc::new(Blocks::new(extent(platform, device, grant)?, device, &parts.signal, ready));
                 services.push(blocks.clone());
                 parts.disks.push(blocks);
             } else {

@@ -1,6 +1,9 @@
 //! What the node relies on in a plan. The toolchain makes no others; a node does not take its word for it.
 
-use super::{ArrowPlan, BoxPlan, Plan, PlanError, PortOf, Service, grant::Grant};
+use super::{
+    ArrowPlan, BoxPlan, Plan, PlanError, PortOf, Service,
+    grant::{Grant, Sectors},
+};
 use crate::{
     arrows::{
         CONTROL,
@@ -9,6 +12,7 @@ use crate::{
     image::MAX_ENDORSEMENTS,
     interface::InterfaceName,
     slots::MIN_RESERVE,
+    volumes::{MAX_PARTS, MAX_SIZE, MIB, is_name as is_volume},
 };
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use core::time::Duration;
@@ -32,6 +36,9 @@ pub const MAX_ATTACH: usize = 4096;
 const MAX_NAME: usize = 1024;
 /// A share of the disk that a system may ask to be kept for it.
 const MAX_RESERVE: u64 = 1 << 40;
+
+/// What sectors are of: a volume, by its position, or a device.
+type Whole<'a> = (Option<u16>, &'a str);
 
 type Sound = Result<(), PlanError>;
 
@@ -71,6 +78,13 @@ impl Plan {
         if let Some(disk) = &self.disk {
             let fits = (MIN_RESERVE..=MAX_RESERVE).contains(&disk.reserve);
             require(label(&disk.device).is_ok() && fits, || "the system's disk".into())?;
+        }
+        require(self.volumes.len() <= MAX_PARTS, || format!("{} volumes", self.volumes.len()))?;
+        let mut names = BTreeSet::new();
+        for volume in &self.volumes {
+            let fits = (MIB..=MAX_SIZE).contains(&volume.size) && volume.size.is_multiple_of(MIB);
+            let sound = is_volume(&volume.name) && label(&volume.disk).is_ok() && fits && names.insert(&volume.name);
+            require(sound, || format!("volume `{}`", volume.name.escape_debug()))?;
         }
         if let Some(trust) = &self.trust {
             require((1..=MAX_ENDORSEMENTS).contains(&trust.len()), || format!("{} trusted keys", trust.len()))?;
@@ -210,6 +224,14 @@ impl Plan {
                     return Err("it leads to the node, which does not speak its protocol");
                 }
             }
+            (Service::Volume(volume), Grant::Block(grant)) => {
+                if usize::from(*volume) >= self.volumes.len() {
+                    return Err("it leads to a volume that is not there");
+                }
+                if grant.sectors != Sectors::default() {
+                    return Err("it grants sectors of a volume by their numbers");
+                }
+            }
             _ => return Err("its grant does not belong to it"),
         }
         Ok(())
@@ -218,25 +240,32 @@ impl Plan {
     /// No sector that anybody may write is granted twice. Those that are the node's own depend on the size of sectors, which
     /// the platform knows.
     fn check_disks(&self) -> Sound {
-        let mut parts: Vec<(&str, u64, u64, bool)> = Vec::new();
+        let mut parts: Vec<(Whole<'_>, u64, u64, bool)> = Vec::new();
         for arrow in &self.arrows {
-            if let (Service::Device(device), Grant::Block(grant)) = (&arrow.service, &arrow.grant) {
-                let last = grant.sectors.last.unwrap_or(u64::MAX);
-                parts.push((device, grant.sectors.first, last, grant.read_only));
-            }
+            let Grant::Block(grant) = &arrow.grant else { continue };
+            let last = grant.sectors.last.unwrap_or(u64::MAX);
+            let of = match &arrow.service {
+                Service::Device(device) => (None, device.as_str()),
+                Service::Volume(volume) => (Some(*volume), ""),
+                Service::Port(_) | Service::Node => continue,
+            };
+            parts.push((of, grant.sectors.first, last, grant.read_only));
         }
         parts.sort_unstable();
         // the furthest that sectors before this reach, and those of them that may be written
-        let mut reached: Option<(&str, u64, Option<u64>)> = None;
-        for (device, first, last, read_only) in parts {
+        let mut reached: Option<(Whole<'_>, u64, Option<u64>)> = None;
+        for (of, first, last, read_only) in parts {
             let (all, written) = match reached {
-                Some((before, all, written)) if before == device => (Some(all), written),
+                Some((before, all, written)) if before == of => (Some(all), written),
                 _ => (None, None),
             };
             let taken = if read_only { written } else { all };
-            require(taken.is_none_or(|end| end < first), || format!("sectors of `{device}` are granted twice"))?;
+            require(taken.is_none_or(|end| end < first), || match of {
+                (Some(volume), _) => format!("volume `{}` is granted twice", self.volumes[usize::from(volume)].name),
+                (None, device) => format!("sectors of `{device}` are granted twice"),
+            })?;
             let written = if read_only { written } else { written.max(Some(last)) };
-            reached = Some((device, all.unwrap_or(0).max(last), written));
+            reached = Some((of, all.unwrap_or(0).max(last), written));
         }
         Ok(())
     }

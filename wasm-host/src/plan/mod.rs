@@ -38,6 +38,8 @@ pub struct Plan {
     pub version: u64,
     /// Where the node keeps its systems, if it does.
     pub disk: Option<SystemDisk>,
+    /// Parts of disks that have names; others refer to one by its position.
+    pub volumes: Vec<VolumePlan>,
     /// Whose images may take this one's place. None: those of the keys that the node was started with.
     pub trust: Option<Vec<PublicKey>>,
     pub protocols: Vec<Declared>,
@@ -47,12 +49,22 @@ pub struct Plan {
     pub arrows: Vec<ArrowPlan>,
 }
 
-/// A disk whose first bytes are the node's own, for [slots](crate::slots).
+/// A disk of which some is the node's own, for [slots](crate::slots).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemDisk {
     pub device: String,
     /// How many bytes.
     pub reserve: u64,
+}
+
+/// See [volumes](crate::volumes).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePlan {
+    pub name: String,
+    /// The disk that it is made on, unless it is there.
+    pub disk: String,
+    /// Bytes, whole MiB: at least.
+    pub size: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +187,8 @@ pub enum Service {
     Device(String),
     /// The node itself: the power over it.
     Node,
+    /// A volume, by its position.
+    Volume(u16),
 }
 
 /// Why a plan is not run.
@@ -252,7 +266,16 @@ impl Plan {
         self.arrows_of(place).filter_map(|arrow| match (&arrow.service, &arrow.grant) {
             (Service::Device(device), Grant::Block(grant)) => Some((device.as_str(), Some(*grant))),
             (Service::Device(device), _) => Some((device.as_str(), None)),
-            (Service::Port(_) | Service::Node, _) => None,
+            (Service::Port(_) | Service::Node | Service::Volume(_), _) => None,
+        })
+    }
+
+    /// The volumes of a box, and whether it may only read them.
+    pub fn volumes_of(&self, place: usize) -> impl Iterator<Item = (&VolumePlan, bool)> {
+        self.arrows_of(place).filter_map(|arrow| {
+            let Service::Volume(volume) = arrow.service else { return None };
+            let read_only = matches!(&arrow.grant, Grant::Block(grant) if grant.read_only);
+            Some((self.volumes.get(usize::from(volume))?, read_only))
         })
     }
 

@@ -68,6 +68,7 @@ fn sound() -> Plan {
         system: "test".into(),
         version: 3,
         disk: Some(SystemDisk { device: "disk1".into(), reserve: 128 << 20 }),
+        volumes: vec![VolumePlan { name: "guestbook".into(), disk: "disk2".into(), size: 3 << 20 }],
         trust: Some(vec![crate::image::SecretKey::from_seed(&[1; 32]).public()]),
         protocols: vec![
             protocol("pearwood:net/tcp@0.2"),
@@ -83,6 +84,7 @@ fn sound() -> Plan {
             arrow((1, 1), to(2, 0), Grant::Said("example.org/a".into())),
             arrow((3, 0), device("disk0"), Grant::Block(block)),
             arrow((1, 2), Service::Node, Grant::Control { upload: 64 << 20 }),
+            arrow((3, 0), Service::Volume(0), Grant::Block(BlockGrant::default())),
         ],
     }
 }
@@ -96,6 +98,8 @@ fn a_plan_is_read_as_it_was_written() {
     assert!(plan.is_same(&Plan { version: 9, ..plan.clone() }));
     assert!(!plan.is_same(&Plan { system: "other".into(), ..plan.clone() }));
     assert_eq!(plan.devices_of(3).map(|(name, _)| name).collect::<Vec<_>>(), ["disk0"]);
+    let volumes: Vec<_> = plan.volumes_of(3).map(|(volume, read_only)| (volume.name.as_str(), read_only)).collect();
+    assert_eq!(volumes, [("guestbook", false)]);
     assert_eq!((plan.is_called(3), plan.is_called(2)), (true, false));
     assert_eq!(plan.controlling().unwrap().name, "http");
 }
@@ -124,6 +128,21 @@ fn what_is_not_sound_is_named() {
         ("the system's disk", |p| p.disk.as_mut().unwrap().reserve = 5),
         ("the system's disk", |p| p.disk.as_mut().unwrap().device = "/dev/sda".into()),
         ("0 trusted keys", |p| p.trust = Some(vec![])),
+        ("volume `a b`", |p| p.volumes[0].name = "a b".into()),
+        ("volume `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`", |p| p.volumes[0].name = "a".repeat(37)),
+        ("volume `guestbook`", |p| p.volumes[0].disk = "/dev/sda".into()),
+        ("volume `guestbook`", |p| p.volumes[0].size = (1 << 20) + 512),
+        ("volume `guestbook`", |p| p.volumes[0].size = 0),
+        ("volume `guestbook`", |p| double(&mut p.volumes)),
+        ("129 volumes", |p| p.volumes = vec![p.volumes[0].clone(); 129]),
+        ("arrow 5, of box `store`: it leads to a volume that is not there", |p| {
+            p.arrows[5].service = Service::Volume(1)
+        }),
+        ("arrow 5, of box `store`: its grant does not belong", |p| p.arrows[5].grant = Grant::None),
+        ("arrow 5, of box `store`: it grants sectors of a volume", |p| {
+            p.arrows[5].grant = Grant::Block(BlockGrant { sectors: Sectors::parse("0-7").unwrap(), read_only: true });
+        }),
+        ("volume `guestbook` is granted twice", |p| double(&mut p.arrows)),
         ("protocol `x`", |p| p.protocols[0].name = "x".into()),
         ("protocol `pearwood:net/tcp@0.2`", |p| p.protocols[3].name = "pearwood:net/tcp@0.2".into()),
         ("the name of box 1 is no label", |p| p.boxes[1].name = "a b".into()),
@@ -161,7 +180,7 @@ fn what_is_not_sound_is_named() {
         ("box `site`: it says too much to a box that it calls", |p| {
             p.boxes[2].calls[0].words[0].1 = "a".repeat(MAX_ATTACH);
         }),
-        ("several boxes have the power", |p| double(&mut p.arrows)),
+        ("several boxes have the power", |p| p.arrows.push(p.arrows[4].clone())),
         ("box `site` waits for a box that waits for it", |p| {
             let export = ExportPlan { interface: "a:b/c".into(), functions: vec![] };
             p.boxes[2].exports.push(export);
@@ -229,7 +248,7 @@ fn what_is_not_sound_is_named() {
         let mut plan = sound();
         plan.arrows.push(plan.arrows[3].clone());
         let sectors = Sectors::parse(first).unwrap();
-        plan.arrows[5].grant = Grant::Block(BlockGrant { sectors, read_only });
+        plan.arrows[6].grant = Grant::Block(BlockGrant { sectors, read_only });
         if let Grant::Block(grant) = &mut plan.arrows[3].grant {
             grant.read_only = other_read_only;
         }

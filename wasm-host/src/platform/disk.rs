@@ -22,6 +22,12 @@ pub trait Disk: Send + Sync {
 
     /// Makes all that was written durable.
     fn flush(&self) -> Pending<()>;
+
+    /// Writes zeroes without moving them, to any number of sectors from `first` on. The disk need not keep a place for them. One that
+    /// cannot do that says [`DiskError::Unsupported`].
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        refused(self.geometry().check_zero(first, sectors).err().unwrap_or(DiskError::Unsupported))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +90,11 @@ impl Geometry {
         }
     }
 
+    /// Whether these sectors can be made zeroes.
+    pub fn check_zero(&self, first: u64, sectors: u64) -> Result<(), DiskError> {
+        if self.read_only { Err(DiskError::ReadOnly) } else { self.check(first, sectors) }
+    }
+
     /// Whether `bytes` can be written from a sector on.
     pub fn check_write(&self, first: u64, bytes: usize) -> Result<(), DiskError> {
         if self.read_only {
@@ -101,22 +112,48 @@ pub fn refused<T: Send + 'static>(error: DiskError) -> Pending<T> {
     Box::pin(core::future::ready(Err(error)))
 }
 
-/// Some consecutive sectors of a disk, numbered from 0: nothing outside them can be reached.
+/// Some sectors of a disk, numbered from 0: nothing outside them can be reached.
 #[derive(Clone)]
 pub struct Extent {
     disk: Arc<dyn Disk>,
-    first: u64,
+    /// runs of the disk's sectors, one behind the other: the first, and how many
+    runs: Arc<[(u64, u64)]>,
     geometry: Geometry,
 }
 
 impl Extent {
     /// `sectors` from `first` on, or all that follow.
     pub fn new(disk: Arc<dyn Disk>, first: u64, sectors: Option<u64>, read_only: bool) -> Result<Self, DiskError> {
+        let sectors = sectors.or(disk.geometry().sectors.checked_sub(first)).ok_or(DiskError::OutOfRange)?;
+        Self::of_runs(disk, &[(first, sectors)], read_only)
+    }
+
+    /// What lies in several places: the first sector of each, and how many there are.
+    pub fn of_runs(disk: Arc<dyn Disk>, runs: &[(u64, u64)], read_only: bool) -> Result<Self, DiskError> {
         let whole = disk.geometry();
-        let sectors = sectors.or(whole.sectors.checked_sub(first)).ok_or(DiskError::OutOfRange)?;
-        whole.check(first, sectors)?;
+        let mut sectors: u64 = 0;
+        for (first, count) in runs {
+            whole.check(*first, *count)?;
+            sectors = sectors.checked_add(*count).ok_or(DiskError::OutOfRange)?;
+        }
         let geometry = Geometry { sectors, read_only: whole.read_only || read_only, ..whole };
-        Ok(Extent { disk, first, geometry })
+        Ok(Extent { disk, runs: runs.into(), geometry })
+    }
+
+    /// Where on the disk these sectors of the extent are, which lie in it.
+    fn places(&self, mut first: u64, mut sectors: u64) -> Vec<(u64, u64)> {
+        let mut places = Vec::new();
+        for (start, count) in &*self.runs {
+            if sectors > 0 && first < *count {
+                let here = sectors.min(count - first);
+                places.push((start + first, here));
+                sectors -= here;
+                first = 0;
+            } else {
+                first = first.saturating_sub(*count);
+            }
+        }
+        places
     }
 }
 
@@ -126,22 +163,63 @@ impl Disk for Extent {
     }
 
     fn read(&self, first: u64, sectors: u32) -> Pending<Vec<u8>> {
-        match self.geometry.check(first, sectors.into()) {
-            // cannot overflow: the extent lies on the disk
-            Ok(()) => self.disk.read(self.first + first, sectors),
-            Err(error) => refused(error),
+        if let Err(error) = self.geometry.check(first, sectors.into()) {
+            return refused(error);
         }
+        let places = self.places(first, sectors.into());
+        if let [(first, sectors)] = places[..] {
+            return self.disk.read(first, sectors as u32);
+        }
+        let (disk, sector_size) = (self.disk.clone(), self.geometry.sector_size as usize);
+        Box::pin(async move {
+            let mut read = Vec::new();
+            read.try_reserve_exact(sectors as usize * sector_size).map_err(|_| DiskError::NoMemory)?;
+            for (first, sectors) in places {
+                read.extend_from_slice(&disk.read(first, sectors as u32).await?);
+            }
+            Ok(read)
+        })
     }
 
     fn write(&self, first: u64, data: Vec<u8>) -> Pending<()> {
-        match self.geometry.check_write(first, data.len()) {
-            Ok(()) => self.disk.write(self.first + first, data),
-            Err(error) => refused(error),
+        if let Err(error) = self.geometry.check_write(first, data.len()) {
+            return refused(error);
         }
+        let sector_size = self.geometry.sector_size as usize;
+        let places = self.places(first, (data.len() / sector_size) as u64);
+        if let [(first, _)] = places[..] {
+            return self.disk.write(first, data);
+        }
+        let disk = self.disk.clone();
+        Box::pin(async move {
+            let mut rest = &data[..];
+            for (first, sectors) in places {
+                let (now, later) = rest.split_at(sectors as usize * sector_size);
+                let mut part = Vec::new();
+                part.try_reserve_exact(now.len()).map_err(|_| DiskError::NoMemory)?;
+                part.extend_from_slice(now);
+                disk.write(first, part).await?;
+                rest = later;
+            }
+            Ok(())
+        })
     }
 
     fn flush(&self) -> Pending<()> {
         self.disk.flush()
+    }
+
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        if let Err(error) = self.geometry.check_zero(first, sectors) {
+            return refused(error);
+        }
+        let (disk, places) = (self.disk.clone(), self.places(first, sectors));
+        Box::pin(async move {
+            for (first, sectors) in places {
+                disk.zero(first, sectors).await?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -170,6 +248,28 @@ mod tests {
         let all = block_on(disk.read(0, 100)).unwrap();
         let expected: Vec<u8> = (0..100).flat_map(|s| [if (10..15).contains(&s) { 8 } else { 7 }; 512]).collect();
         assert!(all == expected);
+    }
+
+    #[test]
+    fn an_extent_in_several_places_is_one() {
+        let disk = Arc::new(FakeDisk::new(512, 100));
+        block_on(disk.write(0, [7; 51_200].to_vec())).unwrap();
+        let extent = Extent::of_runs(disk.clone(), &[(50, 2), (10, 1), (90, 3)], false).unwrap();
+        assert_eq!(extent.geometry().sectors, 6);
+        let content: Vec<u8> = (1..=4).flat_map(|sector| [sector; 512]).collect();
+        block_on(extent.write(1, content.clone())).unwrap();
+        assert!(block_on(extent.read(1, 4)).unwrap() == content);
+        assert!(block_on(extent.read(2, 1)).unwrap() == [2; 512] && block_on(extent.read(6, 0)).unwrap().is_empty());
+        block_on(extent.write(6, Vec::new())).unwrap();
+        for (first, sectors) in [(6, 1), (0, 7), (u64::MAX, 1), (3, u32::MAX)] {
+            assert_eq!(block_on(extent.read(first, sectors)), Err(DiskError::OutOfRange), "{first} {sectors}");
+        }
+        let all = block_on(disk.read(0, 100)).unwrap();
+        let new =
+            |sector| [(51, 1), (10, 2), (90, 3), (91, 4)].iter().find(|(at, _)| *at == sector).map_or(7, |it| it.1);
+        assert!(all == (0..100).flat_map(|sector| [new(sector); 512]).collect::<Vec<u8>>());
+        assert!(Extent::of_runs(disk.clone(), &[(50, 2), (99, 2)], false).is_err());
+        assert!(Extent::of_runs(disk, &[(0, u64::MAX), (0, 2)], false).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub use disk::{FakeDisk, Random, block_on};
 use crate::{
     platform::{Crypto, Disk, MemoryUse, Nanos, Nic, Platform, Power},
     slots::Store,
+    volumes::Volumes,
 };
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{
@@ -23,6 +24,7 @@ pub struct FakePlatform {
     console: Mutex<String>,
     disks: Mutex<Vec<Arc<dyn Disk>>>,
     slots: Mutex<Option<Arc<Store>>>,
+    volumes: Volumes,
     /// what memories had in them when they were first put back, by their addresses; None: they cannot be
     memories: Mutex<Option<BTreeMap<usize, Vec<u8>>>>,
     /// 0: plenty
@@ -106,6 +108,10 @@ impl Platform for FakePlatform {
     fn disk(&self, name: &str) -> Option<Arc<dyn Disk>> {
         let number: usize = name.strip_prefix("disk")?.parse().ok()?;
         self.disks.lock().get(number).cloned()
+    }
+
+    fn volumes(&self) -> &Volumes {
+        &self.volumes
     }
 
     fn crypto(&self) -> Option<Crypto> {

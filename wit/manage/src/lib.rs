@@ -49,7 +49,7 @@ pub enum Request<'a> {
     },
 
     /// How the node fares, as JSON: its system, uptime and memory, its boxes, which arrows there are and what they grant
-    /// (`links`), what has gone over which, and what boxes report of themselves (`figures`, by box: `name`, `labels`, `kind` and
+    /// (`links`), what has gone over which, its disks and volumes, and what boxes report of themselves (`figures`, by box: `name`, `labels`, `kind` and
     /// `value`, as `pearwood:box/figures` has them; of all that is too much together, the longest reports are left out).
     Describe,
     /// The running system's `system.toml`.
@@ -132,6 +132,12 @@ pub enum Request<'a> {
     /// A token by which programs that cannot sign read the metrics in the place of the key that asks, over HTTP. Answered
     /// by the control box.
     Token,
+
+    /// A volume that the running system does not name is to be no more, with all that is in it. `disk`: of several of that name.
+    DeleteVolume {
+        name: &'a str,
+        disk: Option<&'a str>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,6 +246,7 @@ impl Request<'_> {
             | Request::Lacks
             | Request::Put { .. }
             | Request::Deploy(_)
+            | Request::DeleteVolume { .. }
             | Request::Forget
             | Request::Successor { .. } => Role::Deploy,
         }
@@ -255,6 +262,7 @@ impl Request<'_> {
             Request::PowerOff => "switch the node off",
             Request::RollBack(_) => "roll back",
             Request::Confirm { .. } => "confirm what was deployed",
+            Request::DeleteVolume { .. } => "delete volumes",
             _ if self.needs() == Role::Deploy => "deploy",
             _ => "look",
         }
@@ -270,6 +278,7 @@ impl Request<'_> {
             Request::PowerOff => "switches the node off".into(),
             Request::RollBack(_) => "rolls back".into(),
             Request::Deploy(_) => "deploys".into(),
+            Request::DeleteVolume { name, .. } => alloc::format!("deletes volume {name}"),
             Request::Confirm { .. } => "confirms what was deployed".into(),
             _ => return None,
         })

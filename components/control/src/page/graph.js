@@ -3,7 +3,7 @@ let drawn = "", chosen = "";
 const flows = new Map();
 const ICONS = { world: "M1 8a7 7 0 1 0 14 0a7 7 0 1 0-14 0M5 8a3 7 0 1 0 6 0a3 7 0 1 0-6 0M1.5 5.5H14.5M1.5 10.5H14.5",
   device: "M3 3H13V13H3ZM6 3V.5M10 3V.5M6 15.5V13M10 15.5V13M3 6H.5M3 10H.5M15.5 6H13M15.5 10H13" };
-const ABOUT = { device: "device of the machine", node: "the system that runs on it can be seen and changed", clients: "whoever reaches this node", hosts: "hosts that boxes may connect to" };
+const ABOUT = { device: "device of the machine", volume: "volume on a disk", node: "the system that runs on it can be seen and changed", clients: "whoever reaches this node", hosts: "hosts that boxes may connect to" };
 const group = (attributes, ...children) => { const element = draw("g", attributes); element.append(...children); return element };
 const said = (tag, attributes, text) => { const element = draw(tag, attributes); element.textContent = text; return element };
 const fitting = (text, size, room) => {
@@ -58,7 +58,7 @@ const cardOf = ({ x, y, width: w, height: h, name, box, lines }, image) => {
   return card;
 };
 const smallOf = ({ kind, name, x, y, width, height }) => {
-  const look = kind === "device" || kind === "node" ? "device" : "world";
+  const look = kind === "device" || kind === "node" || kind === "volume" ? "device" : "world";
   return group({ transform: `translate(${x - width / 2},${y - height / 2})` }, said("title", {}, `${name}: ${ABOUT[kind]}`),
     draw("rect", { class: `card ${look}-edge`, width, height, rx: look === "world" ? height / 2 : 6 }),
     draw("path", { class: `icon ${look}-edge`, transform: "translate(14,12)", d: ICONS[look] }), said("text", { class: "small", x: 40, y: 25 }, name));

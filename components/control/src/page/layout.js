@@ -57,7 +57,7 @@ const layersOf = ({ nodes, edges }) => {
     if (!waits.get(to)) order.push(to);
   }
   const deepest = Math.max(...nodes.filter(node => node.kind === "box").map(node => node.depth));
-  nodes.filter(node => /device|node|hosts/.test(node.kind)).forEach(node => { node.depth = deepest + 1 });
+  nodes.filter(node => /device|volume|node|hosts/.test(node.kind)).forEach(node => { node.depth = deepest + 1 });
   // what nothing leads to need not be far from what it leads to
   for (const node of order.filter(one => one.kind === "box" && free.has(one)))
     if (lower(node).length) node.depth = Math.max(node.depth, Math.min(...lower(node).map(to => to.depth)) - 1);

@@ -11,7 +11,7 @@ const show = () => {
   const bad = now.boxes.filter(box => phaseKind(box.phase) === "bad");
   setClass($("state"), "pill " + (bad.length ? "bad" : "good"));
   write($("state"), bad.length ? bad.map(box => `${box.name}: ${box.phase}`).join(", ") : "all boxes run");
-  enliven(arrows); showBoxes(); showWeb(); showArrows(arrows); showNames(); showHistory();
+  enliven(arrows); showBoxes(); showWeb(); showArrows(arrows); showVolumes(); showNames(); showHistory();
 };
 const look = async () => {
   const node = await json("describe");

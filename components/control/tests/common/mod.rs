@@ -242,6 +242,10 @@ impl FakeNode {
                 self.asked_for = Some(*begun);
                 Response::Successor(Some(self.successor.clone()).filter(|_| !self.is_unknown))
             }
+            Request::DeleteVolume { name, .. } => {
+                self.done.push(format!("delete volume {name} by {by}"));
+                Response::Done
+            }
             Request::Reboot | Request::PowerOff => {
                 self.done.push(format!("{} by {by}", request.what()));
                 Response::Done

@@ -1,4 +1,4 @@
-//! Disks (Virtual I/O Device specification 1.2, 5.2): reads, writes and flushes on one queue.
+//! Disks (Virtual I/O Device specification 1.2, 5.2): reads, writes, flushes and zeroes on one queue.
 //!
 //! Each request has one segment of data, which is within any `seg_max`, no larger than `size_max`. What is written is
 //! held by the device's cache until it is flushed, unless the device has none (5.2.6.2).
@@ -41,6 +41,7 @@ bitflags! {
         const RO = 1 << 5;
         const BLK_SIZE = 1 << 6;
         const FLUSH = 1 << 9;
+        const WRITE_ZEROES = 1 << 14;
         const ANY_LAYOUT = 1 << 27;
         const VERSION_1 = super::VERSION_1;
     }
@@ -50,6 +51,7 @@ bitflags! {
 const CONFIG_CAPACITY: usize = 0;
 const CONFIG_SIZE_MAX: usize = 8;
 const CONFIG_BLK_SIZE: usize = 20;
+const CONFIG_MAX_ZEROES: usize = 48;
 
 fn start<T: Transport>(mut transport: T, name: String) -> Result<Transfers<T>, ProbeError> {
     let features = transport.begin_init(Features::all());
@@ -66,9 +68,13 @@ fn start<T: Transport>(mut transport: T, name: String) -> Result<Transfers<T>, P
     if limit == 0 {
         return Err(ProbeError::Device("takes no segment as large as its sectors"));
     }
+    let zeroes = match features.contains(Features::WRITE_ZEROES) {
+        true => transport.read_config_space(CONFIG_MAX_ZEROES)?,
+        false => 0,
+    };
     let queue = RequestQueue::new(&mut transport, QUEUE, limit)?;
     transport.finish_init();
-    Ok(Transfers::new(name, transport, queue, geometry, features.contains(Features::FLUSH)))
+    Ok(Transfers::new(name, transport, queue, geometry, features.contains(Features::FLUSH), zeroes))
 }
 
 /// How large the disk and its sectors are. What it says is not believed if it cannot be.

@@ -25,6 +25,7 @@ const CHAIN: u16 = 3;
 const IN: u32 = 0;
 const OUT: u32 = 1;
 const FLUSH: u32 = 4;
+const WRITE_ZEROES: u32 = 13;
 
 /// A request's header (type, reserved, sector) and, behind it, its status.
 const HEADER: usize = 16;
@@ -51,6 +52,10 @@ pub enum Operation<'a> {
         data: &'a [u8],
     },
     Flush,
+    /// the segment that says which
+    Zero {
+        data: &'a [u8],
+    },
 }
 
 /// How a request ended.
@@ -124,12 +129,13 @@ impl RequestQueue {
             Operation::Read { sector, bytes } => (IN, sector, bytes, bytes),
             Operation::Write { sector, data } => (OUT, sector, data.len(), 0),
             Operation::Flush => (FLUSH, 0, 0, 0),
+            Operation::Zero { data } => (WRITE_ZEROES, 0, data.len(), 0),
         };
         assert!(bytes <= self.limit, "a request of {bytes} bytes");
         let request = &mut self.requests[usize::from(index)];
         request.state = State::Out { reads };
         let data = request.data.physical();
-        if let Operation::Write { data, .. } = operation {
+        if let Operation::Write { data, .. } | Operation::Zero { data } = operation {
             // SAFETY: the request was free, so nothing else refers to its buffer, which is at least `limit` bytes long.
             unsafe { request.data.pointer().as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
         }

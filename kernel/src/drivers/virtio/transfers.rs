@@ -19,6 +19,9 @@ const SHARE: usize = 4;
 /// Sectors of the protocol, whatever the device's own are.
 pub const SECTOR: u64 = 512;
 
+/// A flag of a segment of zeroes.
+const UNMAP: u32 = 1;
+
 /// A block device that runs.
 pub struct Transfers<T: Transport> {
     shared: Arc<Shared<T>>,
@@ -29,13 +32,28 @@ struct Shared<T: Transport> {
     geometry: Geometry,
     /// whether what was written is only durable after a flush
     flushes: bool,
+    /// sectors of the protocol that one request can make zeroes; 0: it does not do that
+    zeroes: u32,
     turns: Lock<Turns<T>>,
 }
 
 impl<T: Transport> Transfers<T> {
-    pub fn new(name: String, transport: T, queue: RequestQueue, geometry: Geometry, flushes: bool) -> Self {
+    pub fn new(
+        name: String,
+        transport: T,
+        queue: RequestQueue,
+        geometry: Geometry,
+        flushes: bool,
+        zeroes: u32,
+    ) -> Self {
         Transfers {
-            shared: Arc::new(Shared { name, geometry, flushes, turns: Lock::new(Turns::new(transport, queue)) }),
+            shared: Arc::new(Shared {
+                name,
+                geometry,
+                flushes,
+                zeroes,
+                turns: Lock::new(Turns::new(transport, queue)),
+            }),
         }
     }
 
@@ -84,6 +102,8 @@ enum Kind {
     Read,
     Write,
     Flush,
+    /// its data is the segment that says which
+    Zero,
 }
 
 /// A transfer under way. Its output is the data of a read.
@@ -146,6 +166,7 @@ impl<T: Transport> Transfer<T> {
                 Kind::Read => Operation::Read { sector, bytes: length },
                 Kind::Write => Operation::Write { sector, data: &self.data[offset..offset + length] },
                 Kind::Flush => Operation::Flush,
+                Kind::Zero => Operation::Zero { data: &self.data[offset..offset + length] },
             };
             let Some(index) = turns.begin(self.id, operation, waker, old) else { break };
             self.out.push((index, offset, length));
@@ -230,6 +251,31 @@ impl<T: Transport + Send + Sync + 'static> Disk for Transfers<T> {
         }
         let transfer = Transfer::new(&self.shared, Kind::Write, first, data);
         Box::pin(async move { transfer.await.map(drop) })
+    }
+
+    /// One request after another: none of them moves data.
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        let Shared { geometry, zeroes: most, .. } = *self.shared;
+        if let Err(error) = geometry.check_zero(first, sectors) {
+            return refused(error);
+        }
+        let factor = u64::from(geometry.sector_size) / SECTOR;
+        let most = u64::from(most) / factor * factor;
+        if most == 0 {
+            return refused(DiskError::Unsupported);
+        }
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let (mut at, end) = (first * factor, (first + sectors) * factor);
+            while at < end {
+                let count = (end - at).min(most);
+                // which sectors, and that they need not have a place of their own (5.2.6)
+                let segment = [&at.to_le_bytes()[..], &(count as u32).to_le_bytes(), &UNMAP.to_le_bytes()].concat();
+                Transfer::new(&shared, Kind::Zero, 0, segment).await?;
+                at += count;
+            }
+            Ok(())
+        })
     }
 
     fn flush(&self) -> Pending<()> {

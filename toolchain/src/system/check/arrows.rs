@@ -41,7 +41,7 @@ impl Check<'_> {
                     self.client(index, import, protocol).node = Some(grant.upload);
                 }
             }
-            Target::Device(device) => {
+            Target::Device(device) | Target::Volume(device) => {
                 for import in imports {
                     let Some(declared) = import.protocol.as_ref().filter(|declared| declared.client) else { continue };
                     let sectors = match &arrow.grant {
@@ -50,7 +50,8 @@ impl Check<'_> {
                     };
                     let protocol = Protocol::new(import.track(), declared.kinds);
                     let devices = &mut self.client(index, import, protocol).devices;
-                    devices.push(DeviceRoute { device: device.clone(), sectors });
+                    let is_volume = matches!(arrow.target, Target::Volume(_));
+                    devices.push(DeviceRoute { device: device.clone(), is_volume, sectors });
                 }
             }
             Target::Box(name) => {

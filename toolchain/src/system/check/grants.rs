@@ -1,17 +1,17 @@
 //! No grant is given twice, and none is wider than what its giver has.
 
 use super::Check;
-use crate::system::grant::{At, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, plain};
+use crate::system::grant::{At, Grant, HttpGrant, NetGrant, Ports, Remote, plain};
 use crate::system::known::Kind;
 use crate::system::model::Target;
-use crate::system::{Arrow, BoxSpec, InterfaceName};
+use crate::system::{Arrow, BoxSpec, InterfaceName, suggest};
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
-use wasm_host::slots::size;
 
 impl<'a> Check<'a> {
     pub(super) fn grants(&mut self) {
         self.devices();
         self.sectors();
+        self.volumes();
         self.control();
         self.ports();
         self.requests();
@@ -43,7 +43,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// No sector that anybody may write is granted twice, and none that the node keeps for itself.
+    /// No sector that anybody may write is granted twice, and none of a disk with a partition table.
     fn sectors(&mut self) {
         let disks = self.all_arrows().filter_map(|(spec, arrow)| match (&arrow.target, &arrow.grant) {
             (Target::Device(device), Grant::Block(grant)) => Some((device.as_str(), *grant, spec, arrow)),
@@ -54,16 +54,20 @@ impl<'a> Check<'a> {
             let sectors = grant.sectors;
             let place = if grant.at.line == 0 { arrow.target_at } else { grant.at };
             let own = self.system.disk.as_ref().filter(|own| own.device == *device);
-            if let Some(own) = own.filter(|own| sectors.may_begin_before(own.reserve)) {
+            let volume = self.system.volumes.iter().find(|volume| volume.disk == *device);
+            let taken = own
+                .map(|own| format!("line {} keeps the node's systems there", own.at.line))
+                .or(volume.map(|volume| format!("line {} declares volume `{}` there", volume.at.line, volume.name)));
+            if let Some(note) = taken {
                 let message = format!(
-                    "box `{}`: sectors {sectors} of `{device}` reach into what the node keeps for its system",
+                    "box `{}`: `{device}` has a partition table, and sectors of such a disk are not granted by their numbers",
                     spec.name
                 );
-                let note = format!("line {} reserves the first {}", own.at.line, size(own.reserve));
-                let first = Sectors::first_after(own.reserve);
-                let fault = self.arrow_fault(spec, arrow, place, message);
+                let fault = self.arrow_fault(spec, arrow, arrow.target_at, message);
                 fault.notes.push(note);
-                fault.help = Some(format!("begin at sector {first}: sectors = \"{first}-*\""));
+                fault.help = Some(format!(
+                    "declare a volume, [volume.NAME] with disk = \"{device}\" and a size, and write {{ volume = \"NAME\" }}"
+                ));
             }
             let before = disks[..index].iter().find(|(other, granted, ..)| {
                 other == device && granted.sectors.overlaps(&sectors) && !(granted.read_only && grant.read_only)
@@ -77,6 +81,39 @@ impl<'a> Check<'a> {
                 let fault = self.arrow_fault(spec, arrow, place, message);
                 fault.notes.push(note);
                 fault.help = Some("only where all are read-only can grants of sectors overlap".into());
+            }
+        }
+    }
+
+    /// Each volume is there, and one that anybody may write is one box's.
+    fn volumes(&mut self) {
+        let arrows = self.all_arrows().filter_map(|(spec, arrow)| match (&arrow.target, &arrow.grant) {
+            (Target::Volume(name), Grant::Block(grant)) => Some((name.as_str(), grant.read_only, spec, arrow)),
+            _ => None,
+        });
+        let arrows: Vec<_> = arrows.collect();
+        let volumes = &self.system.volumes;
+        for (index, (name, read_only, spec, arrow)) in arrows.iter().enumerate() {
+            if !volumes.iter().any(|volume| volume.name == *name) {
+                let message = format!(
+                    "box `{}`: its arrow `{}` leads to volume `{name}`, which is not declared",
+                    spec.name, arrow.interface
+                );
+                let near = suggest::nearest(name, volumes.iter().map(|volume| volume.name.as_str()));
+                let help = match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("declare it: [volume.{name}], with a disk and a size"),
+                };
+                self.arrow_fault(spec, arrow, arrow.target_at, message).help = Some(help);
+            }
+            let before = arrows[..index].iter().find(|(other, reads, ..)| other == name && !(*reads && *read_only));
+            if let Some((_, _, owner, first)) = before {
+                let message =
+                    format!("box `{}`: volume `{name}` is granted to box `{}` already", spec.name, owner.name);
+                let note = format!("line {} grants it first", first.target_at.line);
+                let fault = self.arrow_fault(spec, arrow, arrow.target_at, message);
+                fault.notes.push(note);
+                fault.help = Some("only where all are read-only can several boxes have it".into());
             }
         }
     }

@@ -118,7 +118,7 @@ fn a_website() {
     assert_eq!((http.run, wiki.run), (Run::Service, Run::Called));
     let nic = net.client("pearwood:hardware/nic").unwrap();
     assert_eq!(nic.interface, "pearwood:hardware/nic@0.2.0");
-    assert_eq!(nic.devices, [DeviceRoute { device: "nic0".into(), sectors: None }]);
+    assert_eq!(nic.devices, [DeviceRoute { device: "nic0".into(), is_volume: false, sectors: None }]);
 
     let tcp = http.client(TCP_PATH).unwrap();
     assert_eq!(tcp.peers.len(), 1);
@@ -359,19 +359,49 @@ fn sectors_granted_twice() {
     assert_eq!(twice.message, "box `b`: sectors 5-6 of `disk0` are granted to box `a` already");
     assert_eq!((twice.place.line, twice.notes[0].as_str()), (8, "line 5 grants 0-*"));
 
-    let system = |disk: &str, grant: &str| {
-        let text = format!("[system]\nname = \"s\"\ndisk = {disk}\n{}", keeper("a", grant));
+    let system = |line: &str, grant: &str| {
+        let text = format!("[system]\nname = \"s\"\n{line}\n{}", keeper("a", grant));
         check(&System::parse("system.toml", &text).unwrap(), &components())
     };
-    let own = "{ device = \"disk0\", reserve = \"4 MiB\" }";
-    system(own, "device = \"disk0\", sectors = \"8192-*\"").unwrap();
-    system(own, "device = \"disk1\"").unwrap();
-    for grant in ["", ", sectors = \"0-7\", read-only = true", ", sectors = \"8191-9000\""] {
-        let faults = system(own, &format!("device = \"disk0\"{grant}")).expect_err(grant);
-        assert!(faults[0].message.contains("reach into what the node keeps for its system"), "{}", Report(&faults));
-        assert_eq!(faults[0].notes, ["line 3 reserves the first 4 MiB"]);
-        assert_eq!(faults[0].help.as_deref(), Some("begin at sector 8192: sectors = \"8192-*\""));
+    for (own, note) in [
+        ("disk = \"disk0\"", "line 3 keeps the node's systems there"),
+        ("[volume.v]\ndisk = \"disk0\"\nsize = \"1 MiB\"", "line 3 declares volume `v` there"),
+    ] {
+        system(own, "device = \"disk1\"").unwrap();
+        for grant in ["", ", sectors = \"0-7\", read-only = true", ", sectors = \"900000-*\""] {
+            let faults = system(own, &format!("device = \"disk0\"{grant}")).expect_err(grant);
+            let message =
+                "box `a`: `disk0` has a partition table, and sectors of such a disk are not granted by their numbers";
+            assert_eq!((faults.len(), faults[0].message.as_str()), (1, message), "{}", Report(&faults));
+            assert_eq!(faults[0].notes, [note]);
+            assert!(faults[0].help.as_ref().unwrap().contains("{ volume = \"NAME\" }"));
+        }
     }
+}
+
+#[test]
+fn volumes_are_declared_and_have_one_box_that_writes() {
+    let keeper = |name: &str, grant: &str| {
+        format!("[box.{name}]\ncomponent = \"keeper\"\narrows.\"pearwood:hardware/block\" = {{ {grant} }}\n")
+    };
+    let volume =
+        "[volume.guestbook]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n[volume.unused]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n";
+    let both = |a: &str, b: &str| [volume, &keeper("a", a), &keeper("b", b)].concat();
+    let reads = "volume = \"guestbook\", read-only = true";
+    let routes = routes(&both(reads, reads));
+    let device = &routes.boxes[1].clients[0].devices[0];
+    assert_eq!((device.device.as_str(), device.is_volume), ("guestbook", true));
+    assert!(device.sectors.unwrap().read_only);
+    for (a, b) in [(reads, "volume = \"guestbook\""), ("volume = \"guestbook\"", "volume = \"guestbook\"")] {
+        let twice = fault(&both(a, b));
+        assert_eq!(twice.message, "box `b`: volume `guestbook` is granted to box `a` already");
+        assert_eq!(twice.notes.len(), 1);
+    }
+    let none = fault(&both(reads, "volume = \"guestbok\""));
+    let message = "box `b`: its arrow `pearwood:hardware/block` leads to volume `guestbok`, which is not declared";
+    assert_eq!((none.message.as_str(), none.help.as_deref()), (message, Some("did you mean `guestbook`?")));
+    let none = fault(&keeper("a", "volume = \"far\""));
+    assert_eq!(none.help.as_deref(), Some("declare it: [volume.far], with a disk and a size"));
 }
 
 #[test]

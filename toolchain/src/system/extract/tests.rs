@@ -45,7 +45,7 @@ fn what_the_node_is_the_service_of_is_what_its_wit_declares() {
         (known::NAMES, "lookup", names::Command::LOOKUP),
         (known::HANDLER, "request", http::Command::REQUEST),
         ("pearwood:hardware/nic", "frame", nic::Command::FRAME),
-        ("pearwood:hardware/block", "flush", block::Command::FLUSH),
+        ("pearwood:hardware/block", "discard", block::Command::DISCARD),
         (known::CONTROL, "cancel", control::Command::CANCEL),
     ] {
         assert_eq!(position(&declared(path).commands, name), kind, "{path} {name}");

@@ -156,7 +156,7 @@ fn depths(picture: &Picture, reversed: &[bool]) -> Vec<usize> {
     let is_box = |node: usize| matches!(picture.nodes[node], Node::Box(_) | Node::Missing(_));
     let deepest_box = (0..count).filter(|node| is_box(*node)).map(|node| depth[node]).max().unwrap_or(0);
     for (node, depth) in depth.iter_mut().enumerate() {
-        if matches!(picture.nodes[node], Node::Device(_) | Node::Itself | Node::Hosts) {
+        if matches!(picture.nodes[node], Node::Device(_) | Node::Volume(_) | Node::Itself | Node::Hosts) {
             *depth = deepest_box + 1;
         }
     }

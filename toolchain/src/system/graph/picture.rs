@@ -21,6 +21,7 @@ pub(super) enum Node {
     /// A box that an arrow names and that does not exist.
     Missing(String),
     Device(String),
+    Volume(String),
     /// The node itself, over which a box has power.
     Itself,
     /// Whoever may connect to this node.
@@ -63,6 +64,7 @@ impl Picture {
                         Some(index) => index,
                         None => picture.node(Node::Missing(name.clone())),
                     },
+                    Target::Volume(name) => picture.node(Node::Volume(name.clone())),
                     Target::Device(name) => picture.node(Node::Device(name.clone())),
                     Target::Node if matches!(Kind::of(&arrow.interface), Kind::Control | Kind::Lent) => {
                         picture.node(Node::Itself)

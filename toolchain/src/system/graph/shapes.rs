@@ -40,6 +40,7 @@ markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path class=\"open-head\" d=\"M0 
 
 // 16 by 16
 pub(super) const GLOBE: &str = "<circle cx=\"8\" cy=\"8\" r=\"7\"/><ellipse cx=\"8\" cy=\"8\" rx=\"3\" ry=\"7\"/><path d=\"M1.5 5.5H14.5M1.5 10.5H14.5\"/>";
+pub(super) const DISK: &str = "<ellipse cx=\"8\" cy=\"3.5\" rx=\"5.5\" ry=\"2.5\"/><path d=\"M2.5 3.5V12.5C2.5 16 13.5 16 13.5 12.5V3.5M2.5 8C2.5 11.3 13.5 11.3 13.5 8\"/>";
 pub(super) const CHIP: &str = "<rect x=\"3\" y=\"3\" width=\"10\" height=\"10\" rx=\"1.5\"/><path d=\"M6 3V0.5M10 3V0.5M6 15.5V13M10 15.5V13M3 6H0.5M3 10H0.5M15.5 6H13M15.5 10H13\"/>";
 pub(super) const CROSS: &str = "<path d=\"M2 2L14 14M14 2L2 14\"/>";
 

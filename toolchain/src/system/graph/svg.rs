@@ -88,7 +88,7 @@ fn small_name(node: &Node) -> String {
         Node::Clients => "clients".into(),
         Node::Hosts => "other hosts".into(),
         Node::Itself => "the node".into(),
-        Node::Device(name) | Node::Missing(name) => name.clone(),
+        Node::Device(name) | Node::Volume(name) | Node::Missing(name) => name.clone(),
         Node::Box(_) => String::new(),
     }
 }
@@ -337,6 +337,7 @@ impl Drawing<'_> {
     fn small(&mut self, node: &Node, width: i64, height: i64) {
         let (class, icon, about) = match node {
             Node::Device(_) => ("device", shapes::CHIP, "device of the machine"),
+            Node::Volume(_) => ("device", shapes::DISK, "volume on a disk of the machine"),
             Node::Itself => ("device", shapes::CHIP, "the system that runs on it can be seen and changed"),
             Node::Missing(_) => ("missing", shapes::CROSS, "a box that does not exist"),
             Node::Clients => ("world", shapes::GLOBE, "whoever reaches this node"),

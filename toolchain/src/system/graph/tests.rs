@@ -93,6 +93,17 @@ fn parts_of_a_disk_are_said() {
 }
 
 #[test]
+fn volumes_are_drawn() {
+    let text = "[system]\nname = \"s\"\n[volume.guestbook]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n[box.a]\ncomponent = \"c\"\n\
+        arrows.\"pearwood:hardware/block\" = { volume = \"guestbook\" }";
+    let svg = svg(&system(text), on("QEMU"));
+    well_formed(&svg);
+    for expected in ["a → guestbook: pearwood:hardware/block", ">guestbook<", "volume on a disk of the machine"] {
+        assert!(svg.contains(expected), "{expected} in {svg}");
+    }
+}
+
+#[test]
 fn three_boxes() {
     let svg = svg(&system(THREE), on("QEMU"));
     well_formed(&svg);

@@ -60,7 +60,7 @@ fn name(system: &System, node: &Node) -> String {
     match node {
         Node::Box(index) => system.boxes[*index].name.clone(),
         Node::Missing(name) => format!("{name} (missing)"),
-        Node::Device(name) => name.clone(),
+        Node::Device(name) | Node::Volume(name) => name.clone(),
         Node::Itself => "the node".into(),
         Node::Clients => "clients".into(),
         Node::Hosts => "other hosts".into(),

@@ -10,7 +10,7 @@ use crate::system::grant::{
 use crate::system::keys::{GRANTS, MAX_UPLOAD, MIN_UPLOAD, TARGETS, grants};
 use crate::system::known::{self, HANDLER, Kind, TCP, UDP};
 use crate::system::model::{Arrow, BoxSpec, Target};
-use crate::system::{InterfaceName, suggest};
+use crate::system::{Diagnostic, InterfaceName, suggest};
 use alloc::{
     format,
     string::{String, ToString},
@@ -111,6 +111,13 @@ impl Reader {
             _ => Grant::None,
         };
         let (target, target_at) = target?;
+        if let (Target::Volume(_), Grant::Block(grant)) = (&target, &grant)
+            && grant.at.line > 0
+        {
+            let (place, message) = (grant.at, format!("{what}: of a volume, all sectors are granted"));
+            self.faults
+                .push(Diagnostic { box_name: self.box_name.clone(), ..Diagnostic::new(&self.source, place, message) });
+        }
         let at = self.place(key.span.clone());
         Some(Arrow { interface: interface.clone(), target, grant, at, target_at })
     }
@@ -122,13 +129,17 @@ impl Reader {
         value: &Value<'_>,
         table: &mut Table<'_, '_>,
     ) -> Option<(Target, crate::system::Place)> {
-        let found: Vec<_> = TARGETS.iter().filter_map(|target| table.take(target.key)).collect();
+        // a protocol of people's own may have a grant of that name
+        let means = |key: &str| kind != Kind::Other || key != "volume";
+        let targets = TARGETS.iter().filter(|target| means(target.key));
+        let found: Vec<_> = targets.filter_map(|target| table.take(target.key)).collect();
         let [(key, named)] = &found[..] else {
             let message = match found.len() {
                 0 => format!("{what} has no target"),
                 _ => format!("{what} has more than one target"),
             };
             let help = match kind {
+                Kind::Device(known::DISK) => "write { volume = \"…\" }, and [volume.…] for it".to_string(),
                 Kind::Device(class) => format!("write {{ device = \"{class}0\" }}"),
                 Kind::Control | Kind::Lent => "write { node = true }".to_string(),
                 _ => "write { box = \"…\" }".to_string(),
@@ -148,7 +159,11 @@ impl Reader {
                     self.fault(named.span(), format!("{what}: the {key} `{text}` {why}"));
                     return None;
                 }
-                if key == "box" { Target::Box(text.into()) } else { Target::Device(text.into()) }
+                match key {
+                    "box" => Target::Box(text.into()),
+                    "volume" => Target::Volume(text.into()),
+                    _ => Target::Device(text.into()),
+                }
             }
         };
         let why = match (kind, &target) {
@@ -159,10 +174,12 @@ impl Reader {
                     Some(format!("the device `{name}` is no {class}; write \"{class}0\""))
                 }
             }
+            (Kind::Device(known::DISK), Target::Volume(_)) => None,
             (Kind::Device(class), _) => Some(format!("it goes to a device; write {{ device = \"{class}0\" }}")),
             (Kind::Face | Kind::Control | Kind::Lent, Target::Node) => None,
             (Kind::Control | Kind::Lent, _) => Some("it goes to the node; write { node = true }".into()),
             (_, Target::Device(_)) => Some("it goes to a box, not to a device".into()),
+            (_, Target::Volume(_)) => Some("it goes to a box, not to a volume".into()),
             (_, Target::Node) => Some("the node gives no such interface; write { box = \"…\" }".into()),
             (_, Target::Box(_)) => None,
         };

@@ -6,11 +6,12 @@ mod boxes;
 mod table;
 mod trust;
 mod units;
+mod volumes;
 
 use super::diagnostic::{Diagnostic, Place};
 use super::keys::{self, MAX_RESERVE, SYSTEM};
 use super::known::DISK;
-use super::model::{BoxSpec, Source, System, SystemDisk, Trusted};
+use super::model::{BoxSpec, Source, System, SystemDisk, Trusted, VolumeSpec};
 use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 use table::Table;
@@ -42,9 +43,9 @@ impl System {
         if !reader.faults.is_empty() {
             return Err(reader.faults);
         }
-        let (OfSystem { name, disk, trust }, boxes) = reader.document(document.get_ref());
+        let (OfSystem { name, disk, trust, volumes }, boxes) = reader.document(document.get_ref());
         if reader.faults.is_empty() {
-            Ok(System { name, disk, trust, boxes, source: reader.source })
+            Ok(System { name, disk, trust, volumes, boxes, source: reader.source })
         } else {
             reader.faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
             Err(reader.faults)
@@ -58,6 +59,8 @@ struct OfSystem {
     name: String,
     disk: Option<SystemDisk>,
     trust: Option<Vec<Trusted>>,
+    /// beside it
+    volumes: Vec<VolumeSpec>,
 }
 
 /// Reads tables and keeps the faults it finds.
@@ -84,8 +87,8 @@ impl Reader {
 
     fn document(&mut self, document: &DeTable<'_>) -> (OfSystem, Vec<BoxSpec>) {
         let mut table = Table::new(document);
-        self.unknown_keys(&mut table, "a declaration", &["system", "box"]);
-        let of_system = match table.take("system") {
+        self.unknown_keys(&mut table, "a declaration", &["system", "volume", "box"]);
+        let mut of_system = match table.take("system") {
             Some((_, value)) => self.system(value),
             None => {
                 self.fault(0..0, "the declaration has no [system] table".into()).help =
@@ -93,6 +96,9 @@ impl Reader {
                 OfSystem::default()
             }
         };
+        if let Some((_, value)) = table.take("volume") {
+            of_system.volumes = self.volumes(value);
+        }
         let mut boxes = Vec::new();
         if let Some((_, value)) = table.take("box")
             && let Some(entries) = self.table(value, "`box`")
@@ -130,7 +136,7 @@ impl Reader {
         }
         let disk = table.take("disk").and_then(|(_, value)| self.system_disk(value));
         let trust = table.take("trust").and_then(|(_, value)| self.trust(value));
-        OfSystem { name, disk, trust }
+        OfSystem { name, disk, trust, volumes: Vec::new() }
     }
 
     /// `"disk0"`, or `{ device = "disk0", reserve = "64 MiB" }`.

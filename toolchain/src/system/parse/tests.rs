@@ -256,6 +256,49 @@ fn disks_and_their_sectors() {
 }
 
 #[test]
+fn volumes() {
+    let system = |volume: &str, grant: &str| {
+        System::parse(
+            "system.toml",
+            &format!(
+                "[system]\nname = \"s\"\n{volume}\n[box.b]\ncomponent = \"c\"\n\
+                 arrows.\"pearwood:hardware/block\" = {{ {grant} }}"
+            ),
+        )
+    };
+    let sound =
+        system("[volume.guestbook]\ndisk = \"disk2\"\nsize = \"2 GiB\"", "volume = \"guestbook\", read-only = true");
+    let sound = sound.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+    let volume = &sound.volumes[0];
+    assert_eq!((volume.name.as_str(), volume.disk.as_str(), volume.size), ("guestbook", "disk2", 2 << 30));
+    assert_eq!(sound.boxes[0].arrows[0].target, Target::Volume("guestbook".into()));
+    let long = format!("[volume.{}]", "a".repeat(37));
+    for (volume, grant, message) in [
+        ("[volume.Guest]", "", "the volume's name `Guest` has other characters in it"),
+        (long.as_str(), "", "is longer than 36 characters"),
+        ("[volume]\nv = 1", "", "volume `v` is a table, not an integer"),
+        ("[volume.v]\nsize = \"1 MiB\"", "", "volume `v` has no disk"),
+        ("[volume.v]\ndisk = \"disk0\"", "", "volume `v` has no size"),
+        ("[volume.v]\ndisk = \"nic0\"\nsize = \"1 MiB\"", "", "the device `nic0` is no disk"),
+        ("[volume.v]\ndisk = \"disk0\"\nsize = \"1025 KiB\"", "", "size is a whole number of MiB"),
+        ("[volume.v]\ndisk = \"disk0\"\nsize = \"64 KiB\"", "", "volume `v`: size is from 1 MiB to 1048576 GiB"),
+        ("[volume.v]\ndisk = \"disk0\"\nsize = \"1 MiB\"\nencrypted = true", "", "volume `v` has no key `encrypted`"),
+        ("", "volume = \"v\", sectors = \"0-7\"", "of a volume, all sectors are granted"),
+        ("", "volume = \"v\", device = \"disk0\"", "has more than one target"),
+        ("", "volume = 1", "is a string, not an integer"),
+        ("", "read-only = true", "has no target"),
+    ] {
+        let faults = system(volume, if grant.is_empty() { "volume = \"v\"" } else { grant }).expect_err(message);
+        assert!(faults.len() == 1 && faults[0].message.contains(message), "{message}: {}", Report(&faults));
+    }
+    let text = "[system]\nname = \"s\"\n[box.b]\ncomponent = \"c\"\n";
+    let nic = format!("{text}arrows.\"pearwood:hardware/nic\" = {{ volume = \"v\" }}");
+    assert!(System::parse("system.toml", &nic).unwrap_err()[0].message.contains("it goes to a device"));
+    let own = parse(&format!("{text}arrows.\"a:b/c\" = {{ box = \"d\", volume = 11 }}"));
+    assert_eq!(own.boxes[0].arrows[0].target, Target::Box("d".into()));
+}
+
+#[test]
 fn what_is_no_toml() {
     for text in ["[system", "a = = b", "[box.b]\ncpu = 1\ncpu = 2", "\u{0}"] {
         let faults = System::parse("system.toml", text).unwrap_err();

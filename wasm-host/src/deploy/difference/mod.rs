@@ -3,7 +3,7 @@
 use crate::{
     image::Hash,
     interface::InterfaceName,
-    plan::{BoxPlan, Plan, grant::BlockGrant},
+    plan::{BoxPlan, Plan, VolumePlan, grant::BlockGrant},
 };
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
@@ -130,7 +130,8 @@ fn same_limits(a: &BoxPlan, b: &BoxPlan) -> bool {
     limits(a) == limits(b)
 }
 
-type Fixed<'a> = (Vec<(&'a str, Option<BlockGrant>)>, Vec<Called<'a>>, Option<u64>, [&'a [String]; 2]);
+type Fixed<'a> =
+    (Vec<(&'a str, Option<BlockGrant>)>, Vec<(&'a VolumePlan, bool)>, Vec<Called<'a>>, Option<u64>, [&'a [String]; 2]);
 
 /// An interface, whose it is, and what the arrow says.
 type Called<'a> = (&'a str, &'a str, &'a [(String, String)]);
@@ -140,7 +141,8 @@ fn fixed(plan: &Plan, place: usize) -> Fixed<'_> {
     let spec = &plan.boxes[place];
     let callee = |place: u16| plan.boxes[usize::from(place)].name.as_str();
     let calls = spec.calls.iter().map(|call| (call.interface.as_str(), callee(call.callee), &*call.words));
-    (plan.devices_of(place).collect(), calls.collect(), plan.upload_of(place), [&spec.nobody, &spec.lent])
+    let (devices, volumes) = (plan.devices_of(place).collect(), plan.volumes_of(place).collect());
+    (devices, volumes, calls.collect(), plan.upload_of(place), [&spec.nobody, &spec.lent])
 }
 
 /// Whether a new version of a box has all that the callers of the old one are linked to.

@@ -375,6 +375,10 @@ fn with_counts(text: String, imports: &str, ty: &str) -> Vec<u8> {
 
 /// A handler that has sectors of a disk.
 pub fn keeping(version: u8) -> Vec<u8> {
+    keeping_as(Handler { version, ..HANDLER })
+}
+
+pub fn keeping_as(handler: Handler<'_>) -> Vec<u8> {
     let disk = r#"(component
         (import "pearwood:hardware/block@0.2.0" (instance
             (type $command' (variant (case "read") (case "write") (case "flush")))
@@ -382,7 +386,7 @@ pub fn keeping(version: u8) -> Vec<u8> {
             (type $protocol' (record (field "command" $command)))
             (export "protocol" (type $protocol (eq $protocol')))
             (export "client" (func (param "protocol" (list $protocol)) (result u32)))))"#;
-    let text = Handler { version, ..HANDLER }.text().replacen("(component", disk, 1);
+    let text = handler.text().replacen("(component", disk, 1);
     // ports of clients come before those of services
     let text = ["send", "receive"].iter().fold(text, |text, call| {
         text.replace(&format!("(call ${call} (i32.const 0)"), &format!("(call ${call} (i32.const 1)"))

@@ -9,6 +9,7 @@ mod refusals;
 mod rollback;
 mod state;
 mod traffic;
+mod volumes;
 
 use super::{Deployment, Options, Outcome};
 use crate::{

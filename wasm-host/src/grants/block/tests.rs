@@ -88,7 +88,7 @@ impl Granted {
     fn new(disk: Arc<dyn Disk>, first: u64, sectors: Option<u64>, read_only: bool) -> Self {
         let signal = Arc::<Signal>::default();
         let extent = Extent::new(disk, first, sectors, read_only).unwrap();
-        Granted { blocks: Blocks::new(extent, "disk3", &signal, READY), signal }
+        Granted { blocks: Arc::new(Blocks::new(extent, "disk3", &signal, READY)), signal }
     }
 
     fn send(&self, commands: &[Command<'_>]) -> Result<bool, Refused> {
@@ -190,6 +190,25 @@ fn nothing_outside_the_grant_can_be_reached() {
     assert_eq!(disk.operations(), 0);
     assert_eq!(granted.one(flush(7)), Done(7));
     assert_eq!(disk.operations(), 1, "only the flush");
+}
+
+#[test]
+fn what_is_not_needed_is_zeroes() {
+    let disk = Arc::new(FakeDisk::new(512, 100));
+    block_on(disk.write(0, vec![7; 51_200])).unwrap();
+    let discard = |ticket, first, count| Command::Discard { ticket, first, count };
+    let granted = Granted::new(disk.clone(), 10, Some(20), false);
+    assert_eq!(granted.one(discard(1, 0, 1)), Failed(1, Error::Unsupported));
+    disk.can_zero();
+    for (first, count) in [(20, 1), (0, 21), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 1), (21, 0)] {
+        assert_eq!(granted.one(discard(2, first, count)), Failed(2, Error::OutOfRange), "{first} {count}");
+    }
+    assert_eq!(granted.one(discard(3, 4, 16)), Done(3));
+    assert_eq!(granted.one(discard(4, 20, 0)), Done(4));
+    let found = block_on(disk.read(0, 100)).unwrap();
+    assert!(found == (0..100).flat_map(|it| [if (14..30).contains(&it) { 0 } else { 7 }; 512]).collect::<Vec<u8>>());
+    let reads = Granted::new(disk, 10, Some(20), true);
+    assert_eq!(reads.one(discard(5, 0, 1)), Failed(5, Error::ReadOnly));
 }
 
 #[test]

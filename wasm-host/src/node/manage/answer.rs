@@ -49,6 +49,7 @@ impl Node {
             Request::Reboot => self.end(Power::Reboot),
             Request::PowerOff => self.end(Power::Off),
             Request::RollBack(settings) => self.roll_back(options(by, settings)).into(),
+            Request::DeleteVolume { name, disk } => return self.delete_volume(by, name, *disk),
             Request::Confirm { number, since, other } => self.confirm(*number, by, *since, *other).into(),
             Request::Begin { manifest } => {
                 *upload = None;

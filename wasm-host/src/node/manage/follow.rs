@@ -1,6 +1,6 @@
 //! Answers that come when they are there: lines of logs, the steps of a deployment.
 
-use super::super::{Node, history};
+use super::super::{Node, history, volumes::Doing};
 use crate::{
     boxes::log::{self, Line},
     deploy::Deployment,
@@ -16,6 +16,7 @@ const PIECE: usize = log::HELD;
 
 pub enum Follow {
     Logs(Logs),
+    Doing(Arc<Doing>),
     Watch {
         deployment: Arc<Deployment>,
         /// the hash of the record that was told last
@@ -63,6 +64,7 @@ impl Follow {
     pub fn listen(&self, node: &Node, waker: &Waker) {
         match self {
             Follow::Logs(_) => node.said.listen(waker),
+            Follow::Doing(doing) => doing.bell().listen(waker),
             Follow::Watch { deployment, .. } => deployment.bell().listen(waker),
         }
     }
@@ -71,6 +73,7 @@ impl Follow {
     pub fn next(&mut self, node: &Node) -> Option<Response> {
         match self {
             Follow::Logs(logs) => logs.next(node),
+            Follow::Doing(doing) => doing.outcome(),
             Follow::Watch { deployment, told } => {
                 let is_over = deployment.outcome().is_some();
                 let number = deployment.record().number;

@@ -14,7 +14,7 @@ pub struct Link<'a> {
     /// a box
     from: &'a str,
     to: &'a str,
-    /// what that is: `box`, `device` or `node`
+    /// what that is: `box`, `device`, `volume` or `node`
     kind: &'static str,
     /// without a version, as [`ArrowStatus`](super::arrows::ArrowStatus) has it
     interface: &'a str,
@@ -41,6 +41,9 @@ pub fn of(plan: &Plan) -> Vec<Link<'_>> {
                     granted(plain(&plan.boxes.get(usize::from(at.place))?.name, "box", interface), arrow)
                 }
                 Service::Node => plain("the node", "node", interface),
+                Service::Volume(volume) => {
+                    granted(plain(&plan.volumes.get(usize::from(*volume))?.name, "volume", interface), arrow)
+                }
                 Service::Device(device) => granted(plain(device, "device", interface), arrow),
             })
         }));

@@ -284,6 +284,107 @@ fn the_nodes_own_sectors_are_not_granted() {
     start(", sectors = \"1024-*\"").unwrap();
 }
 
+const VOLUME: &str = "[volume.keeper]\ndisk = \"disk0\"\nsize = \"1 MiB\"\n";
+
+/// The same with a volume of 2,048 sectors in the place of the disk.
+fn with_volume(grant: &str) -> String {
+    let source = source(grant, "4 MiB").replace("device = \"disk0\"", "volume = \"keeper\"");
+    source.replace("[box.keeper]", &format!("{VOLUME}[box.keeper]"))
+}
+
+#[test]
+fn a_volume_is_all_that_a_box_reaches() {
+    let platform = FakePlatform::leak();
+    let disk = Arc::new(FakeDisk::new(512, 8_192));
+    platform.add_disk(disk.clone());
+    let code = "(memory.fill (i32.const 0x10014) (i32.const 0x70) (i32.const 0x10000))
+         (call $write (i64.const 2047) (i32.const 512) (i32.const -1))
+         (call $flush (i32.const -1))
+         (call $write (i64.const 2048) (i32.const 512) (i32.const 0))
+         (call $read (i64.const 2047) (i32.const 2) (i32.const 0))
+         (call $read (i64.const 0) (i32.const 1) (i32.const -1))
+         (call $same (call $word (i32.const 0)) (i32.const 0))";
+    let running = start_on(platform, &with_volume(""), &[("keeper", component(code))]).unwrap();
+    running.until("keeper", |life| life.phase == Phase::Ended);
+    let found = block_on(disk.read(4_095, 2)).unwrap();
+    assert!(found[..512].iter().all(|byte| *byte == 0x70) && found[512..].iter().all(|byte| *byte == 0));
+    // its sectors are no box's by their numbers
+    drop(running);
+    let platform = FakePlatform::leak();
+    platform.add_disk(disk.clone());
+    let why = start_on(platform, &source("", "4 MiB"), &[("keeper", component(""))]).err().unwrap();
+    assert!(why.starts_with("box `keeper`: `disk0` has a partition table, and no box gets its sectors"), "{why}");
+    // and whoever may only read it does
+    let platform = FakePlatform::leak();
+    platform.add_disk(disk);
+    let code = "(call $write (i64.const 0) (i32.const 512) (i32.const 3))";
+    let running = start_on(platform, &with_volume(", read-only = true"), &[("keeper", component(code))]).unwrap();
+    running.until("keeper", |life| life.phase == Phase::Ended);
+}
+
+/// What the disk fails to do is the box's to see, and is counted for whoever looks after the node.
+#[test]
+fn errors_of_a_volume_are_counted() {
+    let platform = FakePlatform::leak();
+    let disk = Arc::new(FakeDisk::new(512, 8_192));
+    platform.add_disk(disk.clone());
+    let code = "(call $write (i64.const 0) (i32.const 512) (i32.const 4))
+         (call $flush (i32.const 4))
+         (call $read (i64.const 0) (i32.const 1) (i32.const -1))
+         (call $write (i64.const 9999) (i32.const 512) (i32.const 0))";
+    let running = start_on(platform, &with_volume(""), &[("keeper", component(code))]).unwrap();
+    disk.fail_writes();
+    running.until("keeper", |life| life.phase == Phase::Ended);
+    let status: serde_json::Value = serde_json::from_str(&crate::node::status::json(&running.node)).unwrap();
+    let volume = &status["volumes"][0];
+    assert_eq!((&volume["read_errors"], &volume["write_errors"]), (&0.into(), &2.into()), "{status}");
+    assert_eq!(
+        (&volume["name"], &volume["used_by"][0], &volume["kind"]),
+        (&"keeper".into(), &"keeper".into(), &"volume".into())
+    );
+    assert_eq!(
+        (&status["disks"][0]["free"], &status["disks"][0]["holds"]),
+        (&(1 << 20).into(), &serde_json::Value::Null)
+    );
+}
+
+#[test]
+fn volumes_are_known_by_their_names_wherever_they_are() {
+    let disk = |sectors| Arc::new(FakeDisk::new(512, sectors));
+    let (one, other) = (disk(8_192), disk(8_192));
+    let start = |disks: &[&Arc<FakeDisk>]| {
+        let platform = FakePlatform::leak();
+        disks.iter().for_each(|disk| platform.add_disk((*disk).clone()));
+        let running = start_on(platform, &with_volume(""), &[("keeper", component(""))]);
+        (running.map(drop), platform.console())
+    };
+    assert_eq!(start(&[&one, &other]).0, Ok(()));
+    // another disk has come before it
+    let (started, said) = start(&[&other, &one]);
+    assert_eq!(started, Ok(()));
+    assert!(
+        said.contains("volume `keeper` is on `disk1`, and not on `disk0` as the system says; it is used there"),
+        "{said}"
+    );
+    // which has one of that name itself, where the system says
+    assert_eq!(start(&[&other]).0, Ok(()));
+    let (started, said) = start(&[&other, &one]);
+    assert!(started == Ok(()) && !said.contains("as the system says"), "{said}");
+    // of two others nobody knows which is meant
+    let why = start(&[&disk(100), &one, &other]).0.unwrap_err();
+    assert_eq!(why, "there is a volume `keeper` on each of disk1, disk2; which is meant?");
+    let why = start(&[&disk(8_000)]).0;
+    assert_eq!(why, Ok(()));
+    let small = start(&[&disk(7_000)]).0;
+    assert_eq!(small, Ok(()));
+    let why = start(&[&disk(100)]).0.unwrap_err();
+    assert!(
+        why.starts_with("volume `keeper` cannot be made on `disk0`: it holds something else (50 KiB, and"),
+        "{why}"
+    );
+    assert_eq!(start(&[]).0, Err("volume `keeper`: this machine has no disk `disk0`".into()));
+}
+
 fn on_trial() -> (&'static FakePlatform, Arc<Store>) {
     let platform = FakePlatform::leak();
     let store = Arc::new(block_on(Store::format(Arc::new(FakeDisk::new(512, 8_192)), 4 << 20)).unwrap());

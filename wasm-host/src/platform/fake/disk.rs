@@ -18,6 +18,8 @@ struct State {
     done: usize,
     fails: Option<DiskError>,
     reads_only: bool,
+    /// It can write zeroes without moving them.
+    zeroes: bool,
 }
 
 impl FakeDisk {
@@ -29,8 +31,15 @@ impl FakeDisk {
     pub fn of(durable: Vec<u8>, sector_size: u32) -> Self {
         let sectors = durable.len() as u64 / u64::from(sector_size);
         let geometry = Geometry { sector_size, sectors, read_only: false };
-        let state =
-            State { durable, unflushed: BTreeMap::new(), budget: None, done: 0, fails: None, reads_only: false };
+        let state = State {
+            durable,
+            unflushed: BTreeMap::new(),
+            budget: None,
+            done: 0,
+            fails: None,
+            reads_only: false,
+            zeroes: false,
+        };
         FakeDisk { geometry, state: Mutex::new(state) }
     }
 
@@ -54,6 +63,11 @@ impl FakeDisk {
         self.state.lock().reads_only = true;
     }
 
+    /// From now on it can write zeroes without moving them.
+    pub fn can_zero(&self) {
+        self.state.lock().zeroes = true;
+    }
+
     /// What is found when power comes back: of what was written to each sector since the last flush, any or nothing.
     pub fn after_power_cut(&self, seed: u64) -> FakeDisk {
         let state = self.state.lock();
@@ -71,7 +85,9 @@ impl FakeDisk {
                 durable[start..][..written[index].len()].copy_from_slice(&written[index]);
             }
         }
-        FakeDisk::of(durable, self.geometry.sector_size)
+        let found = FakeDisk::of(durable, self.geometry.sector_size);
+        found.state.lock().zeroes = state.zeroes;
+        found
     }
 
     /// Changes what is stored.
@@ -131,6 +147,16 @@ impl Disk for FakeDisk {
             }
         });
         Box::pin(core::future::ready(written))
+    }
+
+    fn zero(&self, first: u64, sectors: u64) -> Pending<()> {
+        if let Err(error) = self.geometry.check_zero(first, sectors) {
+            return refused(error);
+        }
+        if !self.state.lock().zeroes {
+            return refused(DiskError::Unsupported);
+        }
+        self.write(first, vec![0; (sectors * u64::from(self.geometry.sector_size)) as usize])
     }
 
     fn flush(&self) -> Pending<()> {

@@ -1,0 +1,41 @@
+//! What was deleted is erased while the node runs, part by part, and goes on where it was after a start.
+
+use super::MIB;
+use crate::{
+    boxes::log::{self, Level},
+    executor::yield_now,
+    node::Node,
+};
+use alloc::{collections::BTreeSet, format, string::String, sync::Arc};
+
+/// Bytes that are erased until that is written down.
+const STEP: u64 = 64 * MIB;
+
+/// Looks at all disks, and erases for ever. Others have their turn after each transfer.
+pub(crate) async fn serve(node: Arc<Node>) {
+    let (platform, volumes) = (node.platform, node.platform.volumes());
+    volumes.look_at_all(platform).await;
+    // those that have failed: not again before something changes
+    let mut failed = BTreeSet::new();
+    loop {
+        let mut is_done = true;
+        for (device, disk) in volumes.tables() {
+            if failed.contains(&device) {
+                continue;
+            }
+            match disk.erase(STEP, yield_now).await {
+                Ok(more) => is_done &= !more,
+                Err(error) => {
+                    let text = format!("{device}: what was deleted there cannot be erased: {error}");
+                    platform.write_console(&log::console_line(platform.now(), "node", Level::Error, &text));
+                    failed.insert(device);
+                }
+            }
+        }
+        if is_done {
+            let seen = volumes.deleted();
+            volumes.bell().until(|| (volumes.deleted() != seen).then_some(())).await;
+            failed = BTreeSet::<String>::new();
+        }
+    }
+}
