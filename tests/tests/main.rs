@@ -27,6 +27,7 @@ mod protocol;
 mod rogue;
 mod selftest;
 mod slots;
+mod store;
 mod swaps;
 mod wasi;
 mod website;
