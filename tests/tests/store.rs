@@ -108,9 +108,9 @@ fn a_guestbook_keeps_what_it_has_acknowledged() {
     assert_eq!(node.restarts()["store"], 0);
 
     // the power fails in the middle of it
+    let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let (node, done) = (&node, AtomicBool::new(false));
-        let done = &done;
+        let (node, done) = (&node, &done);
         let last = scope.spawn(move || {
             let mut number = 0;
             while !done.load(Relaxed) {

@@ -253,15 +253,21 @@ impl<D: Disk> Engine<D> {
 
     /// There was no room: the file takes all of the disk. If that is not enough, what only deletes is done without the others.
     fn make_room(&mut self, writes: &[Write]) -> Result<Outcome, Trouble> {
-        if !self.whole {
-            self.reopen(true).map_err(Trouble::Io)?;
-            match self.attempt(writes, false) {
-                Err(Trouble::Full) => {}
-                done => return done,
-            }
+        self.reopen(true).map_err(Trouble::Io)?;
+        self.settle()?;
+        match self.attempt(writes, false) {
+            Err(Trouble::Full) => {}
+            done => return done,
         }
         self.reopen(true).map_err(Trouble::Io)?;
-        self.attempt(writes, true)
+        let outcome = self.attempt(writes, true)?;
+        self.settle()?;
+        Ok(outcome)
+    }
+
+    /// Makes free what an earlier commit has left: whoever was reading may have needed it.
+    fn settle(&mut self) -> Result<(), Trouble> {
+        Ok(begin(self.database.as_ref().ok_or(Trouble::Closed)?)?.commit()?)
     }
 
     /// `deletes`: there is no room for anything else.

@@ -464,10 +464,10 @@ impl Read {
                     let value = view.get(key, |_, value| {
                         bytes += 5 + value.map_or(0, <[u8]>::len);
                         // what does not fit is not copied
-                        value.filter(|_| bytes < MAX_BATCH - 64).map(<[u8]>::to_vec)
+                        value.filter(|_| bytes <= MAX_BATCH / 2).map(<[u8]>::to_vec)
                     })?;
-                    if bytes >= MAX_BATCH - 64 {
-                        let why = "the values are longer together than a batch: ask for fewer";
+                    if bytes > MAX_BATCH / 2 {
+                        let why = "the values are longer together than half a batch: ask for fewer";
                         Event::Failed { ticket, error: Error::TooLarge, why }.encode(out.batch());
                         return Ok(());
                     }

@@ -44,7 +44,7 @@ impl Shares {
         if memory < LEAST {
             return Err(format!("the box has {} KiB of memory, and needs {} KiB", memory >> 10, LEAST >> 10));
         }
-        // a group is there twice: as requests, and as pages that redb writes
-        Ok(Shares { cache: memory / 4, requests: memory / 4, answers: memory / 8, group: memory / 16 })
+        // a group is there again as pages that redb writes
+        Ok(Shares { cache: memory / 4, requests: memory / 8, answers: memory / 4, group: memory / 16 })
     }
 }

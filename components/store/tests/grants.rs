@@ -31,7 +31,7 @@ fn keys(store: &mut Store, peer: u32, prefix: &str, after: &str) -> Vec<String> 
 /// All requests with which something can be found out, and all with which something is changed.
 fn refused(store: &mut Store, peer: u32, key: &str, reads: bool, writes: bool) {
     let mut denied = |what: &str, command: &dyn Fn(u32) -> Command<'static>| {
-        let told = store.ask(peer, |ticket| command(ticket));
+        let told = store.ask(peer, command);
         assert!(matches!(told, Told::Failed(Error::Denied, _)), "{what}: {told:?}");
     };
     let key: &'static str = String::from(key).leak();

@@ -173,8 +173,9 @@ fn the_longest_keys_and_values_are_kept_and_longer_ones_refused() {
     assert_eq!(store.set("k", &[7; MAX_VALUE + 1]).error(), Error::TooLarge);
     assert_eq!(store.set(&"k".repeat(MAX_KEY + 1), b"").error(), Error::TooLarge);
     assert_eq!(store.set("", b"").error(), Error::TooLarge);
-    // three are more than a batch
-    let told = store.ask(0, |ticket| Command::GetMany { ticket, keys: List::from(&[&key[..], &key, &key]) });
+    // they are more than half a batch
+    let two = [&key[..]; 2];
+    let told = store.ask(0, |ticket| Command::GetMany { ticket, keys: List::from(&two) });
     assert_eq!(told.error(), Error::TooLarge);
     let many = vec!["k"; 1_001];
     let told = store.ask(0, |ticket| Command::DeleteMany { ticket, keys: List::from(&many[..]) });
@@ -197,7 +198,8 @@ fn writes_that_come_together_share_a_commit() {
     }
     let before = flushes(&disk);
     assert_eq!(store.run().len(), 160);
-    assert_eq!(flushes(&disk) - before, alone, "flushes of a group and of a single write");
+    let together = flushes(&disk) - before;
+    assert!(together <= alone, "{together} flushes for 160 writes, and {alone} for one");
 }
 
 /// The disk takes its time: meanwhile clients read what was durable before, and only then what becomes durable.
