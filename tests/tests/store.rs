@@ -99,8 +99,10 @@ fn a_guestbook_keeps_what_it_has_acknowledged() {
     let written = written.into_inner().expect("no panic");
     let are_there = |node: &TestNode| {
         let shown = entries(node, "/", &[]);
-        let missing: Vec<_> =
-            written.iter().filter(|name| !shown.iter().any(|entry| entry.contains(&format!("<b>{name}</b>")))).collect();
+        let missing: Vec<_> = written
+            .iter()
+            .filter(|name| !shown.iter().any(|entry| entry.contains(&format!("<b>{name}</b>"))))
+            .collect();
         assert!(missing.is_empty(), "{missing:?} of {}", written.len());
         shown.len()
     };

@@ -21,7 +21,12 @@ const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 /// With the empty name, the version that was used last.
 const VERSIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("versions");
 /// Empty, but while a transaction looks whether there is room.
-const ROOM: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("room");
+const ROOM: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("room");
+/// Bytes of a value that has a page of its own.
+const NEARLY_A_PAGE: usize = 4_000;
+/// How much of the disk is left to those who delete: one part of so many, in pages at least and at most so many.
+const ROOM_SHARE: u64 = 1_024;
+const ROOM_PAGES: (u64, u64) = (32, 256);
 
 /// The longest value that is beside its key.
 const SHORT: usize = 1_024;
@@ -161,8 +166,8 @@ pub struct Engine<D> {
     database: Option<Database>,
     /// The file takes all of the disk: whoever writes has to leave room for those who delete.
     whole: bool,
-    /// bytes that are left to them
-    room: usize,
+    /// pages that are left to them
+    room: u32,
     told: Vec<String>,
 }
 
@@ -172,8 +177,7 @@ impl<D: Disk> Engine<D> {
     /// # Errors
     /// In words: there is no store on the disk, or it fails.
     pub fn open(disk: &Arc<D>, cache: usize) -> Result<Self, String> {
-        let mut engine =
-            Engine { disk: disk.clone(), cache, database: None, whole: false, room: 0, told: Vec::new() };
+        let mut engine = Engine { disk: disk.clone(), cache, database: None, whole: false, room: 0, told: Vec::new() };
         engine.reopen(false)?;
         Ok(engine)
     }
@@ -186,7 +190,7 @@ impl<D: Disk> Engine<D> {
     fn reopen(&mut self, whole: bool) -> Result<(), String> {
         self.database = None;
         let (pages, is_new) = Pages::open(&self.disk, whole)?;
-        self.room = usize::try_from(pages.capacity() >> 10).unwrap_or(usize::MAX).clamp(128 << 10, 1 << 20);
+        self.room = (pages.capacity() / ROOM_SHARE).clamp(ROOM_PAGES.0, ROOM_PAGES.1) as u32;
         self.whole = !is_new && pages.is_whole();
         // whoever opens the disk is alone: no other instance runs meanwhile
         let database = Builder::new().set_cache_size(self.cache).create_with_backend(pages);
@@ -291,10 +295,14 @@ impl<D: Disk> Engine<D> {
             group.end()?;
         }
         if leaves_room {
-            // what was allocated here is free again at once
+            // what is allocated here is free again at once
             let mut room = transaction.open_table(ROOM)?;
-            room.insert_reserve(0, self.room)?;
-            room.remove(0)?;
+            for page in 0..self.room {
+                room.insert_reserve(page, NEARLY_A_PAGE)?;
+            }
+            for page in 0..self.room {
+                room.remove(page)?;
+            }
         }
         if outcome.changes.is_empty() {
             transaction.abort()?;
@@ -504,11 +512,7 @@ impl fmt::Debug for View {
 impl View {
     fn new(database: &Database) -> Result<Self, Trouble> {
         let transaction = database.begin_read()?;
-        Ok(View {
-            data: transaction.open_table(DATA)?,
-            long: transaction.open_table(LONG)?,
-            _transaction: transaction,
-        })
+        Ok(View { data: transaction.open_table(DATA)?, long: transaction.open_table(LONG)?, _transaction: transaction })
     }
 
     /// The version of a key; 0: it is not there.

@@ -374,7 +374,9 @@ enum Accepted {
 /// Holds a request to its grant.
 fn accept(command: Command<'_>, grant: &Arc<Grant>) -> Result<Accepted, Refused> {
     let (reads, writes) = match command {
-        Command::Set { .. } | Command::Delete { .. } | Command::SetMany { .. } | Command::DeleteMany { .. } => (false, true),
+        Command::Set { .. } | Command::Delete { .. } | Command::SetMany { .. } | Command::DeleteMany { .. } => {
+            (false, true)
+        }
         // their answers tell what was there
         Command::Increment { .. } | Command::Swap { .. } => (true, true),
         _ => (true, false),

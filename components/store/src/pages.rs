@@ -142,9 +142,9 @@ impl<D: Disk> Pages<D> {
         disk.flush()
     }
 
-    /// Bytes that the file can have.
+    /// Pages that the file can have.
     pub fn capacity(&self) -> u64 {
-        self.capacity * PAGE as u64
+        self.capacity
     }
 
     /// Whether it has them.

@@ -151,7 +151,10 @@ fn a_quota_holds_under_sixteen_writers() {
             }
         }
     }
-    assert!(bytes <= QUOTA && bytes + 1_500 > QUOTA && refused == 160 - bytes / 1_500, "{bytes} bytes, {refused} refused");
+    assert!(
+        bytes <= QUOTA && bytes + 1_500 > QUOTA && refused == 160 - bytes / 1_500,
+        "{bytes} bytes, {refused} refused"
+    );
     // another bucket is no matter of it; what makes room does
     assert!(matches!(set(&mut store, 16, "k", &[1; 100_000]), Told::Done(_)));
     assert_eq!(set(&mut store, 0, "more", &[1; 1_000]).error(), Error::Quota);

@@ -274,7 +274,9 @@ fn who_takes_nothing_is_told_that_changes_were_missed() {
     let view = store.engine.view().unwrap();
     store.front.lock().unwrap().see(view);
     let answers = store.run();
-    let told = |what: fn(&Told) -> bool| answers.iter().filter(|(to, of, told)| (*to, *of) == (1, watch) && what(told)).count();
+    let told = |what: fn(&Told) -> bool| {
+        answers.iter().filter(|(to, of, told)| (*to, *of) == (1, watch) && what(told)).count()
+    };
     let changes = told(|told| matches!(told, Told::Changed(..)));
     assert!((1..200).contains(&changes), "{changes}");
     assert_eq!(told(|told| matches!(told, Told::Missed)), 1);

@@ -197,8 +197,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
         let big = random.bytes(100_000);
         let set = store.send(0, |ticket| Command::Set { ticket, key: "big", value: &big });
         let keys: Vec<String> = model.keys().filter(|_| random.below(3) > 0).cloned().collect();
-        let delete: Vec<u32> =
-            keys.iter().map(|key| store.send(0, |ticket| Command::Delete { ticket, key })).collect();
+        let delete: Vec<u32> = keys.iter().map(|key| store.send(0, |ticket| Command::Delete { ticket, key })).collect();
         let answers = store.run();
         for (_, ticket, told) in answers {
             if ticket == set {

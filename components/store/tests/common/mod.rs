@@ -1,10 +1,10 @@
 //! A disk of the test's own, and the box on it as its clients see it.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+use pearwood_store::{Disk, Engine, Front, Shares};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use pearwood_store::{Disk, Engine, Front, Shares};
 use wit::keyvalue::{Access, Attach, Command, Error, Event};
 use wit::{Batch, Peer, Records};
 

@@ -114,4 +114,5 @@ const FORM: &str = "<form method=\"post\">
 <p><button>Write</button>
 </form>";
 
-const DELETE: &str = " <form method=\"post\" style=\"display: inline\"><button name=\"key\" value=\"KEY\">Delete</button></form>";
+const DELETE: &str =
+    " <form method=\"post\" style=\"display: inline\"><button name=\"key\" value=\"KEY\">Delete</button></form>";

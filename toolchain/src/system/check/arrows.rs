@@ -7,7 +7,11 @@ use crate::system::known::{self, HANDLER, HANDLER_VERSION, KEYVALUE, SERVICE_FAC
 use crate::system::model::Target;
 use crate::system::routes::{CallRoute, DeviceRoute};
 use crate::system::{Arrow, BoxSpec, InterfaceName, suggest};
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use wasm_host::arrows::Protocol;
 
 impl Check<'_> {
@@ -195,14 +199,7 @@ impl Check<'_> {
     }
 
     /// `wasi:keyvalue` as the client.
-    fn bucket_of(
-        &mut self,
-        index: usize,
-        target: usize,
-        import: &Interface,
-        description: &Description,
-        arrow: &Arrow,
-    ) {
+    fn bucket_of(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
         let protocol = known::spoken(KEYVALUE);
         if !provides(description, &arrow.interface) {
             self.not_provided(index, target, arrow);

@@ -505,10 +505,9 @@ fn a_box_that_keeps_something_has_an_arrow_to_a_bucket() {
     let faces = [STORE, "wasi:keyvalue/atomics@0.2.0-draft2", "wasi:keyvalue/batch@0.2.0-draft2"];
     let arrow = |interface: &str, rest: &str| format!("arrows.\"{interface}\" = {{ box = \"store\"{rest} }}\n");
     let all = ", bucket = \"b\", access = \"read\", prefix = \"p/\", quota = \"1 MiB\"";
-    for (imports, exports, interface) in [
-        (&faces[..], INCOMING, "wasi:keyvalue/store"),
-        (&[PACKED][..], "pearwood:box/service@0.2.0", known::KEYVALUE),
-    ] {
+    for (imports, exports, interface) in
+        [(&faces[..], INCOMING, "wasi:keyvalue/store"), (&[PACKED][..], "pearwood:box/service@0.2.0", known::KEYVALUE)]
+    {
         let routes = with(imports, &[exports], &arrow(interface, all));
         let routes = routes.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
         let peer = &routes.boxes[2].client(known::KEYVALUE).unwrap().peers[0];
@@ -539,7 +538,10 @@ fn a_box_that_keeps_something_has_an_arrow_to_a_bucket() {
     }
     let faults = handler(&faces, "");
     assert_eq!(faults[0].message, format!("box `w` imports `{STORE}` and has no arrow for it"));
-    assert_eq!(faults[0].help.as_deref(), Some("add arrows.\"wasi:keyvalue/store\" = { box = \"store\", bucket = \"…\" }"));
+    assert_eq!(
+        faults[0].help.as_deref(),
+        Some("add arrows.\"wasi:keyvalue/store\" = { box = \"store\", bucket = \"…\" }")
+    );
     let other = "wasi:keyvalue/store@0.2.0-draft";
     let faults = handler(&[other], &arrow("wasi:keyvalue/store", all));
     assert_eq!(faults[0].message, format!("box `w` imports `{other}`, and the node has version 0.2.0-draft2"));

@@ -223,8 +223,8 @@ impl Reader {
         if let Some((_, value)) = table.take("access")
             && let Some(text) = self.string(value, &format!("{what}: access"))
         {
-            let known = grant::store_access(text)
-                .ok_or_else(|| format!("access = {text:?} is none of {}", ACCESS.join(", ")));
+            let known =
+                grant::store_access(text).ok_or_else(|| format!("access = {text:?} is none of {}", ACCESS.join(", ")));
             grant.access = self.granted(what, value, known)?;
         }
         if let Some((_, value)) = table.take("prefix")

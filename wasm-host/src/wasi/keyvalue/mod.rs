@@ -178,7 +178,8 @@ impl Buckets {
             return Err(Fault::other("the box that keeps the bucket does not run"));
         };
         // one that is still open after four thousand million others is not used twice
-        *ticket = (1..).map(|n| ticket.wrapping_add(n)).find(|it| !asked.contains_key(&(peer, *it))).unwrap_or_default();
+        *ticket =
+            (1..).map(|n| ticket.wrapping_add(n)).find(|it| !asked.contains_key(&(peer, *it))).unwrap_or_default();
         let Some(out) = peers.out(peer) else { return Err(Fault::NoBucket) };
         command(*ticket).encode(out.batch());
         let (promise, promised) = Promise::new();

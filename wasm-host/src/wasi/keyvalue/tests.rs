@@ -5,6 +5,7 @@ use crate::{
     arrows::channel::{Arrow, End, Setup, Signal},
     system::known,
 };
+use alloc::vec;
 use core::{
     future::Future,
     pin::pin,
@@ -71,7 +72,7 @@ fn answers_come_to_who_has_asked_and_all_is_given_back() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
         buckets.flush().unwrap();
-        assert_eq!(heard(&services[0].0), []);
+        assert!(heard(&services[0].0).is_empty());
         let tickets = heard(&services[1].0);
         let service = &services[1].0;
         say(service, Event::Value { ticket: tickets[1], version: 7, value: Some(b"second") });
@@ -156,5 +157,7 @@ fn a_service_that_retires_owes_its_answers() {
     assert!(lost.as_mut().poll(&mut cx).is_pending());
     services[0].1.unlink("for the test");
     buckets.receive();
-    assert!(matches!(lost.as_mut().poll(&mut cx), Poll::Ready(Reply::Failed(Fault::Other(why))) if why.contains("for the test")));
+    assert!(
+        matches!(lost.as_mut().poll(&mut cx), Poll::Ready(Reply::Failed(Fault::Other(why))) if why.contains("for the test"))
+    );
 }

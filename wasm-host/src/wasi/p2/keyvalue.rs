@@ -113,7 +113,12 @@ impl State {
         Ok(Ok((version, value)))
     }
 
-    async fn done<'c>(&mut self, bucket: &str, bytes: usize, command: impl FnOnce(u32) -> Command<'c> + Send) -> Answer<()> {
+    async fn done<'c>(
+        &mut self,
+        bucket: &str,
+        bytes: usize,
+        command: impl FnOnce(u32) -> Command<'c> + Send,
+    ) -> Answer<()> {
         match self.ask(bucket, bytes, command).await {
             Reply::Done => Ok(()),
             reply => Err(other(reply)),
@@ -165,7 +170,11 @@ impl store::HostBucket for State {
     }
 
     /// The cursor is the last key of those before.
-    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<String>) -> Result<Answer<store::KeyResponse>> {
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<Bucket>,
+        cursor: Option<String>,
+    ) -> Result<Answer<store::KeyResponse>> {
         let name = self.name(&bucket)?;
         let after = cursor.unwrap_or_default();
         if after.len() > MAX_KEY {
