@@ -12,7 +12,7 @@ use std::fmt::Display;
 #[allow(unsafe_code, missing_docs, clippy::undocumented_unsafe_blocks)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: ["../wit/box", "../wit/hardware", "../wit/net", "../wit/http", "../wit/control"],
+        path: ["../wit/box", "../wit/hardware", "../wit/net", "../wit/http", "../wit/control", "../wit/store"],
         // The generator does not escape `box`, a reserved word, as the name of a module, but puts versions into the
         // names of modules where a package has several. The empty one is there for that.
         inline: "
@@ -36,6 +36,7 @@ pub mod bindings {
                 import pearwood:net/names@0.2.0;
                 import pearwood:http/handler@0.2.0;
                 import pearwood:control/node@0.2.0;
+                import pearwood:store/keyvalue@0.2.0;
                 export pearwood:box/service@0.2.0;
             }
         ",

@@ -29,6 +29,7 @@ mod readme;
 mod rogue;
 mod selftest;
 mod slots;
+mod store;
 mod swaps;
 mod wasi;
 mod website;

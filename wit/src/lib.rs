@@ -82,6 +82,16 @@ pub mod block {
     crate::protocol! { path: "hardware", interface: "pearwood:hardware/block", runtime: crate }
 }
 
+pub mod keyvalue {
+    //! `pearwood:store/keyvalue`: values by their keys, which stay.
+    crate::protocol! { path: "store", interface: "pearwood:store/keyvalue", runtime: crate }
+
+    /// The most bytes of a key.
+    pub const MAX_KEY: usize = 1_024;
+    /// The most bytes of a value: with its key it fits in a page of the store of 128 KiB, and in half a batch.
+    pub const MAX_VALUE: usize = 129_024;
+}
+
 pub mod control {
     //! `pearwood:control/node`: the power over the node.
     crate::protocol! { path: "control", interface: "pearwood:control/node", runtime: crate }

@@ -7,12 +7,13 @@ use alloc::vec::Vec;
 use std::sync::OnceLock;
 
 /// A package comes after those that it uses.
-const WIT: [&str; 5] = [
+const WIT: [&str; 6] = [
     include_str!("../../../wit/box/box.wit"),
     include_str!("../../../wit/control/control.wit"),
     include_str!("../../../wit/hardware/hardware.wit"),
     include_str!("../../../wit/net/net.wit"),
     include_str!("../../../wit/http/http.wit"),
+    include_str!("../../../wit/store/store.wit"),
 ];
 
 /// All interfaces of Pearwood's packages.

@@ -1,8 +1,10 @@
 //! Grants as a declaration says them, with their places.
 
 mod http;
+mod store;
 
 pub use http::{HttpGrant, http_host, http_path};
+pub use store::{StoreGrant, access as store_access};
 
 use super::Place;
 use alloc::{
@@ -43,6 +45,8 @@ pub enum Grant {
     Net(NetGrant),
     /// For `pearwood:http/handler`: which requests go that way.
     Http(HttpGrant),
+    /// For `pearwood:store/keyvalue`: which bucket, and what of it.
+    Store(StoreGrant),
     /// For `pearwood:hardware/block`: which sectors.
     Block(At<BlockGrant>),
     /// For `pearwood:control/node`.
@@ -131,7 +135,7 @@ impl Grant {
             Grant::Control(control) => Planned::Control { upload: control.upload },
             Grant::Net(net) => Planned::Net(NetGrant { listen: plain(&net.listen), connect: plain(&net.connect) }),
             Grant::Block(grant) => Planned::Block(grant.value),
-            Grant::Http(_) | Grant::Attach(_) => match self.words() {
+            Grant::Http(_) | Grant::Store(_) | Grant::Attach(_) => match self.words() {
                 words if words.is_empty() => Planned::None,
                 words => Planned::Said(words),
             },
@@ -142,6 +146,7 @@ impl Grant {
     pub(super) fn words(&self) -> String {
         match self {
             Grant::Http(route) => route.to_string(),
+            Grant::Store(store) => store.to_string(),
             Grant::Attach(settings) => {
                 let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
                 settings.join(", ")

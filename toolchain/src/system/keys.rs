@@ -2,7 +2,7 @@
 //!
 //! The parser refuses what is not here, and the [reference](crate::reference) prints it.
 
-use super::known::{self, CONTROL, HANDLER, Kind, TCP, UDP};
+use super::known::{self, CONTROL, HANDLER, KEYVALUE, Kind, STORE_FACE, TCP, UDP};
 use alloc::vec::Vec;
 use wasm_host::plan::{MAX_MEMORY, MAX_QUEUE, MIN_MEMORY, MIN_QUEUE};
 use wasm_host::slots::MIN_RESERVE;
@@ -14,6 +14,8 @@ pub const MAX_RESERVE: u64 = 1 << 40;
 /// Bytes of an image that a box may at least, and at most, be granted to bring.
 pub const MIN_UPLOAD: u64 = 1 << 20;
 pub const MAX_UPLOAD: u64 = 4 << 30;
+/// Bytes of a bucket.
+pub const MAX_QUOTA: u64 = 1 << 50;
 
 /// `[system]`
 pub const SYSTEM: &[Setting] = &[
@@ -177,6 +179,29 @@ const HTTP: &[Setting] = &[
     .example("\"/shop/\""),
 ];
 
+/// What `access` of a bucket may be.
+pub const ACCESS: &[&str] = &["read", "write", "read-write"];
+
+const STORE: &[Setting] = &[
+    Setting::new("bucket", Value::Text("name"), "The bucket that the box has: lower-case letters, digits and hyphens.")
+        .example("\"guestbook\"")
+        .required(),
+    Setting::new(
+        "access",
+        Value::OneOf(ACCESS),
+        "What the box may do there. Adding to numbers and swapping values is both.",
+    )
+    .default("\"read-write\""),
+    Setting::new("prefix", Value::Text("prefix"), "What all keys begin with that the box may use. Without it: any.")
+        .example("\"entries/\""),
+    Setting::new(
+        "quota",
+        Value::Size(1, MAX_QUOTA),
+        "How large keys and values of the bucket may become by what this box writes. Without it: as large as the disk.",
+    )
+    .example("\"10 MiB\""),
+];
+
 const BLOCK: &[Setting] = &[
     Setting::new("sectors", Value::Text("range of sectors"), "The part of the disk that the box has, of a disk that has neither volumes nor the node's systems. Without it: all.")
         .example("\"2048-10239\""),
@@ -199,6 +224,7 @@ pub const KEYS: &[&str] = &["pearwood:keys/tls", "pearwood:keys/acme"];
 pub const GRANTS: &[(&[&str], &[Setting])] = &[
     (&[TCP, UDP], NET),
     (&[HANDLER, "wasi:http/outgoing-handler", "wasi:http/client", "wasi:http/handler"], HTTP),
+    (&[KEYVALUE, STORE_FACE], STORE),
     (&["pearwood:hardware/block"], BLOCK),
     (&[CONTROL], POWER),
 ];
@@ -208,6 +234,7 @@ pub fn grants(kind: Kind) -> &'static [Setting] {
     match kind {
         Kind::Protocol(TCP | UDP) => NET,
         Kind::Protocol(HANDLER) => HTTP,
+        Kind::Protocol(KEYVALUE) => STORE,
         Kind::Device(known::DISK) => BLOCK,
         Kind::Control => POWER,
         _ => &[],

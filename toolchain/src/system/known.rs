@@ -4,7 +4,7 @@ use super::InterfaceName;
 use super::given::given;
 use wasm_host::LENT;
 use wasm_host::arrows::Protocol;
-pub use wasm_host::arrows::{CONTROL, HANDLER, NAMES, TCP, UDP};
+pub use wasm_host::arrows::{CONTROL, HANDLER, KEYVALUE, NAMES, TCP, UDP};
 pub use wasm_host::interface::has_version;
 
 /// What an import of an interface needs.
@@ -33,17 +33,27 @@ pub const DISK: &str = "disk";
 /// The version of [`HANDLER`] that the faces of WASI speak.
 pub const HANDLER_VERSION: &str = "0.2";
 
-/// Imports for which the node is the client of a protocol, for boxes that have no port for it.
+/// Imports for which the node is the client of [`HANDLER`], for boxes that have no port for it.
 pub const CLIENT_FACES: &[(&str, &str)] =
     &[("wasi:http/outgoing-handler", "0.2"), ("wasi:http/client", "0.3"), ("wasi:http/handler", "0.3")];
+
+/// The import for which the node is the client of [`KEYVALUE`]. What else the package has takes what this one gives.
+pub const STORE_FACE: &str = "wasi:keyvalue/store";
+/// The version of it that the node has, a draft.
+pub const STORE_FACE_VERSION: &str = "0.2.0-draft2";
 
 /// Exports that the node can call on behalf of clients of [`HANDLER`], for boxes that have no port for it.
 pub const SERVICE_FACES: &[(&str, &str)] = &[("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")];
 
-/// The protocol that the faces of WASI speak.
+/// The protocol of HTTP that the faces of WASI speak.
 pub fn handler() -> Protocol {
-    let handler = given().iter().find(|given| given.path() == HANDLER).expect("wit/ has it");
-    Protocol::new(handler.track(), handler.protocol.as_ref().map(|declared| declared.kinds).unwrap_or_default())
+    spoken(HANDLER)
+}
+
+/// A protocol of `wit/`, which the faces of WASI speak.
+pub fn spoken(path: &str) -> Protocol {
+    let given = given().iter().find(|given| given.path() == path).expect("wit/ has it");
+    Protocol::new(given.track(), given.protocol.as_ref().map(|declared| declared.kinds).unwrap_or_default())
 }
 
 /// Faces of the node that people's services see: WASI packages or single interfaces, and the versions of each; none is named of
@@ -59,6 +69,9 @@ pub const FACES: &[(&str, &[&str])] = &[
     // every access is denied: there are arrows for what goes out
     ("wasi:sockets", &["0.2", "0.3"]),
     ("wasi:http/types", &["0.2", "0.3"]),
+    // of a bucket that the arrow of `wasi:keyvalue/store` gives
+    ("wasi:keyvalue/atomics", &[]),
+    ("wasi:keyvalue/batch", &[]),
     // the box's config, and its log
     ("wasi:config/store", &[]),
     ("wasi:logging/logging", &[]),
@@ -81,13 +94,16 @@ pub const COMMAND: &str = "wasi:cli/run";
 impl Kind {
     pub fn of(name: &InterfaceName) -> Kind {
         let path = name.path();
-        for protocol in [TCP, UDP, NAMES, HANDLER] {
+        for protocol in [TCP, UDP, NAMES, HANDLER, KEYVALUE] {
             if path == protocol {
                 return Kind::Protocol(protocol);
             }
         }
         if CLIENT_FACES.iter().any(|(face, version)| path == *face && has_version(name, version)) {
             return Kind::Protocol(HANDLER);
+        }
+        if path == STORE_FACE {
+            return Kind::Protocol(KEYVALUE);
         }
         match name.package() {
             "pearwood:box" => Kind::Own,

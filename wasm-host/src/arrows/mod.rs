@@ -7,4 +7,4 @@ pub mod measure;
 mod protocol;
 
 pub use bytes::{Bounded, Bytes, Cut};
-pub use protocol::{CONTROL, Declared, HANDLER, Kinds, NAMES, Protocol, TCP, UDP};
+pub use protocol::{CONTROL, Declared, HANDLER, KEYVALUE, Kinds, NAMES, Protocol, TCP, UDP};

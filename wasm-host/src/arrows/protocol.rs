@@ -7,11 +7,12 @@ use core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The protocols that the node itself knows: those whose grants it enforces, and the one that the faces of WASI speak.
+/// The protocols that the node itself knows: those whose grants it enforces, and those that the faces of WASI speak.
 pub const TCP: &str = "pearwood:net/tcp";
 pub const UDP: &str = "pearwood:net/udp";
 pub const NAMES: &str = "pearwood:net/names";
 pub const HANDLER: &str = "pearwood:http/handler";
+pub const KEYVALUE: &str = "pearwood:store/keyvalue";
 pub const CONTROL: &str = "pearwood:control/node";
 
 /// The protocol of a port. Ports of one protocol can be joined; the declarations of both ends were compared before.

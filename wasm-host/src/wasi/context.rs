@@ -1,6 +1,6 @@
 //! What an instance's faces keep.
 
-use super::http::Client;
+use super::{http::Client, keyvalue::Buckets};
 use crate::boxes::{BoxHandle, Budget, Charge, log::Level, log::MAX_LINE};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use spin::Mutex;
@@ -25,6 +25,8 @@ pub struct Context {
     pub budget: Arc<Budget>,
     /// where its requests go, if it has an arrow for them
     pub client: Option<Arc<Client>>,
+    /// what it keeps, if it has an arrow for that
+    pub buckets: Option<Arc<Buckets>>,
     lines: [Vec<u8>; 2],
 }
 
@@ -46,6 +48,7 @@ impl Context {
             passing: Charge::none(budget),
             budget: budget.clone(),
             client: None,
+            buckets: None,
             lines: Default::default(),
         }
     }

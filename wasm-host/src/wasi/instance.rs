@@ -3,12 +3,13 @@
 use super::{
     has_exited_well,
     http::{Asked, Client, Reader, Server},
+    keyvalue::Buckets,
     p2::{IncomingRequest, ResponseOutparam},
     renewal::{Origin, Renewal},
 };
 use crate::{
     arrows::{
-        HANDLER,
+        HANDLER, KEYVALUE,
         channel::{End, Refused},
     },
     boxes::{
@@ -48,6 +49,7 @@ pub struct Maker<'a> {
     /// of all instances together
     pub budget: Arc<Budget>,
     pub client: Option<Arc<Client>>,
+    buckets: Option<Arc<Buckets>>,
     pub server: Server,
 }
 
@@ -95,8 +97,9 @@ impl<'a> Maker<'a> {
         let renewal = if handle.spec.reuse || hooks.are_asked() { Renewal::none() } else { Renewal::of(exports) };
         let budget = budget.clone();
         let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
+        let buckets = handle.port(KEYVALUE, End::Client).map(|port| Buckets::new(port, &budget));
         let server = Server::new(port, &budget);
-        Ok(Maker { handle, platform, timer, component, function, hooks, renewal, budget, client, server })
+        Ok(Maker { handle, platform, timer, component, function, hooks, renewal, budget, client, buckets, server })
     }
 
     /// The first instance is there: the box takes requests from now on.
@@ -111,6 +114,7 @@ impl<'a> Maker<'a> {
         while self.handle.signal.poll(cx).is_ready() {
             self.server.receive();
             self.client.iter().for_each(|client| client.receive());
+            self.buckets.iter().for_each(|buckets| buckets.receive());
             self.server.tell_cut_off(self.handle);
         }
     }
@@ -118,7 +122,8 @@ impl<'a> Maker<'a> {
     /// Sends what has been said.
     pub fn flush(&self) -> Result<(), Refused> {
         self.server.flush()?;
-        self.client.as_ref().map_or(Ok(()), |client| client.flush())
+        self.client.as_ref().map_or(Ok(()), |client| client.flush())?;
+        self.buckets.as_ref().map_or(Ok(()), |buckets| buckets.flush())
     }
 
     /// `spare`: bytes of the box's memory limit that are to be left, for what requests and responses carry. Never taken,
@@ -141,6 +146,7 @@ impl<'a> Maker<'a> {
     pub fn store(&self, state: State) -> Store<State> {
         let mut store = state.into_store(self.component.engine());
         store.data_mut().wasi.client.clone_from(&self.client);
+        store.data_mut().wasi.buckets.clone_from(&self.buckets);
         store
     }
 

@@ -19,11 +19,16 @@ pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<bool> {
     let engine = linker.engine().clone();
     // resources that earlier imports have brought: others only use them
     let mut known: Vec<ResourceType> = Vec::new();
-    let (mut has_p2, mut has_p3, mut has_others) = (false, false, false);
+    let (mut has_p2, mut has_p3, mut has_keyvalue, mut has_others) = (false, false, false, false);
     for (import, item) in component.imports(&engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
         if let Some(name) = InterfaceName::parse(import).filter(|name| name.package().starts_with("wasi:")) {
             if settings::link(linker, import, &name)? {
+                has_others = true;
+            } else if name.package() == "wasi:keyvalue" {
+                if !core::mem::replace(&mut has_keyvalue, true) {
+                    p2::link_keyvalue(linker)?;
+                }
                 has_others = true;
             } else if is_denied(&name) {
                 let own = |ty: &ResourceType| !known.contains(ty);

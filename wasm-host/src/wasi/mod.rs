@@ -9,6 +9,7 @@ mod denied;
 mod exit;
 pub mod http;
 mod instance;
+mod keyvalue;
 mod link;
 #[cfg(all(test, feature = "build"))]
 mod owner;

@@ -3,11 +3,15 @@
 use super::{Check, Kind, attach, provides, types};
 use crate::system::description::{Declaration, Description, Interface};
 use crate::system::grant::{Grant, Setting};
-use crate::system::known::{self, CALLER, HANDLER, HANDLER_VERSION, SERVICE_FACES};
+use crate::system::known::{self, CALLER, HANDLER, HANDLER_VERSION, KEYVALUE, SERVICE_FACES};
 use crate::system::model::Target;
 use crate::system::routes::{CallRoute, DeviceRoute};
 use crate::system::{Arrow, BoxSpec, InterfaceName, suggest};
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use wasm_host::arrows::Protocol;
 use wasm_host::plan::{MAX_ATTACH, MAX_ENTRIES};
 
@@ -67,11 +71,16 @@ impl Check<'_> {
                 // that it is not there was said already
                 let Some(description) = self.described[target] else { return };
                 for import in imports {
-                    let is_face = Kind::of(&arrow.interface) == Kind::Protocol(HANDLER) && import.protocol.is_none();
+                    let kind = Kind::of(&arrow.interface);
                     match &import.protocol {
                         Some(declared) if !declared.client => self.not_client(spec, arrow),
                         Some(declared) => self.protocol(index, target, import, declared, description, arrow),
-                        None if is_face => self.requests_to(index, target, import, description, arrow),
+                        None if matches!(kind, Kind::Protocol(HANDLER)) => {
+                            self.requests_to(index, target, import, description, arrow);
+                        }
+                        None if matches!(kind, Kind::Protocol(KEYVALUE)) => {
+                            self.bucket_of(index, target, import, description, arrow);
+                        }
                         None => self.call(index, target, import, description, arrow),
                     }
                 }
@@ -145,6 +154,7 @@ impl Check<'_> {
         }
         let attach = match &arrow.grant {
             Grant::Http(grant) => grant.encode(),
+            Grant::Store(grant) => grant.encode(),
             Grant::Attach(settings) => {
                 // whichever of both knows more
                 let fields = [declared.attach.as_deref(), service.and_then(|service| service.attach.as_deref())];
@@ -188,6 +198,31 @@ impl Check<'_> {
             _ => Vec::new(),
         };
         self.join(index, import, handler, target, attach, arrow);
+    }
+
+    /// `wasi:keyvalue` as the client.
+    fn bucket_of(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {
+        let protocol = known::spoken(KEYVALUE);
+        if !provides(description, &arrow.interface) {
+            self.not_provided(index, target, arrow);
+            return;
+        }
+        // what names no bucket was refused when it was read
+        let Grant::Store(grant) = &arrow.grant else { return };
+        let name = import.parsed();
+        if name.is_none_or(|name| name.version.is_none_or(|it| it.to_string() != known::STORE_FACE_VERSION)) {
+            let spec = &self.system.boxes[index];
+            let message = format!(
+                "box `{}` imports `{}`, and the node has version {}",
+                spec.name,
+                import.name,
+                known::STORE_FACE_VERSION
+            );
+            let help = "build the component against that version, a draft: its texts are in `wit/deps/wasi-keyvalue`";
+            self.arrow_fault(spec, arrow, arrow.at, message).help = Some(help.into());
+            return;
+        }
+        self.join(index, import, protocol, target, grant.encode(), arrow);
     }
 
     fn call(&mut self, index: usize, target: usize, import: &Interface, description: &Description, arrow: &Arrow) {

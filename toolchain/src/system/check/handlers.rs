@@ -1,7 +1,7 @@
 //! What a box whose exports the node calls can be, and what only such a box can import.
 
 use super::{Check, Kind};
-use crate::system::known::{COMMAND, HANDLER, HANDOVER, SERVICE, SERVICE_FACES, has_version};
+use crate::system::known::{COMMAND, HANDLER, HANDOVER, KEYVALUE, SERVICE, SERVICE_FACES, has_version};
 use crate::system::routes::Provider;
 use crate::system::{BoxSpec, Description, InterfaceName};
 use alloc::{format, string::String};
@@ -64,11 +64,12 @@ impl Check<'_> {
         }
         for import in &description.imports {
             let Some(name) = import.parsed() else { continue };
-            if Kind::of(&name) != Kind::Protocol(HANDLER) || import.protocol.is_some() {
+            let Kind::Protocol(protocol @ (HANDLER | KEYVALUE)) = Kind::of(&name) else { continue };
+            if import.protocol.is_some() || import.functions.is_empty() {
                 continue;
             }
             let message = format!("box `{}` imports `{}` and exports no handler", spec.name, import.name);
-            let help = format!("only a box that exports `{}` can; others import `{HANDLER}`", SERVICE_FACES[0].0);
+            let help = format!("only a box that exports `{}` can; others import `{protocol}`", SERVICE_FACES[0].0);
             self.handler_fault(spec, &import.name, message, help);
         }
     }

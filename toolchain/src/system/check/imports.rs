@@ -4,7 +4,7 @@ use super::{Check, Kind, provides};
 use crate::system::description::{Description, Interface};
 use crate::system::given::{find_given, given};
 use crate::system::grant::{Grant, Ports, Remote, plain};
-use crate::system::known::{NAMES, OPTIONAL};
+use crate::system::known::{KEYVALUE, NAMES, OPTIONAL};
 use crate::system::model::Target;
 use crate::system::{BoxSpec, InterfaceName, suggest};
 use alloc::{
@@ -98,10 +98,11 @@ impl Check<'_> {
         let arrow = match kind {
             Kind::Device(class) => format!("{{ device = \"{class}0\" }}"),
             Kind::Control => "{ node = true }".into(),
-            _ => match self.providers(spec, name).first() {
-                Some(provider) => format!("{{ box = \"{provider}\" }}"),
-                None => "{ box = \"…\" }".into(),
-            },
+            _ => {
+                let provider = self.providers(spec, name).first().copied().unwrap_or("…");
+                let bucket = if kind == Kind::Protocol(KEYVALUE) { ", bucket = \"…\"" } else { "" };
+                format!("{{ box = \"{provider}\"{bucket} }}")
+            }
         };
         let fault = self.fault(spec, spec.at, message);
         fault.interface = Some(name.to_string());

@@ -11,7 +11,9 @@ mod types;
 pub(crate) use types::misfits;
 
 use super::description::{Description, Interface};
-use super::known::{self, COMMAND, HANDLER, HANDLER_VERSION, Kind, SERVICE, SERVICE_FACES, has_version};
+use super::known::{
+    self, COMMAND, HANDLER, HANDLER_VERSION, KEYVALUE, Kind, SERVICE, SERVICE_FACES, STORE_FACE, has_version,
+};
 use super::routes::{BoxRoutes, End, Peer, Provider, Routes, Run, Service};
 use super::{Arrow, BoxSpec, Diagnostic, InterfaceName, Place, Severity, System};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
@@ -198,6 +200,7 @@ fn provides(description: &Description, protocol: &InterfaceName) -> bool {
         import.protocol.as_ref().is_some_and(|declared| declared.service)
             && import.parsed().is_some_and(|name| match is_face {
                 true => name.path() == HANDLER && has_version(&name, HANDLER_VERSION),
+                false if protocol.path() == STORE_FACE => name.path() == KEYVALUE,
                 false => name.compatible(protocol),
             })
     };

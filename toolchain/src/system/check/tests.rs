@@ -522,6 +522,70 @@ fn a_handler_asks_over_an_arrow_like_any_other_client() {
     assert!(routes.boxes[1].client(HANDLER_PATH).is_none());
 }
 
+/// A bucket of a store, for a box of WASI's and for one with a port.
+#[test]
+fn a_box_that_keeps_something_has_an_arrow_to_a_bucket() {
+    const STORE: &str = "wasi:keyvalue/store@0.2.0-draft2";
+    const PACKED: &str = "pearwood:store/keyvalue@0.2.0 client";
+    let with = |imports: &[&str], exports: &[&str], arrow: &str| {
+        let mut components = components();
+        components.insert("./w".into(), describe(imports, exports));
+        let store = describe(&["pearwood:store/keyvalue@0.2.0 service"], &["pearwood:box/service@0.2.0"]);
+        components.insert("store".into(), store);
+        let boxes = [SITE, "[box.store]\ncomponent = \"store\"\n[box.w]\ncomponent = \"./w\"\n", arrow].concat();
+        let system = System::parse("system.toml", &format!("[system]\nname = \"s\"\n{boxes}"))?;
+        check(&system, &components)
+    };
+    let faces = [STORE, "wasi:keyvalue/atomics@0.2.0-draft2", "wasi:keyvalue/batch@0.2.0-draft2"];
+    let arrow = |interface: &str, rest: &str| format!("arrows.\"{interface}\" = {{ box = \"store\"{rest} }}\n");
+    let all = ", bucket = \"b\", access = \"read\", prefix = \"p/\", quota = \"1 MiB\"";
+    for (imports, exports, interface) in
+        [(&faces[..], INCOMING, "wasi:keyvalue/store"), (&[PACKED][..], "pearwood:box/service@0.2.0", known::KEYVALUE)]
+    {
+        let routes = with(imports, &[exports], &arrow(interface, all));
+        let routes = routes.unwrap_or_else(|faults| panic!("{}", Report(&faults)));
+        let peer = &routes.boxes[2].client(known::KEYVALUE).unwrap().peers[0];
+        let attach = wit::keyvalue::Attach::decode(&peer.attach).unwrap();
+        assert_eq!((attach.bucket, attach.prefix, attach.quota), ("b", "p/", Some(1 << 20)));
+        assert_eq!(attach.access, wit::keyvalue::Access::Read);
+        assert_eq!(peer.grant.words(), "b/p/ read ≤ 1 MiB");
+        assert_eq!(routes.boxes[1].service(known::KEYVALUE).unwrap().end.peers.len(), 1);
+    }
+    let handler = |imports: &[&str], arrow: &str| with(imports, &[INCOMING], arrow).unwrap_err();
+    let long = format!(", bucket = \"b\", prefix = \"{}\"", "x".repeat(1_025));
+    for (rest, why) in [
+        ("", "names no bucket"),
+        (", bucket = \"B\"", "the bucket `B` "),
+        (", bucket = \"a/b\"", "the bucket `a/b` "),
+        (", bucket = 1", "bucket"),
+        (", bucket = \"b\", access = \"all\"", "access = \"all\" is none of read, write, read-write"),
+        (", bucket = \"b\", quota = \"much\"", "quota = \"much\""),
+        (", bucket = \"b\", quota = 0", "quota is from"),
+        (", bucket = \"b\", listen = [80]", "a grant of `listen` does not belong to this interface"),
+        (", bucket = \"b\", buckets = 1", "buckets"),
+        (&long, "a key has at most 1024 bytes, and this prefix 1025"),
+    ] {
+        let faults = handler(&faces, &arrow("wasi:keyvalue/store", rest));
+        assert_eq!(faults.len(), 1, "{rest}: {}", Report(&faults));
+        assert!(faults[0].message.contains(why), "{rest}: {}", Report(&faults));
+        assert_eq!(faults[0].interface.as_deref(), Some("wasi:keyvalue/store"), "{rest}");
+    }
+    let faults = handler(&faces, "");
+    assert_eq!(faults[0].message, format!("box `w` imports `{STORE}` and has no arrow for it"));
+    assert_eq!(
+        faults[0].help.as_deref(),
+        Some("add arrows.\"wasi:keyvalue/store\" = { box = \"store\", bucket = \"…\" }")
+    );
+    let other = "wasi:keyvalue/store@0.2.0-draft";
+    let faults = handler(&[other], &arrow("wasi:keyvalue/store", all));
+    assert_eq!(faults[0].message, format!("box `w` imports `{other}`, and the node has version 0.2.0-draft2"));
+    let faults = handler(&faces, "arrows.\"wasi:keyvalue/store\" = { box = \"site\", bucket = \"b\" }\n");
+    assert!(faults[0].message.contains("leads to box `site`, which does not provide it"), "{}", Report(&faults));
+    let faults = with(&faces, &["pearwood:box/service@0.2.0"], &arrow("wasi:keyvalue/store", all)).unwrap_err();
+    assert_eq!(faults[0].message, format!("box `w` imports `{STORE}` and exports no handler"));
+    assert!(faults[0].help.as_deref().unwrap().ends_with("others import `pearwood:store/keyvalue`"));
+}
+
 #[test]
 fn a_handler_has_no_life_of_its_own() {
     let service = ["pearwood:box/service@0.2.0", INCOMING];

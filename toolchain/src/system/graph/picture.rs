@@ -1,7 +1,7 @@
 //! What is to be drawn, apart from where.
 
 use crate::system::grant::{Grant, NetGrant};
-use crate::system::known::{HANDLER, Kind};
+use crate::system::known::{HANDLER, KEYVALUE, Kind};
 use crate::system::model::{Arrow, System, Target};
 use alloc::{
     format,
@@ -136,6 +136,7 @@ impl Label {
     pub fn of(arrow: &Arrow) -> Self {
         let interface = match Kind::of(&arrow.interface) {
             Kind::Protocol(HANDLER) => "http".to_string(),
+            Kind::Protocol(KEYVALUE) => "keyvalue".to_string(),
             Kind::Control => "control".to_string(),
             Kind::Protocol(_) | Kind::Device(_) | Kind::Lent => arrow.interface.interface().to_string(),
             _ => arrow.interface.path().split_once(':').map_or("", |(_, path)| path).to_string(),
@@ -145,6 +146,7 @@ impl Label {
             // whom the box may connect to has a line of its own
             Grant::Net(net) => (ports(net, SHOWN), format!("{} {}", ports(net, usize::MAX), remotes(net))),
             Grant::Http(route) => (route.to_string(), route.to_string()),
+            Grant::Store(store) => (store.to_string(), store.to_string()),
             Grant::Block(block) => (block.to_string(), block.to_string()),
             Grant::Attach(settings) => {
                 (some(settings.iter().map(|(key, value)| format!("{key} = {value}")), SHOWN), arrow.grant.words())

@@ -5,10 +5,10 @@ use super::{Reader, is_device, label};
 use crate::system::description::Interface;
 use crate::system::given::given;
 use crate::system::grant::{
-    self, At, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, Setting,
+    self, At, BlockGrant, ControlGrant, Grant, HttpGrant, NetGrant, Ports, Remote, Sectors, Setting, StoreGrant,
 };
-use crate::system::keys::{GRANTS, MAX_UPLOAD, MIN_UPLOAD, TARGETS, grants};
-use crate::system::known::{self, HANDLER, Kind, TCP, UDP};
+use crate::system::keys::{ACCESS, GRANTS, MAX_QUOTA, MAX_UPLOAD, MIN_UPLOAD, TARGETS, grants};
+use crate::system::known::{self, HANDLER, KEYVALUE, Kind, TCP, UDP};
 use crate::system::model::{Arrow, BoxSpec, Target};
 use crate::system::{Diagnostic, InterfaceName, suggest};
 use alloc::{
@@ -18,6 +18,7 @@ use alloc::{
 };
 use toml::de::DeValue;
 use wasm_host::plan::MAX_ENTRIES;
+use wit::keyvalue::Access;
 
 /// Many components import what WASI has for HTTP clients, whether they use it or not: without a target it is denied.
 fn goes_to_nobody(key: &Key<'_>, value: &Value<'_>) -> Option<InterfaceName> {
@@ -105,6 +106,7 @@ impl Reader {
         let grant = match kind {
             Kind::Protocol(TCP | UDP) => Grant::Net(self.net_grant(what, &mut table)),
             Kind::Protocol(HANDLER) => Grant::Http(self.http_grant(what, &mut table)),
+            Kind::Protocol(KEYVALUE) => self.store_grant(what, value, &mut table).map_or(Grant::None, Grant::Store),
             Kind::Device(known::DISK) => Grant::Block(self.block_grant(what, &mut table)),
             Kind::Control => Grant::Control(self.control_grant(what, &mut table)),
             Kind::Other => self.attach_grant(what, &mut table),
@@ -229,6 +231,39 @@ impl Reader {
             host: part("host", grant::http_host).unwrap_or_default(),
             path: part("path", grant::http_path).unwrap_or_default(),
         }
+    }
+
+    /// None: it names no bucket, which was said.
+    fn store_grant(&mut self, what: &str, arrow: &Value<'_>, table: &mut Table<'_, '_>) -> Option<StoreGrant> {
+        let mut grant =
+            StoreGrant { bucket: String::new(), access: Access::ReadWrite, prefix: String::new(), quota: None };
+        if let Some((_, value)) = table.take("access")
+            && let Some(text) = self.string(value, &format!("{what}: access"))
+        {
+            let known =
+                grant::store_access(text).ok_or_else(|| format!("access = {text:?} is none of {}", ACCESS.join(", ")));
+            grant.access = self.granted(what, value, known)?;
+        }
+        if let Some((_, value)) = table.take("prefix")
+            && let Some(text) = self.string(value, &format!("{what}: prefix"))
+        {
+            grant.prefix = self.granted(what, value, StoreGrant::prefix(text))?;
+        }
+        if let Some((_, value)) = table.take("quota") {
+            grant.quota = Some(self.size(value, &format!("{what}: quota"), 1..=MAX_QUOTA)?);
+        }
+        let Some((_, value)) = table.take("bucket") else {
+            let help = "write { box = \"store\", bucket = \"…\" }, with a name that stays: what is kept is found by it";
+            self.fault(arrow.span(), format!("{what} names no bucket")).help = Some(help.into());
+            return None;
+        };
+        let text = self.string(value, &format!("{what}: bucket"))?;
+        if let Err(why) = label(text) {
+            self.fault(value.span(), format!("{what}: the bucket `{text}` {why}"));
+            return None;
+        }
+        grant.bucket = text.into();
+        Some(grant)
     }
 
     fn block_grant(&mut self, what: &str, table: &mut Table<'_, '_>) -> At<BlockGrant> {

@@ -6,6 +6,7 @@
 mod cli;
 mod clocks;
 mod http;
+mod keyvalue;
 mod poll;
 mod random;
 mod streams;
@@ -93,6 +94,7 @@ mod bindings {
 }
 
 pub use http::{IncomingRequest, ResponseOutparam};
+pub use keyvalue::link as link_keyvalue;
 
 /// Gives a box all of them.
 pub fn link(linker: &mut Linker<State>) -> Result<()> {

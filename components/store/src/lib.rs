@@ -1,0 +1,50 @@
+//! The store box: it keeps values under keys, in buckets, on a disk (`pearwood:store/keyvalue`).
+//!
+//! [`Front`] is what clients see: it holds them to their grants, answers reads from the last durable state, and gathers writes.
+//! [`Engine`] makes a group of writes durable, all together. In between is redb, a B-tree that never writes over what is in use, and
+//! below it [`Pages`], which finds damage. None of it waits for anything but the disk.
+//!
+//! The disk is flushed while a group becomes durable. Whoever waits there (`shim.rs`, or a test) goes on with the front: reads never wait
+//! for a commit. redb holds none of its locks then, a view that was opened before needs none of those that a commit takes, and what
+//! it reads is not written over as long as it is open.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+
+mod engine;
+mod front;
+mod grant;
+mod pages;
+#[cfg(target_arch = "wasm32")]
+mod shim;
+
+pub use engine::{Answer, Change, Engine, Op, Outcome, Trouble, View, Write};
+pub use front::{Front, Group};
+pub use grant::Grant;
+pub use pages::{Disk, Pages};
+
+/// What the box divides its memory into, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// pages of the disk
+    pub cache: usize,
+    /// requests that wait
+    pub requests: usize,
+    /// answers that wait
+    pub answers: usize,
+    /// writes that become durable together
+    pub group: usize,
+}
+
+/// The least memory that the box can do with: each share has room for the largest request.
+pub const LEAST: usize = 4 << 20;
+
+impl Shares {
+    /// # Errors
+    /// It is less than [`LEAST`].
+    pub fn of(memory: usize) -> Result<Self, String> {
+        if memory < LEAST {
+            return Err(format!("the box has {} KiB of memory, and needs {} KiB", memory >> 10, LEAST >> 10));
+        }
+        // a group is there again as pages that redb writes
+        Ok(Shares { cache: memory / 4, requests: memory / 8, answers: memory / 4, group: memory / 16 })
+    }
+}
