@@ -10,7 +10,7 @@ use pearwood_acme::{Acme, Certificate, Config, External, Keys, Method, Next, Pro
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::process::Command;
-use wit::figures::{Figure, Value};
+use wit::figures::{Figure, Value as Told};
 
 const NOW: u64 = 1_796_000_000;
 const DAY: u64 = 24 * 3_600;
@@ -477,7 +477,7 @@ fn what_fails_is_tried_again_after_longer_and_longer_pauses() {
             figures[..2],
             [Figure::text("order-state", "waits for another try"), Figure::moment("next-order", until)].map(of)
         );
-        assert!(matches!(&figures[2].value, Value::Text(error) if error.contains(why)), "{figures:?}");
+        assert!(matches!(&figures[2].value, Told::Text(error) if error.contains(why)), "{figures:?}");
     }
     assert_eq!(pauses, [300, 600, 1_200, 2_400]);
     authority.fault = Fault::Limited(10_000);
@@ -490,7 +490,7 @@ fn what_fails_is_tried_again_after_longer_and_longer_pauses() {
     let (_, until) = run(&mut acme, &mut authority, &mut keys, until);
     assert!(!keys.stored("default").unwrap().is_empty(), "{:?}", acme.take_log());
     let figures = acme.figures();
-    assert!(figures.len() == 2 && figures[0].value == Value::Text("there is a certificate".into()), "{figures:?}");
+    assert!(figures.len() == 2 && figures[0].value == Told::Text("there is a certificate".into()), "{figures:?}");
     // one that has succeeded begins with the shortest pause again
     authority.fault = Fault::Invalid;
     let (time, until) = run(&mut acme, &mut authority, &mut keys, until);
