@@ -8,8 +8,8 @@ use bytemuck::{bytes_of, try_pod_read_unaligned};
 use core::fmt;
 use gpt_disk_types::{
     BlockSize, Crc32, GptHeader, GptPartitionAttributes, GptPartitionEntry, GptPartitionEntryArray,
-    GptPartitionEntryArrayLayout, GptPartitionEntrySize, GptPartitionType, Guid, Lba, LbaLe, MasterBootRecord, U16Le,
-    U32Le, guid,
+    GptPartitionEntryArrayLayout, GptPartitionEntrySize, GptPartitionName, GptPartitionType, Guid, Lba, LbaLe,
+    MasterBootRecord, U16Le, U32Le, guid,
 };
 
 /// Partitions of one disk.
@@ -282,13 +282,18 @@ fn entry(part: &Part) -> GptPartitionEntry {
     let mut attributes = GptPartitionAttributes::default();
     attributes.update_type_specific_attributes(U16Le::from_u16(part.piece));
     let kind = TYPES.iter().find(|(kind, _)| *kind == part.kind).map(|(_, it)| *it);
+    let mut name = GptPartitionName::default();
+    for (at, unit) in part.name.chars().take(MAX_NAME).enumerate() {
+        // those that were read are such
+        let _ = name.set_char(at, unit);
+    }
     GptPartitionEntry {
         partition_type_guid: kind.unwrap_or_default(),
         unique_partition_guid: part.guid,
         starting_lba: LbaLe::from_u64(part.first),
         ending_lba: LbaLe::from_u64(part.last),
         attributes,
-        name: part.name.parse().unwrap_or_default(),
+        name,
     }
 }
 
