@@ -24,6 +24,9 @@ use wit::{
 /// What a request takes beside what is in it: at both ends of the promise, and in the maps.
 const REQUEST: usize = 512;
 
+/// A buffer of what waits for a service is kept if it is no larger.
+const KEPT: usize = 8 << 10;
+
 /// The most of a reason that is passed on.
 const REASON: usize = 256;
 
@@ -93,7 +96,7 @@ impl Fault {
 impl Buckets {
     pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
         // what waits is bounded by what its requests have paid for
-        let state = State { peers: Peers::new(usize::MAX, usize::MAX), asked: BTreeMap::new(), ticket: 0 };
+        let state = State { peers: Peers::new(KEPT, usize::MAX), asked: BTreeMap::new(), ticket: 0 };
         Arc::new(Buckets { port: port.clone(), budget: budget.clone(), state: Mutex::new(state) })
     }
 

@@ -15,8 +15,10 @@ use wit::{Batch, Peer, Records, keyvalue::Access};
 
 const MEMORY: u64 = 1 << 20;
 
+type Services = Vec<(Arc<Port>, Arc<Arrow>)>;
+
 /// The port that the node holds, joined with so many others, each for a bucket.
-fn ports(buckets: &[&str]) -> (Arc<Port>, Vec<(Arc<Port>, Arc<Arrow>)>) {
+fn ports(buckets: &[&str]) -> (Arc<Port>, Services) {
     let port = |end| {
         Port::new(Setup {
             protocol: known::spoken(known::KEYVALUE),
