@@ -1,6 +1,9 @@
 //! The log of a box: its last lines, and how fast it may write.
 
-use crate::{platform::Nanos, stamp::Stamp};
+use crate::{
+    platform::{Nanos, Platform},
+    stamp::Stamp,
+};
 use alloc::{collections::VecDeque, string::String};
 use core::{
     fmt,
@@ -122,8 +125,13 @@ impl Line {
     }
 }
 
+/// What the node says of itself goes to its console.
+pub fn of_node(platform: &dyn Platform, level: Level, text: &str) {
+    platform.write_console(&console_line(Stamp::now(platform), "node", level, text));
+}
+
 /// `[2026-11-30 10:32:01.123456] http: text`
-pub fn console_line(stamp: Stamp, who: &str, level: Level, text: &str) -> String {
+fn console_line(stamp: Stamp, who: &str, level: Level, text: &str) -> String {
     alloc::format!("[{stamp}] {who}: {level}{text}\n")
 }
 

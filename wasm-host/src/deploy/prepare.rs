@@ -156,7 +156,7 @@ async fn make(
     }
     announce(lines);
     let mut tell = |line: String| {
-        node.platform.write_console(&log::console_line(node.platform.now(), "node", Level::Info, &line));
+        log::of_node(node.platform, Level::Info, &line);
     };
     let provided = node.platform.volumes().provide(node.platform, &plan, strict, &mut tell);
     patient(node, provided).await.ok_or("a disk does not answer")??;

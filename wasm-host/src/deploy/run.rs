@@ -14,7 +14,6 @@ use crate::{
     image::Image,
     node::{Node, Running},
     platform::Nanos,
-    stamp::Stamp,
 };
 use alloc::{
     format,
@@ -41,7 +40,7 @@ pub async fn run(node: Arc<Node>, source: Source, options: Options, deployment: 
 
 fn say(node: &Node, level: log::Level, text: &str) {
     for line in text.lines() {
-        node.platform.write_console(&log::console_line(Stamp::now(node.platform), "node", level, line));
+        log::of_node(node.platform, level, line);
     }
 }
 

@@ -129,7 +129,7 @@ impl Node {
 /// system that is gone back to finds what another has let grow.
 async fn provide(platform: &dyn Platform, plan: &Plan) -> Result<(), String> {
     let tell = |line: String| {
-        platform.write_console(&log::console_line(platform.now(), "node", log::Level::Info, &line));
+        log::of_node(platform, log::Level::Info, &line);
     };
     platform.volumes().provide(platform, plan, false, &mut { tell }).await
 }

@@ -5,7 +5,6 @@ use crate::{
     boxes::{Phase, log},
     executor::Timer,
     platform::Nanos,
-    stamp::Stamp,
 };
 use alloc::{format, string::String, sync::Arc};
 
@@ -31,7 +30,7 @@ pub async fn watch(node: Arc<Node>, timer: Arc<Timer>) {
             Ok(_) => (log::Level::Info, String::from("the system has stood its trial")),
             Err(error) => (log::Level::Error, format!("that the system is good cannot be written down: {error}")),
         };
-        platform.write_console(&log::console_line(Stamp::now(platform), "node", level, &text));
+        log::of_node(platform, level, &text);
     }
 }
 

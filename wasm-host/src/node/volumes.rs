@@ -161,8 +161,7 @@ impl Node {
             let deleted = node.platform.volumes().delete(&name, disk.as_deref(), &may);
             let outcome = patient(&node, deleted).await.unwrap_or_else(|| Err("the disk does not answer".into()));
             if outcome.is_ok() {
-                let (now, text) = (node.platform.now(), format!("volume `{name}`: deleted by {by}"));
-                node.platform.write_console(&log::console_line(now, "node", Level::Info, &text));
+                log::of_node(node.platform, Level::Info, &format!("volume `{name}`: deleted by {by}"));
             }
             *done.outcome.lock() = Some(outcome.into());
             done.bell.ring();

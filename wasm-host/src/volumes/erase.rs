@@ -27,7 +27,7 @@ pub(crate) async fn serve(node: Arc<Node>) {
                 Ok(more) => is_done &= !more,
                 Err(error) => {
                     let text = format!("{device}: what was deleted there cannot be erased: {error}");
-                    platform.write_console(&log::console_line(platform.now(), "node", Level::Error, &text));
+                    log::of_node(platform, Level::Error, &text);
                     failed.insert(device);
                 }
             }
