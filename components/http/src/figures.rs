@@ -138,7 +138,10 @@ mod tests {
         for name in ["A.example", "a.example", "*.b.example", "", "x.b.example"] {
             figures.know(name);
         }
-        let mut names = |authority| figures.hosts[usize::from(figures.place(authority))].name.clone();
+        let mut names = |authority| {
+            let place = usize::from(figures.place(authority));
+            figures.hosts[place].name.clone()
+        };
         for (authority, name) in [
             ("a.example", "a.example"),
             ("A.Example.:8443", "a.example"),
@@ -162,7 +165,8 @@ mod tests {
         let mut figures = Figures::default();
         figures.pace.start();
         figures.know("a.example");
-        let mut exchange = Exchange { host: figures.place("a.example"), ..Exchange::default() };
+        let mut exchange = Exchange::default();
+        exchange.host = figures.place("a.example");
         for (status, is_2) in [(200, false), (204, false), (404, true), (101, false), (999, false)] {
             (exchange.record.status, exchange.is_stream_of_2, exchange.record.body_bytes) = (status, is_2, 10);
             figures.answered(&exchange, 1);

@@ -152,6 +152,19 @@ fn a_swap_lets_a_stream_end() {
 }
 
 #[test]
+fn a_stream_may_begin_while_a_swap_goes_on() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.http.retire(bench.now);
+    bench.send(client, ASKS);
+    assert_eq!(bench.last().upgrade, "websocket", "an ordinary answer would be taken for a refusal");
+    let id = bench.last().id;
+    bench.event(Event::Response { request: id, status: 101, headers: b"upgrade: websocket\r\n" });
+    bench.turn();
+    assert!(bench.take(client).starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
 fn answers_before_the_answer() {
     let (mut bench, client, id) = asked("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     for _ in 0..2 {

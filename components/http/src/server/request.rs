@@ -38,13 +38,14 @@ impl Choice {
 const REFUSAL: u64 = 20_000_000;
 
 impl Http {
-    /// Whether a connection may change to another protocol: not when it is to end soon, nor when half of all have done so,
-    /// since those may stay for as long as something comes now and then.
+    /// Whether a connection may change to another protocol: not when half of all have done so, since those may stay for as long
+    /// as something comes now and then. One that is to end soon may: else its client would take the answer for a refusal, while
+    /// a connection that ends is opened anew.
     #[cold]
     #[inline(never)]
-    fn may_stream(&mut self, peer: u32) -> bool {
+    fn may_stream(&mut self) -> bool {
         let streams = self.connections.iter().filter(|(_, it)| matches!(it.reading, Reading::Stream)).count();
-        self.leaves_since(peer).is_none() && streams < self.limits.connections / 2
+        streams < self.limits.connections / 2
     }
 
     /// A whole head has come; `more` came after it.
@@ -54,7 +55,7 @@ impl Http {
         let method = Method::of(head.method);
         let has_body = head.says.framing != Framing::None;
         let waits_for_continue = has_body && head.says.expects_continue && !more;
-        let wants_upgrade = !head.says.upgrade.is_empty() && self.may_stream(peer);
+        let wants_upgrade = !head.says.upgrade.is_empty() && self.may_stream();
         let Some(connection) = self.connections.get(key) else { return Next::Wait(0) };
         let exclusive = !method.is_safe || waits_for_continue || wants_upgrade;
         if exclusive && !connection.exchanges.is_empty() {
