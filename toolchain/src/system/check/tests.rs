@@ -568,7 +568,7 @@ fn who_serves_needs_keys() {
     assert_eq!(routes.boxes[1].nobody, ["pearwood:keys/tls@0.2.0"]);
     // another component may not know what to do without
     components.insert("./own".into(), describe(&own[1..], &["pearwood:box/service@0.2.0"]));
-    let fault = fault_with("[system]\nname = \"s\"\n[box.own]\ncomponent = \"./own\"\n", &components);
+    let fault = fault_with("[box.own]\ncomponent = \"./own\"\n", &components);
     assert_eq!(fault.message, "box `own` imports `pearwood:keys/tls@0.2.0` and has no arrow for it");
     let fault = fault_with(&[NET, tls, &other("listen = [443]")].concat(), &components);
     assert_eq!(fault.message, "box `tls` imports `pearwood:keys/tls@0.2.0` and has no arrow for it");
