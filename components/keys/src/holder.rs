@@ -45,6 +45,8 @@ struct Kept {
     edwards: BTreeMap<String, Key>,
     /// what a client of certificate authorities has to know again
     client: Vec<u8>,
+    /// what a box of after has written
+    rest: Zeroizing<Vec<u8>>,
 }
 
 /// A key that was made here, and what a certificate authority has signed for it (DER, its own first).
@@ -78,8 +80,8 @@ impl<D: Disk> Keys<D> {
             Some(state) => Kept::read(&state)?,
             None => {
                 let authority = Key::make(Algorithm::P256, random)?;
-                let (keys, edwards) = (BTreeMap::new(), BTreeMap::new());
-                Kept { authority, account: None, keys, edwards, client: Vec::new() }
+                let (keys, edwards, rest) = (BTreeMap::new(), BTreeMap::new(), Zeroizing::default());
+                Kept { authority, account: None, keys, edwards, client: Vec::new(), rest }
             }
         };
         let mut own = BTreeMap::new();
@@ -122,13 +124,19 @@ impl<D: Disk> Keys<D> {
     }
 
     fn key(&self, name: &str) -> Result<&Key, String> {
-        let made = || self.kept.keys.get(name).map(|made| &made.key);
-        let edwards = || self.kept.edwards.get(name);
-        let key = match self.config.keys.get(name) {
-            Some(Origin::Pem(_)) => self.own.get(name),
-            Some(Origin::New(Algorithm::Ed25519)) => edwards(),
-            Some(Origin::New(Algorithm::P256)) => made(),
-            None => made().or_else(edwards),
+        let made = self.kept.keys.get(name).map(|made| &made.key);
+        let edwards = self.kept.edwards.get(name);
+        let key = match (self.config.keys.get(name), made, edwards) {
+            (Some(Origin::Pem(_)), ..) => self.own.get(name),
+            (Some(Origin::New(Algorithm::Ed25519)), ..) => edwards,
+            (Some(Origin::New(Algorithm::P256)), ..) => made,
+            // which one was in use last is not known
+            (None, Some(_), Some(_)) => {
+                return Err(format!(
+                    "the key `{name}` is there twice, of ECDSA and of Ed25519: say `new` or `new-ed25519` for it in config.keys"
+                ));
+            }
+            (None, ..) => made.or(edwards),
         };
         key.ok_or_else(|| {
             /// Names that are told.
@@ -250,7 +258,7 @@ impl<D: Disk> Keys<D> {
     /// See `make` of `pearwood:keys/acme`.
     pub fn make(&mut self, name: &str, random: Random<'_>) -> Result<(), String> {
         check_key_name(name)?;
-        if self.key(name).is_ok() {
+        if self.names().any(|known| known == name) {
             return self.for_authorities(name).map(drop);
         }
         if self.kept.keys.len() + self.kept.edwards.len() >= MAX_KEYS {
@@ -347,7 +355,8 @@ impl Made {
     }
 }
 
-/// What is on the disk, as it is encoded. What the client has kept follows, and then the names and secrets of keys of Ed25519.
+/// What is on the disk, as it is encoded. What the client has kept follows, then the names and secrets of keys of Ed25519,
+/// and then what is not known here: that is written again as it was, so that nothing is lost by going back to an earlier box.
 #[derive(Serialize, Deserialize)]
 struct State {
     authority: Secret,
@@ -364,8 +373,10 @@ impl Kept {
         let state = (state, &self.client, edwards);
         let size = postcard::experimental::serialized_size(&state).map_err(|error| error.to_string())?;
         // it does not grow: what grows leaves what it had where nobody wipes it
-        let mut bytes = Zeroizing::new(vec![0; size]);
-        postcard::to_slice(&state, &mut bytes).map_err(|error| error.to_string())?;
+        let mut bytes = Zeroizing::new(vec![0; size + self.rest.len()]);
+        let (known, rest) = bytes.split_at_mut(size);
+        postcard::to_slice(&state, known).map_err(|error| error.to_string())?;
+        rest.copy_from_slice(&self.rest);
         Ok(bytes)
     }
 
@@ -377,9 +388,9 @@ impl Kept {
             [] => (Vec::new(), rest),
             _ => postcard::take_from_bytes(rest).map_err(wrong)?,
         };
-        let edwards: Vec<(String, Secret)> = match rest {
-            [] => Vec::new(),
-            _ => postcard::from_bytes(rest).map_err(wrong)?,
+        let (edwards, rest): (Vec<(String, Secret)>, _) = match rest {
+            [] => (Vec::new(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(wrong)?,
         };
         let read = |secret: &Secret| Key::read(Algorithm::P256, secret);
         let made = |(name, secret, chain): (String, Secret, _)| Ok((name, Made { key: read(&secret)?, chain }));
@@ -390,6 +401,7 @@ impl Kept {
             edwards: edwards.collect::<Result<_, String>>()?,
             keys: state.keys.into_iter().map(made).collect::<Result<_, String>>()?,
             client,
+            rest: Zeroizing::new(rest.to_vec()),
         })
     }
 }
@@ -418,5 +430,12 @@ mod tests {
         // and a box of before reads what this one has written
         let (_, rest) = postcard::take_from_bytes::<State>(&written).unwrap();
         assert_eq!(postcard::from_bytes::<Vec<u8>>(rest).unwrap(), kept.client);
+        // what a box of after writes behind it stays
+        let mut more = written.to_vec();
+        more.extend(b"what is not known here");
+        let mut again = Kept::read(&more).unwrap();
+        assert_eq!(*again.write().unwrap(), more);
+        again.client.clear();
+        assert!(again.write().unwrap().ends_with(b"what is not known here"));
     }
 }

@@ -74,6 +74,16 @@ fn keys_of_ed25519() {
     let other = open(&[("keys.default", "new"), ("keys.edwards", "new")], &disk, 4).unwrap();
     assert!(VerifyingKey::from_public_key_der(&other.public_key("edwards").unwrap()).is_ok());
     check(&open(settings, &disk, 5).unwrap());
+    // of the two, none is guessed
+    let mut neither = open(&settings[..1], &disk, 6).unwrap();
+    for refusal in [
+        neither.public_key("edwards").map(drop),
+        neither.sign("edwards", &handshake()).map(drop),
+        neither.make("edwards", &mut random(6)),
+    ] {
+        assert!(refusal.unwrap_err().contains("the key `edwards` is there twice"));
+    }
+    check(&open(settings, &disk, 7).unwrap());
     // one of the operator's own
     let pem = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).to_pkcs8_pem(LineEnding::LF).unwrap();
     let own = open(&[("keys.own", &pem)], &FakeDisk::new(), 1).unwrap();

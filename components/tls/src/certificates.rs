@@ -185,7 +185,7 @@ impl Certificates {
         self.configured.get(place).map_or(&[], |certificate| &certificate.names)
     }
 
-    /// Those of the name itself, those of a `*` in place of the name's first label, or else the first.
+    /// Those of the name itself, those of a `*` in place of the name's first label, or else the first, and those of the same names.
     fn places(&self, name: &str) -> Vec<usize> {
         let is_it = |known: &String| known == name;
         let covers = |known: &String| {
@@ -197,7 +197,11 @@ impl Certificates {
             all.map(|(place, _)| place).collect::<Vec<_>>()
         };
         let of = |fits: &dyn Fn(&String) -> bool| Some(find(fits)).filter(|places| !places.is_empty());
-        of(&is_it).or_else(|| of(&covers)).unwrap_or_else(|| vec![0])
+        let of_first = || {
+            let all = self.configured.iter().enumerate().filter(|(_, one)| one.names == self.names(0));
+            all.map(|(place, _)| place).collect()
+        };
+        of(&is_it).or_else(|| of(&covers)).unwrap_or_else(of_first)
     }
 }
 

@@ -156,8 +156,13 @@ fn a_name_may_have_keys_of_two_algorithms() {
     };
     let mut number = 0;
     for version in [&TLS13, &TLS12] {
-        for (offers, key) in [(true, "edwards"), (false, "default")] {
-            let config = with(&world, key, "localhost", offers, version);
+        // and so does one that asks for no name
+        for (offers, key, names) in
+            [(true, "edwards", true), (false, "default", true), (true, "edwards", false), (false, "default", false)]
+        {
+            let mut config = (*with(&world, key, "localhost", offers, version)).clone();
+            config.enable_sni = names;
+            let config = Arc::new(config);
             number += 1;
             let mut client = Client::new(&mut world, number, &config, "localhost");
             client.go(&mut world);

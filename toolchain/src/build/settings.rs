@@ -9,6 +9,7 @@ use crate::system::routes::Routes;
 use crate::system::{BoxSpec, Diagnostic, Place, System, Target, suggestion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use wasm_host::plan::MAX_ATTACH;
 use wasm_host::slots::size;
 use wasmparser::{Parser, Payload};
 use wit::setting::{Fault, Setting};
@@ -175,8 +176,11 @@ fn ungranted(system: &System, spec: &BoxSpec) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     for arrow in spec.arrows.iter().filter(|arrow| KEYS.contains(&arrow.interface.path())) {
         let (Target::Box(target), Grant::Attach(says)) = (&arrow.target, &arrow.grant) else { continue };
-        let is_keys = system.boxes.iter().any(|other| other.name == *target && is_of(other, "keys"));
-        if says.is_empty() || !is_keys {
+        if !system.boxes.iter().any(|other| other.name == *target && is_of(other, "keys")) {
+            continue;
+        }
+        if says.is_empty() {
+            faults.extend(too_many_keys(system, spec, arrow.interface.path()));
             continue;
         }
         let mut fault = |message: String, help: Option<String>| {
@@ -238,14 +242,36 @@ fn keys_named(spec: &BoxSpec, interface: &str) -> BTreeSet<String> {
     }
 }
 
+/// The keys of a box's settings are more than an arrow can name.
+fn too_many_keys(system: &System, spec: &BoxSpec, interface: &str) -> Option<Diagnostic> {
+    let words = words_of(spec, interface);
+    let bytes: usize = words.iter().map(|(name, key)| name.len() + key.len()).sum();
+    (bytes > MAX_ATTACH).then(|| {
+        let message = format!(
+            "box `{}`: its arrow `{interface}` is for the {} keys of its certificates, whose names take {bytes} bytes where an arrow says \
+             at most {MAX_ATTACH}",
+            spec.name,
+            words.len()
+        );
+        let mut fault = system.diagnostic(place(spec, "certificates"), message).of_box(&spec.name);
+        fault.help = Some("several certificates may have one key; or give keys shorter names".into());
+        fault
+    })
+}
+
+/// What an arrow says that is for the keys of a box's settings.
+fn words_of(spec: &BoxSpec, interface: &str) -> Vec<(String, String)> {
+    let keys = keys_named(spec, interface).into_iter().enumerate();
+    keys.map(|(place, key)| (format!("keys.{place}"), key)).collect()
+}
+
 /// Has arrows to keys that name none say which ones they are for: those of the box's settings.
 pub fn grant_keys(system: &System, routes: &mut Routes) {
     for (spec, of_box) in system.boxes.iter().zip(&mut routes.boxes) {
         for call in of_box.calls.iter_mut().filter(|call| call.words.is_empty()) {
             if is_of(&system.boxes[call.box_index], "keys") {
                 let interface = call.interface.split('@').next().unwrap_or_default();
-                let keys = keys_named(spec, interface).into_iter().enumerate();
-                call.words = keys.map(|(place, key)| (format!("keys.{place}"), key)).collect();
+                call.words = words_of(spec, interface);
             }
         }
     }
@@ -525,6 +551,17 @@ arrows."pearwood:control/node" = { node = true }
         }
         for arrow in ["", ", keys = [\"shop\", \"default\", \"more\"]"] {
             assert!(faults(&system(arrow)).is_empty(), "{arrow}");
+        }
+        let many: Vec<String> =
+            (0..200).map(|n| format!("{{ names = \"n{n}.example\", key = \"a-long-name-{n}\" }}")).collect();
+        let text = format!(
+            "[system]\nname = \"s\"\n[box.tls]\ncomponent = \"tls\"\nconfig.certificates = [{}]\n\
+             arrows.\"pearwood:keys/tls\" = {{ box = \"keys\" }}\n[box.keys]\ncomponent = \"keys\"\n",
+            many.join(", ")
+        );
+        let told = crate::system::Report(&faults(&System::parse("system.toml", &text).unwrap())).to_string();
+        for part in ["is for the 200 keys", "at most 4096", "system.toml:5:", "1 error"] {
+            assert!(told.contains(part), "{part}: {told}");
         }
         let call = |words: &[(&str, &str)]| CallRoute {
             interface: "pearwood:keys/tls@0.2.0".into(),

@@ -77,8 +77,9 @@ pub const FACES: &[(&str, &[&str])] = &[
     ("wasi:logging/logging", &[]),
 ];
 
-/// Interfaces of boxes that a component can do without, as long as no other box listens at it. Each call says that there is no arrow.
-pub const OPTIONAL: &[&str] = &["pearwood:keys/tls"];
+/// Components, and interfaces of boxes that these can do without, as long as no other box listens at them. Each call says that there is
+/// no arrow.
+pub const OPTIONAL: &[(&str, &str)] = &[("tls", "pearwood:keys/tls")];
 
 /// What a box exports to be run for as long as it lives.
 pub const SERVICE: &str = "pearwood:box/service";

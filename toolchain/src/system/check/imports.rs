@@ -15,6 +15,10 @@ use alloc::{
 use wasm_host::arrows::Protocol;
 use wasm_host::plan::grant::Host;
 
+fn is_optional(spec: &BoxSpec, name: &InterfaceName) -> bool {
+    OPTIONAL.iter().any(|(component, path)| *path == name.path() && spec.component.iter().any(|it| it == component))
+}
+
 impl Check<'_> {
     pub(super) fn imports(&mut self, spec: &BoxSpec, description: &Description) {
         for import in &description.imports {
@@ -55,7 +59,7 @@ impl Check<'_> {
                 // a port that leads nowhere
                 self.client(index, import, Protocol::new(import.track(), declared.kinds));
             }
-            (None, Some(index)) if OPTIONAL.contains(&name.path()) => match self.listener(spec) {
+            (None, Some(index)) if is_optional(spec, &name) => match self.listener(spec) {
                 None => self.routes.boxes[index].nobody.push(import.name.clone()),
                 Some((other, ports)) => {
                     self.missing_arrow(spec, &name, kind);

@@ -660,6 +660,10 @@ fn who_serves_needs_keys() {
     let dials = [NET, tls, &other("connect = [\"a.example:443\"]")].concat();
     let routes = check(&parse(&dials), &components).unwrap_or_else(|faults| panic!("{}", Report(&faults)));
     assert_eq!(routes.boxes[1].nobody, ["pearwood:keys/tls@0.2.0"]);
+    // another component may not know what to do without
+    components.insert("./own".into(), describe(&own[1..], &["pearwood:box/service@0.2.0"]));
+    let fault = fault_with("[box.own]\ncomponent = \"./own\"\n", &components);
+    assert_eq!(fault.message, "box `own` imports `pearwood:keys/tls@0.2.0` and has no arrow for it");
     let fault = fault_with(&[NET, tls, &other("listen = [443]")].concat(), &components);
     assert_eq!(fault.message, "box `tls` imports `pearwood:keys/tls@0.2.0` and has no arrow for it");
     assert_eq!(fault.notes, ["box `fetch` listens at it, at port 443"]);

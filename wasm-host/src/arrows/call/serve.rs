@@ -105,6 +105,7 @@ pub async fn serve<T: Host>(
                 }
                 let result = attend(&seat, pin!(callee.function.call_async(&mut *store, Values(params)))).await;
                 store.set_hostcall_fuel(copies);
+                store.data_mut().calls().works_for(None, Path::default());
                 match result {
                     Some(Ok(Values(mut result))) => {
                         if let Some((size, mut charge)) = result.size().zip(paid) {
