@@ -158,7 +158,10 @@ mod tests {
             figures.know(name);
         }
         assert_eq!(figures.hosts.len(), 4, "each once");
-        let mut names = |authority| figures.hosts[usize::from(figures.place(authority))].name.clone();
+        let mut names = |authority| {
+            let place = usize::from(figures.place(authority));
+            figures.hosts[place].name.clone()
+        };
         for (authority, name) in [
             ("a.example", "a.example"),
             ("A.Example.:8443", "a.example"),
@@ -189,8 +192,8 @@ mod tests {
             for (status, is_stream_of_2) in
                 [100, 200, 300, 400, 500].into_iter().flat_map(|it| [(it, false), (it, true)])
             {
-                let mut exchange = Exchange { host, is_stream_of_2, ..Exchange::default() };
-                exchange.record.status = status;
+                let mut exchange = Exchange::default();
+                (exchange.host, exchange.is_stream_of_2, exchange.record.status) = (host, is_stream_of_2, status);
                 figures.answered(&exchange, 1);
                 count += 1;
             }
@@ -215,7 +218,8 @@ mod tests {
         let mut figures = Figures::default();
         figures.pace.start();
         figures.know("a.example");
-        let mut exchange = Exchange { host: figures.place("a.example"), ..Exchange::default() };
+        let mut exchange = Exchange::default();
+        exchange.host = figures.place("a.example");
         for (status, is_2) in [(200, false), (204, false), (404, true), (101, false), (999, false)] {
             (exchange.record.status, exchange.is_stream_of_2, exchange.record.body_bytes) = (status, is_2, 10);
             figures.answered(&exchange, 1);

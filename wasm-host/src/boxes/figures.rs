@@ -163,7 +163,7 @@ fn check_name(name: &str) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::budget::Budget;
-    use alloc::sync::Arc;
+    use alloc::{sync::Arc, vec};
 
     fn figure(name: &str, labels: &[(&str, &str)], value: Value) -> Figure {
         let labels = labels.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect();

@@ -10,7 +10,7 @@ use crate::{
     image::{Builder, Image, SecretKey},
     platform::{Platform, fake::FakePlatform},
 };
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec, vec::Vec};
 
 mod disk;
 

@@ -1,7 +1,7 @@
 //! Accounts on a disk that fails and is cut off; the rest is the business of the whole system's test.
 
 use members::{Account, Accounts, Site, Store, Today};
-use pearwood::http::{Exchanges, Request};
+use pearwood::http::Exchanges;
 use pearwood::wit::{
     self, Batch, Peer, Peers, Records,
     http::{Command, Event, Head, Scheme},
@@ -92,7 +92,7 @@ fn ask(site: &mut Site<Disk>, now: Option<u64>, method: &str, target: &str, cook
     Command::Request { request: 1, head }.encode(&mut batch);
     Command::Body { request: 1, data: body.as_bytes() }.encode(&mut batch);
     Command::End { request: 1 }.encode(&mut batch);
-    drop(peers.attach(1, ()));
+    assert!(peers.attach(1, ()));
     wit::incoming(batch.as_bytes()).flatten().for_each(|incoming| exchanges.receive(&mut peers, incoming));
     let request = exchanges.take().expect("it is whole");
     let response = site.answer(&request, &mut Today { now, random: &mut || [7; 32] });
