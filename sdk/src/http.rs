@@ -337,32 +337,38 @@ mod server {
         /// Sends what was answered, and sleeps until there are requests: all that have come. None: another instance has
         /// taken this one's place, and all is answered; `run` returns.
         pub fn turn(&mut self) -> Option<Vec<Request>> {
-            let Server { port, peers, exchanges } = self;
             loop {
-                // what did not fit may once something was sent
-                while {
-                    exchanges.write(peers);
-                    peers.flush(|peer, batch| ports::send(*port, peer, batch))
-                } {}
-                if ports::retiring() && !peers.any_attached() {
-                    return None;
-                }
-                ports::wait(u64::MAX);
-                peers.retry();
-                for incoming in wit::incoming(&ports::receive(*port)).flatten() {
-                    match incoming {
-                        Incoming::Attach(peer, _) => drop(peers.attach(peer, ())),
-                        Incoming::Detach(peer, _) => drop(peers.detach(peer)),
-                        Incoming::Retire(peer) => peers.retire(peer),
-                        Incoming::Record(..) => {}
-                    }
-                    exchanges.receive(peers, incoming);
-                }
-                let requests: Vec<_> = std::iter::from_fn(|| exchanges.take()).collect();
+                let (_, requests) = self.turn_until(u64::MAX)?;
                 if !requests.is_empty() {
                     return Some(requests);
                 }
             }
+        }
+
+        /// The same, but it sleeps until the deadline at most, in monotonic nanoseconds: the time, and the requests, of which there may be
+        /// none.
+        pub fn turn_until(&mut self, deadline: u64) -> Option<(u64, Vec<Request>)> {
+            let Server { port, peers, exchanges } = self;
+            // what did not fit may once something was sent
+            while {
+                exchanges.write(peers);
+                peers.flush(|peer, batch| ports::send(*port, peer, batch))
+            } {}
+            if ports::retiring() && !peers.any_attached() {
+                return None;
+            }
+            let now = ports::wait(deadline).now;
+            peers.retry();
+            for incoming in wit::incoming(&ports::receive(*port)).flatten() {
+                match incoming {
+                    Incoming::Attach(peer, _) => drop(peers.attach(peer, ())),
+                    Incoming::Detach(peer, _) => drop(peers.detach(peer)),
+                    Incoming::Retire(peer) => peers.retire(peer),
+                    Incoming::Record(..) => {}
+                }
+                exchanges.receive(peers, incoming);
+            }
+            Some((now, std::iter::from_fn(|| exchanges.take()).collect()))
         }
 
         pub fn answer(&mut self, request: Request, response: Response) {

@@ -41,10 +41,99 @@ impl Figure {
         Self::new(name, Value::Text(text.into()))
     }
 
+    /// What the node would cut is cut: so two of them are seen to be the same.
     #[must_use]
     pub fn of(mut self, label: &'static str, value: impl Into<String>) -> Self {
-        self.labels.push((label, value.into()));
+        let mut value = value.into();
+        let end = (0..=TEXT.min(value.len())).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
+        value.truncate(end);
+        self.labels.push((label, value));
         self
+    }
+}
+
+/// The most figures of a report, bytes of them as JSON, and bytes that are left of a text.
+const MOST: usize = 512;
+const MOST_BYTES: usize = 32 << 10;
+const TEXT: usize = 256;
+
+impl Figure {
+    /// The most bytes that it takes as JSON, with the comma before it. A number counts as the longest, so that one which grows needs no
+    /// more.
+    fn size(&self) -> usize {
+        const AROUND: usize = r#",{"name":"","labels":{},"kind":"counter","value":18446744073709551615}"#.len();
+        let labels = self.labels.iter().map(|(name, value)| r#","":"""#.len() + name.len() + escaped(value));
+        let text = if let Value::Text(text) = &self.value { escaped(text) } else { 0 };
+        AROUND + self.name.len() + labels.sum::<usize>() + text
+    }
+}
+
+/// The most bytes of a text in JSON, cut.
+fn escaped(text: &str) -> usize {
+    // where it is cut there may be a sign of that
+    text.bytes()
+        .take(TEXT + 3)
+        .map(|byte| {
+            if byte < b' ' {
+                6
+            } else if matches!(byte, b'"' | b'\\') {
+                2
+            } else {
+                1
+            }
+        })
+        .sum()
+}
+
+/// A report that fits: without it, the node takes none of the figures of a box that has too much to tell.
+#[derive(Debug)]
+pub struct Report {
+    figures: Vec<Figure>,
+    figures_left: usize,
+    bytes_left: usize,
+}
+
+impl Report {
+    /// With figures that are told whatever else is.
+    pub fn of(figures: Vec<Figure>) -> Self {
+        // the brackets
+        let mut report = Report { figures: Vec::new(), figures_left: MOST, bytes_left: MOST_BYTES - 2 };
+        report.add(figures);
+        report
+    }
+
+    /// Adds figures that belong together, if there is room for all of them.
+    pub fn add(&mut self, figures: Vec<Figure>) -> bool {
+        let size = figures.iter().map(Figure::size).sum();
+        let (Some(figures_left), Some(bytes_left)) =
+            (self.figures_left.checked_sub(figures.len()), self.bytes_left.checked_sub(size))
+        else {
+            return false;
+        };
+        (self.figures_left, self.bytes_left) = (figures_left, bytes_left);
+        self.figures.extend(figures);
+        true
+    }
+
+    /// Adds groups of figures, those that matter most first, and under a name how many groups there is no room for.
+    #[must_use]
+    pub fn with(mut self, groups: impl IntoIterator<Item = Vec<Figure>>, left_out: &'static str) -> Vec<Figure> {
+        self.keep_room(&[Figure::gauge(left_out, 0)]);
+        let count = groups.into_iter().map(|group| self.add(group)).filter(|is_told| !is_told).count();
+        self.finish((count > 0).then(|| Figure::gauge(left_out, count)))
+    }
+
+    /// These, with whatever values, are what the report ends with.
+    pub fn keep_room(&mut self, last: &[Figure]) {
+        self.bytes_left = self.bytes_left.saturating_sub(last.iter().map(Figure::size).sum());
+        self.figures_left = self.figures_left.saturating_sub(last.len());
+    }
+
+    /// `last`: for which room was kept.
+    #[must_use]
+    pub fn finish(mut self, last: impl IntoIterator<Item = Figure>) -> Vec<Figure> {
+        self.figures.extend(last);
+        self.figures
     }
 }
 
@@ -99,6 +188,30 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
+
+    /// As the node writes them.
+    #[test]
+    fn sizes_are_those_of_json() {
+        let json = r#",{"name":"a","labels":{"b":"x\"\\","c":"\u0000"},"kind":"text","value":"\n"}"#;
+        let size = Figure::text("a", "\n").of("b", "x\"\\").of("c", "\0").size();
+        assert!((json.len()..json.len() + 40).contains(&size), "{size} {}", json.len());
+        let json = r#",{"name":"a","labels":{},"kind":"counter","value":18446744073709551615}"#;
+        assert_eq!(Figure::counter("a", 1).size(), json.len());
+        assert!(Figure::text("a", "x".repeat(9_000)).size() < 400);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_by_groups_and_counted() {
+        let group = |n: usize| vec![Figure::text("a", "x".repeat(200)).of("n", alloc::format!("{n}")); 2];
+        let told = Report::of(vec![Figure::gauge("own", 1)]).with((0..100).map(group), "more");
+        let bytes: usize = told.iter().map(Figure::size).sum();
+        assert!(bytes <= MOST_BYTES - 2 && bytes > MOST_BYTES - 2_000, "{bytes}");
+        assert_eq!(told.last(), Some(&Figure::gauge("more", 100 - (told.len() - 2) / 2)));
+        let told = Report::of(Vec::new()).with((0..1_000).map(|_| vec![Figure::gauge("a", 1)]), "more");
+        assert!(told.len() <= MOST && told.len() > 300);
+        assert_eq!(Report::of(Vec::new()).with([group(1)], "more"), group(1));
+    }
 
     #[test]
     fn a_change_is_told_soon_and_many_once_a_second() {

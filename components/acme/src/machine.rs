@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use wit::figures::Figure;
+use wit::figures::{Figure, Report};
 
 /// Seconds until an order that has failed is tried again: the first time, and at most. It doubles each time.
 const PAUSE: u64 = 300;
@@ -44,8 +44,6 @@ const CLOCK: u64 = 60;
 /// So often a nonce is refused in a row before that is an error.
 const NONCES: u32 = 5;
 const MAX_URL: usize = 2_048;
-/// The most certificates that are told of in figures.
-const TOLD: usize = 64;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,12 +279,11 @@ impl Acme {
         core::mem::take(&mut self.log)
     }
 
-    /// How each certificate fares: its order's state, when there is something to do for it, and what has gone wrong last.
+    /// How each certificate fares: its order's state, when there is something to do for it, and what has gone wrong last; those first
+    /// with which something has.
     pub fn figures(&self) -> Vec<Figure> {
-        let mut figures = Vec::new();
-        for (place, (due, Certificate { key, .. })) in
-            self.due.iter().zip(&self.config.certificates).enumerate().take(TOLD)
-        {
+        let mut all = Vec::new();
+        for (place, (due, Certificate { key, .. })) in self.due.iter().zip(&self.config.certificates).enumerate() {
             let state = match &self.current {
                 Some(current) if current.place == place => current.step.in_words(),
                 _ if self.issued.contains_key(&place) => "waits to be stored",
@@ -295,6 +292,7 @@ impl Acme {
                 _ => "waits for another try",
             };
             let names = self.names(place);
+            let mut figures = Vec::new();
             let mut tell = |figure: Figure| figures.push(figure.of("names", names.clone()).of("key", key.as_str()));
             tell(Figure::text("order-state", state));
             if due.order > 0 {
@@ -303,8 +301,10 @@ impl Acme {
             if !due.error.is_empty() {
                 tell(Figure::text("last-error", due.error.clone()));
             }
+            all.push((due.error.is_empty(), figures));
         }
-        figures
+        all.sort_by_key(|(is_well, _)| *is_well);
+        Report::of(Vec::new()).with(all.into_iter().map(|(_, figures)| figures), "orders-left-out")
     }
 
     fn say(&mut self, level: Level, line: String) {

@@ -1,7 +1,7 @@
 //! Servers outside the node that stand for one another: which of them gets a request, and which are left out for a while.
 
 use crate::request::Origin;
-use wit::figures::Figure;
+use wit::figures::{Figure, Report};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -156,9 +156,9 @@ impl Upstreams {
                 Figure::counter("upstream-requests", upstream.requests),
                 Figure::counter("upstream-errors", upstream.errors),
             ];
-            figures.map(|figure| figure.of("upstream", upstream.origin.to_string()))
+            figures.map(|figure| figure.of("upstream", upstream.origin.to_string())).into()
         };
-        self.list.iter().flat_map(of).collect()
+        Report::of(Vec::new()).with(self.list.iter().map(of), "upstreams-left-out")
     }
 
     /// When the first that is left out is let in again.

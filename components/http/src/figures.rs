@@ -2,7 +2,7 @@
 
 use crate::exchange::Exchange;
 use message::target::host_of;
-use wit::figures::{Figure, Pace};
+use wit::figures::{Figure, Pace, Report};
 
 /// The most hosts that are counted by themselves. They are those that rules, arrows and certificates name, so that no client makes one
 /// up; all others are one.
@@ -12,6 +12,8 @@ const OTHER: &str = "other";
 /// The longest name (RFC 1035, section 2.3.4), and with a port.
 const NAME: usize = 253;
 const AUTHORITY: usize = NAME + 6;
+
+const VERSIONS: [&str; 2] = ["1", "2"];
 
 /// The place of a host.
 pub type Place = u8;
@@ -25,7 +27,7 @@ pub struct Figures {
     recent: (String, Place),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Host {
     /// in lower case; a name of a certificate may begin with `*.`
     name: Box<str>,
@@ -51,15 +53,40 @@ impl Host {
             None => self.name.eq_ignore_ascii_case(host),
         }
     }
+
+    /// What there is no room for by itself.
+    fn add(&mut self, host: &Host) {
+        let more = host.answered.as_flattened();
+        self.answered.as_flattened_mut().iter_mut().zip(more).for_each(|(count, more)| *count += more);
+        self.bytes += host.bytes;
+        self.limited += host.limited;
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let mut all = Vec::new();
+        for (version, classes) in VERSIONS.iter().zip(&self.answered) {
+            for (class, count) in (1..).zip(classes).filter(|(_, count)| **count > 0) {
+                all.push(Figure::counter("requests", *count).of("http", *version).of("status", format!("{class}xx")));
+            }
+        }
+        if !all.is_empty() {
+            all.push(Figure::counter("body-bytes", self.bytes));
+        }
+        if self.limited > 0 {
+            all.push(Figure::counter("limited-requests", self.limited));
+        }
+        all.into_iter().map(|figure| figure.of("host", &*self.name)).collect()
+    }
 }
 
 impl Figures {
     /// There is a host of that name.
     pub fn know(&mut self, name: &str) {
+        let name = name.to_ascii_lowercase();
         let is_new =
             !name.is_empty() && name.len() <= NAME && !self.hosts.iter().skip(1).any(|host| *host.name == *name);
         if is_new && self.hosts.len() <= MOST {
-            self.hosts.push(Host { name: name.to_ascii_lowercase().into(), ..Host::default() });
+            self.hosts.push(Host { name: name.into(), ..Host::default() });
             self.recent = (String::new(), 0);
         }
     }
@@ -105,25 +132,17 @@ impl Figures {
     /// `connections`: those of HTTP/1 and of HTTP/2.
     #[cold]
     pub fn all(&self, connections: [usize; 2]) -> Vec<Figure> {
-        const VERSIONS: [&str; 2] = ["1", "2"];
-        let mut all: Vec<Figure> =
-            (0..2).map(|at| Figure::gauge("connections", connections[at]).of("http", VERSIONS[at])).collect();
-        for host in &self.hosts {
-            let of = |figure: Figure| figure.of("host", &*host.name);
-            for (version, classes) in VERSIONS.iter().zip(&host.answered) {
-                for (class, count) in (1..).zip(classes).filter(|(_, count)| **count > 0) {
-                    let figure = Figure::counter("requests", *count).of("http", *version);
-                    all.push(of(figure.of("status", format!("{class}xx"))));
-                }
-            }
-            if host.answered != [[0; 5]; 2] {
-                all.push(of(Figure::counter("body-bytes", host.bytes)));
-            }
-            if host.limited > 0 {
-                all.push(of(Figure::counter("limited-requests", host.limited)));
+        let Some((other, hosts)) = self.hosts.split_first() else { return Vec::new() };
+        let mut other = other.clone();
+        let open = (0..2).map(|at| Figure::gauge("connections", connections[at]).of("http", VERSIONS[at]));
+        let mut report = Report::of(open.collect());
+        report.keep_room(&Host { answered: [[1; 5]; 2], limited: 1, ..other.clone() }.figures());
+        for host in hosts {
+            if !report.add(host.figures()) {
+                other.add(host);
             }
         }
-        all
+        report.finish(other.figures())
     }
 }
 
@@ -135,9 +154,10 @@ mod tests {
     fn hosts_are_those_that_are_known_and_no_more() {
         let mut figures = Figures::default();
         assert_eq!(figures.place("a.example"), 0);
-        for name in ["A.example", "a.example", "*.b.example", "", "x.b.example"] {
+        for name in ["A.example", "a.example", "A.Example", "*.b.example", "", "x.b.example"] {
             figures.know(name);
         }
+        assert_eq!(figures.hosts.len(), 4, "each once");
         let mut names = |authority| {
             let place = usize::from(figures.place(authority));
             figures.hosts[place].name.clone()
@@ -158,6 +178,39 @@ mod tests {
             figures.know(&format!("{number}.example"));
         }
         assert_eq!((figures.hosts.len(), figures.place("99.example")), (MOST + 1, 0));
+    }
+
+    /// Hosts that there is no room for are told with those that nobody names.
+    #[test]
+    fn no_request_is_lost_where_a_report_has_no_room() {
+        let mut figures = Figures::default();
+        for number in 0..MOST {
+            figures.know(&format!("{number:0>63}.{number:0>63}.{number:0>63}.example"));
+        }
+        let mut count = 0;
+        for host in 0..=MOST as Place {
+            for (status, is_stream_of_2) in
+                [100, 200, 300, 400, 500].into_iter().flat_map(|it| [(it, false), (it, true)])
+            {
+                let mut exchange = Exchange::default();
+                (exchange.host, exchange.is_stream_of_2, exchange.record.status) = (host, is_stream_of_2, status);
+                figures.answered(&exchange, 1);
+                count += 1;
+            }
+            figures.limited(host);
+        }
+        let all = figures.all([0, 0]);
+        let sum = |name| {
+            let counts = all.iter().filter(|figure| figure.name == name).map(|figure| match figure.value {
+                wit::figures::Value::Counter(count) => count,
+                _ => 0,
+            });
+            counts.sum::<u64>()
+        };
+        assert_eq!((sum("requests"), sum("limited-requests")), (count, MOST as u64 + 1));
+        let label = |figure: &Figure| figure.labels.iter().find(|label| label.0 == "host").map(|label| label.1.clone());
+        let hosts: std::collections::HashSet<String> = all.iter().filter_map(label).collect();
+        assert!((5..MOST).contains(&hosts.len()) && hosts.contains(OTHER), "{}", hosts.len());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use support::certificate;
-use wit::figures::Figure;
+use wit::figures::{Figure, Value};
 
 /// The protocol (ALPN) of those who ask for a proof (RFC 8737, section 3).
 pub const PROOF: &[u8] = b"acme-tls/1";
@@ -37,8 +37,8 @@ pub struct Certificates {
     keys: Arc<dyn Keys>,
     /// as many, in the same order
     made: Mutex<Vec<Made>>,
-    /// why one could not be made anew, as it was told last, and whether that is yet to be told
-    trouble: Mutex<(String, bool)>,
+    /// why some could not be made anew, which is yet to be told
+    troubles: Mutex<Vec<String>>,
     asked: Mutex<Option<Asked>>,
 }
 
@@ -55,10 +55,11 @@ struct Made {
     /// that of the keys when this was made
     version: u64,
     certified: Arc<CertifiedKey>,
+    /// why it could not be made anew, as it was told last
+    trouble: String,
 }
 
-/// The most certificates, and names of each, that are told of.
-const TOLD: usize = 64;
+/// The most names of a certificate that are told.
 const TOLD_NAMES: usize = 4;
 
 /// What is told of a certificate: until when it is good, and where it is from.
@@ -92,10 +93,12 @@ impl Certificates {
     /// A key is not there, or is not that of its certificate.
     pub fn new(configured: &[Certificate], keys: &Arc<dyn Keys>) -> Result<Self, String> {
         let version = keys.version();
-        let made = configured.iter().map(|one| Ok(Made { version, certified: Self::make(one, keys)? }));
+        let made = configured
+            .iter()
+            .map(|one| Ok(Made { version, certified: Self::make(one, keys)?, trouble: String::new() }));
         let made = Mutex::new(made.collect::<Result<_, String>>()?);
         let (configured, keys) = (configured.to_vec(), keys.clone());
-        Ok(Certificates { configured, keys, made, trouble: Mutex::default(), asked: Mutex::default() })
+        Ok(Certificates { configured, keys, made, troubles: Mutex::default(), asked: Mutex::default() })
     }
 
     fn make(
@@ -141,27 +144,43 @@ impl Certificates {
         let made = all.get_mut(place)?;
         let version = self.keys.version();
         if made.version != version {
-            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
             match Self::make(self.configured.get(place)?, &self.keys) {
-                Ok(certified) => (*made, *trouble) = (Made { version, certified }, Default::default()),
-                Err(why) if trouble.0 != why => *trouble = (why, true),
+                Ok(certified) => *made = Made { version, certified, trouble: String::new() },
+                Err(why) if made.trouble != why => {
+                    made.trouble.clone_from(&why);
+                    self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+                }
                 Err(_) => {}
             }
         }
         Some(made.certified.clone())
     }
 
-    /// Why a certificate could not be made anew, once.
-    pub fn take_trouble(&self) -> Option<String> {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        core::mem::take(&mut trouble.1).then(|| trouble.0.clone())
+    /// Makes those anew that may have changed, whoever asks for them. Whether another is there now.
+    pub fn renew(&self) -> bool {
+        let shown = |place: usize| {
+            let all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(place).map(|made| made.certified.clone())
+        };
+        let mut is_other = false;
+        for place in 0..self.configured.len() {
+            let (before, now) = (shown(place), self.at(place));
+            is_other |= before.map(|it| it.cert.clone()) != now.map(|it| it.cert.clone());
+        }
+        is_other
     }
 
-    /// What is told of the certificates that there are.
+    /// Why certificates could not be made anew: of each once, until it is another reason.
+    pub fn take_troubles(&self) -> Vec<String> {
+        core::mem::take(&mut self.troubles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is told of the certificates that there are, of those first that end first.
     pub fn figures(&self) -> Vec<Figure> {
         let all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let mut figures: Vec<Figure> =
-            self.configured.iter().zip(&*all).filter_map(|(one, made)| figure(one, made)).take(TOLD).collect();
+            self.configured.iter().zip(&*all).filter_map(|(one, made)| figure(one, made)).collect();
+        figures.sort_by_key(|figure| if let Value::Moment(until) = figure.value { until } else { 0 });
         // two for the same names may look alike
         let mut told = HashSet::new();
         figures.retain(|figure| told.insert(figure.labels.clone()));

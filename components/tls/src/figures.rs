@@ -1,7 +1,7 @@
 //! What the box says of itself: its certificates, and how handshakes come out.
 
 use crate::session::Session;
-use wit::figures::{Figure, Pace};
+use wit::figures::{Figure, Pace, Report};
 use wit::tcp::Cause;
 
 /// Why handshakes fail, in classes: an alert of the client's, its certificate, its patience, its end, and all that is against the
@@ -13,13 +13,37 @@ const OUTCOMES: [&str; 2] = ["full", "resumed"];
 #[derive(Debug, Default)]
 pub struct Figures {
     pub pace: Pace,
+    /// when certificates are looked at which no client asks for; None: never
+    pub look: Option<u64>,
     /// by version and outcome
     handshakes: [[u64; 2]; 2],
     /// by reason
     failed: [u64; REASONS.len()],
 }
 
+/// Nanoseconds between two looks at certificates.
+const LOOKS: u64 = 60_000_000_000;
+
 impl Figures {
+    /// From here on they are reported.
+    pub fn start(&mut self) {
+        self.pace.start();
+        self.look = Some(0);
+    }
+
+    pub fn due(&self) -> u64 {
+        self.pace.due().min(self.look.unwrap_or(u64::MAX))
+    }
+
+    /// Whether to look at certificates now.
+    pub fn takes_look(&mut self, now: u64) -> bool {
+        let is_due = self.look.is_some_and(|look| look <= now);
+        if is_due {
+            self.look = Some(now.saturating_add(LOOKS));
+        }
+        is_due
+    }
+
     /// A client's handshake is over.
     pub fn established(&mut self, session: &Session, now: u64) {
         let (is_13, is_resumed) = session.agreed();
@@ -43,8 +67,7 @@ impl Figures {
     /// All of them, with those of the certificates.
     #[cold]
     pub fn all(&self, connections: usize, certificates: Vec<Figure>) -> Vec<Figure> {
-        let mut all = certificates;
-        all.push(Figure::gauge("connections", connections));
+        let mut all = vec![Figure::gauge("connections", connections)];
         for (version, outcomes) in VERSIONS.iter().zip(&self.handshakes) {
             for (outcome, count) in OUTCOMES.iter().zip(outcomes) {
                 all.push(Figure::counter("handshakes", *count).of("version", *version).of("outcome", *outcome));
@@ -53,6 +76,6 @@ impl Figures {
         for (reason, count) in REASONS.iter().zip(&self.failed) {
             all.push(Figure::counter("failed-handshakes", *count).of("reason", *reason));
         }
-        all
+        Report::of(all).with(certificates.into_iter().map(|one| vec![one]), "certificates-left-out")
     }
 }

@@ -224,6 +224,31 @@ fn another_certificate_takes_its_place_at_once() {
     assert!(world.sides.heard.values().any(|heard| heard.data == b"still here"));
 }
 
+/// What a certificate authority has signed is told without a client that asks for it.
+#[test]
+fn a_certificate_that_nobody_visits_is_told_anew() {
+    let held = common::keys_box(&[]);
+    let mut world = World::with(&[("certificates.0.names", "a.example")], 14 << 20, held.clone());
+    world.tls.reports();
+    world.turn();
+    let of_certificate = |world: &mut World| {
+        let reported = core::mem::take(&mut world.sides.reported);
+        reported.iter().filter(|figure| figure.name == "certificate-expires").count()
+    };
+    assert_eq!(of_certificate(&mut world), 1);
+    let minute = |world: &mut World| {
+        assert!(world.tls.deadline() <= world.now + 60 * SECOND);
+        world.now += 60 * SECOND;
+        world.turn();
+        of_certificate(world)
+    };
+    assert_eq!(minute(&mut world), 0, "nothing has changed");
+    let chain = held.0.lock().unwrap().certificate("default", &["a.example".into(), "b.example".into()], None).unwrap();
+    held.0.lock().unwrap().store("default", chain, &mut common::random).unwrap();
+    assert_eq!(minute(&mut world), 1);
+    assert_eq!(minute(&mut world), 0);
+}
+
 /// The keys may have what is no certificate any more, or none: what was shown before still is.
 #[test]
 fn where_there_is_no_other_certificate_the_one_of_before_stays() {

@@ -12,12 +12,19 @@
 
 use crate::bindings::pearwood::box0_2_0::figures::{self, Figure as Sent, Value as Sort};
 use crate::log;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-pub use wit::figures::{Figure, Pace, Value};
+pub use wit::figures::{Figure, Pace, Report, Value};
 
-/// Reports all figures of the box, in place of those of before. What is wrong with them is logged, and those of before stay.
+/// Reports all figures of the box, in place of those of before. What is wrong with them is logged, once until some are taken again, and
+/// those of before stay.
 pub fn report(figures: Vec<Figure>) {
-    if let Err(why) = try_report(figures) {
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    let result = try_report(figures);
+    let was_refused = REFUSED.swap(result.is_err(), Relaxed);
+    if let Err(why) = result
+        && !was_refused
+    {
         log::warn(format_args!("the figures are not taken: {why}"));
     }
 }

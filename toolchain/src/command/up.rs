@@ -10,7 +10,7 @@ use pearwood::workspace::Workspace;
 use pearwood::{Launch, build, launch, linux};
 use std::fs::File;
 use std::io::{BufRead, stdin};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -387,7 +387,15 @@ fn shown_name(system: &System) -> String {
     let is_name =
         |key: &str| key.starts_with("certificates.") && (key.ends_with(".names") || key.ends_with(".names.0"));
     let mut names = settings.filter(|(key, _)| is_name(key)).map(|(_, name)| name.clone());
-    names.next().unwrap_or_else(|| "localhost".into())
+    names.find(|name| name.parse::<IpAddr>().is_err()).unwrap_or_else(|| "localhost".into())
+}
+
+/// What curl is told to reach a name of the node at a port of this machine. No resolver has to know it, and a `*` is any label.
+fn to_curl(name: &str, port: u16) -> String {
+    let name = name.replacen('*', "www", 1);
+    let is_here = name == "localhost" || name.ends_with(".localhost");
+    let resolve = if is_here { String::new() } else { format!("--resolve {name}:{port}:127.0.0.1 ") };
+    format!("{resolve}https://{name}:{port}/")
 }
 
 /// Tells how to trust the node's own authority, whose certificate the box of keys has said when it began.
@@ -402,9 +410,10 @@ fn tell_authority(system: &str, boxes: &[String], (host, port): (&str, u16)) {
     };
     match write() {
         Ok(Some(path)) => eprintln!(
-            "    its certificate is of the node's own authority, for its own names alone:\n    curl --cacert {0} https://{host}:{port}/\n    \
+            "    its certificate is of the node's own authority, for its own names alone:\n    curl --cacert {0} {1}\n    \
              a browser trusts it when {0} is imported as an authority\n",
-            path.display()
+            path.display(),
+            to_curl(host, port)
         ),
         Ok(None) => {}
         Err(why) => eprintln!("the certificate of the node's own authority cannot be written: {why:#}"),
@@ -481,6 +490,14 @@ impl Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_nobody_resolves_are_reached_here() {
+        assert_eq!(to_curl("localhost", 1), "https://localhost:1/");
+        assert_eq!(to_curl("news.localhost", 1), "https://news.localhost:1/");
+        assert_eq!(to_curl("*.a.example", 1), "--resolve www.a.example:1:127.0.0.1 https://www.a.example:1/");
+        assert_eq!(to_curl("notlocalhost", 1), "--resolve notlocalhost:1:127.0.0.1 https://notlocalhost:1/");
+    }
 
     #[test]
     fn the_authority_is_what_the_keys_have_said_last() {

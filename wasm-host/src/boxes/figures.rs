@@ -62,6 +62,17 @@ impl Figures {
     pub fn json(&self) -> &str {
         &self.json
     }
+
+    /// The first figures that take no more than so many bytes, without the brackets around them.
+    pub fn first(&self, most: usize) -> &str {
+        let all = self.json.get(1..self.json.len() - 1).unwrap_or_default();
+        if all.len() <= most {
+            return all;
+        }
+        // a figure's end, and the beginning of another, which no text has in it: its quotes are escaped
+        let end = all.as_bytes()[..most].windows(3).rposition(|bytes| bytes == br#"},{"#);
+        end.map_or("", |end| &all[..=end])
+    }
 }
 
 /// Figures as they come, one after the other.
@@ -115,7 +126,8 @@ impl Report {
             return Err(format!("figure {number} (`{}`): all before it take {MOST_BYTES} bytes", figure.name));
         }
         self.json.push_str(&text);
-        let key = text.find(r#","kind":""#).unwrap_or(text.len());
+        // the last: a label may be named so
+        let key = text.rfind(r#","kind":""#).unwrap_or(text.len());
         self.keys.push(start..start + key);
         let held = self.json.capacity() + self.keys.capacity() * 2 * size_of::<Range<usize>>();
         if self.charge.cover(held) { Ok(()) } else { Err("the box's memory has no room for its figures".into()) }
@@ -183,6 +195,15 @@ mod tests {
         drop(kept);
         assert_eq!(budget.used(), 0);
         assert_eq!(report(&budget, &[]).unwrap().json(), "[]");
+    }
+
+    /// Texts cannot look like a kind: their quotes are escaped.
+    #[test]
+    fn a_label_may_be_named_kind() {
+        let budget = Budget::new(1 << 20);
+        let one = |kind, x| figure("a", &[("b", "1"), ("kind", kind), ("x", x)], Value::Text(r#"","kind":""#.into()));
+        report(&budget, &[one("p", "1"), one("q", "1"), one("q", "2")]).unwrap();
+        assert!(report(&budget, &[one("p", "1"), one("p", "1")]).unwrap_err().contains("the same"));
     }
 
     #[test]

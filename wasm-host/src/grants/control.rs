@@ -157,7 +157,7 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
             Work::Answer { instance, ticket, by, request } => {
                 let mut upload = shared.asked.lock().upload.take();
                 let (Some(node), Some(handle)) = (node.upgrade(), handle.upgrade()) else { return };
-                let answer = answer(&node, &handle, &by, &request, &mut upload);
+                let answer = answer(&node, &handle, &by, &request, &mut upload, shared.longest);
                 if let Some(upload) = &mut upload {
                     match node.not_busy() {
                         Ok(()) if patient(&node, upload.work()).await.is_none() => {
@@ -182,14 +182,21 @@ async fn serve(shared: Arc<Shared>, node: Weak<Node>, handle: Weak<BoxHandle>) {
     }
 }
 
-fn answer(node: &Arc<Node>, handle: &Arc<BoxHandle>, by: &str, request: &[u8], upload: &mut Option<Upload>) -> Answer {
+fn answer(
+    node: &Arc<Node>,
+    handle: &Arc<BoxHandle>,
+    by: &str,
+    request: &[u8],
+    upload: &mut Option<Upload>,
+    longest: usize,
+) -> Answer {
     match manage::decode::<Request<'_>>(request) {
         None => Answer::Now(Response::Refused("this node does not know such a request".into())),
         // the power goes with the box's place
         Some(request) if request.needs() > Role::View && !node.has_place(handle) => {
             Answer::Now(Response::Refused(NO_PLACE.into()))
         }
-        Some(request) => node.answer(by, &handle.name, upload, &request),
+        Some(request) => node.answer(by, &handle.name, upload, &request, longest),
     }
 }
 

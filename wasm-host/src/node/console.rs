@@ -18,6 +18,9 @@ use manage::{Request, Response, Settings};
 /// Longer lines are cut.
 const MAX_LINE: usize = 256;
 
+/// A longer description has no figures of boxes.
+const LONGEST: usize = 256 << 10;
+
 const HELP: &str = "commands: status, ps, system, volumes, history, rollback, confirm, logs BOX, restart BOX, stop BOX, start BOX, poweroff, reboot";
 
 /// Answers what the operator types, for ever.
@@ -55,7 +58,7 @@ fn obey(node: &Arc<Node>, line: &str) -> String {
     let (command, name) = line.split_once(' ').unwrap_or((line, ""));
     let name = name.trim();
     let (request, done) = match command {
-        "status" => return format!("status {}", status::json(node)),
+        "status" => return format!("status {}", status::json(node, LONGEST)),
         "history" => return history(node),
         "ps" => return ps(node),
         "volumes" => return volumes(node),
@@ -75,7 +78,7 @@ fn obey(node: &Arc<Node>, line: &str) -> String {
         "reboot" => node.platform.power(Power::Reboot),
         _ => return format!("`{command}` is no command; {HELP}"),
     };
-    let Answer::Now(response) = node.answer("the operator", "", &mut None, &request) else { return done };
+    let Answer::Now(response) = node.answer("the operator", "", &mut None, &request, LONGEST) else { return done };
     match response {
         Response::Done => done,
         Response::Number(number) => format!("deployment {number} has begun; `history` says how it goes"),

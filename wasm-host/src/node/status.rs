@@ -67,7 +67,8 @@ struct BoxStatus<'a> {
     component: String,
 }
 
-pub fn json(node: &Node) -> String {
+/// In `longest` bytes, if there is room for all but the figures of boxes.
+pub fn json(node: &Node, longest: usize) -> String {
     let memory = node.platform.memory();
     let running = node.running();
     let status = Status {
@@ -89,7 +90,7 @@ pub fn json(node: &Node) -> String {
         volumes: volumes::volumes(node),
     };
     match serde_json::to_string(&status) {
-        Ok(status) => figures::add(status, &running.boxes),
+        Ok(status) => figures::add(status, &running.boxes, longest),
         Err(error) => alloc::format!("{{\"error\":\"{error}\"}}"),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     image::{Builder, Image, SecretKey},
     platform::{Platform, fake::FakePlatform},
 };
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec, vec::Vec};
 
 mod disk;
 
@@ -162,13 +162,45 @@ fn an_artifact_for_the_other_engine_is_refused() {
 fn the_status_is_json_with_what_each_box_has_used() {
     let running = beside("(call $forever)");
     running.until("bad", |life| life.phase == Phase::Running);
-    let status: serde_json::Value = serde_json::from_str(&super::status::json(&running.node)).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&super::status::json(&running.node, 1 << 20)).unwrap();
     assert_eq!(status["system"], "test");
     assert_eq!(status["boxes"][1]["name"], "bad");
     assert_eq!(status["boxes"][1]["phase"], "running");
     // its own memory, and what the node holds for it
     let memory = status["boxes"][1]["memory"].as_u64().unwrap();
     assert!(memory > 65_536 && memory < 1 << 20, "{memory}");
+}
+
+/// Where there is no room for all that boxes report, one that reports much takes nothing of what others do.
+#[test]
+fn figures_have_equal_shares_of_a_status() {
+    use crate::{
+        boxes::figures::{Figure, Report, Value},
+        budget::{Budget, Charge},
+    };
+    let running = beside("(call $forever)");
+    let budget = Budget::new(1 << 20);
+    let report = |name: &str, count: usize| {
+        let mut report = Report::new(Charge::none(&budget));
+        for number in 0..count {
+            let labels = vec![("x".into(), format!("{number:0>200}}},{{\"name\":\""))];
+            report.add(Figure { name: "a".into(), labels, value: Value::Gauge(1) }).unwrap();
+        }
+        let running = running.node.running();
+        let handle = running.boxes.iter().find(|handle| *handle.name == *name).unwrap();
+        handle.figures_are(Some(report.finish().unwrap()));
+    };
+    running.until("bad", |life| life.phase == Phase::Running);
+    let none = super::status::json(&running.node, 1 << 20).len();
+    report("good", 5);
+    report("bad", 100);
+    for (room, good, bad) in [(1 << 20, 5, 100..=100), (10_000, 5, 10..=40), (1_500, 1, 1..=5), (30, 0, 0..=0)] {
+        let text = super::status::json(&running.node, none + room);
+        assert!(text.len() <= none + room, "{} of {room}", text.len() - none);
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let count = |name: &str| status["figures"][name].as_array().map_or(0, Vec::len);
+        assert!(count("good") >= good && bad.contains(&count("bad")), "{room}: {} {}", count("good"), count("bad"));
+    }
 }
 
 /// A box that others call: `add` is this core code, of two parameters.

@@ -1,6 +1,8 @@
 // Once a second the node is asked how it fares.
 const EVERY = 1000;
 let lost = false;
+// What cannot be shown takes nothing else with it.
+const apart = (...parts) => { for (const part of parts) try { part() } catch (error) { console.error(error) } };
 const show = () => {
   if (!now) return;
   const arrows = now.arrows.map(figuresOf).sort((a, b) => b.out + b.back - a.out - a.back || (a.from + a.to).localeCompare(b.from + b.to));
@@ -11,7 +13,7 @@ const show = () => {
   const bad = now.boxes.filter(box => phaseKind(box.phase) === "bad");
   setClass($("state"), "pill " + (bad.length ? "bad" : "good"));
   write($("state"), bad.length ? bad.map(box => `${box.name}: ${box.phase}`).join(", ") : "all boxes run");
-  enliven(arrows); showBoxes(); showWeb(); showArrows(arrows); showVolumes(); showNames(); showHistory();
+  apart(() => enliven(arrows), showBoxes, showWeb, () => showArrows(arrows), showVolumes, showNames, showHistory);
 };
 const look = async () => {
   const node = await json("describe");

@@ -68,6 +68,6 @@ const remember = () => {
     list.push(shareOf(box));
     histories.set(box.name, list.slice(-KEPT));
   }
-  rememberHosts();
+  apart(rememberHosts);
 };
 const phaseKind = phase => ({ running: "good", "stand-in": "dim", ended: "dim", starting: "warn", backoff: "bad", stopped: "bad" })[phase] || "warn";

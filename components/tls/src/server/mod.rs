@@ -181,7 +181,7 @@ impl Tls {
 
     /// From here on it reports what it does.
     pub fn reports(&mut self) {
-        self.figures.pace.start();
+        self.figures.start();
     }
 
     /// Until when there is nothing to do unless something comes.
@@ -189,7 +189,7 @@ impl Tls {
         if !self.handshakes.is_empty() {
             return 0;
         }
-        let deadline = self.earliest.min(self.failures.due()).min(self.dials.deadline()).min(self.figures.pace.due());
+        let deadline = self.earliest.min(self.failures.due()).min(self.dials.deadline()).min(self.figures.due());
         let retiring = self.net.any_retiring() || self.clients.any_retiring();
         if retiring { deadline.min(self.now.saturating_add(retire::INTERVAL)) } else { deadline }
     }
@@ -220,7 +220,10 @@ impl Tls {
         if self.net.any_retiring() || self.clients.any_retiring() {
             self.let_go();
         }
-        if let Some(why) = self.certificates.take_trouble() {
+        if self.figures.takes_look(self.now) && self.certificates.renew() {
+            self.figures.pace.changed(self.now);
+        }
+        for why in self.certificates.take_troubles() {
             self.say(Level::Warn, format!("{why}; the one of before stays"));
         }
         if self.figures.pace.take(self.now) {

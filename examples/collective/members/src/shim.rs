@@ -39,23 +39,21 @@ fn run() -> Result<(), String> {
     let mut site = Site::new(Accounts::load(Sectors(disk))?);
     log::info(format_args!("{} accounts", site.accounts().len()));
     let mut server = Server::new(FORM);
-    let mut reported = None;
-    while let Some(requests) = server.turn() {
+    let mut pace = figures::Pace::default();
+    pace.start();
+    while let Some((now, requests)) = server.turn_until(pace.due()) {
         for request in requests {
-            // a node that does not know the time counts from 1970, and sessions from before end when it does
-            let now = entropy::wall_clock().unwrap_or(0) / 1_000_000_000;
+            pace.changed(now);
+            let now = entropy::wall_clock().map(|time| time / 1_000_000_000);
             let mut random = || entropy::get(32).try_into().expect("the node gives 32 random bytes");
             let response = site.answer(&request, &mut Today { now, random: &mut random });
             server.answer(request, response);
         }
-        // each of these has taken its time: there are no more than some in a second
-        let figures = (site.accounts().len(), site.logins);
-        if reported != Some(figures) {
-            reported = Some(figures);
+        if pace.take(now) {
             figures::report(vec![
-                Figure::gauge("accounts", figures.0),
-                Figure::counter("logins", figures.1[0]).of("outcome", "right"),
-                Figure::counter("logins", figures.1[1]).of("outcome", "wrong"),
+                Figure::gauge("accounts", site.accounts().len()),
+                Figure::counter("logins", site.logins[0]).of("outcome", "right"),
+                Figure::counter("logins", site.logins[1]).of("outcome", "wrong"),
             ]);
         }
     }

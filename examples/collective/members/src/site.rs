@@ -15,12 +15,14 @@ const SESSION: u64 = 30 * 24 * 3_600;
 const PASSWORD: std::ops::RangeInclusive<usize> = 10..=128;
 const NAME: std::ops::RangeInclusive<usize> = 2..=32;
 
+/// So many secret random bytes, others at each call.
+pub type Random<'a> = &'a mut dyn FnMut() -> [u8; 32];
+
 /// What a moment brings to an answer.
 pub struct Today<'a> {
-    /// seconds since 1970
-    pub now: u64,
-    /// so many secret random bytes, others at each call
-    pub random: &'a mut dyn FnMut() -> [u8; 32],
+    /// seconds since 1970. None: the node does not know the time. Then no session counts, since it may be over, and none begins.
+    pub now: Option<u64>,
+    pub random: Random<'a>,
 }
 
 pub struct Site<S> {
@@ -50,7 +52,7 @@ impl<S: Store> Site<S> {
             return page(403, "Over HTTPS only", "<p>Passwords would be read on the way.</p>");
         }
         let session = session_of(request).map(|token| digest(&token));
-        let account = session.as_ref().and_then(|hash| self.accounts.of_session(hash, today.now));
+        let account = session.as_ref().zip(today.now).and_then(|(hash, now)| self.accounts.of_session(hash, now));
         let name = account.map(|account| account.name.clone());
         match (&*request.method, request.path()) {
             ("GET" | "HEAD", "/") => home(name.as_deref(), self.accounts.len()),
@@ -64,8 +66,11 @@ impl<S: Store> Site<S> {
             ("POST", "/log-in" | "/sign-up" | "/log-out") if !is_own(request) => {
                 page(403, "Not from here", "<p>This is taken from the site's own pages only.</p>")
             }
-            ("POST", "/log-in") => self.log_in(request, today),
-            ("POST", "/sign-up") => self.sign_up(request, today),
+            ("POST", "/log-in" | "/sign-up") => match today.now {
+                None => timeless(),
+                Some(now) if request.path() == "/log-in" => self.log_in(request, now, today.random),
+                Some(now) => self.sign_up(request, now, today.random),
+            },
             ("POST", "/log-out") => match session.zip(name) {
                 Some((hash, name)) => match self.accounts.end_session(&name, &hash) {
                     Ok(()) => go("/").with("set-cookie", &cookie("", 0)),
@@ -80,7 +85,7 @@ impl<S: Store> Site<S> {
         }
     }
 
-    fn log_in(&mut self, request: &Request, today: &mut Today<'_>) -> Response {
+    fn log_in(&mut self, request: &Request, now: u64, random: Random<'_>) -> Response {
         let (name, password) = fields(request);
         let known = self.accounts.find(&name).map(|account| account.password.as_str());
         let is_right = verify(&self.argon, known.unwrap_or(&self.nobody), &password) && known.is_some();
@@ -88,10 +93,10 @@ impl<S: Store> Site<S> {
         if !is_right {
             return form(403, "Log in", "/log-in", "There is no such account with this password.");
         }
-        self.enter(&name, today)
+        self.enter(&name, now, random)
     }
 
-    fn sign_up(&mut self, request: &Request, today: &mut Today<'_>) -> Response {
+    fn sign_up(&mut self, request: &Request, now: u64, random: Random<'_>) -> Response {
         let (name, password) = fields(request);
         let wrong = |status, why| form(status, "Sign up", "/sign-up", why);
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -107,24 +112,29 @@ impl<S: Store> Site<S> {
         if !self.accounts.has_room() {
             return wrong(507, "There is no room for more accounts.");
         }
-        let Some(password) = hash(&self.argon, &password, &(today.random)()) else {
+        let Some(password) = hash(&self.argon, &password, &random()) else {
             return wrong(500, "The password cannot be kept.");
         };
         match self.accounts.add(Account { name: name.clone(), password, sessions: Vec::new() }) {
-            Ok(()) => self.enter(&name, today),
+            Ok(()) => self.enter(&name, now, random),
             Err(why) => unstored(&why),
         }
     }
 
     /// Begins a session, which is not one that the browser had before.
-    fn enter(&mut self, name: &str, today: &mut Today<'_>) -> Response {
-        let token = hex(&(today.random)());
-        let until = today.now.saturating_add(SESSION);
-        match self.accounts.begin_session(name, digest(&token), today.now, until) {
+    fn enter(&mut self, name: &str, now: u64, random: Random<'_>) -> Response {
+        let token = hex(&random());
+        let until = now.saturating_add(SESSION);
+        match self.accounts.begin_session(name, digest(&token), now, until) {
             Ok(()) => go("/members").with("set-cookie", &cookie(&token, SESSION)),
             Err(why) => unstored(&why),
         }
     }
+}
+
+fn timeless() -> Response {
+    let why = "<p>This server does not know the time yet, and a session has an end. Try again in a minute.</p>";
+    page(503, "Not yet", why).with("retry-after", "60")
 }
 
 fn unstored(why: &str) -> Response {

@@ -1,6 +1,11 @@
 //! Accounts on a disk that fails and is cut off; the rest is the business of the whole system's test.
 
-use members::{Account, Accounts, Store};
+use members::{Account, Accounts, Site, Store, Today};
+use pearwood::http::Exchanges;
+use pearwood::wit::{
+    self, Batch, Peer, Peers, Records,
+    http::{Command, Event, Head, Scheme},
+};
 use std::{cell::RefCell, rc::Rc};
 
 #[derive(Clone)]
@@ -74,4 +79,49 @@ fn a_full_disk_and_a_foreign_one_say_so() {
     assert!(Accounts::load(Disk::new(1)).unwrap().add(long).unwrap_err().contains("larger than a sector"));
     disk.0.borrow_mut().0[0] = b'?';
     assert!(Accounts::load(disk).err().unwrap().contains("sector 0 of the disk is no account"));
+}
+
+/// The status of the answer to what a browser sends from the site's own page, over TLS.
+fn ask(site: &mut Site<Disk>, now: Option<u64>, method: &str, target: &str, cookie: &str, body: &str) -> u16 {
+    let (mut peers, mut exchanges, mut batch) = (Peers::default(), Exchanges::new(1 << 10, 1 << 16), Batch::new());
+    let headers = format!("origin: https://a.example\r\ncookie: {cookie}\r\n");
+    let (remote, authority) = (std::net::Ipv6Addr::LOCALHOST, b"a.example".as_slice());
+    let head =
+        Head { method, target, authority, remote, headers: headers.as_bytes(), scheme: Scheme::Https, upgrade: "" };
+    Peer::Is(1).encode(&mut batch);
+    Command::Request { request: 1, head }.encode(&mut batch);
+    Command::Body { request: 1, data: body.as_bytes() }.encode(&mut batch);
+    Command::End { request: 1 }.encode(&mut batch);
+    assert!(peers.attach(1, ()));
+    wit::incoming(batch.as_bytes()).flatten().for_each(|incoming| exchanges.receive(&mut peers, incoming));
+    let request = exchanges.take().expect("it is whole");
+    let response = site.answer(&request, &mut Today { now, random: &mut || [7; 32] });
+    exchanges.answer(&mut peers, request, response);
+    let mut answered = 0;
+    peers.flush(|_, batch| {
+        for record in Records::new(batch).flatten() {
+            if let Ok(Event::Response { status, .. }) = Event::decode(&record) {
+                answered = status;
+            }
+        }
+        true
+    });
+    answered
+}
+
+/// Where the node does not know the time, no session counts, and none begins: it might be over long ago.
+#[test]
+fn without_the_time_nobody_is_logged_in() {
+    let mut site = Site::new(Accounts::load(Disk::new(10)).unwrap());
+    let form = "name=anna&password=a-good-password";
+    let [now, later] = [Some(1_000), Some(1_001)];
+    for (now, path, status) in
+        [(None, "/sign-up", 503), (None, "/log-in", 503), (now, "/sign-up", 303), (None, "/log-in", 503)]
+    {
+        assert_eq!(ask(&mut site, now, "POST", path, "", form), status, "{now:?} {path}");
+    }
+    let cookie = format!("__Host-session={}", "07".repeat(32));
+    for (now, status) in [(later, 200), (None, 303), (later, 200)] {
+        assert_eq!(ask(&mut site, now, "GET", "/members", &cookie, ""), status, "{now:?}");
+    }
 }

@@ -234,9 +234,19 @@ impl BoxHandle {
         let _before = core::mem::replace(&mut *self.figures.lock(), figures);
     }
 
-    /// What its instance has reported last, as JSON: an array of [`Figure`](super::figures::Figure).
-    pub fn figures(&self) -> Option<String> {
-        self.figures.lock().as_ref().map(|figures| figures.json().into())
+    /// How many bytes of JSON its instance has reported last.
+    pub(crate) fn figures_len(&self) -> Option<usize> {
+        self.figures.lock().as_ref().map(|figures| figures.json().len())
+    }
+
+    /// Adds what it has reported last, as JSON: an array of [`Figure`](super::figures::Figure), the first of them that take no more than
+    /// so many bytes.
+    pub(crate) fn add_figures(&self, to: &mut String, most: usize) {
+        to.push('[');
+        if let Some(figures) = &*self.figures.lock() {
+            to.push_str(figures.first(most.saturating_sub(2)));
+        }
+        to.push(']');
     }
 
     pub(super) fn memory_refused(&self) {

@@ -20,13 +20,14 @@ const FAREWELL: u64 = 1_000_000_000;
 
 impl Node {
     /// `by`: who asks, for the log and the history. `asker`: the box that passes it on, if one does. `upload`: the image that
-    /// it is bringing.
+    /// it is bringing. `longest`: the most bytes of an answer, in which it is told no more than fits of what can be left out.
     pub fn answer(
         self: &Arc<Self>,
         by: &str,
         asker: &str,
         upload: &mut Option<Upload>,
         request: &Request<'_>,
+        longest: usize,
     ) -> Answer {
         Answer::Now(match request {
             Request::Logs { name, follow } => match name.map_or(Ok(()), |name| self.managed(name).map(drop)) {
@@ -39,7 +40,7 @@ impl Node {
                 }
                 _ => history::one(self, *number).ok_or_else(|| format!("there was no deployment {number}")).into(),
             },
-            Request::Describe => Response::Text(status::json(self)),
+            Request::Describe => Response::Text(status::json(self, longest)),
             Request::System => Response::Text(self.source()),
             Request::Lines { name, first } => self.log_json(name, *first).into(),
             Request::History => Response::Text(history::json(self)),

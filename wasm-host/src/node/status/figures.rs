@@ -3,23 +3,28 @@
 use crate::boxes::BoxHandle;
 use alloc::{string::String, sync::Arc, vec::Vec};
 
-/// The most bytes of all figures in a description: half of the shortest answer that a control box is given whole. Of boxes that report
-/// too much, the longest reports are left out.
-const MOST: usize = 128 << 10;
+/// What is around an answer.
+const AROUND: usize = 64;
 
-/// Adds `"figures":{"http":[…],…}` to an object.
-pub fn add(mut object: String, boxes: &[Arc<BoxHandle>]) -> String {
-    let mut reports: Vec<(&str, String)> =
-        boxes.iter().filter_map(|handle| Some((&*handle.name, handle.figures()?))).collect();
-    reports.sort_by_key(|(_, figures)| figures.len());
+/// Adds `"figures":{"http":[…],…}` to an object, as long as it takes no more than `longest` bytes. Where not all fits, each box has an
+/// equal share: what one leaves is for the others, and of those that have more, the last figures are left out.
+pub fn add(mut object: String, boxes: &[Arc<BoxHandle>], longest: usize) -> String {
+    // nothing is copied before it is known to fit
+    let mut reports: Vec<(usize, &BoxHandle)> =
+        boxes.iter().filter_map(|handle| Some((handle.figures_len()?, &**handle))).collect();
+    reports.sort_unstable_by_key(|(length, _)| *length);
     object.pop();
     object.push_str(",\"figures\":{");
-    let (mut left, mut comma) = (MOST, "");
-    for (name, figures) in &reports {
-        let name = serde_json::to_string(name).unwrap_or_default();
-        let Some(less) = left.checked_sub(name.len() + figures.len() + 2) else { break };
-        left = less;
-        object.extend([comma, &name, ":", figures]);
+    let most = longest.saturating_sub(AROUND);
+    let (mut others, mut comma) = (reports.len(), "");
+    for (length, handle) in reports {
+        let share = most.saturating_sub(object.len()) / others;
+        others -= 1;
+        // with a comma, quotes and a colon
+        let Some(room) = share.checked_sub(handle.name.len() + 4).filter(|room| *room > 2) else { continue };
+        object.reserve(share.min(handle.name.len() + 4 + length));
+        object.extend([comma, "\"", &*handle.name, "\":"]);
+        handle.add_figures(&mut object, room);
         comma = ",";
     }
     object.push_str("}}");
