@@ -95,7 +95,7 @@ impl Before for There<'_> {
 }
 
 /// Makes what is new of a system, and waits until it is ready. `known`: systems whose components need not be loaded
-/// again. `strict`: refused if it would have a volume smaller than it is, which what is gone back to may.
+/// again. `strict`: refused if it would have a volume smaller than what runs says, which what is gone back to may.
 ///
 /// # Errors
 /// Why it cannot be, naming the box or the volume at fault. Nothing has changed then.
@@ -158,8 +158,19 @@ async fn make(
     let mut tell = |line: String| {
         log::of_node(node.platform, Level::Info, &line);
     };
-    let provided = node.platform.volumes().provide(node.platform, &plan, strict, &mut tell);
-    patient(node, provided).await.ok_or("a disk does not answer")??;
+    let provided = async {
+        let (platform, volumes) = (node.platform, node.platform.volumes());
+        let plans: Vec<&Plan> = known.iter().map(|running| &running.plan).chain([&plan]).collect();
+        volumes.take_raw(platform, &plans).await;
+        for (place, spec) in plan.boxes.iter().enumerate() {
+            if let Some(why) = volumes.refused(&plan, place) {
+                return Err(format!("box `{}`: {why}", spec.name));
+            }
+        }
+        volumes.provide(platform, &plan, strict.then_some(&old.plan), &mut tell).await
+    };
+    let silent = "the disks do not answer, and the volumes that the system names cannot be looked for";
+    patient(node, provided).await.ok_or(silent)??;
     let boxes = handles(node, &image, old, &plan, &difference)?;
     let at_fault = |index: usize, error: wasmtime::Error| format!("box `{}`: {error:#}", plan.boxes[index].name);
     let loaded = {

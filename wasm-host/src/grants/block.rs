@@ -7,7 +7,7 @@ use crate::{
     volumes::Health,
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 use spin::Mutex;
 use wit::{
     Batch, Records,
@@ -19,6 +19,9 @@ pub const MAX_TRANSFER: usize = 64 << 10;
 
 /// Requests that may be under way on one arrow.
 const DEPTH: usize = 16;
+
+/// The most bytes that a disk makes zeroes at once: what a box asks for is done in such parts, so that others have their turns.
+const MAX_ZEROES: u64 = 64 << 20;
 
 pub struct Blocks {
     extent: Extent,
@@ -36,10 +39,34 @@ struct Request {
 
 enum Doing {
     Read(Pending<Vec<u8>>, u64),
-    /// a write, a flush or a discard
+    /// a write or a flush
     Work(Pending<()>),
+    Discard(Discard),
     /// with what was read
     Done(Result<Option<Vec<u8>>, DiskError>),
+}
+
+/// Sectors that are to be zeroes. One such request of an arrow is under way at a time.
+struct Discard {
+    first: u64,
+    left: u64,
+    now: Option<Pending<()>>,
+}
+
+impl Discard {
+    fn poll(&mut self, cx: &mut Context<'_>, extent: &Extent) -> Poll<Result<(), DiskError>> {
+        let part = self.left.min(MAX_ZEROES / u64::from(extent.geometry().sector_size));
+        let now = self.now.get_or_insert_with(|| extent.zero(self.first, part));
+        let done = ready!(now.as_mut().poll(cx));
+        self.now = None;
+        self.first += part;
+        self.left -= part;
+        if done.is_err() || self.left == 0 {
+            return Poll::Ready(done);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 impl Blocks {
@@ -89,7 +116,7 @@ impl Blocks {
                 let doing = match geometry.check_zero(first, count) {
                     Err(error) => failed(error),
                     Ok(()) if count == 0 => Doing::Done(Ok(None)),
-                    Ok(()) => Doing::Work(self.extent.zero(first, count)),
+                    Ok(()) => Doing::Discard(Discard { first, left: count, now: None }),
                 };
                 (ticket, doing)
             }
@@ -107,8 +134,8 @@ fn copy(data: &[u8]) -> Result<Vec<u8>, DiskError> {
 }
 
 impl Request {
-    /// Looks how far the disk is. True: it is done, and `doing` says how it went.
-    fn poll(&mut self, cx: &mut Context<'_>, health: Option<&Health>) -> bool {
+    /// Looks how far the disk is. True: it is done, and `doing` says how it went. `discards`: whether one before this is under way.
+    fn poll(&mut self, cx: &mut Context<'_>, blocks: &Blocks, discards: &mut bool) -> bool {
         let is_read = matches!(self.doing, Doing::Read(..));
         let done = match &mut self.doing {
             Doing::Done(_) => return true,
@@ -118,9 +145,15 @@ impl Request {
                 read => read.map(Some),
             }),
             Doing::Work(pending) => pending.as_mut().poll(cx).map_ok(|()| None),
+            Doing::Discard(_) if *discards => return false,
+            Doing::Discard(discard) => {
+                let done = discard.poll(cx, &blocks.extent);
+                *discards = done.is_pending();
+                done.map_ok(|()| None)
+            }
         };
         let Poll::Ready(result) = done else { return false };
-        if let (Err(error), Some(health)) = (&result, health) {
+        if let (Err(error), Some(health)) = (&result, &blocks.health) {
             health.count(is_read, *error);
         }
         self.doing = Doing::Done(result);
@@ -133,7 +166,7 @@ impl Request {
             Doing::Done(Ok(Some(data))) => Event::Data { ticket, data }.encode(batch),
             Doing::Done(Ok(None)) => Event::Done { ticket }.encode(batch),
             Doing::Done(Err(error)) => Event::Failed { ticket, error: error_of(*error) }.encode(batch),
-            Doing::Read(..) | Doing::Work(_) => {}
+            Doing::Read(..) | Doing::Work(_) | Doing::Discard(_) => {}
         }
     }
 
@@ -187,11 +220,12 @@ impl Service for Blocks {
             return Ok(false);
         }
         let mut done = false;
+        let mut discards = under_way.iter().any(|request| matches!(request.doing, Doing::Discard(_)));
         let waker = self.signal.waker(self.ready);
         for record in Records::new(batch) {
             let record = record?;
             let Some(mut request) = self.begin(Command::decode(&record)?) else { continue };
-            done |= request.poll(&mut Context::from_waker(&waker), self.health.as_deref());
+            done |= request.poll(&mut Context::from_waker(&waker), self, &mut discards);
             under_way.push(request);
         }
         drop(under_way);
@@ -204,9 +238,9 @@ impl Service for Blocks {
     fn receive(&self, batch: &mut Batch, limit: usize) {
         let waker: Waker = self.signal.waker(self.ready);
         let mut under_way = self.under_way.lock();
-        let (before, mut left) = (under_way.len(), false);
+        let (before, mut left, mut discards) = (under_way.len(), false, false);
         under_way.retain_mut(|request| {
-            if !request.poll(&mut Context::from_waker(&waker), self.health.as_deref()) {
+            if !request.poll(&mut Context::from_waker(&waker), self, &mut discards) {
                 return true;
             }
             if batch.len() + request.length() > limit {

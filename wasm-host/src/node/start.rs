@@ -86,6 +86,11 @@ impl Node {
             match loaded.link(&plan, index, handle).map_err(|error| at_fault(index, error))? {
                 None => handle.stand_in(),
                 Some((component, duty)) => {
+                    if let Some(why) = platform.volumes().refused(&plan, index) {
+                        handle.refuse(&why);
+                        loaded.queue(index).into_iter().for_each(|queue| queue.close(&why));
+                        continue;
+                    }
                     let timer = executor.timers().timer();
                     let life = supervise(handle.clone(), platform, timer, component, duty);
                     handle.runs_as(&executor.spawn(handle.spec.cpu, life));
@@ -131,7 +136,8 @@ async fn provide(platform: &dyn Platform, plan: &Plan) -> Result<(), String> {
     let tell = |line: String| {
         log::of_node(platform, log::Level::Info, &line);
     };
-    platform.volumes().provide(platform, plan, false, &mut { tell }).await
+    platform.volumes().take_raw(platform, &[plan]).await;
+    platform.volumes().provide(platform, plan, None, &mut { tell }).await
 }
 
 /// How long the disks may take, at most.
@@ -147,7 +153,7 @@ fn wait<T>(platform: &dyn Platform, future: impl Future<Output = Result<T, Strin
             return output;
         }
         if platform.now() >= end {
-            return Err("a disk does not answer".into());
+            return Err("the disks do not answer, and the volumes that the system names cannot be looked for".into());
         }
         platform.idle(Some(end));
     }

@@ -150,16 +150,18 @@ fn users(plan: &Plan, name: &str) -> Vec<String> {
 impl Node {
     /// Deletes a volume that the running system does not name: what was in it is gone.
     pub(super) fn delete_volume(self: &Arc<Self>, by: &str, name: &str, disk: Option<&str>) -> Answer {
-        if let Err(why) = self.may_delete(name) {
+        if let Err(why) = self.may_delete(name, disk) {
             return Answer::Now(Response::Refused(why));
         }
         let (node, by, name, disk) = (self.clone(), by.to_string(), name.to_string(), disk.map(String::from));
         let doing = Arc::<Doing>::default();
         let done = doing.clone();
         self.executor.spawn(NORMAL_WEIGHT, async move {
-            let may = || node.may_delete(&name);
+            let may = || node.may_delete(&name, disk.as_deref());
             let deleted = node.platform.volumes().delete(&name, disk.as_deref(), &may);
-            let outcome = patient(&node, deleted).await.unwrap_or_else(|| Err("the disk does not answer".into()));
+            let outcome = patient(&node, deleted)
+                .await
+                .unwrap_or_else(|| Err(format!("volume `{name}`: its disk does not answer")));
             if outcome.is_ok() {
                 log::of_node(node.platform, Level::Info, &format!("volume `{name}`: deleted by {by}"));
             }
@@ -169,10 +171,13 @@ impl Node {
         Answer::Follow(Follow::Doing(doing))
     }
 
-    fn may_delete(&self, name: &str) -> Result<(), String> {
+    fn may_delete(&self, name: &str, disk: Option<&str>) -> Result<(), String> {
         self.not_busy()?;
         let running = self.running();
-        if !running.plan.volumes.iter().any(|volume| volume.name == name) {
+        let Some(volume) = running.plan.volumes.iter().find(|volume| volume.name == name) else { return Ok(()) };
+        // another one of that name, on another disk, is not what the system uses
+        let used = self.platform.volumes().disk_with(volume);
+        if disk.zip(used.as_deref()).is_some_and(|(disk, used)| disk != used) {
             return Ok(());
         }
         let users = users(&running.plan, name);

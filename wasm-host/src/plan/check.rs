@@ -245,7 +245,11 @@ impl Plan {
             let Grant::Block(grant) = &arrow.grant else { continue };
             let last = grant.sectors.last.unwrap_or(u64::MAX);
             let of = match &arrow.service {
-                Service::Device(device) => (None, device.as_str()),
+                Service::Device(device) => {
+                    let has_volumes = self.volumes.iter().any(|volume| volume.disk == *device);
+                    require(!has_volumes, || format!("sectors of `{device}`, which has volumes"))?;
+                    (None, device.as_str())
+                }
                 Service::Volume(volume) => (Some(*volume), ""),
                 Service::Port(_) | Service::Node => continue,
             };

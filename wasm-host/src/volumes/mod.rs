@@ -5,11 +5,12 @@
 //! [slots](crate::slots) for systems are a partition too. Which volumes there are is what the disks say: a system that names one
 //! which is not there gets it made, and one that no system names any more stays until somebody deletes it. None is ever made smaller.
 //!
-//! A new volume reads as zeroes as far as boxes have written to its disk: what is deleted is erased, part by part, before anybody gets
-//! its room.
+//! A new volume reads as zeroes: its room is made so before the table says that it is there. What is deleted is erased, part by
+//! part, before anybody gets its room.
 //!
 //! What a disk holds that is not Pearwood's is left alone. One that is blank gets its table when it is used first; one with slots at
-//! its beginning, and no table, goes on as it is and can have no volumes.
+//! its beginning, and no table, goes on as it is and can have no volumes. Nor can one of which boxes get sectors by their numbers: what
+//! they write there is never taken for a table.
 
 mod beginning;
 mod erase;
@@ -19,6 +20,7 @@ mod space;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use parted::{Found, Parted, Place};
 pub use registry::{Health, Listed, Volumes, on_disk, slots_of};

@@ -2,10 +2,11 @@
 
 use super::parted::{Found, Parted};
 use super::table::{Kind, Layout};
+use super::turn::Turns;
 use super::{MIB, Made, OVERHEAD, Want, size};
 use crate::{
     executor::Bell,
-    plan::{Plan, Service, VolumePlan, grant::Grant},
+    plan::{Plan, VolumePlan},
     platform::{Disk, DiskError, Extent, Platform},
     slots::{SlotError, Store},
 };
@@ -27,6 +28,10 @@ const MAX_DISKS: usize = 64;
 #[derive(Default)]
 pub struct Volumes {
     disks: Mutex<BTreeMap<String, Known>>,
+    /// to look at a disk, or make its table
+    turns: Mutex<BTreeMap<String, Arc<Turns>>>,
+    /// the disks of which boxes get sectors by their numbers, and whether there was a table before they did
+    raw: Mutex<BTreeMap<String, bool>>,
     /// by disk and volume
     health: Mutex<BTreeMap<(String, String), Arc<Health>>>,
     deleted: AtomicU64,
@@ -39,8 +44,12 @@ enum Known {
     Blank,
     /// slots for systems at its beginning, and no table
     Slots,
-    /// what it holds, or why that cannot be told
+    /// what it holds
     Other(String),
+    /// why it cannot be read
+    Failed(String),
+    /// Boxes get its sectors by their numbers.
+    Raw,
 }
 
 /// Requests of boxes that a disk failed to do, since the node's boot.
@@ -62,10 +71,19 @@ pub struct Listed {
 impl Volumes {
     /// What is on a disk. One with a table is read once.
     async fn look(&self, platform: &dyn Platform, device: &str) -> Result<Known, String> {
-        if let Some(Known::Table(table)) = self.disks.lock().get(device) {
-            return Ok(Known::Table(table.clone()));
+        if let Some(table) = self.table(device) {
+            return Ok(Known::Table(table));
         }
         let disk = platform.disk(device).ok_or_else(|| format!("this machine has no disk `{device}`"))?;
+        if self.raw.lock().contains_key(device) {
+            self.disks.lock().insert(device.into(), Known::Raw);
+            return Ok(Known::Raw);
+        }
+        let turns = self.turns_of(device);
+        let _turn = turns.take().await;
+        if let Some(table) = self.table(device) {
+            return Ok(Known::Table(table));
+        }
         let known = match Parted::open(disk).await {
             Ok(Found::Table(parted)) => {
                 // it can be read whether or not that goes
@@ -75,10 +93,21 @@ impl Volumes {
             Ok(Found::Blank) => Known::Blank,
             Ok(Found::Slots(_)) => Known::Slots,
             Ok(Found::Other(what)) => Known::Other(what),
-            Err(error) => Known::Other(error.to_string()),
+            Err(error) => Known::Failed(error.to_string()),
         };
         self.disks.lock().insert(device.into(), known.clone());
         Ok(known)
+    }
+
+    fn table(&self, device: &str) -> Option<Arc<Parted>> {
+        match self.disks.lock().get(device) {
+            Some(Known::Table(table)) => Some(table.clone()),
+            _ => None,
+        }
+    }
+
+    fn turns_of(&self, device: &str) -> Arc<Turns> {
+        self.turns.lock().entry(device.into()).or_default().clone()
     }
 
     pub async fn look_at_all(&self, platform: &dyn Platform) {
@@ -109,6 +138,8 @@ impl Volumes {
                 Known::Blank => Err("empty".into()),
                 Known::Slots => Err(EARLIER.into()),
                 Known::Other(what) => Err(what.clone()),
+                Known::Failed(why) => Err(unreadable(why)),
+                Known::Raw => Err(RAW.into()),
             };
             (device.clone(), said)
         });
@@ -142,7 +173,10 @@ impl Volumes {
         let devices: Vec<&str> = having.iter().map(|(device, _)| device.as_str()).collect();
         match devices[..] {
             [] | [_] => Ok(having.pop()),
-            _ => Err(format!("there is a volume `{name}` on each of {}; which is meant?", devices.join(", "))),
+            _ => Err(format!(
+                "there is a volume `{name}` on each of {}; which is meant? (its `disk`, or --disk)",
+                devices.join(", ")
+            )),
         }
     }
 
@@ -156,7 +190,7 @@ impl Volumes {
     }
 
     /// Sees to it that all is there which a plan names, as large as it says: all of it, or nothing is changed. One that is on
-    /// another disk than the plan says is taken where it is. `strict`: refused if the plan would have one smaller than it is.
+    /// another disk than the plan says is taken where it is. `before`: refused if the plan would have one smaller than that does.
     /// `tell` hears what was done.
     ///
     /// # Errors
@@ -165,10 +199,9 @@ impl Volumes {
         &self,
         platform: &dyn Platform,
         plan: &Plan,
-        strict: bool,
+        before: Option<&Plan>,
         tell: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), String> {
-        self.check_raw(platform, plan).await?;
         if plan.volumes.is_empty() {
             return Ok(());
         }
@@ -179,7 +212,9 @@ impl Volumes {
             let at = match self.disk_of(name, Some(disk))? {
                 Some((at, table)) => {
                     let is = table.find(Kind::Volume, name, true).map_or(0, |place| place.bytes);
-                    if is > *bytes && strict {
+                    // what has grown for a system that failed is none the worse for those that it is too large for
+                    let was = before.and_then(|plan| plan.volumes.iter().find(|it| it.name == *name));
+                    if is > *bytes && was.is_some_and(|was| was.size > *bytes) {
                         return Err(format!(
                             "volume `{name}` has {} on `{at}`, and none is made smaller: write size = \"{}\"",
                             size(is),
@@ -193,7 +228,15 @@ impl Volumes {
                     }
                     at
                 }
-                None => disk.clone(),
+                None => match self.failed() {
+                    Some((at, why)) => {
+                        return Err(format!(
+                            "volume `{name}` is on no disk that can be read, and may be on `{at}`: {}; none is made as long as that is so",
+                            unreadable(&why)
+                        ));
+                    }
+                    None => disk.clone(),
+                },
             };
             wants.entry(at).or_default().push(Want { kind: Kind::Volume, name, bytes: *bytes });
         }
@@ -210,6 +253,14 @@ impl Volumes {
         Ok(())
     }
 
+    /// A disk that cannot be read, and why.
+    fn failed(&self) -> Option<(String, String)> {
+        self.disks.lock().iter().find_map(|(device, known)| match known {
+            Known::Failed(why) => Some((device.clone(), why.clone())),
+            _ => None,
+        })
+    }
+
     async fn make(
         &self,
         platform: &dyn Platform,
@@ -223,6 +274,8 @@ impl Volumes {
             Known::Table(table) => table,
             Known::Slots => return Err(failed(EARLIER_HELP.into())),
             Known::Other(what) => return Err(failed(left_alone(&what))),
+            Known::Failed(why) => return Err(failed(unreadable(&why))),
+            Known::Raw => return Err(failed(format!("{RAW}; deploy a system without such arrows first"))),
             Known::Blank => {
                 let disk = platform.disk(device).ok_or_else(|| failed("the disk is gone".into()))?;
                 fits(disk.as_ref(), wants).map_err(&failed)?;
@@ -237,26 +290,54 @@ impl Volumes {
     }
 
     async fn format(&self, platform: &dyn Platform, device: &str, disk: Arc<dyn Disk>) -> Result<Arc<Parted>, String> {
+        let turns = self.turns_of(device);
+        let _turn = turns.take().await;
+        if let Some(table) = self.table(device) {
+            return Ok(table);
+        }
         let parted = Parted::format(disk, guid(&|bytes| platform.fill_random(bytes))).await;
         let table = Arc::new(parted.map_err(|error| error.to_string())?);
         self.disks.lock().insert(device.into(), Known::Table(table.clone()));
         Ok(table)
     }
 
-    /// Sectors by their numbers are of disks without a table.
-    async fn check_raw(&self, platform: &dyn Platform, plan: &Plan) -> Result<(), String> {
-        for arrow in &plan.arrows {
-            let (Service::Device(device), Grant::Block(_)) = (&arrow.service, &arrow.grant) else { continue };
-            // that a disk is not there is said by whoever needs it
-            if let Ok(Known::Table(_)) = self.look(platform, device).await {
-                let name = plan.boxes.get(usize::from(arrow.client.place)).map_or("", |spec| &spec.name);
-                return Err(format!(
-                    "box `{name}`: `{device}` has a partition table, and no box gets its sectors by their numbers: declare a volume, \
-                     [volume.NAME], and write {{ volume = \"NAME\" }}"
-                ));
-            }
+    /// Boxes of these plans get sectors of disks by their numbers, and others no more: what such a disk holds is theirs, whatever it
+    /// looks like, unless it had a table before: see [`refused`](Volumes::refused).
+    pub async fn take_raw(&self, platform: &dyn Platform, plans: &[&Plan]) {
+        let places = plans.iter().flat_map(|plan| (0..plan.boxes.len()).map(move |place| (plan, place)));
+        let devices = places.flat_map(|(plan, place)| plan.devices_of(place));
+        let devices: Vec<&str> = devices.filter(|(_, grant)| grant.is_some()).map(|(device, _)| device).collect();
+        let mut raw = BTreeMap::new();
+        for device in devices {
+            let known = self.raw.lock().get(device).copied();
+            let has_table = match (known, platform.disk(device)) {
+                (Some(known), _) => known,
+                // nothing is written to it, not even to make its table good
+                (None, Some(disk)) => {
+                    self.table(device).is_some() || matches!(Parted::open(disk).await, Ok(Found::Table(_)))
+                }
+                // that it is not there is said by whoever needs it
+                (None, None) => continue,
+            };
+            raw.insert(device.into(), has_table);
         }
-        Ok(())
+        *self.raw.lock() = raw;
+    }
+
+    /// Why a box does not get what the plan grants it by sectors.
+    pub fn refused(&self, plan: &Plan, place: usize) -> Option<String> {
+        let raw = self.raw.lock();
+        let mut devices = plan.devices_of(place).filter(|(_, grant)| grant.is_some()).map(|(device, _)| device);
+        let device = devices.find(|device| raw.get(*device) == Some(&true))?;
+        Some(format!(
+            "`{device}` has a partition table, and no box gets its sectors by their numbers: declare a volume, [volume.NAME], and \
+             write {{ volume = \"NAME\" }}; or, if nothing on it is needed, write zeroes over its first and last MiB"
+        ))
+    }
+
+    /// The disk where a plan's volume is.
+    pub fn disk_with(&self, volume: &VolumePlan) -> Option<String> {
+        Some(self.disk_of(&volume.name, Some(&volume.disk)).ok()??.0)
     }
 
     /// The slots of a disk, if it has some. `reserve`: how large they are made if it has none, and is blank or has a table.
@@ -277,7 +358,9 @@ impl Volumes {
                 self.format(platform, device, disk).await?
             }
             (Known::Other(what), Some(_)) => return Err(left_alone(&what)),
-            (Known::Blank | Known::Other(_), None) => return Ok(None),
+            (Known::Failed(why), _) => return Err(unreadable(&why)),
+            (Known::Raw, Some(_)) => return Err(RAW.into()),
+            (Known::Blank | Known::Other(_) | Known::Raw, None) => return Ok(None),
         };
         slots_in(&table, reserve, &mut || guid(&|bytes| platform.fill_random(bytes)), tell).await
     }
@@ -334,6 +417,14 @@ impl Health {
 const EARLIER: &str = "slots for systems, from before there were volumes";
 const EARLIER_HELP: &str = "it holds slots for systems from before there were volumes, which go on; for volumes, give the node another disk, \
     or an empty one in the place of this, and deploy the system anew";
+
+const RAW: &str = "boxes get its sectors by their numbers";
+
+fn unreadable(why: &str) -> String {
+    format!(
+        "its partition table cannot be read ({why}), and nothing on it is changed; the disk, or how it is attached, is at fault"
+    )
+}
 
 fn left_alone(what: &str) -> String {
     format!(
@@ -398,7 +489,8 @@ pub async fn slots_of(
     random: &(dyn Fn(&mut [u8]) + Sync),
 ) -> Result<Option<Store>, String> {
     let text = |error: DiskError| error.to_string();
-    let table = match (Parted::open(disk.clone()).await.map_err(text)?, reserve) {
+    let failed = |error: DiskError| unreadable(&error.to_string());
+    let table = match (Parted::open(disk.clone()).await.map_err(failed)?, reserve) {
         (Found::Table(table), _) => table,
         (Found::Slots(store), _) => return Ok(Some(store)),
         (Found::Blank, Some(bytes)) => {

@@ -1,5 +1,6 @@
 //! Disks that are blank, foreign, damaged, hostile, too small, or lose their power: volumes are found again, and nothing else is touched.
 
+mod faults;
 mod foreign;
 mod hostile;
 mod power;
@@ -8,7 +9,7 @@ mod registry;
 use super::table::{Copy, Layout, Part, Table};
 use super::*;
 use crate::platform::{
-    Disk,
+    Disk, DiskError,
     fake::{FakeDisk, Random, block_on},
 };
 use alloc::{string::ToString, sync::Arc, vec, vec::Vec};

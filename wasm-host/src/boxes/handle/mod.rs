@@ -6,7 +6,7 @@ mod succession;
 pub use life::{Life, Phase};
 
 use super::{
-    Birth, Footprint,
+    Birth, Footprint, Stage,
     figures::Figures,
     log::{Level, Line, Log},
 };
@@ -218,6 +218,14 @@ impl BoxHandle {
     /// The platform does what the box would: nothing is run.
     pub fn stand_in(&self) {
         self.live(|life| life.phase = Phase::StandIn);
+    }
+
+    /// Nothing of it is run: what the plan grants it is not to be had.
+    pub fn refuse(&self, why: &str) {
+        self.note(Level::Error, why);
+        self.unlink(why);
+        self.birth.reach(Stage::Failed(why.into()));
+        self.live(|life| (life.phase, life.reason) = (Phase::Ended, Some(why.into())));
     }
 
     pub fn memory(&self) -> u64 {

@@ -30,7 +30,7 @@ fn kept(name: &str, mib: u64) -> (Kind, String, u64) {
 
 fn delete(world: &mut World, name: &str) -> Result<(), String> {
     let request = Request::DeleteVolume { name, disk: None };
-    let answer = world.running.node.answer("anna", "", &mut None, &request);
+    let answer = world.running.node.answer("anna", "", &mut None, &request, usize::MAX);
     let response = match answer {
         Answer::Now(response) => response,
         Answer::Follow(mut follow) => {
@@ -111,4 +111,48 @@ fn volumes_outlast_the_systems_that_name_them() {
     assert_eq!(listed(&world), [kept("guestbook", 3)]);
     assert_eq!(delete(&mut world, "guestbook"), Ok(()));
     world.until(|world| listed(world) == vec![]);
+}
+
+/// A box that runs may have written where a table would be made.
+#[test]
+fn a_disk_of_which_boxes_have_sectors_gets_no_table() {
+    let platform = FakePlatform::leak();
+    let disk = Arc::new(FakeDisk::new(512, 10 << 11));
+    platform.add_disk(disk.clone());
+    let keeping = |version| [("site", guests::keeping(version))];
+    let raw = source("", "{ device = \"disk0\" }");
+    let mut world = World::on(platform, &raw, &keeping(b'1'));
+    let with_volume = source(&volume("guestbook", 2), "{ volume = \"guestbook\" }");
+    let deployment = world.deploy(&with_volume, &keeping(b'2'));
+    let refused = why(world.over(&deployment));
+    assert!(
+        refused.contains("boxes get its sectors by their numbers; deploy a system without such arrows first"),
+        "{refused}"
+    );
+    assert_eq!((disk.operations(), world.ask().1), (0, b"1".to_vec()));
+    let deployment = world.deploy(&source("", ""), &[("site", guests::HANDLER.component())]);
+    assert_eq!(world.over(&deployment), Outcome::Done);
+    let deployment = world.deploy(&with_volume, &keeping(b'2'));
+    assert_eq!(world.over(&deployment), Outcome::Done);
+    assert_eq!(listed(&world), [kept("guestbook", 2)]);
+    // nor does a box get them any more
+    let deployment = world.deploy(&raw, &keeping(b'3'));
+    let refused = why(world.over(&deployment));
+    assert!(refused.contains("`: `disk0` has a partition table"), "{refused}");
+}
+
+#[test]
+fn what_a_deploy_that_failed_let_grow_may_be_said_to_be_as_before() {
+    let platform = FakePlatform::leak();
+    platform.add_disk(Arc::new(FakeDisk::new(512, 10 << 11)));
+    let guestbook = "{ volume = \"guestbook\" }";
+    let first = source(&volume("guestbook", 2), guestbook);
+    let mut world = World::on(platform, &first, &[("site", guests::keeping(b'1'))]);
+    let failing = guests::keeping_as(guests::Handler { begin: "unreachable", ..guests::HANDLER });
+    let deployment = world.deploy(&source(&volume("guestbook", 3), guestbook), &[("site", failing)]);
+    assert!(matches!(world.over(&deployment), Outcome::RolledBack { .. }));
+    assert_eq!(listed(&world), [kept("guestbook", 3)]);
+    let deployment = world.deploy(&first, &[("site", guests::keeping(b'2'))]);
+    assert_eq!(world.over(&deployment), Outcome::Done);
+    assert_eq!(world.ask().1, b"2");
 }

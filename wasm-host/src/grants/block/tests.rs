@@ -211,6 +211,23 @@ fn what_is_not_needed_is_zeroes() {
     assert_eq!(reads.one(discard(5, 0, 1)), Failed(5, Error::ReadOnly));
 }
 
+/// What takes long is done in parts, and one request after the other.
+#[test]
+fn zeroes_are_made_in_parts() {
+    let disk = Arc::new(FakeDisk::new(4_096, 33_000));
+    disk.can_zero();
+    disk.damage(|bytes| bytes.fill(7));
+    let granted = Granted::new(disk.clone(), 0, None, false);
+    let discard = |ticket, first, count| Command::Discard { ticket, first, count };
+    assert_eq!(granted.send(&[discard(1, 0, 32_999), discard(2, 32_999, 1)]), Ok(true));
+    assert_eq!(disk.operations(), 1);
+    assert_eq!(granted.wakes(), []);
+    assert_eq!(disk.operations(), 2);
+    assert_eq!(granted.wakes(), [Done(1), Done(2)]);
+    assert_eq!(disk.operations(), 4);
+    assert!(block_on(disk.read(0, 33_000)).unwrap().iter().all(|byte| *byte == 0));
+}
+
 #[test]
 fn a_request_transfers_so_much_and_no_more() {
     let granted = Granted::new(Arc::new(FakeDisk::new(512, 4_000)), 0, None, false);

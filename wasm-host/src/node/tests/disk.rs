@@ -312,8 +312,16 @@ fn a_volume_is_all_that_a_box_reaches() {
     drop(running);
     let platform = FakePlatform::leak();
     platform.add_disk(disk.clone());
-    let why = start_on(platform, &source("", "4 MiB"), &[("keeper", component(""))]).err().unwrap();
-    assert!(why.starts_with("box `keeper`: `disk0` has a partition table, and no box gets its sectors"), "{why}");
+    let before = disk.operations();
+    let good = source("", "4 MiB") + "[box.good]\ncomponent = \"good\"\n";
+    let components = [("keeper", component("")), ("good", super::component("(call $forever)"))];
+    let running = start_on(platform, &good, &components).unwrap();
+    let life = running.until("keeper", |life| life.phase == Phase::Ended);
+    let why = life.reason.unwrap();
+    assert!(why.starts_with("`disk0` has a partition table, and no box gets its sectors"), "{why}");
+    running.until("good", |life| life.phase == Phase::Running);
+    assert_eq!(disk.operations(), before);
+    drop(running);
     // and whoever may only read it does
     let platform = FakePlatform::leak();
     platform.add_disk(disk);
@@ -335,7 +343,7 @@ fn errors_of_a_volume_are_counted() {
     let running = start_on(platform, &with_volume(""), &[("keeper", component(code))]).unwrap();
     disk.fail_writes();
     running.until("keeper", |life| life.phase == Phase::Ended);
-    let status: serde_json::Value = serde_json::from_str(&crate::node::status::json(&running.node)).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&crate::node::status::json(&running.node, usize::MAX)).unwrap();
     let volume = &status["volumes"][0];
     assert_eq!((&volume["read_errors"], &volume["write_errors"]), (&0.into(), &2.into()), "{status}");
     assert_eq!(
@@ -372,7 +380,7 @@ fn volumes_are_known_by_their_names_wherever_they_are() {
     assert!(started == Ok(()) && !said.contains("as the system says"), "{said}");
     // of two others nobody knows which is meant
     let why = start(&[&disk(100), &one, &other]).0.unwrap_err();
-    assert_eq!(why, "there is a volume `keeper` on each of disk1, disk2; which is meant?");
+    assert_eq!(why, "there is a volume `keeper` on each of disk1, disk2; which is meant? (its `disk`, or --disk)");
     let why = start(&[&disk(8_000)]).0;
     assert_eq!(why, Ok(()));
     let small = start(&[&disk(7_000)]).0;
@@ -383,6 +391,54 @@ fn volumes_are_known_by_their_names_wherever_they_are() {
         "{why}"
     );
     assert_eq!(start(&[]).0, Err("volume `keeper`: this machine has no disk `disk0`".into()));
+}
+
+/// A disk of which a box has sectors is the box's, whatever it writes there: no table is made good, and no volume is looked for.
+#[test]
+fn what_a_box_writes_to_its_sectors_is_no_table() {
+    let (own, other) = (Arc::new(FakeDisk::new(512, 8_192)), Arc::new(FakeDisk::new(512, 8_192)));
+    let platform = FakePlatform::leak();
+    platform.add_disk(other.clone());
+    drop(start_on(platform, &with_volume(""), &[("keeper", component(""))]).unwrap());
+    // only the second copy of it is whole
+    own.damage(|bytes| {
+        bytes.copy_from_slice(&block_on(other.read(0, 8_192)).unwrap());
+        bytes[600] ^= 1;
+    });
+    let start = || {
+        let platform = FakePlatform::leak();
+        platform.add_disk(own.clone());
+        platform.add_disk(Arc::new(FakeDisk::new(512, 8_192)));
+        let source = with_volume("").replace("disk = \"disk0\"", "disk = \"disk1\"")
+            + "[box.raw]\ncomponent = \"keeper\"\narrows.\"pearwood:hardware/block\" = { device = \"disk0\" }\n";
+        start_on(platform, &source, &[("keeper", component(""))]).unwrap()
+    };
+    let running = start();
+    running.until("keeper", |life| life.phase == Phase::Ended && life.reason.as_deref() == Some("returned"));
+    let why = running.until("raw", |life| life.phase == Phase::Ended).reason.unwrap();
+    assert!(why.contains("`disk0` has a partition table"), "{why}");
+    let listed = running.platform.volumes().list();
+    assert!(listed.iter().all(|it| it.disk == "disk1"), "{listed:?}");
+    assert_eq!(own.operations(), 0);
+}
+
+/// A volume that cannot be found may be on the disk that cannot be read.
+#[test]
+fn no_volume_is_made_while_a_disk_cannot_be_read() {
+    let (one, other) = (Arc::new(FakeDisk::new(512, 8_192)), Arc::new(FakeDisk::new(512, 8_192)));
+    let start = |disks: [&Arc<FakeDisk>; 2]| {
+        let platform = FakePlatform::leak();
+        disks.into_iter().for_each(|disk| platform.add_disk(disk.clone()));
+        start_on(platform, &with_volume(""), &[("keeper", component(""))]).map(drop)
+    };
+    start([&one, &other]).unwrap();
+    one.fail(DiskError::Io);
+    let why = start([&other, &one]).unwrap_err();
+    assert!(why.starts_with("volume `keeper` is on no disk that can be read, and may be on `disk1`: "), "{why}");
+    assert!(start([&one, &other]).is_err());
+    assert_eq!(other.operations(), 0);
+    one.recovers();
+    start([&other, &one]).unwrap();
 }
 
 fn on_trial() -> (&'static FakePlatform, Arc<Store>) {

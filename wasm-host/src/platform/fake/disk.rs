@@ -1,7 +1,12 @@
 //! A disk in memory whose power can fail, at any write, with any of the things that disks then do.
 
 use crate::platform::{Disk, DiskError, Geometry, Pending, disk::refused};
-use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec,
+    vec::Vec,
+};
 use spin::Mutex;
 
 pub struct FakeDisk {
@@ -18,6 +23,8 @@ struct State {
     done: usize,
     fails: Option<DiskError>,
     reads_only: bool,
+    /// Sectors that cannot be read until somebody writes them.
+    bad: BTreeSet<u64>,
     /// It can write zeroes without moving them.
     zeroes: bool,
 }
@@ -38,6 +45,7 @@ impl FakeDisk {
             done: 0,
             fails: None,
             reads_only: false,
+            bad: BTreeSet::new(),
             zeroes: false,
         };
         FakeDisk { geometry, state: Mutex::new(state) }
@@ -56,6 +64,17 @@ impl FakeDisk {
     /// From now on, all fails like this.
     pub fn fail(&self, error: DiskError) {
         self.state.lock().fails = Some(error);
+    }
+
+    /// What has failed does so no more.
+    pub fn recovers(&self) {
+        let state = &mut *self.state.lock();
+        (state.fails, state.budget, state.reads_only) = (None, None, false);
+    }
+
+    /// These sectors cannot be read until somebody writes them.
+    pub fn loses(&self, sectors: core::ops::Range<u64>) {
+        self.state.lock().bad.extend(sectors);
     }
 
     /// From now on, writes and flushes fail.
@@ -126,6 +145,9 @@ impl Disk for FakeDisk {
         if let Some(error) = state.fails {
             return refused(error);
         }
+        if state.bad.range(first..first + u64::from(sectors)).next().is_some() {
+            return refused(DiskError::Io);
+        }
         let size = self.geometry.sector_size as usize;
         let start = first as usize * size;
         let mut read = state.durable[start..start + sectors as usize * size].to_vec();
@@ -143,6 +165,7 @@ impl Disk for FakeDisk {
         }
         let written = self.operate(|state| {
             for (sector, bytes) in (first..).zip(data.chunks(self.geometry.sector_size as usize)) {
+                state.bad.remove(&sector);
                 state.unflushed.entry(sector).or_default().push(bytes.to_vec());
             }
         });
