@@ -229,7 +229,8 @@ impl Front {
     fn may_serve(&mut self, peer: u32) -> bool {
         let room = self.shares.clients();
         let served = |(number, client, _): &(u32, &Client, _)| client.served && !self.peers.is_retiring(*number);
-        if !self.peers.get(peer).is_some_and(|client| client.served) && self.peers.iter().filter(served).count() >= room {
+        if !self.peers.get(peer).is_some_and(|client| client.served) && self.peers.iter().filter(served).count() >= room
+        {
             return false;
         }
         if let Some(client) = self.peers.get_mut(peer) {
@@ -241,7 +242,8 @@ impl Front {
     fn command(&mut self, peer: u32, ticket: u32, command: Command<'_>) {
         if !self.may_serve(peer) {
             let room = self.shares.clients();
-            let why = format!("the box `store` has memory for {room} clients, and more are there: give it more `memory`");
+            let why =
+                format!("the box `store` has memory for {room} clients, and more are there: give it more `memory`");
             return self.fail(peer, ticket, (Error::Busy, why));
         }
         let Some(client) = self.peers.get(peer) else { return };
@@ -373,7 +375,11 @@ impl Front {
     fn miss(&mut self, key: &[u8]) {
         for number in self.peers.numbers() {
             let watches = self.peers.get_mut(number).map(|client| client.watches.iter_mut());
-            watches.into_iter().flatten().filter(|watch| key.starts_with(&watch.prefix)).for_each(|it| it.missed = true);
+            watches
+                .into_iter()
+                .flatten()
+                .filter(|watch| key.starts_with(&watch.prefix))
+                .for_each(|it| it.missed = true);
         }
     }
 
@@ -414,13 +420,12 @@ impl Front {
         }
         let again = self.peers.flush(&mut send);
         for number in self.peers.numbers() {
-            if self.peers.waiting_for(number) == Some(0)
-                && let Some(client) = self.peers.get_mut(number)
-            {
-                let owed = std::mem::take(&mut client.owed);
-                client.held -= owed;
-                self.held -= owed;
-            }
+            let Some(waiting) = self.peers.waiting_for(number) else { continue };
+            let Some(client) = self.peers.get_mut(number) else { continue };
+            let sent = client.owed.saturating_sub(waiting);
+            client.owed -= sent;
+            client.held -= sent;
+            self.held -= sent;
         }
         if self.peers.any_retiring() {
             let open = |client: &Client| client.under_way > 0 || !client.reads.is_empty() || !client.writes.is_empty();

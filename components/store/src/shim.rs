@@ -86,7 +86,7 @@ fn run() -> Result<(), String> {
             return Ok(());
         }
         drop(front);
-        node.wait();
+        node.wait(true);
     }
 }
 
@@ -112,7 +112,7 @@ struct Node {
     ready: AtomicU64,
     /// Some client has room again.
     room: AtomicBool,
-    /// Clients have not been answered all that they can be: whoever would sleep only looks what has come.
+    /// Clients have not been answered all that they can be.
     more: AtomicBool,
     now: AtomicU64,
     state: Mutex<State>,
@@ -141,7 +141,7 @@ impl Node {
             front: Mutex::new(Front::new(shares)),
         };
         loop {
-            node.wait();
+            node.wait(false);
             if !node.has_come(disk) {
                 continue;
             }
@@ -166,8 +166,9 @@ impl Node {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self) {
-        let wake = sdk::ports::wait(if self.more.load(Relaxed) { 0 } else { u64::MAX });
+    /// Sleeps until something comes. `serves`: unless there is more to do for clients; then it looks what has come.
+    fn wait(&self, serves: bool) {
+        let wake = sdk::ports::wait(if serves && self.more.load(Relaxed) { 0 } else { u64::MAX });
         self.ready.fetch_or(wake.ready, Relaxed);
         self.now.store(wake.now, Relaxed);
         if wake.notices.contains(Notices::ROOM) {
@@ -242,7 +243,7 @@ impl Node {
                     continue;
                 }
             }
-            self.wait();
+            self.wait(serves);
         }
     }
 
@@ -263,7 +264,7 @@ impl Node {
             if let Some(gone) = &self.state().gone {
                 return Err(gone.clone());
             }
-            self.wait();
+            self.wait(false);
         }
     }
 }

@@ -217,9 +217,15 @@ fn damage_is_the_matter_of_who_reads_it() {
     for n in 20..30 {
         assert_eq!(store.get(&format!("{n}")), Ok(Some(vec![n; 40_000])));
     }
-    // until there is another value
-    assert!(matches!(store.set("3", b"new"), Told::Done(_)), "{:?}", store.log);
-    assert_eq!(store.get("3"), Ok(Some(b"new".to_vec())));
+    // a write that finds damage does not fail those that it shares a commit with
+    let damaged = store.send(0, |ticket| Command::Set { ticket, key: "3", value: b"new" });
+    let others = [(); 5].map(|()| store.send(0, |ticket| Command::Set { ticket, key: "other", value: b"v" }));
+    for (_, of, told) in store.run() {
+        match told {
+            Told::Done(_) => assert!(others.contains(&of)),
+            told => assert_eq!((of, told.error()), (damaged, Error::Damaged)),
+        }
+    }
 }
 
 #[test]
