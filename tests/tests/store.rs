@@ -23,11 +23,18 @@ fn write(node: &TestNode, name: &str, text: &str) -> Answer {
     curl(&["--data-urlencode", &name, "--data-urlencode", &text], &node.url("/"))
 }
 
-/// The entries of the page, as they are in it.
+/// The entries of the page and of those with older ones, as they are in it.
 fn entries(node: &TestNode, path: &str, arguments: &[&str]) -> Vec<String> {
-    let answer = curl(arguments, &node.url(path));
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.text().lines().filter_map(|line| line.strip_prefix("<li>")).map(String::from).collect()
+    let (mut all, mut next) = (Vec::new(), path.to_string());
+    loop {
+        let answer = curl(arguments, &node.url(&next));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let text = answer.text();
+        all.extend(text.lines().filter_map(|line| line.strip_prefix("<li>")).map(String::from));
+        let older = text.lines().find_map(|line| line.strip_prefix("<p><a href=\"")?.strip_suffix("\">Older</a>"));
+        let Some(older) = older else { return all };
+        next = format!("{path}{older}");
+    }
 }
 
 #[test]
@@ -50,12 +57,14 @@ fn a_guestbook_keeps_what_it_has_acknowledged() {
     assert_eq!(write(&node, "", "x").status, 400);
     assert_eq!(curl(&["--data", "name=a&text=b", "-H", "sec-fetch-site: cross-site"], &node.url("/")).status, 403);
     assert_eq!(write(&node, "Long", &"x".repeat(20_000)).status, 413);
+    assert_eq!(write(&node, "Long", &"x".repeat(2_001)).status, 400);
+    assert_eq!(write(&node, &"x".repeat(101), "Long").status, 400);
     // the admin's page, and nobody else's
     let admin = ["--user", "admin:guestbook"];
     assert_eq!(curl(&[], &node.url("/admin/")).status, 401);
-    assert_eq!(curl(&["--data", "key=entry/0000000002"], &node.url("/admin/")).status, 401);
-    assert!(entries(&node, "/admin/", &admin)[0].contains("value=\"entry/0000000002\""));
-    let delete = curl(&[&admin[..], &["--data", "key=entry/0000000002"]].concat(), &node.url("/admin/"));
+    assert_eq!(curl(&["--data", "key=entry/9999999997"], &node.url("/admin/")).status, 401);
+    assert!(entries(&node, "/admin/", &admin)[0].contains("value=\"entry/9999999997\""));
+    let delete = curl(&[&admin[..], &["--data", "key=entry/9999999997"]].concat(), &node.url("/admin/"));
     assert_eq!((delete.status, entries(&node, "/", &[]).len()), (303, 1));
 
     // other instances take the store's place while guests write and read

@@ -1,6 +1,6 @@
 //! The database: groups of writes become durable together, and views read what is.
 
-use crate::{Disk, Grant, Pages};
+use crate::{Disk, Grant, Pages, Shares};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
@@ -30,6 +30,12 @@ const ROOM_PAGES: (u64, u64) = (32, 256);
 
 /// The longest value that is beside its key.
 const SHORT: usize = 1_024;
+/// What a key takes of the disk beside the bucket's name, itself and its value.
+const ENTRY: usize = 64;
+/// A long value takes whole pages.
+const PAGE: usize = 4_096;
+/// How often a group is tried again of which nothing is done, as something else has failed.
+const ATTEMPTS: usize = 8;
 
 /// What is beside a key: the value's version (8 bytes, little endian) and its length (4 bytes); then, if it is not long, the value.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +77,16 @@ pub enum Op {
 }
 
 impl Op {
+    /// The keys that it may change.
+    pub fn keys(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let (pairs, keys) = match self {
+            Op::Set(pairs) => (Some(pairs.keys()), &[][..]),
+            Op::Delete(keys) => (None, &keys[..]),
+            Op::Increment(key, _) | Op::Swap { key, .. } => (None, std::slice::from_ref(key)),
+        };
+        pairs.into_iter().flatten().chain(keys)
+    }
+
     fn only_deletes(&self) -> bool {
         matches!(self, Op::Delete(_) | Op::Swap { value: None, .. })
     }
@@ -83,6 +99,8 @@ pub struct Write {
     /// tells apart those that have had the peer's number
     pub serial: u64,
     pub ticket: u32,
+    /// bytes of memory that it takes
+    pub size: usize,
     pub op: Op,
     pub grant: Arc<Grant>,
 }
@@ -109,6 +127,10 @@ pub struct Change {
 pub struct Outcome {
     pub answers: Vec<Answer>,
     pub changes: Vec<Change>,
+    /// Any of it may be durable all the same.
+    pub unknown: bool,
+    /// the version that was used last, when it is done
+    version: u64,
 }
 
 /// Why the database does not do what it is to do.
@@ -161,39 +183,54 @@ impl<E: Into<redb::Error>> From<E> for Trouble {
 #[derive(Debug)]
 pub struct Engine<D> {
     disk: Arc<D>,
-    cache: usize,
+    shares: Shares,
     /// None: something has failed, and it is to be opened again.
     database: Option<Database>,
     /// The file takes all of the disk: whoever writes has to leave room for those who delete.
     whole: bool,
     /// pages that are left to them
     room: u32,
+    is_new: bool,
     told: Vec<String>,
+    /// damage that was told of
+    said: Option<Trouble>,
 }
 
 impl<D: Disk> Engine<D> {
-    /// `cache`: bytes of the disk that it keeps in memory.
-    ///
     /// # Errors
     /// In words: there is no store on the disk, or it fails.
-    pub fn open(disk: &Arc<D>, cache: usize) -> Result<Self, String> {
-        let mut engine = Engine { disk: disk.clone(), cache, database: None, whole: false, room: 0, told: Vec::new() };
+    pub fn open(disk: &Arc<D>, shares: Shares) -> Result<Self, String> {
+        let mut engine = Engine {
+            disk: disk.clone(),
+            shares,
+            database: None,
+            whole: false,
+            room: 0,
+            is_new: false,
+            told: Vec::new(),
+            said: None,
+        };
         engine.reopen(false)?;
         Ok(engine)
     }
 
-    /// What is worth a line in the log.
+    /// Whether a new store was made on the disk.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// What has failed, for the log.
     pub fn take_told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
     }
 
     fn reopen(&mut self, whole: bool) -> Result<(), String> {
         self.database = None;
-        let (pages, is_new) = Pages::open(&self.disk, whole)?;
+        let (pages, is_new) = Pages::open(&self.disk, whole, self.shares.pages)?;
         self.room = (pages.capacity() / ROOM_SHARE).clamp(ROOM_PAGES.0, ROOM_PAGES.1) as u32;
         self.whole = !is_new && pages.is_whole();
         // whoever opens the disk is alone: no other instance runs meanwhile
-        let database = Builder::new().set_cache_size(self.cache).create_with_backend(pages);
+        let database = Builder::new().set_cache_size(self.shares.cache).create_with_backend(pages);
         let database = database.map_err(|error| Trouble::from(error).to_string())?;
         if is_new {
             let make = || -> Result<(), Trouble> {
@@ -207,7 +244,7 @@ impl<D: Disk> Engine<D> {
             };
             make().map_err(|trouble| trouble.to_string())?;
             Pages::made(&self.disk)?;
-            self.told.push("a new store is on the disk".into());
+            self.is_new = true;
         }
         self.database = Some(database);
         Ok(())
@@ -236,23 +273,38 @@ impl<D: Disk> Engine<D> {
     /// Makes writes durable, all together, and says what came of each.
     pub fn commit(&mut self, writes: &[Write]) -> Outcome {
         let mut done = self.attempt(writes, false);
-        if done.as_ref().is_err_and(|trouble| *trouble == Trouble::Closed) {
-            // something else has failed before, and nothing of this is done
+        // something else has failed before or meanwhile, and nothing of this is done
+        for _ in 0..ATTEMPTS {
+            if !done.as_ref().is_err_and(|trouble| *trouble == Trouble::Closed) {
+                break;
+            }
             done = self.reopen(false).map_err(Trouble::Io).and_then(|()| self.attempt(writes, false));
         }
         if done.as_ref().is_err_and(|trouble| *trouble == Trouble::Full) {
             done = self.make_room(writes);
         }
-        match done {
-            Ok(outcome) => outcome,
-            Err(trouble) => {
-                if self.database.take().is_some() {
-                    self.told.push(format!("{} writes have failed: {trouble}", writes.len()));
-                }
-                let failed = || Answer::Failed(trouble.error(), trouble.to_string());
-                Outcome { answers: writes.iter().map(|_| failed()).collect(), changes: Vec::new() }
-            }
+        let trouble = match done {
+            Ok(outcome) => return outcome,
+            Err(trouble) => trouble,
+        };
+        if matches!(trouble, Trouble::Damaged(_)) && writes.len() > 1 {
+            // of one of them: the others do not fail with it
+            self.database = None;
+            let (some, others) = writes.split_at(writes.len() / 2);
+            let mut outcome = self.commit(some);
+            let other = self.commit(others);
+            outcome.answers.extend(other.answers);
+            outcome.changes.extend(other.changes);
+            outcome.unknown |= other.unknown;
+            return outcome;
         }
+        if self.database.take().is_some() && self.said.as_ref() != Some(&trouble) {
+            self.told.push(format!("{} writes have failed: {trouble}", writes.len()));
+            self.said = Some(trouble.clone()).filter(|trouble| matches!(trouble, Trouble::Damaged(_)));
+        }
+        let failed = || Answer::Failed(trouble.error(), trouble.to_string());
+        let unknown = matches!(trouble, Trouble::Io(_));
+        Outcome { answers: writes.iter().map(|_| failed()).collect(), unknown, ..Outcome::default() }
     }
 
     /// There was no room: the file takes all of the disk. If that is not enough, what only deletes is done without the others.
@@ -284,14 +336,16 @@ impl<D: Disk> Engine<D> {
         let mut outcome = Outcome::default();
         let leaves_room = self.whole && writes.iter().any(|write| !write.op.only_deletes()) && !deletes;
         {
-            let mut group = Group::new(&transaction, &mut outcome.changes)?;
+            let Outcome { answers, changes, version, .. } = &mut outcome;
+            let mut group = Group::new(&transaction, changes)?;
             for write in writes {
                 let answer = match deletes && !write.op.only_deletes() {
                     true => Answer::Failed(Error::Full, Trouble::Full.to_string()),
                     false => group.one(write)?,
                 };
-                outcome.answers.push(answer);
+                answers.push(answer);
             }
+            *version = group.version;
             group.end()?;
         }
         if leaves_room {
@@ -306,14 +360,26 @@ impl<D: Disk> Engine<D> {
         }
         if outcome.changes.is_empty() {
             transaction.abort()?;
-        } else {
-            // what fails for want of room does so before anything is durable; of what fails otherwise, that is not known
-            transaction.commit().map_err(|error| match Trouble::from(error) {
-                Trouble::Closed => Trouble::Io(Trouble::Closed.to_string()),
-                trouble => trouble,
-            })?;
+            return Ok(outcome);
         }
-        Ok(outcome)
+        match transaction.commit().map_err(Trouble::from) {
+            Ok(()) => Ok(outcome),
+            // what fails for want of room does so before anything is durable
+            Err(Trouble::Full) => Err(Trouble::Full),
+            // else the disk knows
+            Err(trouble) => match self.reopen(false).map_err(Trouble::Io).and_then(|()| self.version()) {
+                Ok(version) if version == outcome.version => Ok(outcome),
+                Ok(_) => Err(trouble),
+                Err(again) => Err(Trouble::Io(again.to_string())),
+            },
+        }
+    }
+
+    /// The version that was used last by what is durable.
+    fn version(&self) -> Result<u64, Trouble> {
+        let transaction = self.database.as_ref().ok_or(Trouble::Closed)?.begin_read()?;
+        let table = transaction.open_table(VERSIONS)?;
+        Ok(table.get("")?.map_or(0, |version| version.value()))
     }
 }
 
@@ -483,6 +549,8 @@ impl<'t, 'c> Group<'t, 'c> {
         if let (_, Some(version)) = before {
             self.long.remove(version)?;
         }
+        // so that each group has one of its own
+        self.version += 1;
         let bytes = self.bytes(grant)?;
         *bytes = bytes.saturating_sub(size(grant, key, before.0));
         self.changes.push(Change { key: key.into(), version: 0 });
@@ -490,9 +558,10 @@ impl<'t, 'c> Group<'t, 'c> {
     }
 }
 
-/// What counts for the quota.
+/// What counts for the quota: about what it takes of the disk.
 fn size(grant: &Grant, key: &[u8], length: usize) -> u64 {
-    (key.len() - grant.bucket_length() + length) as u64
+    let value = if length > SHORT { length.next_multiple_of(PAGE) } else { length };
+    (ENTRY + grant.bucket.len() + key.len() - grant.bucket_length() + value) as u64
 }
 
 /// What was durable at a moment.

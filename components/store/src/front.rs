@@ -2,7 +2,7 @@
 
 use crate::engine::{Answer, Change, Op, Outcome, Trouble, View, Write};
 use crate::{Grant, Shares};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use wit::keyvalue::{Command, Error, Event, MAX_VALUE};
 use wit::{Incoming, List, MAX_BATCH, Outbox, Peers};
@@ -13,14 +13,18 @@ const MOST_KEYS: usize = 1_000;
 const KEYS: usize = 64 << 10;
 /// What a client may watch.
 const WATCHES: usize = 64;
-/// Reads that are answered before something else has its turn.
+/// What is read before something else has its turn: keys, and pages of values.
 const TURN: usize = 256;
+const PAGE: usize = 4_096;
 /// Writes that become durable together.
 const GROUP: usize = 1_024;
 /// Bytes that may wait for one client before it is shown no more values.
-const ROOM: usize = 48 << 10;
-/// What a request takes beside what is in it.
+pub const ROOM: usize = 48 << 10;
+/// What a request takes beside what is in it, and what each of its keys takes.
 const REQUEST: usize = 160;
+const KEY: usize = 64;
+/// The most of a reason that a client is told.
+const REASON: usize = 256;
 
 /// Writes that are to become durable together.
 pub type Group = Vec<Write>;
@@ -32,12 +36,13 @@ pub struct Front {
     /// None: the disk has failed, and reads wait for it to be opened again.
     view: Option<View>,
     shares: Shares,
-    /// bytes of requests
+    /// bytes of requests, and of answers to them that were not sent
     held: usize,
     /// whose turn it is to be read for, and to write
     turns: [u32; 2],
     serial: u64,
     told: Vec<String>,
+    damaged: Damaged,
 }
 
 #[derive(Debug)]
@@ -46,10 +51,16 @@ struct Client {
     /// why there is none
     grant: Result<Arc<Grant>, String>,
     reads: VecDeque<(Read, usize)>,
-    writes: VecDeque<(Write, usize)>,
+    writes: VecDeque<Write>,
     /// that are becoming durable
     under_way: usize,
     held: usize,
+    /// of them, bytes of answers that were not sent
+    owed: usize,
+    /// There is memory for it.
+    served: bool,
+    /// It is not told any more that it asks for too much, and that was said in the log.
+    deaf: bool,
     watches: Vec<Watch>,
 }
 
@@ -88,6 +99,7 @@ impl Front {
             turns: [0; 2],
             serial: 0,
             told: Vec::new(),
+            damaged: Damaged::default(),
         }
     }
 
@@ -102,8 +114,7 @@ impl Front {
         for number in self.peers.numbers() {
             let reads = self.peers.get_mut(number).map(|client| std::mem::take(&mut client.reads));
             for (Read { ticket, .. }, size) in reads.into_iter().flatten() {
-                self.free(number, size);
-                self.fail(number, ticket, (Error::Io, why.into()));
+                self.answer(number, size, &Event::Failed { ticket, error: Error::Io, why: reason(why) });
             }
         }
     }
@@ -136,7 +147,7 @@ impl Front {
                 Incoming::Retire(peer) => self.peers.retire(peer),
                 Incoming::Record(peer, record) => match Command::decode(&record) {
                     Ok(Command::Unknown { .. }) => {}
-                    Ok(command) => self.command(peer, record.id, command, record.bytes.len() + REQUEST),
+                    Ok(command) => self.command(peer, record.id, command),
                     Err(_) => {
                         let why = "the request is malformed";
                         self.fail(peer, record.id, (Error::Denied, why.into()));
@@ -151,12 +162,7 @@ impl Front {
             self.held -= client.held;
         }
         self.serial += 1;
-        // each may leave its share of answers untaken, and one value
-        let room = self.shares.answers / (ROOM + MAX_VALUE);
-        let grant = match Grant::read(attach) {
-            _ if self.peers.attached() >= room => Err(format!("the box `store` has memory for {room} clients")),
-            grant => grant.map(Arc::new),
-        };
+        let grant = Grant::read(attach).map(Arc::new);
         if let Err(why) = &grant {
             self.told.push(format!("a client gets nothing: {why}"));
         }
@@ -167,15 +173,42 @@ impl Front {
             writes: VecDeque::new(),
             under_way: 0,
             held: 0,
+            owed: 0,
+            served: false,
+            deaf: false,
             watches: Vec::new(),
         };
         self.peers.attach(peer, client);
     }
 
+    /// Answers what was not taken in. So many of these answers may wait for a client that more of its requests are passed over: that it
+    /// takes nothing while it asks goes on for longer than it has room for answers.
     fn fail(&mut self, peer: u32, ticket: u32, (error, why): Refused) {
-        if let Some(out) = self.peers.answer(peer) {
-            Event::Failed { ticket, error, why: &why }.encode(out.batch());
+        self.say(peer, &Event::Failed { ticket, error, why: reason(&why) });
+    }
+
+    fn say(&mut self, peer: u32, event: &Event<'_>) {
+        let most = ROOM + MAX_VALUE + self.shares.refusals / self.peers.attached().max(1);
+        let Some(client) = self.peers.get(peer) else { return };
+        if self.peers.waiting_for(peer).is_some_and(|bytes| bytes - client.owed.min(bytes) > most) {
+            let Some(client) = self.peers.get_mut(peer) else { return };
+            if !std::mem::replace(&mut client.deaf, true) {
+                self.told.push("a client takes no answers and goes on asking: what it asks for is passed over".into());
+            }
+        } else if let Some(out) = self.peers.out(peer) {
+            event.encode(out.batch());
         }
+    }
+
+    /// Answers a request that was taken in: there is always room for that, which the request has had until now.
+    fn answer(&mut self, peer: u32, size: usize, event: &Event<'_>) {
+        let Some((client, out)) = self.peers.both(peer) else { return };
+        let before = out.len();
+        event.encode(out.batch());
+        let owed = out.len() - before;
+        client.owed += owed;
+        client.held = client.held - size + owed;
+        self.held = self.held - size + owed;
     }
 
     fn free(&mut self, peer: u32, size: usize) {
@@ -192,20 +225,36 @@ impl Front {
         client.held + size <= share || self.held + size <= most / 2
     }
 
-    fn command(&mut self, peer: u32, ticket: u32, command: Command<'_>, size: usize) {
-        // whoever takes no answers is not served
-        if self.peers.is_deaf(peer) {
-            return;
+    /// Whether there is memory for what a client may leave untaken. At a swap of clients, those that leave have no part in it.
+    fn may_serve(&mut self, peer: u32) -> bool {
+        let room = self.shares.clients();
+        let served = |(number, client, _): &(u32, &Client, _)| client.served && !self.peers.is_retiring(*number);
+        if !self.peers.get(peer).is_some_and(|client| client.served) && self.peers.iter().filter(served).count() >= room
+        {
+            return false;
+        }
+        if let Some(client) = self.peers.get_mut(peer) {
+            client.served = true;
+        }
+        true
+    }
+
+    fn command(&mut self, peer: u32, ticket: u32, command: Command<'_>) {
+        if !self.may_serve(peer) {
+            let room = self.shares.clients();
+            let why =
+                format!("the box `store` has memory for {room} clients, and more are there: give it more `memory`");
+            return self.fail(peer, ticket, (Error::Busy, why));
         }
         let Some(client) = self.peers.get(peer) else { return };
         let accepted = match &client.grant {
             Ok(grant) => accept(command, grant),
             Err(why) => Err((Error::Denied, why.clone())),
         };
-        let fits = self.may_hold(client, size);
         let busy = || Err((Error::Busy, "too many requests at once".into()));
+        let size = accepted.as_ref().map_or(0, Accepted::size);
         let accepted = match accepted {
-            Ok(Accepted::Read(_) | Accepted::Write(..)) if !fits => busy(),
+            Ok(Accepted::Read(_) | Accepted::Write(..)) if !self.may_hold(client, size) => busy(),
             Ok(Accepted::Watch(_)) if client.watches.len() >= WATCHES => busy(),
             accepted => accepted,
         };
@@ -214,32 +263,27 @@ impl Front {
             Err(refused) => return self.fail(peer, ticket, refused),
         };
         let Some(client) = self.peers.get_mut(peer) else { return };
-        let mut is_held = true;
         match accepted {
             Accepted::Read(what) => client.reads.push_back((Read { ticket, what }, size)),
             Accepted::Write(op, grant) => {
-                let write = Write { peer, serial: client.serial, ticket, op, grant };
-                client.writes.push_back((write, size));
+                let write = Write { peer, serial: client.serial, ticket, size, op, grant };
+                client.writes.push_back(write);
             }
             Accepted::Watch(prefix) => {
                 client.watches.retain(|watch| watch.ticket != ticket);
                 client.watches.push(Watch { ticket, prefix, missed: false });
-                is_held = false;
+                return self.say(peer, &Event::Done { ticket, version: 0 });
             }
             Accepted::Unwatch(watch) => {
                 client.watches.retain(|known| known.ticket != watch);
-                is_held = false;
+                return self.say(peer, &Event::Done { ticket, version: 0 });
             }
         }
-        if is_held {
-            client.held += size;
-            self.held += size;
-        } else if let Some(out) = self.peers.answer(peer) {
-            Event::Done { ticket, version: 0 }.encode(out.batch());
-        }
+        client.held += size;
+        self.held += size;
     }
 
-    /// Answers reads, each client's in turn. True: there are more.
+    /// Answers reads, each client's in turn, as many as are one turn. True: there are more.
     pub fn serve(&mut self) -> bool {
         let count = self.peers.numbers().end;
         let (mut left, mut idle) = (TURN, 0);
@@ -255,19 +299,28 @@ impl Front {
             let Some(view) = &self.view else { break };
             let Some((client, out)) = self.peers.both(peer) else { continue };
             let Some((read, size)) = client.reads.pop_front() else { continue };
-            if let Err(trouble) = read.answer(view, out) {
-                out.batch().truncate(before);
-                self.view = None;
-                if trouble == Trouble::Closed {
-                    client.reads.push_front((read, size));
-                    break;
-                }
-                self.told.push(format!("a read has failed: {trouble}"));
-                let why = trouble.to_string();
-                Event::Failed { ticket: read.ticket, error: trouble.error(), why: &why }.encode(out.batch());
+            let mut at = 0;
+            let found = match self.damaged.find(&read.what) {
+                Some(why) => Err(Trouble::Damaged(why)),
+                None => read.answer(view, out, &mut at).inspect_err(|_| self.view = None),
+            };
+            left = left.saturating_sub(read.what.keys() + (out.len() - before.min(out.len())) / PAGE);
+            idle = 0;
+            let Err(trouble) = found else {
+                self.free(peer, size);
+                continue;
+            };
+            out.batch().truncate(before);
+            if trouble == Trouble::Closed {
+                client.reads.push_front((read, size));
+                break;
             }
-            self.free(peer, size);
-            (left, idle) = (left - 1, 0);
+            let why = trouble.to_string();
+            if self.view.is_none() && self.damaged.note(read.what, at, &trouble) {
+                self.told.push(format!("a read has failed: {why}"));
+            }
+            let (ticket, error) = (read.ticket, trouble.error());
+            self.answer(peer, size, &Event::Failed { ticket, error, why: reason(&why) });
         }
         left == 0
     }
@@ -282,32 +335,51 @@ impl Front {
             self.turns[1] = peer + 1;
             idle += 1;
             let Some(client) = self.peers.get_mut(peer) else { continue };
-            let Some((write, size)) = client.writes.pop_front() else { continue };
+            let Some(write) = client.writes.pop_front() else { continue };
             client.under_way += 1;
-            self.free(peer, size);
+            // what is changed is said with its keys once more
+            bytes += write.size + write.op.keys().map(|key| KEY + key.len()).sum::<usize>();
             group.push(write);
-            (bytes, idle) = (bytes + size, 0);
+            idle = 0;
         }
         group
     }
 
     /// What came of writes.
     pub fn durable(&mut self, group: &Group, outcome: &Outcome) {
-        for (Write { peer, serial, ticket, .. }, answer) in group.iter().zip(&outcome.answers) {
+        for (Write { peer, serial, ticket, size, .. }, answer) in group.iter().zip(&outcome.answers) {
             // another may have the number now
             let Some(client) = self.peers.get_mut(*peer).filter(|client| client.serial == *serial) else { continue };
             client.under_way -= 1;
             let ticket = *ticket;
-            let Some(out) = self.peers.answer(*peer) else { continue };
-            match answer {
-                Answer::Done(version) => Event::Done { ticket, version: *version }.encode(out.batch()),
-                Answer::Number(number) => Event::Number { ticket, number: *number }.encode(out.batch()),
-                Answer::Conflict(version) => Event::Conflict { ticket, version: *version }.encode(out.batch()),
-                Answer::Failed(error, why) => Event::Failed { ticket, error: *error, why }.encode(out.batch()),
-            }
+            let event = match answer {
+                Answer::Done(version) => Event::Done { ticket, version: *version },
+                Answer::Number(number) => Event::Number { ticket, number: *number },
+                Answer::Conflict(version) => Event::Conflict { ticket, version: *version },
+                Answer::Failed(error, why) => Event::Failed { ticket, error: *error, why: reason(why) },
+            };
+            self.answer(*peer, *size, &event);
         }
         for Change { key, version } in &outcome.changes {
+            self.damaged.forget(key);
             self.tell(key, *version);
+        }
+        if outcome.unknown {
+            for write in group {
+                write.op.keys().for_each(|key| self.miss(key));
+            }
+        }
+    }
+
+    /// Whether a key was changed is not known.
+    fn miss(&mut self, key: &[u8]) {
+        for number in self.peers.numbers() {
+            let watches = self.peers.get_mut(number).map(|client| client.watches.iter_mut());
+            watches
+                .into_iter()
+                .flatten()
+                .filter(|watch| key.starts_with(&watch.prefix))
+                .for_each(|it| it.missed = true);
         }
     }
 
@@ -347,6 +419,14 @@ impl Front {
             }
         }
         let again = self.peers.flush(&mut send);
+        for number in self.peers.numbers() {
+            let Some(waiting) = self.peers.waiting_for(number) else { continue };
+            let Some(client) = self.peers.get_mut(number) else { continue };
+            let sent = client.owed.saturating_sub(waiting);
+            client.owed -= sent;
+            client.held -= sent;
+            self.held -= sent;
+        }
         if self.peers.any_retiring() {
             let open = |client: &Client| client.under_way > 0 || !client.reads.is_empty() || !client.writes.is_empty();
             let holding: Vec<u32> =
@@ -369,6 +449,97 @@ enum Accepted {
     Write(Op, Arc<Grant>),
     Watch(Vec<u8>),
     Unwatch(u32),
+}
+
+impl Accepted {
+    /// Bytes of memory that it takes.
+    fn size(&self) -> usize {
+        let values = match self {
+            Accepted::Write(Op::Set(pairs), _) => pairs.values().map(Vec::len).sum(),
+            Accepted::Write(Op::Swap { value: Some(value), .. }, _) => value.len(),
+            _ => 0,
+        };
+        let keys: usize = match self {
+            Accepted::Read(What::Get(key) | What::Exists(key)) => KEY + key.len(),
+            Accepted::Read(What::Keys { prefix, after, .. }) => KEY + prefix.len() + after.len(),
+            Accepted::Read(What::Many(keys)) => keys.iter().map(|key| KEY + key.len()).sum(),
+            Accepted::Write(op, _) => op.keys().map(|key| KEY + key.len()).sum(),
+            Accepted::Watch(_) | Accepted::Unwatch(_) => 0,
+        };
+        REQUEST + keys + values
+    }
+}
+
+impl What {
+    /// How many keys are looked up.
+    fn keys(&self) -> usize {
+        match self {
+            What::Get(_) | What::Exists(_) => 1,
+            What::Keys { most, .. } => 1 + most / 16,
+            What::Many(keys) => keys.len().max(1),
+        }
+    }
+
+    /// What is known of it: the first key, and for many the others as well.
+    fn needs(&self) -> impl Iterator<Item = &[u8]> {
+        let (one, many): (&[u8], &[Vec<u8>]) = match self {
+            What::Get(key) | What::Exists(key) => (key, &[]),
+            What::Keys { prefix, after, .. } => (if after >= prefix { after } else { prefix }, &[]),
+            What::Many(keys) => (&[], keys),
+        };
+        Some(one).filter(|key| !key.is_empty()).into_iter().chain(many.iter().map(|key| &key[..]))
+    }
+}
+
+/// What a client is told of the reason.
+fn reason(why: &str) -> &str {
+    &why[..why.floor_char_boundary(REASON)]
+}
+
+/// Reads that have found damage: the database has to be opened again after each, and so they are not done once more.
+#[derive(Debug, Default)]
+struct Damaged {
+    /// by the kind of read and the key
+    reads: BTreeMap<(bool, Vec<u8>), String>,
+    said: BTreeSet<String>,
+}
+
+impl Damaged {
+    /// How many it remembers.
+    const MOST: usize = 256;
+
+    fn find(&self, what: &What) -> Option<String> {
+        let lists = matches!(what, What::Keys { .. });
+        if self.reads.is_empty() {
+            return None;
+        }
+        what.needs().find_map(|key| self.reads.get(&(lists, key.to_vec())).cloned())
+    }
+
+    /// `at`: the place of the key, of many. True: it was not said before.
+    fn note(&mut self, what: What, at: usize, trouble: &Trouble) -> bool {
+        let Trouble::Damaged(why) = trouble else { return true };
+        let read = match what {
+            What::Get(key) | What::Exists(key) => (false, key),
+            What::Keys { prefix, after, .. } => (true, prefix.max(after)),
+            What::Many(mut keys) => (false, keys.swap_remove(at)),
+        };
+        if self.reads.len() >= Self::MOST {
+            self.reads.clear();
+        }
+        self.reads.insert(read, why.clone());
+        if self.said.len() >= Self::MOST {
+            self.said.clear();
+        }
+        self.said.insert(why.clone())
+    }
+
+    /// A key has changed: it is in another page, and lists may be as well.
+    fn forget(&mut self, key: &[u8]) {
+        if !self.reads.is_empty() {
+            self.reads.retain(|(lists, of), _| !lists && of != key);
+        }
+    }
 }
 
 /// Holds a request to its grant.
@@ -437,7 +608,8 @@ fn pair(grant: &Grant, key: &str, value: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Re
 }
 
 impl Read {
-    fn answer(&self, view: &View, out: &mut Outbox) -> Result<(), Trouble> {
+    /// `at`: the place of the key that is looked up, of many.
+    fn answer(&self, view: &View, out: &mut Outbox, at: &mut usize) -> Result<(), Trouble> {
         let ticket = self.ticket;
         match &self.what {
             What::Get(key) => {
@@ -462,7 +634,8 @@ impl Read {
             What::Many(keys) => {
                 let mut values: Vec<Option<Vec<u8>>> = Vec::new();
                 let mut bytes = 0;
-                for key in keys {
+                for (place, key) in keys.iter().enumerate() {
+                    *at = place;
                     let value = view.get(key, |_, value| {
                         bytes += 5 + value.map_or(0, <[u8]>::len);
                         // what does not fit is not copied

@@ -15,11 +15,13 @@ mod grant;
 mod pages;
 #[cfg(target_arch = "wasm32")]
 mod shim;
+mod under_way;
 
 pub use engine::{Answer, Change, Engine, Op, Outcome, Trouble, View, Write};
 pub use front::{Front, Group};
 pub use grant::Grant;
 pub use pages::{Disk, Pages};
+pub use under_way::UnderWay;
 
 /// What the box divides its memory into, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +32,16 @@ pub struct Shares {
     pub requests: usize,
     /// answers that wait
     pub answers: usize,
+    /// answers to what is asked for beyond that
+    pub refusals: usize,
     /// writes that become durable together
     pub group: usize,
+    /// that the file may have: what is free is in memory, and once more in a commit, in less than a byte for each
+    pub pages: u64,
 }
 
 /// The least memory that the box can do with: each share has room for the largest request.
-pub const LEAST: usize = 4 << 20;
+pub const LEAST: usize = 8 << 20;
 
 impl Shares {
     /// # Errors
@@ -45,6 +51,18 @@ impl Shares {
             return Err(format!("the box has {} KiB of memory, and needs {} KiB", memory >> 10, LEAST >> 10));
         }
         // a group is there again as pages that redb writes
-        Ok(Shares { cache: memory / 4, requests: memory / 8, answers: memory / 4, group: memory / 16 })
+        Ok(Shares {
+            cache: memory / 4,
+            requests: memory / 8,
+            answers: memory / 4,
+            refusals: memory / 32,
+            group: memory / 16,
+            pages: memory as u64 / 8,
+        })
+    }
+
+    /// How many there is memory for: each may leave its part of the answers untaken, and one of the longest values.
+    pub fn clients(&self) -> usize {
+        self.answers / (front::ROOM + wit::keyvalue::MAX_VALUE)
     }
 }

@@ -74,19 +74,21 @@ enum Phase {
 #[derive(Debug)]
 pub struct Pages<D> {
     disk: Arc<D>,
-    /// that the disk has room for
+    /// that the disk has room for, and the box's memory
     capacity: u64,
+    /// It is the memory that there is less of.
+    small: bool,
     /// that the file has
     pages: AtomicU64,
 }
 
 impl<D: Disk> Pages<D> {
     /// What is on a disk. True: a file is to be made there, and [`Pages::made`] to be said when it is. `whole`: the file takes all of the
-    /// disk from now on; else it grows as redb says, which is to twice its size.
+    /// disk from now on; else it grows as redb says, which is to twice its size. `most`: the pages that the box has memory for.
     ///
     /// # Errors
     /// There is something else, or the disk fails.
-    pub fn open(disk: &Arc<D>, whole: bool) -> Result<(Self, bool), String> {
+    pub fn open(disk: &Arc<D>, whole: bool, most: u64) -> Result<(Self, bool), String> {
         let size = disk.sector_size();
         let stride = (PAGE / size + 1) as u64;
         let capacity = disk.sectors().saturating_sub(FIRST) / stride;
@@ -94,7 +96,9 @@ impl<D: Disk> Pages<D> {
             let (has, needs) = (disk.sectors() * size as u64, (LEAST_PAGES * stride + FIRST) * size as u64);
             return Err(format!("the disk has {} KiB, and a store needs {} KiB", has >> 10, needs.div_ceil(1024)));
         }
-        let pages = Pages { disk: disk.clone(), capacity, pages: AtomicU64::new(0) };
+        let (room, small) = (capacity, most < capacity);
+        let capacity = capacity.min(most);
+        let pages = Pages { disk: disk.clone(), capacity, small, pages: AtomicU64::new(0) };
         let heads = disk.read(0, FIRST)?;
         let copies: Vec<_> = heads.chunks(size).take(2).map(head).collect();
         let newest = copies.iter().filter_map(|copy| copy.as_ref().ok()).max();
@@ -111,8 +115,15 @@ impl<D: Disk> Pages<D> {
             pages.disk.flush()?;
             return Ok((pages, true));
         };
+        if count > room {
+            return Err(format!("the disk has room for {room} pages, and the store that it holds has {count}"));
+        }
         if count > capacity {
-            return Err(format!("the disk has room for {capacity} pages, and the store that it holds has {count}"));
+            let (has, serves) = (count >> 8, capacity >> 8);
+            return Err(format!(
+                "the store on the disk has {has} MiB, and the box's memory serves {serves} MiB: give it {} times the `memory`",
+                count.div_ceil(capacity)
+            ));
         }
         if phase == Phase::Made {
             return Ok((pages, true));
@@ -137,7 +148,7 @@ impl<D: Disk> Pages<D> {
         let size = disk.sector_size();
         let heads = disk.read(0, 1)?;
         let (_, count) = head(&heads[..size])?;
-        let stub = Pages { disk: disk.clone(), capacity: count, pages: AtomicU64::new(count) };
+        let stub = Pages { disk: disk.clone(), capacity: count, small: false, pages: AtomicU64::new(count) };
         stub.label(Phase::Used, count)?;
         disk.flush()
     }
@@ -262,7 +273,11 @@ impl<D: Disk> StorageBackend for Pages<D> {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let pages = len.div_ceil(PAGE as u64);
         if pages > self.capacity {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"));
+            let why = match self.small {
+                true => "the store has all that the box's memory serves: give it more `memory`",
+                false => "the disk is full",
+            };
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
         }
         let made = self.pages.swap(pages, Relaxed) == 0;
         self.label(if made { Phase::Made } else { Phase::Used }, pages).map_err(failed)

@@ -2,7 +2,7 @@
 //!
 //! Whoever waits for the disk hears of clients as well, and must not lose that. While the disk is flushed, clients have their turn.
 
-use crate::{Disk, Engine, Front, Shares};
+use crate::{Disk, Engine, Front, Shares, UnderWay};
 use sdk::bindings::pearwood::{
     box0_2_0::{
         log,
@@ -12,7 +12,7 @@ use sdk::bindings::pearwood::{
     store::keyvalue,
 };
 use sdk::config::memory_left;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -34,7 +34,10 @@ const PAUSE: u64 = 1_000_000_000;
 fn run() -> Result<(), String> {
     let shares = Shares::of(memory_left())?;
     let node = Arc::new(Node::open(shares)?);
-    let mut engine = Engine::open(&node, shares.cache)?;
+    let mut engine = Engine::open(&node, shares)?;
+    if engine.is_new() {
+        log::write(log::Level::Info, "a new store is on the disk");
+    }
     node.front().see(engine.view()?);
     let mut blind: Option<(u64, String)> = None;
     loop {
@@ -83,7 +86,7 @@ fn run() -> Result<(), String> {
             return Ok(());
         }
         drop(front);
-        node.wait();
+        node.wait(true);
     }
 }
 
@@ -92,7 +95,7 @@ fn run() -> Result<(), String> {
 struct State {
     next: u32,
     read: BTreeMap<u32, Result<Vec<u8>, String>>,
-    writing: BTreeSet<u32>,
+    writing: UnderWay,
     /// why a write since the last flush has failed
     failed: Option<String>,
     /// the flush that is under way, and what came of it
@@ -109,6 +112,8 @@ struct Node {
     ready: AtomicU64,
     /// Some client has room again.
     room: AtomicBool,
+    /// Clients have not been answered all that they can be.
+    more: AtomicBool,
     now: AtomicU64,
     state: Mutex<State>,
     front: Mutex<Front>,
@@ -130,12 +135,13 @@ impl Node {
             geometry: (0, 0),
             ready: AtomicU64::new(0),
             room: AtomicBool::new(false),
+            more: AtomicBool::new(false),
             now: AtomicU64::new(0),
             state: Mutex::default(),
             front: Mutex::new(Front::new(shares)),
         };
         loop {
-            node.wait();
+            node.wait(false);
             if !node.has_come(disk) {
                 continue;
             }
@@ -160,8 +166,9 @@ impl Node {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self) {
-        let wake = sdk::ports::wait(u64::MAX);
+    /// Sleeps until something comes. `serves`: unless there is more to do for clients; then it looks what has come.
+    fn wait(&self, serves: bool) {
+        let wake = sdk::ports::wait(if serves && self.more.load(Relaxed) { 0 } else { u64::MAX });
         self.ready.fetch_or(wake.ready, Relaxed);
         self.now.store(wake.now, Relaxed);
         if wake.notices.contains(Notices::ROOM) {
@@ -174,22 +181,23 @@ impl Node {
         self.ready.fetch_and(!(1 << port), Relaxed) >> port & 1 == 1
     }
 
-    /// Gives clients their turn, unless it is theirs already. When it began.
+    /// Gives clients one turn, unless it is theirs already. When it began.
     fn turn(&self) -> u64 {
         let now = self.now.load(Relaxed);
         let Ok(mut front) = self.front.try_lock() else { return now };
         if self.room.swap(false, Relaxed) {
             front.retry();
         }
+        let send = |peer, batch: &[u8]| ports::send(self.clients, peer, batch);
+        // what waits makes room for answers to what has come
+        front.flush(send);
         if self.has_come(self.clients) {
             front.receive(&ports::receive(self.clients));
         }
-        loop {
-            let more = front.serve();
-            if !front.flush(|peer, batch| ports::send(self.clients, peer, batch)) && !more {
-                return now;
-            }
-        }
+        let more = front.serve();
+        let again = front.flush(send);
+        self.more.store(more || again, Relaxed);
+        now
     }
 
     /// Takes in what the disk has answered.
@@ -225,11 +233,17 @@ impl Node {
                     return Err(gone.clone());
                 }
             }
-            if serves && (self.ready.load(Relaxed) >> self.clients & 1 == 1 || self.room.load(Relaxed)) {
+            if serves
+                && (self.ready.load(Relaxed) >> self.clients & 1 == 1
+                    || self.room.load(Relaxed)
+                    || self.more.load(Relaxed))
+            {
                 self.turn();
-                continue;
+                if !self.more.load(Relaxed) {
+                    continue;
+                }
             }
-            self.wait();
+            self.wait(serves);
         }
     }
 
@@ -250,14 +264,14 @@ impl Node {
             if let Some(gone) = &self.state().gone {
                 return Err(gone.clone());
             }
-            self.wait();
+            self.wait(false);
         }
     }
 }
 
 impl State {
     fn done(&mut self, ticket: u32, result: Result<(), String>) {
-        if self.writing.remove(&ticket) {
+        if self.writing.end(ticket) {
             self.failed = self.failed.take().or(result.err());
         } else if let Some((flush, done)) = self.flush.as_mut()
             && *flush == ticket
@@ -283,8 +297,7 @@ impl Disk for Node {
     }
 
     fn read(&self, first: u64, count: u64) -> Result<Vec<u8>, String> {
-        // the disk may answer in any order
-        self.until(false, |state| state.writing.is_empty().then_some(()))?;
+        self.until(false, |state| (!state.writing.overlaps(first, count)).then_some(()))?;
         let most = (PIECE / self.geometry.0) as u64;
         let mut data = Vec::with_capacity(count as usize * self.geometry.0);
         let mut done = 0;
@@ -300,9 +313,11 @@ impl Disk for Node {
     fn write(&self, first: u64, data: Vec<u8>) -> Result<(), String> {
         let sectors = PIECE / self.geometry.0;
         for (first, data) in (first..).step_by(sectors).zip(data.chunks(PIECE)) {
+            let count = (data.len() / self.geometry.0) as u64;
+            self.until(false, |state| (!state.writing.overlaps(first, count)).then_some(()))?;
             self.ask(|ticket| {
                 // before it can be answered
-                self.state().writing.insert(ticket);
+                self.state().writing.begin(ticket, first, count);
                 Command::Write { ticket, first, data }
             })?;
         }

@@ -207,7 +207,7 @@ fn writes_that_come_together_share_a_commit() {
 fn reads_do_not_wait_for_a_commit() {
     let disk = TestDisk::new(32 << 20);
     // little memory, so that reads need the disk
-    let mut store = Store::with(&disk, 4 << 20).unwrap();
+    let mut store = Store::with(&disk, 8 << 20).unwrap();
     (0..2).for_each(|peer| store.attach(peer, attach("b")));
     for n in 0..40 {
         store.set(&format!("{n}"), &vec![n; 100_000]);

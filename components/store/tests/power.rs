@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Random, Store, TestDisk, Told, count};
+use common::{Random, Store, TestDisk, Told, attach, count, hear, send};
+use pearwood_store::{Engine, Shares};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wit::List;
 use wit::keyvalue::{Command, Error, Pair};
 
@@ -163,6 +164,79 @@ fn what_the_disk_has_damaged_is_an_error_and_never_another_value() {
         }
     }
     assert!(damaged > 0 && closed < 15, "{damaged} reads, {closed} stores");
+}
+
+/// Some values are damaged, and a client goes on reading them while others write.
+#[test]
+fn damage_is_the_matter_of_who_reads_it() {
+    let disk = TestDisk::new(32 << 20);
+    let mut store = Store::of_one(&disk).unwrap();
+    for n in 1..30 {
+        assert!(matches!(store.set(&format!("{n}"), &vec![n; 40_000]), Told::Done(_)));
+    }
+    drop(store);
+    (1..20).for_each(|n| assert!(disk.damage(n) > 50, "{n}"));
+    let mut store = Store::of_one(&disk).unwrap();
+    store.attach(1, attach("b"));
+    let watch = store.send(0, |ticket| Command::WatchKeys { ticket, prefix: "new" });
+    store.run();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (front, told) = (store.front.clone(), heard.clone());
+    let mut turn = 0;
+    *disk.meanwhile.lock().unwrap() = Some(Box::new(move || {
+        turn += 1;
+        send(&front, 1, Command::Get { ticket: turn, key: &format!("{}", turn % 19 + 1) });
+        hear(&front, &mut told.lock().unwrap());
+    }));
+    let mut versions = Vec::new();
+    for round in 0..40 {
+        let key = format!("new/{round}");
+        let set = store.send(0, |ticket| Command::Set { ticket, key: &key, value: b"v" });
+        let mut answers = store.run();
+        let mut heard = std::mem::take(&mut *heard.lock().unwrap());
+        heard.append(&mut answers);
+        let of = |ticket| heard.iter().filter(move |(to, of, _)| (*to, *of) == (0, ticket));
+        let Some((.., Told::Done(version))) = of(set).next() else { panic!("round {round}: {heard:?}") };
+        let changed = Told::Changed(key, *version);
+        assert!(of(watch).any(|(.., told)| *told == changed), "round {round}: {heard:?}");
+        versions.push(*version);
+        for (.., told) in heard.iter().filter(|(to, ..)| *to == 1) {
+            assert_eq!(told.error(), Error::Damaged);
+        }
+    }
+    assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
+    *disk.meanwhile.lock().unwrap() = None;
+    assert!((1..=40).contains(&store.log.len()), "{:#?}", store.log);
+    // what is remembered is not read again
+    let lines = store.log.len();
+    let flushes = disk.disc.lock().unwrap().flushes;
+    for n in 1..20 {
+        assert_eq!(store.get(&format!("{n}")), Err(Error::Damaged));
+    }
+    assert_eq!((store.log.len(), disk.disc.lock().unwrap().flushes), (lines, flushes));
+    for n in 20..30 {
+        assert_eq!(store.get(&format!("{n}")), Ok(Some(vec![n; 40_000])));
+    }
+    // a write that finds damage does not fail those that it shares a commit with
+    let damaged = store.send(0, |ticket| Command::Set { ticket, key: "3", value: b"new" });
+    let others = [(); 5].map(|()| store.send(0, |ticket| Command::Set { ticket, key: "other", value: b"v" }));
+    for (_, of, told) in store.run() {
+        match told {
+            Told::Done(_) => assert!(others.contains(&of)),
+            told => assert_eq!((of, told.error()), (damaged, Error::Damaged)),
+        }
+    }
+}
+
+#[test]
+fn a_box_with_little_memory_says_which_it_needs() {
+    let disk = TestDisk::new(32 << 20);
+    let mut store = Store::of_one(&disk).unwrap();
+    assert!(matches!(store.set("k", &[1; 100_000]), Told::Done(_)));
+    drop(store);
+    let few = |pages| Shares { pages, ..Shares::of(16 << 20).unwrap() };
+    let why = Engine::open(&disk, few(8)).unwrap_err();
+    assert!(why.contains("`memory`"), "{why}");
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn read(component: &str, spec: &BoxSpec) -> Option<Read> {
         "fetch" => fetch::Config::read(pairs()).map(drop),
         "keys" => keys::Config::read(pairs()).map(drop),
         "acme" => acme::Config::read(pairs()).map(drop),
+        "store" => Ok(()),
         _ => return None,
     };
     let known = reference::of_component(component)?;
@@ -419,6 +420,10 @@ arrows."pearwood:control/node" = { node = true }
                 "{fault}"
             );
         }
+        // one that has no settings
+        let text = "[system]\nname = \"s\"\n[box.store]\ncomponent = \"store\"\nconfig.size = 1\n";
+        let unknown = faults(&System::parse("system.toml", text).unwrap());
+        assert!(matches!(&unknown[..], [fault] if fault.message.contains("config.size")), "{unknown:?}");
         for (name, line) in [("http", "config.ports = [8001]"), ("net", ""), ("control", "config.port = 9")] {
             assert!(faults(&system(name, line)).is_empty(), "{line}");
         }

@@ -52,6 +52,8 @@ pub const COMPONENTS: &[(&[&str], &[Setting])] = &[
     (&["keys"], keys::SETTINGS),
     (&["fetch"], fetch::SETTINGS),
     (&["acme"], acme::SETTINGS),
+    // which has none: what is said all the same is refused
+    (&["store"], &[]),
 ];
 
 /// Interfaces of the system's components that look at what arrows say, and that.
@@ -66,7 +68,7 @@ pub fn sections() -> impl Iterator<Item = Section> {
         Section { names: &["box"], place: Place::Box, settings: BOX },
         Section { names: &["arrows"], place: Place::Target, settings: TARGETS },
     ];
-    let configs = COMPONENTS.iter().map(section(Place::Config));
+    let configs = COMPONENTS.iter().filter(|(_, settings)| !settings.is_empty()).map(section(Place::Config));
     fixed.into_iter().chain(GRANTS.iter().chain(WORDS).map(section(Place::Arrow))).chain(configs)
 }
 

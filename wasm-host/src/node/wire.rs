@@ -2,7 +2,7 @@
 
 use crate::{
     arrows::{
-        NAMES, Protocol, TCP, UDP,
+        KEYVALUE, NAMES, Protocol, TCP, UDP,
         channel::{Arrow, End, Gate, Port, Ready, Service, Setup},
         measure::Meter,
     },
@@ -31,6 +31,11 @@ pub fn parts(
     for (number, port) in spec.ports.iter().enumerate() {
         let number = number as u8;
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
+        if port.side == End::Client && plan.protocol_of(port).path() == KEYVALUE {
+            let arrows = plan.arrows_of(place).filter(|arrow| arrow.client.port == number);
+            let attach = arrows.filter_map(|arrow| wit::keyvalue::Attach::decode(&arrow.attach).ok());
+            parts.buckets = attach.map(|attach| attach.bucket.into()).collect();
+        }
         let arrows = plan.arrows_of(place).filter(|arrow| arrow.client.port == number && !is_stand_in);
         for arrow in arrows {
             let ready = Ready::port(number);

@@ -97,7 +97,7 @@ impl<'a> Maker<'a> {
         let renewal = if handle.spec.reuse || hooks.are_asked() { Renewal::none() } else { Renewal::of(exports) };
         let budget = budget.clone();
         let client = handle.port(HANDLER, End::Client).map(|port| Client::new(port, &budget));
-        let buckets = handle.port(KEYVALUE, End::Client).map(|port| Buckets::new(port, &budget));
+        let buckets = handle.port(KEYVALUE, End::Client).map(|port| Buckets::new(port, &handle.buckets, &budget));
         let server = Server::new(port, &budget);
         Ok(Maker { handle, platform, timer, component, function, hooks, renewal, budget, client, buckets, server })
     }

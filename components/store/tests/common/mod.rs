@@ -108,6 +108,13 @@ impl TestDisk {
         *sector
     }
 
+    /// Flips a bit of every sector that begins with many of such a byte.
+    pub fn damage(&self, byte: u8) -> usize {
+        let mut disc = self.disc.lock().unwrap();
+        let sectors = disc.durable.values_mut().filter(|bytes| bytes.iter().all(|is| *is == byte));
+        sectors.map(|bytes| bytes[100] ^= 1).count()
+    }
+
     pub fn copy(&self) -> Arc<Self> {
         let disc = self.disc.lock().unwrap();
         assert!(disc.pending.is_empty(), "it was flushed");
@@ -220,7 +227,7 @@ impl Store {
 
     pub fn with(disk: &Arc<TestDisk>, memory: usize) -> Result<Self, String> {
         let shares = Shares::of(memory)?;
-        let mut engine = Engine::open(disk, shares.cache)?;
+        let mut engine = Engine::open(disk, shares)?;
         let mut front = Front::new(shares);
         front.see(engine.view()?);
         Ok(Store { engine, front: Arc::new(Mutex::new(front)), log: Vec::new(), next: 0 })
@@ -254,10 +261,11 @@ impl Store {
             let mut front = self.front.lock().unwrap();
             self.log.extend(front.take_told());
             if front.wants_view() {
+                drop(front);
                 self.engine.give_up();
                 match self.engine.view() {
-                    Ok(view) => front.see(view),
-                    Err(why) => front.blind(&why),
+                    Ok(view) => self.front.lock().unwrap().see(view),
+                    Err(why) => self.front.lock().unwrap().blind(&why),
                 }
                 continue;
             }
@@ -268,8 +276,9 @@ impl Store {
             }
             let outcome = self.engine.commit(&group);
             self.log.extend(self.engine.take_told());
+            let view = self.engine.view();
             let mut front = self.front.lock().unwrap();
-            match self.engine.view() {
+            match view {
                 Ok(view) => front.see(view),
                 Err(why) => front.blind(&why),
             }

@@ -30,14 +30,21 @@ mod bindings {
 
 /// The most bytes of what a guest sends.
 const LONGEST: u64 = 16 << 10;
+/// The most characters of a name, and of a text.
+const LONGEST_NAME: usize = 100;
+const LONGEST_TEXT: usize = 2_000;
+/// Entries on a page.
+const SHOWN: usize = 50;
+/// Keys count down from here, so that the newest comes first.
+const NUMBERS: i64 = 9_999_999_999;
 
 #[wstd::http_server]
 async fn main(request: Request<Body>) -> Result<Response<Body>> {
     let (head, mut body) = request.into_parts();
     let book = store::open("").map_err(in_words)?;
     match (head.method, head.uri.path()) {
-        (Method::GET, "/") => page(&book, FORM, |_| String::new()),
-        (Method::GET, "/admin/") => page(&book, "", |key| DELETE.replace("KEY", key)),
+        (Method::GET, "/") => page(&book, head.uri.query(), FORM, |_| String::new()),
+        (Method::GET, "/admin/") => page(&book, head.uri.query(), "", |key| DELETE.replace("KEY", key)),
         // what another site's page has sent
         (Method::POST, _) if head.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") => {
             text(StatusCode::FORBIDDEN, "Not from another site.\n")
@@ -49,11 +56,14 @@ async fn main(request: Request<Body>) -> Result<Response<Body>> {
             let form: HashMap<_, _> = form_urlencoded::parse(body.contents().await?).into_owned().collect();
             let field = |name: &str| form.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
             match (path, field("name"), field("text"), field("key")) {
+                ("/", Some(name), Some(text), _) if is_longer(name, LONGEST_NAME) || is_longer(text, LONGEST_TEXT) => {
+                    return self::text(StatusCode::BAD_REQUEST, "The name or the text is too long.\n");
+                }
                 ("/", Some(name), Some(text), _) => {
                     let number = increment(&book, "count", 1).map_err(in_words)?;
                     // as form_urlencoded has it again
                     let entry = form_urlencoded::Serializer::new(String::new()).append_pair(name, text).finish();
-                    book.set(&format!("entry/{number:010}"), entry.as_bytes()).map_err(in_words)?;
+                    book.set(&format!("entry/{:010}", NUMBERS - number), entry.as_bytes()).map_err(in_words)?;
                 }
                 ("/admin/", _, _, Some(key)) => book.delete(key).map_err(in_words)?,
                 _ => return text(StatusCode::BAD_REQUEST, "Something is missing.\n"),
@@ -64,10 +74,14 @@ async fn main(request: Request<Body>) -> Result<Response<Body>> {
     }
 }
 
-/// All entries, the newest first, each with what belongs to its key.
-fn page(book: &Bucket, form: &str, button: impl Fn(&str) -> String) -> Result<Response<Body>> {
-    let (mut keys, mut cursor) = (Vec::new(), None);
-    loop {
+fn is_longer(text: &str, most: usize) -> bool {
+    text.chars().nth(most).is_some()
+}
+
+/// Some entries, the newest first, each with what belongs to its key. The query says after which: the link to the next page has it.
+fn page(book: &Bucket, query: Option<&str>, form: &str, button: impl Fn(&str) -> String) -> Result<Response<Body>> {
+    let (mut keys, mut cursor) = (Vec::new(), query.and_then(|query| query.strip_prefix("after=")).map(String::from));
+    while keys.len() <= SHOWN {
         let more = book.list_keys(cursor.as_deref()).map_err(in_words)?;
         keys.extend(more.keys.into_iter().filter(|key| key.starts_with("entry/")));
         cursor = more.cursor;
@@ -75,14 +89,17 @@ fn page(book: &Bucket, form: &str, button: impl Fn(&str) -> String) -> Result<Re
             break;
         }
     }
+    let has_more = keys.len() > SHOWN;
+    keys.truncate(SHOWN);
+    let older = keys.last().filter(|_| has_more).map(|key| format!("<p><a href=\"?after={}\">Older</a>", escaped(key)));
     let mut entries = String::new();
-    for (key, entry) in get_many(book, &keys).map_err(in_words)?.into_iter().flatten().rev() {
+    for (key, entry) in get_many(book, &keys).map_err(in_words)?.into_iter().flatten() {
         for (name, text) in form_urlencoded::parse(&entry) {
             let [name, text] = [name, text].map(|text| escaped(&text));
             entries += &format!("<li><b>{name}</b>: {text}{}</li>\n", button(&key));
         }
     }
-    let page = PAGE.replace("FORM", form).replace("ENTRIES", &entries);
+    let page = PAGE.replace("FORM", form).replace("OLDER", &older.unwrap_or_default()).replace("ENTRIES", &entries);
     Ok(Response::builder().header("content-type", "text/html; charset=utf-8").body(page.into())?)
 }
 
@@ -106,6 +123,7 @@ const PAGE: &str = "<!DOCTYPE html>
 FORM
 <ul>
 ENTRIES</ul>
+OLDER
 ";
 
 const FORM: &str = "<form method=\"post\">

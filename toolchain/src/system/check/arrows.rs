@@ -222,6 +222,20 @@ impl Check<'_> {
             self.arrow_fault(spec, arrow, arrow.at, message).help = Some(help.into());
             return;
         }
+        let same = |other: &&Arrow| matches!(&other.grant, Grant::Store(it) if it.bucket == grant.bucket);
+        let spec = &self.system.boxes[index];
+        let first = spec.arrows.iter().filter(|other| other.interface.compatible(&arrow.interface)).find(same);
+        if let Some(first) = first.filter(|first| !core::ptr::eq(*first, arrow)) {
+            let message = format!(
+                "box `{}` has two arrows to a bucket `{}`, which it cannot tell apart",
+                spec.name, grant.bucket
+            );
+            let note = format!("line {} leads to the first", first.target_at.line);
+            let fault = self.arrow_fault(spec, arrow, arrow.target_at, message);
+            fault.notes.push(note);
+            fault.help = Some("give one of the buckets another name, or delete an arrow".into());
+            return;
+        }
         self.join(index, import, protocol, target, grant.encode(), arrow);
     }
 

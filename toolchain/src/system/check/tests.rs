@@ -570,6 +570,10 @@ fn a_box_that_keeps_something_has_an_arrow_to_a_bucket() {
         assert!(faults[0].message.contains(why), "{rest}: {}", Report(&faults));
         assert_eq!(faults[0].interface.as_deref(), Some("wasi:keyvalue/store"), "{rest}");
     }
+    let two = "arrows.\"wasi:keyvalue/store\" = [{ box = \"store\", bucket = \"b\" }, { box = \"store\", bucket = \"b\", access = \"read\" }]\n";
+    let faults = handler(&faces, two);
+    assert_eq!(faults.len(), 1, "{}", Report(&faults));
+    assert_eq!(faults[0].message, "box `w` has two arrows to a bucket `b`, which it cannot tell apart");
     let faults = handler(&faces, "");
     assert_eq!(faults[0].message, format!("box `w` imports `{STORE}` and has no arrow for it"));
     assert_eq!(

@@ -42,6 +42,8 @@ pub struct BoxHandle {
     pub(crate) control: Option<Arc<Control>>,
     /// what the gates of its arrows have learned
     pub known: Arc<Known>,
+    /// the buckets that its arrows are to, in their order
+    pub buckets: Vec<Arc<str>>,
     pub birth: Birth,
     assets: Mutex<Assets<'static>>,
     platform: &'static dyn Platform,
@@ -115,6 +117,7 @@ impl BoxHandle {
             disks: parts.disks,
             control: parts.control,
             known: parts.known,
+            buckets: parts.buckets,
             birth,
             assets: Mutex::new(parts.assets),
             platform,
@@ -324,5 +327,6 @@ pub struct Parts {
     pub disks: Vec<Arc<Blocks>>,
     pub control: Option<Arc<Control>>,
     pub known: Arc<Known>,
+    pub buckets: Vec<Arc<str>>,
     pub assets: Assets<'static>,
 }

@@ -343,7 +343,8 @@ fn errors_of_a_volume_are_counted() {
     let running = start_on(platform, &with_volume(""), &[("keeper", component(code))]).unwrap();
     disk.fail_writes();
     running.until("keeper", |life| life.phase == Phase::Ended);
-    let status: serde_json::Value = serde_json::from_str(&crate::node::status::json(&running.node, usize::MAX)).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&crate::node::status::json(&running.node, usize::MAX)).unwrap();
     let volume = &status["volumes"][0];
     assert_eq!((&volume["read_errors"], &volume["write_errors"]), (&0.into(), &2.into()), "{status}");
     assert_eq!(

@@ -33,6 +33,8 @@ const REASON: usize = 256;
 pub struct Buckets {
     port: Arc<Port>,
     budget: Arc<Budget>,
+    /// that the box has arrows to
+    names: Vec<Arc<str>>,
     state: Mutex<State>,
 }
 
@@ -94,21 +96,23 @@ impl Fault {
 }
 
 impl Buckets {
-    pub fn new(port: &Arc<Port>, budget: &Arc<Budget>) -> Arc<Self> {
+    /// `names`: the buckets that the box has arrows to, whether those who keep them run or not.
+    pub fn new(port: &Arc<Port>, names: &[Arc<str>], budget: &Arc<Budget>) -> Arc<Self> {
         // what waits is bounded by what its requests have paid for
         let state = State { peers: Peers::new(KEPT, usize::MAX), asked: BTreeMap::new(), ticket: 0 };
-        Arc::new(Buckets { port: port.clone(), budget: budget.clone(), state: Mutex::new(state) })
+        Arc::new(Buckets {
+            port: port.clone(),
+            budget: budget.clone(),
+            names: names.to_vec(),
+            state: Mutex::new(state),
+        })
     }
 
-    /// The name of the bucket that a box means: of the only arrow, or the first of several, if it says none.
+    /// The name of the bucket that a box means: that of its only arrow if it says none.
     pub fn find(&self, identifier: &str) -> Result<Arc<str>, Fault> {
-        let state = self.state.lock();
-        let mut known = state.peers.iter().filter(|(number, ..)| !state.peers.is_retiring(*number)).peekable();
-        if known.peek().is_none() {
-            return Err(Fault::other("the box that keeps the bucket does not run"));
-        }
-        let is_one = |name: &str| name == identifier || matches!(identifier, "" | "default");
-        known.find(|(_, name, _)| is_one(name)).map(|(_, name, _)| name.clone()).ok_or(Fault::NoBucket)
+        let exact = self.names.iter().find(|name| ***name == *identifier);
+        let only = self.names.first().filter(|_| self.names.len() == 1 && matches!(identifier, "" | "default"));
+        exact.or(only).cloned().ok_or(Fault::NoBucket)
     }
 
     /// Takes in what services have said.

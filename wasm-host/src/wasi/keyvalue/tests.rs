@@ -43,6 +43,26 @@ fn ports(buckets: &[&str]) -> (Arc<Port>, Services) {
     (client, services)
 }
 
+fn names(names: &[&str]) -> Vec<Arc<str>> {
+    names.iter().map(|name| (*name).into()).collect()
+}
+
+/// The name that a box says means no bucket but its own, and none means the only one, there or not.
+#[test]
+fn a_name_means_the_bucket_of_an_arrow() {
+    let (client, _services) = ports(&["b"]);
+    let found = |known: &[&str], name: &str| {
+        let buckets = Buckets::new(&client, &names(known), &Budget::new(MEMORY));
+        buckets.receive();
+        buckets.find(name).map(|name| name.to_string())
+    };
+    assert_eq!(["a", "", "default"].map(|name| found(&["a"], name)), ["a", "a", "a"].map(|it| Ok(it.into())));
+    // one that is away is not the other
+    assert_eq!(found(&["a", "b"], ""), Err(Fault::NoBucket));
+    assert_eq!(found(&["a", "default"], "default"), Ok("default".into()));
+    assert_eq!(found(&["a"], "b"), Err(Fault::NoBucket));
+}
+
 /// The tickets of the requests that have come.
 fn heard(service: &Port) -> Vec<u32> {
     let mut received = service.receive();
@@ -64,11 +84,18 @@ fn get(ticket: u32) -> Command<'static> {
 fn answers_come_to_who_has_asked_and_all_is_given_back() {
     let (client, services) = ports(&["a", "b"]);
     let budget = Budget::new(MEMORY);
-    let buckets = Buckets::new(&client, &budget);
-    assert!(matches!(buckets.find("a"), Err(Fault::Other(why)) if why.contains("does not run")));
+    let buckets = Buckets::new(&client, &names(&["a", "b"]), &budget);
+    {
+        let early = pin!(buckets.ask("a", 3, get));
+        let Poll::Ready(Reply::Failed(Fault::Other(why))) = early.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("nobody is there yet")
+        };
+        assert!(why.contains("does not run"), "{why}");
+    }
     buckets.receive();
-    assert_eq!(["a", "b", "", "default"].map(|name| buckets.find(name).unwrap().to_string()), ["a", "b", "a", "a"]);
-    assert_eq!(buckets.find("c"), Err(Fault::NoBucket));
+    assert_eq!(["a", "b"].map(|name| buckets.find(name).unwrap().to_string()), ["a", "b"]);
+    // which of the two is not said
+    ["c", "", "default"].iter().for_each(|name| assert_eq!(buckets.find(name), Err(Fault::NoBucket)));
     {
         let (mut first, mut second) = (pin!(buckets.ask("b", 3, get)), pin!(buckets.ask("b", 3, get)));
         let mut cx = Context::from_waker(Waker::noop());
@@ -95,7 +122,7 @@ fn answers_come_to_who_has_asked_and_all_is_given_back() {
 fn requests_and_values_beyond_its_memory_are_refused() {
     let (client, services) = ports(&["a"]);
     let budget = Budget::new(MEMORY);
-    let buckets = Buckets::new(&client, &budget);
+    let buckets = Buckets::new(&client, &names(&["a"]), &budget);
     buckets.receive();
     let mut cx = Context::from_waker(Waker::noop());
     let value = vec![1; 100_000];
@@ -134,7 +161,7 @@ fn requests_and_values_beyond_its_memory_are_refused() {
 fn a_service_that_retires_owes_its_answers() {
     let (client, services) = ports(&["a"]);
     let budget = Budget::new(MEMORY);
-    let buckets = Buckets::new(&client, &budget);
+    let buckets = Buckets::new(&client, &names(&["a"]), &budget);
     buckets.receive();
     let mut cx = Context::from_waker(Waker::noop());
     let mut before = pin!(buckets.ask("a", 3, get));
@@ -143,7 +170,8 @@ fn a_service_that_retires_owes_its_answers() {
     let (service, arrow) = &services[0];
     arrow.retire(End::Client);
     buckets.receive();
-    assert!(buckets.find("a").is_err(), "no other is there");
+    let mut after = pin!(buckets.ask("a", 3, get));
+    assert!(matches!(after.as_mut().poll(&mut cx), Poll::Ready(Reply::Failed(Fault::Other(_)))), "no other is there");
     buckets.flush().unwrap();
     let ticket = heard(service)[0];
     say(service, Event::Value { ticket, version: 0, value: None });
@@ -153,7 +181,7 @@ fn a_service_that_retires_owes_its_answers() {
     assert!(!arrow.is_joined(), "it is let go");
     // one that ends without an answer
     let (client, services) = ports(&["a"]);
-    let buckets = Buckets::new(&client, &budget);
+    let buckets = Buckets::new(&client, &names(&["a"]), &budget);
     buckets.receive();
     let mut lost = pin!(buckets.ask("a", 3, get));
     assert!(lost.as_mut().poll(&mut cx).is_pending());
