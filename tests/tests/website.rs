@@ -110,7 +110,8 @@ fn the_site_speaks_http(on: On) {
 
 /// The system of the README of the box `http`, "Serving files", with some files, does what that says.
 fn the_settings_of_the_readme(on: On) {
-    let readme = std::fs::read_to_string(tests::node::workspace().join("components/http/README.md")).expect("the README");
+    let readme =
+        std::fs::read_to_string(tests::node::workspace().join("components/http/README.md")).expect("the README");
     let (_, section) = readme.split_once("# Serving files").expect("the section");
     let (_, text) = section.split_once("```toml\n").expect("an example");
     let (text, _) = text.split_once("```").expect("its end");

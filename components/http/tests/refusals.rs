@@ -234,6 +234,10 @@ fn without_a_handler() {
     assert!(bench.client(client).finished, "the body was not read");
     // D13: with the bytes that went out
     let logged = |what: &str| bench.outside.log.iter().any(|(_, line)| line.contains(what));
-    assert!(length > 0 && logged(&format!("\"GET /\" 503 {length}")), "{:?}", bench.outside.log);
-    assert!(logged(&format!("\"GET /\" 404 {absent}")) && logged("\"HEAD /only\" 503 0"), "{:?}", bench.outside.log);
+    assert!(length > 0 && logged(&format!("\"GET / HTTP/1.1\" 503 {length}")), "{:?}", bench.outside.log);
+    assert!(
+        logged(&format!("\"GET / HTTP/1.1\" 404 {absent}")) && logged("\"HEAD /only HTTP/1.1\" 503 0"),
+        "{:?}",
+        bench.outside.log
+    );
 }
