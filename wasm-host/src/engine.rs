@@ -28,10 +28,6 @@ pub const FRESH: &str = "pearwood-fresh";
 /// computes wrong results in silence.
 pub const CPU_FLAGS: [&str; 6] = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_cmpxchg16b"];
 
-/// Instructions of wasm beyond its standard that components may have: sums and products of 128 bits, which cryptography in wasm
-/// is made of.
-pub const WIDE_ARITHMETIC: &str = "wide_arithmetic";
-
 /// Native stack that wasm may use, each time that it is entered. Guests keep their big things in linear memory.
 pub const WASM_STACK: usize = 128 << 10;
 
@@ -84,7 +80,6 @@ pub fn settings_of(kind: Kind) -> Config {
         .concurrency_support(kind == Kind::Concurrent)
         .epoch_interruption(true)
         .gc_support(false)
-        .wasm_features(WasmFeatures::WIDE_ARITHMETIC, true)
         .wasm_features(WasmFeatures::THREADS | WasmFeatures::EXCEPTIONS, false)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK + UNOPTIMISED);
@@ -99,11 +94,7 @@ pub fn requirements(target: &str) -> EngineSettings {
 }
 
 pub fn requirements_of(kind: Kind, target: &str) -> EngineSettings {
-    EngineSettings::new(
-        WASMTIME,
-        target,
-        CPU_FLAGS.iter().copied().chain(["epoch_interruption", WIDE_ARITHMETIC, kind.flag()]),
-    )
+    EngineSettings::new(WASMTIME, target, CPU_FLAGS.iter().copied().chain(["epoch_interruption", kind.flag()]))
 }
 
 /// What a node for this target loads.

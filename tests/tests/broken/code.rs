@@ -4,7 +4,7 @@ use super::{Bench, DECLARED, sound};
 use crate::guests::{HANDLER, Handler};
 use pearwood::build::{Compiler, Components, Target};
 use wasm_host::{
-    engine::{self, CPU_FLAGS, KERNEL_TRIPLE, Kind, LINUX_TRIPLE, WASMTIME, WIDE_ARITHMETIC},
+    engine::{self, CPU_FLAGS, KERNEL_TRIPLE, Kind, LINUX_TRIPLE, WASMTIME},
     image::{Builder, EngineSettings},
 };
 use wasmtime::{Config, Engine};
@@ -34,7 +34,7 @@ pub fn is_for_another_node(bench: &mut Bench) {
     let mut for_another = settings();
     enable(&mut for_another, &[FEATURE]);
     let for_another = compile(&for_another);
-    let flags = CPU_FLAGS.iter().copied().chain(["epoch_interruption", WIDE_ARITHMETIC, "lean", FEATURE]);
+    let flags = CPU_FLAGS.iter().copied().chain(["epoch_interruption", "lean", FEATURE]);
     let image = packed(bench, &components, EngineSettings::new(WASMTIME, triple, flags), for_another.clone());
     let why = ["box `api`: ", "was compiled for other engine settings: ", FEATURE];
     bench.broken("code for another CPU", &image, "refused", &why);
